@@ -1,0 +1,54 @@
+"""Time: the only user of the system's clocks.
+
+Rules: all stored times are UTC text with six decimals and ``Z`` (27 characters), compared as
+strings; durations are seconds as float from the monotonic clock. A ``Clock`` is passed to
+whoever needs one, so tests decide what time it is. Not here: ledger time (never decreasing),
+which is the sequencer's.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the program may ask about time."""
+
+    def now(self) -> str:
+        """Wall clock, UTC, ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point; never goes back."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> str:
+        """Wall clock, UTC, six decimals and ``Z``."""
+        return from_unix_us(time.time_ns() // 1000)  # noqa: TID251 - this module is the clock
+
+    def monotonic(self) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic()
+
+
+def from_unix_us(microseconds: int) -> str:
+    """Text of a count of microseconds since 1970, UTC; years 1970 to 9999."""
+    seconds, micros = divmod(microseconds, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{micros:06d}Z"
+
+
+def to_unix_us(text: str) -> int:
+    """Microseconds since 1970 of a stored time; ``ValueError`` if it is not in the stored form."""
+    if len(text) != 27 or text[-1] != "Z" or text[19] != ".":
+        raise ValueError(f"not a stored time: {text!r}")
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + moment.microsecond
+
+
+def add_seconds(text: str, seconds: float) -> str:
+    """The stored time ``seconds`` later (or earlier, if negative), to the microsecond."""
+    return from_unix_us(to_unix_us(text) + round(seconds * 1_000_000))

@@ -1,0 +1,279 @@
+"""The configuration: one YAML file, every key with a default, unknown keys refused.
+
+Rules: ``${NAME}`` is replaced from the environment and never printed; a provider whose secret is
+not set is *off*, and says so, instead of failing the start; an unknown key is an error that
+names the nearest known one. Not here: command-line options (``cli``) and where state lives
+(``app``).
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from affidavit.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+_RESERVED = frozenset({"healthz", "readyz", "receipts", "records", "mcp", "otlp", "kubernetes"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Provider(_Section):
+    """One upstream: ``/{name}/…`` on the gateway is ``base_url/…`` there.
+
+    ``credential: inject`` replaces what the caller sends by ``secret``; ``pass`` leaves the
+    caller's own and expects our key in ``affidavit-key``. Timeouts are seconds: to connect, to
+    the first byte of the response, and between two pieces of it. ``ca_file`` adds a trust
+    anchor; ``proxy`` (``http://host:port``) is the only way an egress proxy is used. ``off``
+    is set by ``load`` when the provider cannot be used, and says why.
+    """
+
+    dialect: Literal["openai", "anthropic", "opaque"] = "opaque"
+    base_url: str
+    credential: Literal["inject", "pass"] = "inject"
+    secret: SecretStr | None = None
+    connect_timeout: float = Field(default=5.0, gt=0)
+    first_byte_timeout: float = Field(default=600.0, gt=0)
+    idle_timeout: float = Field(default=300.0, gt=0)
+    ca_file: Path | None = None
+    proxy: str | None = None
+    off: str | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be http://… or https://… with a host")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no credentials, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _plain_proxy(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme != "http" or not urlsplit(value).port):
+            raise ValueError("must be http://host:port")
+        return value
+
+
+class Route(_Section):
+    """What is recorded, and what happens when it cannot be (guarantee G1)."""
+
+    capture: Literal["full"] = "full"
+    unrecordable: Literal["refuse"] = "refuse"
+
+
+class Gateway(_Section):
+    """The listening side for callers. Sizes in bytes, times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8787, ge=0, le=65535)
+    workers: int = Field(default=2, ge=1, le=64)
+    max_body_bytes: int = Field(default=64 << 20, ge=1024)
+    max_header_bytes: int = Field(default=64 << 10, ge=1024)
+    client_write_timeout: float = Field(default=60.0, gt=0)
+    client_read_timeout: float = Field(default=60.0, gt=0)
+    drain_seconds: float = Field(default=10.0, ge=0)
+
+
+class Console(_Section):
+    """The listening side for readers."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8788, ge=0, le=65535)
+
+
+class Log(_Section):
+    """The ledger. ``origin`` names it in every checkpoint (C2SP tlog-checkpoint)."""
+
+    origin: str = "affidavit.example/log"
+    heads_seconds: float = Field(default=5.0, gt=0)
+
+    @field_validator("origin")
+    @classmethod
+    def _origin_is_a_key_name(cls, value: str) -> str:
+        if not value or any(c.isspace() for c in value) or "+" in value or not value.isprintable():
+            raise ValueError("must be a schema-less URL without spaces and +")
+        return value
+
+
+class Retention(_Section):
+    """The class under which new records are kept."""
+
+    default_class: str = "default"
+
+
+class Index(_Section):
+    """What the index holds; ``text`` off leaves prompts and outputs out of full-text search."""
+
+    text: bool = True
+
+
+class Config(_Section):
+    """Everything that can be configured."""
+
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    routes: dict[str, Route] = Field(default_factory=lambda: {"default": Route()})
+    gateway: Gateway = Gateway()
+    console: Console = Console()
+    log: Log = Log()
+    retention: Retention = Retention()
+    index: Index = Index()
+
+    @field_validator("providers")
+    @classmethod
+    def _names(cls, value: dict[str, Provider]) -> dict[str, Provider]:
+        for name in value:
+            if not _NAME.match(name) or name in _RESERVED:
+                raise ValueError(f"{name!r} is not usable as a provider name")
+        return value
+
+    def hash(self) -> str:
+        """Hex SHA-256 of the configuration in force, secrets left out; for the ``context``."""
+        text = self.model_dump_json(exclude={"providers": {"__all__": {"secret"}}})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+DEFAULT_YAML = """\
+# Affidavit. Every key has a default; an unknown key is refused with the nearest name.
+# ${NAME} is taken from the environment. A provider whose secret is unset is off.
+providers:
+  openai:
+    dialect: openai
+    base_url: https://api.openai.com
+    credential: inject              # replace the caller's key by this one; or: pass
+    secret: ${OPENAI_API_KEY}
+  anthropic:
+    dialect: anthropic
+    base_url: https://api.anthropic.com
+    credential: inject
+    secret: ${ANTHROPIC_API_KEY}
+routes:
+  default: {capture: full, unrecordable: refuse}
+"""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration at ``path`` (defaults alone for ``None``).
+
+    ``ConfigError`` names file, key and the nearest known key; values are never part of it.
+    """
+    if path is None:
+        return parse("", environ, "defaults")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} could not be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.",
+            hint="Give the path of a YAML file with --config.",
+        ) from error
+    return parse(text, environ, str(path))
+
+
+def parse(text: str, environ: Mapping[str, str], name: str) -> Config:
+    """Read a configuration from YAML text; ``name`` is what errors call it."""
+    try:
+        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader that refuses duplicates
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{name}{where}: {problem}.", hint="Check the indentation.") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{name}: the file must hold keys and values.")
+    _switch_off(data, environ)
+    data = _interpolate(data, environ, name)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, name) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe types, duplicate keys refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands here twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Mark providers whose ``secret`` names an unset variable, and drop that secret."""
+    providers = data.get("providers")
+    if not isinstance(providers, dict):
+        return
+    for provider in providers.values():
+        if not isinstance(provider, dict) or "off" in provider:
+            continue
+        secret = provider.get("secret")
+        if not isinstance(secret, str):
+            continue
+        missing = [name for name in _VARIABLE.findall(secret) if not environ.get(name)]
+        if missing:
+            del provider["secret"]
+            provider["off"] = f"{missing[0]} is not set"
+
+
+def _interpolate(value: Any, environ: Mapping[str, str], name: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _interpolate(item, environ, name) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_interpolate(item, environ, name) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found = environ.get(match[1])
+        if found is None:
+            raise ConfigError(
+                f"{name}: the environment variable {match[1]} is not set.",
+                hint=f"export {match[1]}=… and start again.",
+            )
+        return found
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _explain(error: ValidationError, name: str) -> ConfigError:
+    """One sentence about the first problem; never the value, which may be a secret."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+        return ConfigError(f"{name}: {path} is not a known key.", hint=hint)
+    return ConfigError(f"{name}: {path}: {first['msg']}.", hint="See docs/operations.md.")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route}
+    for depth, part in enumerate(location):
+        if depth == 0 and part in tables:
+            model = tables[str(part)]
+        elif depth == 0:
+            annotation = Config.model_fields[str(part)].annotation
+            assert isinstance(annotation, type)
+            model = annotation
+    return sorted(field for field in model.model_fields if field != "off")

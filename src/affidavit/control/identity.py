@@ -1,0 +1,113 @@
+"""Identities and the keys that prove them.
+
+Rules: a key is 256 random bits, so a plain SHA-256 of it is stored and compared; the lookup does
+the same work for a hit, a miss and a revoked key; the key itself is shown once, at creation. An
+actor is a random pseudonym from the first moment on; what identifies a person stands beside it,
+in fields that records keep in their ``person`` section. Not here: where identities are stored
+(``store``) and what a role may see (``query.boundary``).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from affidavit.errors import UnauthenticatedError
+
+KINDS = ("person", "service", "agent")
+ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller")
+READERS = frozenset({"owner", "auditor", "responder", "compliance", "member"})
+"""Roles whose keys open the console; a ``caller`` key opens the gateway only."""
+
+_BEARER = b"bearer "
+_NOBODY = bytes(32)
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """One key and whom it stands for. ``id`` is the credential id, ``actor`` a pseudonym."""
+
+    id: str
+    tenant: str
+    actor: str
+    kind: str
+    role: str
+    team: str
+    groups: tuple[str, ...]
+    name: str
+    email: str
+    key_hash: bytes
+    created: str
+    revoked: str | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that a gateway worker or console needs to know, as of ``version``."""
+
+    version: int
+    origin: str
+    identities: tuple[Identity, ...]
+    recipient_day: str
+    recipient_public: bytes
+    receipt_seed: bytes
+    receipt_vkey: str
+    log_vkey: str
+    pseudonym_keys: dict[str, bytes]
+    config_hash: str
+
+    def pseudonym_key(self, tenant: str, team: str) -> bytes:
+        """The 32-byte key under which session ids of this team become pseudonyms."""
+        return self.pseudonym_keys[f"{tenant}\0{team}"]
+
+
+def hash_key(token: str) -> bytes:
+    """SHA-256 of a key's UTF-8 (surrogates escaped, so any header value can be hashed)."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class Directory:
+    """The identities a process knows; replaced whole when a newer snapshot arrives."""
+
+    def __init__(self, identities: Iterable[Identity]) -> None:
+        self._by_hash = {identity.key_hash: identity for identity in identities}
+
+    def find(self, token: str | None) -> Identity:
+        """Return the identity of a key; ``UnauthenticatedError`` if absent, unknown or revoked."""
+        digest = hash_key(token or "")
+        identity = self._by_hash.get(digest)
+        stored = identity.key_hash if identity is not None else _NOBODY
+        same = hmac.compare_digest(stored, digest)
+        if identity is None or not same or identity.revoked is not None or not token:
+            raise UnauthenticatedError(
+                "No key was presented." if not token else "This key is not known here.",
+                hint="Use a key made with: affidavit keys create",
+            )
+        return identity
+
+
+def presented_key(
+    headers: Sequence[tuple[bytes, bytes]], credential: Literal["inject", "pass"]
+) -> str | None:
+    """The Affidavit key in a request's headers (names in lower case), or ``None``.
+
+    ``affidavit-key`` wins. With ``inject`` the provider's own header holds our key, as its SDK
+    sends it; with ``pass`` that header belongs to the provider and is not looked at.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found.setdefault(name, value)
+    own = found.get(b"affidavit-key")
+    if own is not None or credential == "pass":
+        return None if own is None else _text(own)
+    authorization = found.get(b"authorization", b"")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return _text(authorization[len(_BEARER) :].strip())
+    for name in (b"x-api-key", b"api-key", b"x-goog-api-key"):
+        if name in found:
+            return _text(found[name])
+    return None
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,103 @@
+"""Identities at rest: one table in ``state.db``, owned by the sequencer process.
+
+Rules: only the SHA-256 of a key is stored; a revoked identity stays, with the time; every change
+raises ``version``, by which snapshots are recognised as new. Not here: the record of a change,
+which the console writes to its own journal before it asks for the change.
+"""
+
+import apsw
+import msgspec
+
+from affidavit.clock import Clock
+from affidavit.control.identity import KINDS, ROLES, Identity, hash_key
+from affidavit.errors import NotFoundError, UsageError
+from affidavit.ids import pseudonym, token
+
+_SCHEMA = """
+create table if not exists identities (
+  id text primary key, actor text not null, body blob not null
+) strict;
+create table if not exists identity_version (only integer primary key check (only = 0), version int)
+strict;
+insert or ignore into identity_version values (0, 1);
+"""
+
+
+class IdentityStore:
+    """The identities of this installation; one thread at a time."""
+
+    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+        self._db = connection
+        self._clock = clock
+        connection.execute(_SCHEMA)
+
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+        return int(self._db.execute("select version from identity_version").fetchone()[0])
+
+    def all(self) -> tuple[Identity, ...]:
+        """Every identity ever made, revoked ones included, oldest first."""
+        rows = self._db.execute("select body from identities order by rowid")
+        return tuple(msgspec.msgpack.decode(row[0], type=Identity) for row in rows)
+
+    def create(
+        self,
+        *,
+        tenant: str,
+        name: str,
+        email: str = "",
+        kind: str = "service",
+        role: str = "caller",
+        team: str = "",
+        groups: tuple[str, ...] = (),
+    ) -> tuple[Identity, str]:
+        """Make a key; returns the identity and the key itself, which is not kept.
+
+        A name that is known in the tenant keeps its actor pseudonym, so one person may hold
+        several keys. ``UsageError`` for an unknown kind or role or an empty name.
+        """
+        if kind not in KINDS or role not in ROLES:
+            raise UsageError(
+                f"kind must be one of {', '.join(KINDS)}; role one of {', '.join(ROLES)}."
+            )
+        if not name.strip() or "\0" in tenant + name + team:
+            raise UsageError("An identity needs a name, without NUL.")
+        known = [i for i in self.all() if i.tenant == tenant and i.name == name]
+        secret = token("aff_")
+        identity = Identity(
+            id=pseudonym("key_"),
+            tenant=tenant,
+            actor=known[0].actor if known else pseudonym("act_"),
+            kind=kind,
+            role=role,
+            team=team,
+            groups=groups,
+            name=name,
+            email=email,
+            key_hash=hash_key(secret),
+            created=self._clock.now(),
+        )
+        self._put(identity)
+        return identity, secret
+
+    def revoke(self, identity_id: str) -> Identity:
+        """Make a key worthless from now on; ``NotFoundError`` if there is none of that id."""
+        row = self._db.execute("select body from identities where id = ?", (identity_id,))
+        found = row.fetchone()
+        if found is None:
+            raise NotFoundError(f"No key has the id {identity_id}.", hint="affidavit keys list")
+        identity = msgspec.msgpack.decode(found[0], type=Identity)
+        if identity.revoked is None:
+            identity = msgspec.structs.replace(identity, revoked=self._clock.now())
+            self._put(identity)
+        return identity
+
+    def _put(self, identity: Identity) -> None:
+        with self._db:
+            self._db.execute(
+                "insert into identities values (?1, ?2, ?3) "
+                "on conflict (id) do update set body = excluded.body",
+                (identity.id, identity.actor, msgspec.msgpack.encode(identity)),
+            )
+            self._db.execute("update identity_version set version = version + 1")

@@ -1,0 +1,163 @@
+"""Every error this program raises on purpose, in one tree.
+
+::
+
+    AffidavitError                 code, message, kept, hint, exit_code, http_status
+    ├── UsageError                 usage.*      the caller asked wrongly        exit 2, HTTP 400
+    │   ├── ConfigError            usage.config
+    │   ├── ExpressionError        usage.expression (carries position and nearest)
+    │   └── ParseError             usage.parse  bytes that are not what they claim to be
+    ├── NotFoundError              not_found    nothing there for this reader    exit 1, HTTP 404
+    ├── RefusedError               refused.*    policy, boundary, hold           exit 3, HTTP 403
+    │   └── UnauthenticatedError   refused.unauthenticated                       exit 3, HTTP 401
+    ├── CheckFailedError           check.*      something is not what it was     exit 1, HTTP 409
+    │   └── CorruptError           check.corrupt (names the first bad object)
+    ├── UnavailableError           unavailable.* cannot reach what is needed     exit 4, HTTP 503
+    │   ├── CannotRecordError      unavailable.cannot_record
+    │   └── LockedError            unavailable.locked  another process owns it
+    └── UpstreamError              upstream.*   the provider failed              exit 4, HTTP 502
+        ├── UpstreamTimeoutError   upstream.timeout                              HTTP 504
+        └── UpstreamProtocolError  upstream.protocol
+
+Rules: a class has one stable ``code``; the message is one sentence for a person; ``kept`` says
+what was recorded nevertheless; ``hint`` says what to do. Nothing here ever carries a secret or
+content. ``as_json`` is the one shape on every API. Not here: how a provider's SDK wants its
+errors shaped (``capture.errors`` does that at the edge).
+"""
+
+from typing import Any, ClassVar
+
+
+class AffidavitError(Exception):
+    """Base of all errors; never raised itself.
+
+    ``code`` is stable from release to release. ``kept`` says what was recorded although the
+    work failed; ``hint`` says what to do next. ``detail`` holds JSON-able facts for programs.
+    """
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 4
+    http_status: ClassVar[int] = 500
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str = "", kept: str = "", **detail: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+        self.kept = kept
+        self.detail = detail
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``{"error": {code, message, hint, kept, …detail}}``: one shape on every API."""
+        body: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.hint:
+            body["hint"] = self.hint
+        if self.kept:
+            body["kept"] = self.kept
+        body.update(self.detail)
+        return {"error": body}
+
+
+class UsageError(AffidavitError):
+    """The caller asked for something that has no meaning here."""
+
+    code = "usage"
+    exit_code = 2
+    http_status = 400
+
+
+class ConfigError(UsageError):
+    """The configuration file has an unknown key, a wrong value or a missing one."""
+
+    code = "usage.config"
+
+
+class ExpressionError(UsageError):
+    """A query expression was not understood; ``position`` (0-based) and ``nearest`` in detail."""
+
+    code = "usage.expression"
+
+
+class ParseError(UsageError):
+    """Bytes are not in the format they claim: duplicate key, unknown field, trailing bytes, …."""
+
+    code = "usage.parse"
+
+
+class NotFoundError(AffidavitError):
+    """Nothing of that name exists within what this reader may see."""
+
+    code = "not_found"
+    exit_code = 1
+    http_status = 404
+
+
+class RefusedError(AffidavitError):
+    """Policy, boundary or hold says no; the refusal itself is a record where it matters."""
+
+    code = "refused"
+    exit_code = 3
+    http_status = 403
+
+
+class UnauthenticatedError(RefusedError):
+    """No key was presented, or none that is known."""
+
+    code = "refused.unauthenticated"
+    http_status = 401
+
+
+class CheckFailedError(AffidavitError):
+    """A check ran and did not hold."""
+
+    code = "check"
+    exit_code = 1
+    http_status = 409
+
+
+class CorruptError(CheckFailedError):
+    """Something stored is not what was written; the message names the first bad object."""
+
+    code = "check.corrupt"
+
+
+class UnavailableError(AffidavitError):
+    """Something needed is not reachable: a server, a socket, a disk."""
+
+    code = "unavailable"
+    exit_code = 4
+    http_status = 503
+
+
+class CannotRecordError(UnavailableError):
+    """The journal cannot take the record, so the work was not done (guarantee G1)."""
+
+    code = "unavailable.cannot_record"
+    default_hint = "Free disk space or look at the health page; recording resumes by itself."
+
+
+class LockedError(UnavailableError):
+    """Another process owns this directory."""
+
+    code = "unavailable.locked"
+
+
+class UpstreamError(AffidavitError):
+    """The provider could not be reached or broke off."""
+
+    code = "upstream"
+    exit_code = 4
+    http_status = 502
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """The provider did not connect, answer or go on within its limit."""
+
+    code = "upstream.timeout"
+    http_status = 504
+
+
+class UpstreamProtocolError(UpstreamError):
+    """The provider's bytes are not HTTP that two parsers would read alike."""
+
+    code = "upstream.protocol"

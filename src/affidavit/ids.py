@@ -1,0 +1,62 @@
+"""Identifiers and random bytes: the only user of the system's random source.
+
+Rules: record ids are UUIDv7 (RFC 9562 §5.7), minted here and never taken from a caller; salts
+are 16 random bytes, keys 32; everything comes from the operating system's generator. Not here:
+anything derived from a key (``record.keys``).
+"""
+
+import base64
+import os
+import secrets  # noqa: TID251 - this module is the source of randomness
+import time
+
+SALT_BYTES = 16
+KEY_BYTES = 32
+
+
+def record_id() -> str:
+    """Return a new UUIDv7 in canonical text: 48 bits of Unix milliseconds, 74 random bits."""
+    millis = time.time_ns() // 1_000_000  # noqa: TID251 - the time inside a UUIDv7
+    value = (millis & (2**48 - 1)) << 80 | int.from_bytes(os.urandom(10), "big")  # noqa: TID251
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def salt() -> bytes:
+    """Return 16 random bytes."""
+    return os.urandom(SALT_BYTES)  # noqa: TID251 - this module is the source of randomness
+
+
+def key() -> bytes:
+    """Return 32 random bytes."""
+    return os.urandom(KEY_BYTES)  # noqa: TID251 - this module is the source of randomness
+
+
+def random_bytes(count: int) -> bytes:
+    """Return ``count`` random bytes."""
+    return os.urandom(count)  # noqa: TID251 - this module is the source of randomness
+
+
+def token(prefix: str) -> str:
+    """Return a new secret for a person or program: ``prefix`` and 43 characters, 256 bits."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def pseudonym(prefix: str) -> str:
+    """Return a random name that says nothing: ``prefix`` and 26 lower-case characters, 128 bits."""
+    return prefix + base64.b32encode(salt()).decode().rstrip("=").lower()
+
+
+def b64u(data: bytes) -> str:
+    """Return base64url without padding (RFC 4648 §5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_b64u(text: str) -> bytes:
+    """Decode strict base64url without padding; ``ValueError`` for anything not canonical."""
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if b64u(data) != text:
+        raise ValueError("not canonical base64url")
+    return data
