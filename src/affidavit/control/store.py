@@ -34,7 +34,7 @@ class IdentityStore:
     @property
     def version(self) -> int:
         """Grows with every change."""
-        return int(self._db.execute("select version from identity_version").fetchone()[0])
+        return int(self._db.execute("select version from identity_version").get)
 
     def all(self) -> tuple[Identity, ...]:
         """Every identity ever made, revoked ones included, oldest first."""
