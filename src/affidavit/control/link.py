@@ -46,14 +46,16 @@ class ControlServer:
             self._server.close()
             for writer in list(self._writers):
                 writer.close()
-            for task in list(self._tasks):
-                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _peer_uid(writer) != os.getuid():
-            writer.close()
+            await _close(writer)
             return
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._tasks.add(serving)
         self._writers.add(writer)
         try:
             while (message := await _receive(reader)) is not None:
@@ -64,7 +66,8 @@ class ControlServer:
             pass  # a peer that breaks off or talks nonsense loses its connection, nothing else
         finally:
             self._writers.discard(writer)
-            writer.close()
+            await _close(writer)
+            self._tasks.discard(serving)
 
     async def _answer(self, message: Any, writer: asyncio.StreamWriter) -> None:
         number, method, params = message
@@ -120,7 +123,9 @@ class ControlLink:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
-        self._drop()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await _close(writer)
 
     async def _send(self, method: str, params: dict[str, Any]) -> asyncio.Future[Any]:
         async with self._lock:
@@ -154,6 +159,12 @@ class ControlLink:
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(ConnectionResetError("the sequencer went away"))
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def _frame(message: Any) -> bytes:

@@ -1,0 +1,81 @@
+"""The configuration file: defaults, refusals with the nearest name, secrets never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from affidavit.config import DEFAULT_YAML, load, parse
+from affidavit.errors import ConfigError
+
+MINIMUM = """
+providers:
+  openai: {dialect: openai, base_url: https://api.openai.com, secret: "${OPENAI_API_KEY}"}
+"""
+
+
+def test_defaults_need_no_file() -> None:
+    """Without a file every key has its documented default."""
+    config = load(None, {})
+    assert (config.gateway.host, config.gateway.port) == ("127.0.0.1", 8787)
+    assert config.console.port == 8788
+    assert config.routes["default"].unrecordable == "refuse"
+
+
+def test_the_file_written_at_first_start_is_valid_and_its_providers_are_off_without_secrets() -> (
+    None
+):
+    """An unset secret switches its provider off and says which variable is missing."""
+    config = parse(DEFAULT_YAML, {"OPENAI_API_KEY": "sk-x"}, "config.yaml")
+    assert config.providers["openai"].off is None
+    assert config.providers["anthropic"].off == "ANTHROPIC_API_KEY is not set"
+    assert config.providers["anthropic"].secret is None
+
+
+def test_secret_is_interpolated_and_never_shown() -> None:
+    """The value of a secret is neither in the text form nor in the hash's input."""
+    config = parse(MINIMUM, {"OPENAI_API_KEY": "canary-secret"}, "c")
+    secret = config.providers["openai"].secret
+    assert secret is not None
+    assert secret.get_secret_value() == "canary-secret"
+    assert "canary-secret" not in repr(config) + config.model_dump_json()
+    other = parse(MINIMUM, {"OPENAI_API_KEY": "another"}, "c")
+    assert config.hash() == other.hash()
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("gatewy: {port: 1}", "gatewy is not a known key", "gateway"),
+        ("gateway: {prt: 1}", "gateway.prt is not a known key", "port"),
+        ("providers: {x: {base_ur: 'http://h'}}", "base_ur", ""),
+        ("gateway: {port: 70000}", "gateway.port", ""),
+        ("gateway: {port: 1}\ngateway: {port: 2}", "twice", ""),
+        ("providers: {receipts: {base_url: 'http://h'}}", "receipts", ""),
+        ("providers: {x: {base_url: 'http://u:p@h'}}", "no credentials", ""),
+        ("providers: {x: {base_url: 'ftp://h'}}", "http://", ""),
+        ("log: {origin: 'a b'}", "log.origin", ""),
+        ("- a", "keys and values", ""),
+        ("a: [", "line", ""),
+        ("providers: {x: {base_url: 'http://${NOPE}'}}", "NOPE", "export"),
+        ("providers: {x: {base_url: 'http://h', proxy: 'socks5://p'}}", "http://host:port", ""),
+    ],
+)
+def test_wrong_configuration_is_refused_by_name(text: str, said: str, hint: str) -> None:
+    """Each mistake has its sentence, with the nearest name where a key is misspelt."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, {}, "config.yaml")
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_wrong_value_is_not_repeated_in_the_error() -> None:
+    """A value may be a secret in the wrong place, so errors do not show it."""
+    with pytest.raises(ConfigError) as caught:
+        parse("gateway: {port: canary-value}", {}, "c")
+    assert "canary" not in str(caught.value.as_json())
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A path that is not there is a sentence, not a traceback."""
+    with pytest.raises(ConfigError, match="could not be read"):
+        load(tmp_path / "none.yaml", {})
