@@ -15,6 +15,7 @@ Not here: what the bytes mean, who may write them, and retries.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -26,6 +27,7 @@ import apsw
 from affidavit.errors import LockedError, UnavailableError
 
 _TMP = ".tmp"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Effects:
@@ -80,11 +82,18 @@ class Effects:
             os.close(fd)
 
 
+def is_no_space(error: OSError) -> bool:
+    """Whether a write failed for want of room (disk, quota, file size), which may pass."""
+    return error.errno in _NO_SPACE
+
+
 class AppendFile:
     """A file its owner extends at the end; bytes once written are never changed.
 
     ``size`` is the number of bytes handed over, ``synced`` how many of them are known to be on
-    disk. ``broken`` is set by the first failed write or sync and never cleared.
+    disk. ``broken`` is set by the first failed write or sync and never cleared: nothing more is
+    written. After a write that failed for want of room, what was written before can still be
+    synced; after any other failure it cannot (``lost``), because nobody knows what was kept.
     """
 
     def __init__(self, effects: Effects, path: Path, fd: int, size: int) -> None:
@@ -94,7 +103,9 @@ class AppendFile:
         self.size = size
         self.synced = size
         self.broken = False
+        self.lost = False
 
+    # pwrite(p, size)…
     def write_buffered(self, data: bytes) -> int:
         """Append ``data``, return its offset; visible to readers at once, durable after ``sync``.
 
@@ -102,30 +113,45 @@ class AppendFile:
         ``broken``, and ``size`` stays where it was.
         """
         if self.broken:
-            raise OSError(5, "an earlier write or sync of this file failed", str(self.path))
+            raise OSError(errno.EIO, "an earlier write or sync of this file failed", str(self.path))
         offset = self.size
-        view = memoryview(data)
-        done = 0
         try:
-            while done < len(view):
-                done += self._effects.pwrite(self._fd, view[done:], offset + done)
-        except OSError:
+            self._write_all(data, offset)
+        except OSError as error:
             self.broken = True
+            self.lost = not is_no_space(error)
             raise
-        self.size = offset + len(view)
+        self.size = offset + len(data)
         return offset
 
+    # pwrite(p, size)…
+    def blank(self, count: int) -> None:
+        """Write ``count`` zeros behind the end, where a failed write may have left something."""
+        try:
+            self._write_all(bytes(count), self.size)
+        except OSError:
+            self.broken = self.lost = True
+            raise
+
+    # fdatasync(p)
     def sync(self) -> None:
         """Make everything written before this call durable, or raise ``OSError`` and be broken."""
-        if self.broken:
-            raise OSError(5, "an earlier write or sync of this file failed", str(self.path))
+        if self.lost:
+            raise OSError(errno.EIO, "an earlier write or sync of this file failed", str(self.path))
         target = self.size
         try:
             self._effects.fdatasync(self._fd)
         except OSError:
-            self.broken = True
+            self.broken = self.lost = True
             raise
         self.synced = target
+
+    def _write_all(self, data: bytes, offset: int) -> None:
+        done = self._effects.pwrite(self._fd, data, offset)
+        if done < len(data):
+            view = memoryview(data)
+            while done < len(view):
+                done += self._effects.pwrite(self._fd, view[done:], offset + done)
 
     def close(self) -> None:
         """Close the descriptor; does not sync."""
@@ -140,15 +166,17 @@ class Disk:
     def __init__(self, effects: Effects | None = None) -> None:
         self.effects = effects or Effects()
 
-    # mkdir(p) fsync(dir of p), for each missing parent from the top
+    # for each missing parent from the top, then p: mkdir(p) fsync(dir of p)
     def make_dir(self, path: Path, mode: int = 0o700) -> None:
-        """Create ``path`` and its missing parents, durably; no error if it is there."""
-        if path.is_dir():
-            return
-        if not path.parent.is_dir():
-            self.make_dir(path.parent, mode)
-        with contextlib.suppress(FileExistsError):
-            self.effects.mkdir(str(path), mode)
+        """Create ``path`` and its missing parents, durably; no error if it is there.
+
+        The parent of a directory that is there is synced too: its maker may have died before.
+        """
+        if not path.is_dir():
+            if not path.parent.is_dir():
+                self.make_dir(path.parent, mode)
+            with contextlib.suppress(FileExistsError):
+                self.effects.mkdir(str(path), mode)
         self.effects.fsync_dir(str(path.parent))
 
     # open(p.tmp) pwrite(p.tmp)… fsync(p.tmp) close(p.tmp) rename(p.tmp, p) fsync(dir of p)
@@ -251,8 +279,9 @@ class Disk:
                     f"{path.name} is held by {holder or 'another process'}.",
                     hint="Stop the other process, or use another data directory.",
                 ) from error
-            self.effects.truncate(fd, 0)
-            self.effects.pwrite(fd, f"{who} pid {os.getpid()}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # on a full disk the lock holds, unnamed
+                self.effects.truncate(fd, 0)
+                self.effects.pwrite(fd, f"{who} pid {os.getpid()}\n".encode(), 0)
             yield fd
         finally:
             self.effects.close(fd)
