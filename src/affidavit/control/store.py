@@ -2,7 +2,7 @@
 
 Rules: only the SHA-256 of a key is stored; a revoked identity stays, with the time; every change
 raises ``version``, by which snapshots are recognised as new. Not here: the record of a change,
-which the console writes to its own journal before it asks for the change.
+which stands in a journal before the change is stored (``app.questions``).
 """
 
 import apsw
@@ -41,7 +41,7 @@ class IdentityStore:
         rows = self._db.execute("select body from identities order by rowid")
         return tuple(msgspec.msgpack.decode(row[0], type=Identity) for row in rows)
 
-    def create(
+    def draft(
         self,
         *,
         tenant: str,
@@ -52,7 +52,9 @@ class IdentityStore:
         team: str = "",
         groups: tuple[str, ...] = (),
     ) -> tuple[Identity, str]:
-        """Make a key; returns the identity and the key itself, which is not kept.
+        """Make a key, not stored yet: the identity, and the key itself, which is never kept.
+
+        Between this and ``put`` the change is recorded.
 
         A name that is known in the tenant keeps its actor pseudonym, so one person may hold
         several keys. ``UsageError`` for an unknown kind or role or an empty name.
@@ -78,22 +80,25 @@ class IdentityStore:
             key_hash=hash_key(secret),
             created=self._clock.now(),
         )
-        self._put(identity)
         return identity, secret
 
-    def revoke(self, identity_id: str) -> Identity:
-        """Make a key worthless from now on; ``NotFoundError`` if there is none of that id."""
+    def find(self, identity_id: str) -> Identity:
+        """Return the identity of that id; ``NotFoundError`` if there is none."""
         row = self._db.execute("select body from identities where id = ?", (identity_id,))
         found = row.fetchone()
         if found is None:
             raise NotFoundError(f"No key has the id {identity_id}.", hint="affidavit keys list")
-        identity = msgspec.msgpack.decode(found[0], type=Identity)
+        return msgspec.msgpack.decode(found[0], type=Identity)
+
+    def revoked(self, identity_id: str) -> Identity:
+        """That identity, revoked as of now (or as it was before), not stored yet."""
+        identity = self.find(identity_id)
         if identity.revoked is None:
             identity = msgspec.structs.replace(identity, revoked=self._clock.now())
-            self._put(identity)
         return identity
 
-    def _put(self, identity: Identity) -> None:
+    def put(self, identity: Identity) -> None:
+        """Store a new or changed identity; durable on return, in force with the next snapshot."""
         with self._db:
             self._db.execute(
                 "insert into identities values (?1, ?2, ?3) "

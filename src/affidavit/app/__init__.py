@@ -1,0 +1,56 @@
+"""The composition root: the only place that builds real objects and starts processes.
+
+One function per process of the design (``up`` starts them all), each taking a data directory and
+returning an exit code. May import every stage; nothing but ``cli`` imports it. Must not hold
+rules of its own about records, proofs or queries.
+"""
+
+from pathlib import Path
+
+
+def up(
+    data: Path | None,
+    config: Path | None,
+    gateway: str | None,
+    console: str | None,
+    workers: int | None,
+    *,
+    demo: bool,
+    as_json: bool,
+) -> int:
+    """Run everything on this machine until a signal; prints what to do next. Exit code."""
+    from affidavit.app.up import up as run
+
+    return run(data, config, gateway, console, workers, demo=demo, as_json=as_json)
+
+
+def gateway(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
+    """Run one gateway worker, on an address of its own or an inherited listening socket."""
+    from affidavit.app.gateway import run
+
+    return run(data, config, listen, fd)
+
+
+def sequencer(data: Path, config: Path | None) -> int:
+    """Run the sequencer of a data directory."""
+    from affidavit.app.sequencer import run
+
+    return run(data, config)
+
+
+def console(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
+    """Run the console, on an address of its own or an inherited listening socket."""
+    from affidavit.app.console import run
+
+    return run(data, config, listen, fd)
+
+
+def rebuild_index(data: Path, into: Path | None) -> int:
+    """Build the index anew from ledger and vault alone; returns the number of records.
+
+    Without ``into``, the index of the data directory itself is replaced; ``LockedError`` if a
+    sequencer is running there.
+    """
+    from affidavit.app.rebuild import run
+
+    return run(data, into)

@@ -1,0 +1,89 @@
+"""What a first start makes: directories, the key-encryption key, the owner, the configuration.
+
+Rules: the owner's key goes to ``keys/owner``, mode 0600, and is not printed; the key-encryption
+key is made last but for the owner, so a start that was cut is begun again and finds nothing half
+made; a directory that is there is never made again.
+"""
+
+import shutil
+from pathlib import Path
+
+from affidavit import durable, ids
+from affidavit.app.paths import Paths
+from affidavit.clock import Clock
+from affidavit.config import DEFAULT_YAML
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk
+from affidavit.errors import UnavailableError
+from affidavit.record.keys import KeyEncryptionKey
+
+LOW_SPACE = 1 << 30
+"""Below this many free bytes a start says so."""
+
+DEMO_YAML = """\
+# The demo: its models are called demo-… and answers are not from a real provider.
+providers:
+  openai: {dialect: openai, base_url: "${AFFIDAVIT_DEMO_URL}", secret: demo}
+  anthropic: {dialect: anthropic, base_url: "${AFFIDAVIT_DEMO_URL}", secret: demo}
+# A real provider is one line more, for example:
+#  real: {dialect: openai, base_url: https://api.openai.com, secret: "${OPENAI_API_KEY}"}
+routes:
+  default: {capture: full, unrecordable: refuse}
+"""
+
+
+def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool) -> bool:
+    """Make what is missing; ``True`` if this was the first start.
+
+    ``UnavailableError`` if the directory cannot be written or holds something else.
+    """
+    try:
+        if paths.root.exists() and not paths.initialised and _foreign(paths.root):
+            raise UnavailableError(
+                f"{paths.root} holds other files, so nothing was put there.",
+                hint="Choose an empty or new directory with --data.",
+            )
+        paths.create(disk)
+        if not paths.config.exists():
+            origin = f"log:\n  origin: affidavit/{ids.pseudonym('')[:12]}\n"
+            text = (DEMO_YAML if demo else DEFAULT_YAML) + origin
+            disk.write_file(paths.config, text.encode())
+        first = not paths.initialised
+        if first:
+            KeyEncryptionKey.create(disk, paths.key_encryption_key)
+        _owner(paths, disk, clock, "demo" if demo else "default")
+    except OSError as error:
+        raise UnavailableError(
+            f"{paths.root} could not be prepared: {error.strerror}.",
+            hint="Is the disk full or the directory read-only?",
+        ) from error
+    durable.check_private(paths.key_encryption_key)
+    return first
+
+
+def little_space(path: Path) -> str | None:
+    """A sentence if the disk is nearly full."""
+    free = shutil.disk_usage(path).free
+    if free >= LOW_SPACE:
+        return None
+    return f"Only {free >> 20} MiB are free here; recording refuses when the disk is full."
+
+
+def _owner(paths: Paths, disk: Disk, clock: Clock, name: str) -> None:
+    """Make the owner unless there is one; the key file is written before the identity counts."""
+    kek = KeyEncryptionKey.load(paths.key_encryption_key)
+    state = durable.open_database(paths.state, kek.derive("state.db"))
+    try:
+        store = IdentityStore(state, clock)
+        if any(identity.role == "owner" for identity in store.all()):
+            return
+        identity, token = store.draft(tenant=name, name="owner", kind="person", role="owner")
+        disk.write_file(paths.owner_key, (token + "\n").encode())
+        store.put(identity)
+    finally:
+        state.close()
+
+
+def _foreign(root: Path) -> bool:
+    known = {"config.yaml", "log", "vault", "journal", "keys", "run", "config.yaml.tmp"}
+    return any(entry.name not in known for entry in root.iterdir())

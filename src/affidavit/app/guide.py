@@ -1,0 +1,57 @@
+"""What ``affidavit up`` prints when it is ready: the next commands, ready to copy."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def command() -> str:
+    """How to call this program from the shell that started it."""
+    beside = Path(sys.executable).with_name("affidavit")
+    found = shutil.which("affidavit")
+    if found and Path(found).resolve() == beside.resolve():
+        return "affidavit"
+    return shlex.quote(str(beside)) if beside.exists() else "affidavit"
+
+
+def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
+    """The text; ``facts`` as ``--json`` gives them."""
+    me = command()
+    data = f" --data {shlex.quote(facts['data'])}"
+    model = "demo-chat" if demo else "gpt-4o"
+    key = facts["caller_key"]
+    lines = [
+        "",
+        f"Affidavit records on {facts['gateway']}, the console is {facts['console']}",
+        f"Data: {facts['data']}   Owner key: {facts['owner_key_file']}",
+    ]
+    if demo:
+        lines.append("This is the demo: answers are not from a real provider.")
+    lines.append("")
+    if key is None:
+        lines += ["Make a key for a caller:", f"  {me} keys create my-app{data}", ""]
+        key = "YOUR-KEY"
+    elif first or demo:
+        lines += ["A key for your first caller is below; it is shown once.", ""]
+    lines += [
+        "Send a prompt:",
+        f"  curl -s {facts['gateway']}/openai/v1/chat/completions \\",
+        f"    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
+        "    -H 'affidavit-session: my-first-session' \\",
+        f'    -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
+        "",
+        "Or point an SDK at it, unchanged:",
+        f"  export OPENAI_BASE_URL={facts['gateway']}/openai/v1 OPENAI_API_KEY={key}",
+        f"  export ANTHROPIC_BASE_URL={facts['gateway']}/anthropic ANTHROPIC_API_KEY={key}",
+        "",
+        "Ask, look, prove:",
+        f"  {me} query 'model:{model} since:90d'{data}",
+        f"  {me} show my-first-session{data}",
+        f"  {me} export 'model:{model} since:90d' -o evidence.zip{data}",
+        f"  {me} verify evidence.zip --key {shlex.quote(facts['vkey'])}",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)

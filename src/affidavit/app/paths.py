@@ -1,0 +1,36 @@
+"""Where state lives in a data directory (design: one machine)."""
+
+from pathlib import Path
+
+from affidavit.durable import Disk
+
+
+class Paths:
+    """Names of everything in one data directory; creates nothing by itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.config = self.root / "config.yaml"
+        self.log = self.root / "log"
+        self.vault = self.root / "vault"
+        self.journal = self.root / "journal"
+        self.state = self.root / "state.db"
+        self.key_database = self.root / "keys.db"
+        self.keys = self.root / "keys"
+        self.key_encryption_key = self.keys / "kek"
+        self.owner_key = self.keys / "owner"
+        self.run = self.root / "run"
+        self.control_socket = self.run / "control.sock"
+        self.console_socket = self.run / "console.sock"
+        self.up_lock = self.run / "up.lock"
+        self.sequencer_lock = self.run / "sequencer.lock"
+
+    @property
+    def initialised(self) -> bool:
+        """Whether a first start has got as far as making the key-encryption key."""
+        return self.key_encryption_key.exists()
+
+    def create(self, disk: Disk) -> None:
+        """Make the directories, owner only; those that are there stay as they are."""
+        for path in (self.root, self.log, self.vault, self.journal, self.keys, self.run):
+            disk.make_dir(path)

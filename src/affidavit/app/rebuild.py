@@ -1,0 +1,52 @@
+"""Building the index anew from ledger and vault, in place or beside."""
+
+import tempfile
+from pathlib import Path
+
+from affidavit.app.paths import Paths
+from affidavit.clock import SystemClock
+from affidavit.durable import Disk
+from affidavit.errors import NotFoundError
+from affidavit.index.rebuild import rebuild
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Verifier
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
+
+FILES = ("index.db", "text.db")
+
+
+def run(data: Path, into: Path | None) -> int:
+    """Rebuild into ``into`` (an empty directory), or in place with the sequencer stopped."""
+    paths = Paths(data)
+    disk = Disk()
+    if not paths.initialised:
+        raise NotFoundError(f"{data} is not a data directory.", hint="Give it with --data.")
+    if into is not None:
+        disk.make_dir(into)
+        return _build(paths, into)
+    with (
+        disk.locked(paths.sequencer_lock, "index rebuild"),
+        tempfile.TemporaryDirectory(dir=paths.run) as beside,
+    ):
+        count = _build(paths, Path(beside))
+        for name in FILES:
+            disk.remove(*(paths.root / f"{name}{suffix}" for suffix in ("", "-wal", "-shm")))
+            disk.effects.rename(str(Path(beside) / name), str(paths.root / name))
+        disk.effects.fsync_dir(str(paths.root))
+        return count
+
+
+def _build(paths: Paths, into: Path) -> int:
+    clock = SystemClock()
+    kek = KeyEncryptionKey.load(paths.key_encryption_key)
+    keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
+    vkey = (paths.log / "log.vkey").read_text(encoding="utf-8").strip()
+    reader = LogReader(paths.log, Verifier.from_vkey(vkey))
+    vault = VaultReader(paths.vault, keyring, reader.leaf_bytes)
+    try:
+        return rebuild(into, kek.derive("index.db"), reader, vault.view, clock)
+    finally:
+        vault.close()
+        keyring.close()

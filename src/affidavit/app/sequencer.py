@@ -1,0 +1,292 @@
+"""The sequencer process: the one owner of ledger, vault, keys, state and index writes.
+
+Rules: one thread sequences; everything that touches the log, the keyring or the identities runs
+on it, questions from other processes included (``ask``); the index is written by a thread of its
+own, fed in ledger order, and catches up from ledger and vault at start. Any failure that leaves
+the state unknown ends the process; the supervisor starts it again, and opening is recovery.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from affidavit import config as configuration
+from affidavit import durable
+from affidavit.app import questions, system
+from affidavit.app.paths import Paths
+from affidavit.app.ready import tell_ready
+from affidavit.clock import Clock, SystemClock
+from affidavit.config import Config
+from affidavit.control.identity import Identity, Snapshot
+from affidavit.control.link import ControlServer
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk
+from affidavit.errors import CannotRecordError, NotFoundError
+from affidavit.index.rebuild import catch_up
+from affidavit.index.sqlite import Indexer
+from affidavit.ledger.intake import Intake
+from affidavit.ledger.log import Log
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Signer, Verifier
+from affidavit.record.journal import JournalWriter
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.model import Placed
+from affidavit.record.seal import Recipient
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
+from affidavit.vault.vault import Vault
+
+T = TypeVar("T")
+IDLE_SECONDS = 0.02
+"""Pause of the sequencing thread when no journal holds anything new."""
+
+
+class Sequencer:
+    """Everything of the sequencer process, opened; ``run`` until told to stop."""
+
+    def __init__(self, paths: Paths, config: Config, disk: Disk, clock: Clock) -> None:
+        self.paths = paths
+        self.config = config
+        self.clock = clock
+        self._disk = disk
+        kek = KeyEncryptionKey.load(paths.key_encryption_key)
+        self.keyring = Keyring.open(paths.key_database, kek, clock)
+        signer = Signer(config.log.origin, self.keyring.secret("log/seed"))
+        self.receipt_seed = self.keyring.secret("receipt/seed")
+        self.receipt_vkey = Signer(f"{config.log.origin}/receipts", self.receipt_seed).vkey
+        state_key = kek.derive("state.db")
+        self.state = durable.open_database(paths.state, state_key)
+        self.identities = IdentityStore(self.state, clock)
+        self.log = Log.open(
+            disk,
+            paths.log,
+            durable.open_database(paths.state, state_key),
+            signer,
+            lambda index: self.keyring.secret(f"epoch/{index}"),
+            clock,
+        )
+        disk.write_file(paths.log / "log.vkey", (self.log.vkey + "\n").encode(), mode=0o644)
+        self.log_reader = LogReader(paths.log, Verifier.from_vkey(self.log.vkey))
+        self.vault = Vault.open(disk, paths.vault, self.keyring, self.log.size)
+        self.vault_reader = VaultReader(
+            paths.vault,
+            Keyring.open(paths.key_database, kek, clock, read_only=True),
+            self.log_reader.leaf_bytes,
+        )
+        self.indexer = Indexer(paths.root, kek.derive("index.db"), clock)
+        self.indexer.start()
+        self.log.publish()
+        catch_up(self.indexer, self.log_reader, self.vault_reader.view)
+        self.intake = Intake(
+            disk,
+            paths.journal,
+            self.log,
+            self.vault,
+            self.keyring.open_segment_key,
+            clock,
+            on_placed=self._placed,
+        )
+        self.log.on_own = self._placed
+        self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._failed: BaseException | None = None
+        self.journal: JournalWriter | None = None
+        self._snapshot: Snapshot | None = None
+        self._recipient: Recipient
+
+    # -- the sequencing thread ---------------------------------------------------------------
+
+    def _placed(self, placed: Sequence[Placed]) -> None:
+        self._to_index.put((placed, self.log.size, self.log.root))
+
+    def _sequence(self) -> None:
+        """Sequence until stopped; then whatever the journals still hold."""
+        last_heads = self.clock.monotonic()
+        try:
+            while not self._stop.is_set():
+                while not self._asked.empty():
+                    self._asked.get()()
+                if self.intake.step() == 0 and self._asked.empty():
+                    self._stop.wait(IDLE_SECONDS)
+                if self.clock.monotonic() - last_heads > 3600:  # hourly when idle
+                    self.log.ensure_heads_after(self.log.size - 1)
+                    last_heads = self.clock.monotonic()
+            while self.intake.step():
+                pass
+        except BaseException as error:  # noqa: BLE001 - the process ends with it
+            self._failed = error
+        finally:
+            self._to_index.put(None)
+
+    def _index(self) -> None:
+        """Apply to the index what was sequenced, in order, many batches at once when behind."""
+        try:
+            while (item := self._to_index.get()) is not None:
+                self.indexer.apply(*item)
+        except BaseException as error:  # noqa: BLE001 - the process ends with it
+            self._failed = error
+            self._stop.set()
+            while self._to_index.get() is not None:
+                pass
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Run ``work`` on the sequencing thread, between two batches, and return what it gives."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever asked
+                future.set_exception(error)
+
+        self._asked.put(run)
+        return await asyncio.wrap_future(future)
+
+    # -- the snapshot that gateways and console work from --------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Identities and keys as of now; the same object until something changes."""
+        today = self.clock.now()[:10]
+        version = self.identities.version * 1_000_000 + int(today.replace("-", "")) % 1_000_000
+        if self._snapshot is not None and self._snapshot.version == version:
+            return self._snapshot
+        identities = self.identities.all()
+        recipient = self.keyring.recipient_key(today).recipient
+        teams = {(identity.tenant, identity.team) for identity in identities}
+        self._snapshot = Snapshot(
+            version=version,
+            origin=self.config.log.origin,
+            identities=identities,
+            recipient_day=recipient.day,
+            recipient_public=recipient.public,
+            receipt_seed=self.receipt_seed,
+            receipt_vkey=self.receipt_vkey,
+            log_vkey=self.log.vkey,
+            pseudonym_keys={
+                f"{tenant}\0{team}": self.keyring.pseudonym_secret(tenant, team)
+                for tenant, team in teams
+            },
+            config_hash=self.config.hash(),
+        )
+        return self._snapshot
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        """Put on record what changed about this installation since its last start."""
+        assert self.journal is not None
+        owner = next((i for i in await self.ask(self.identities.all) if i.role == "owner"), None)
+        news = await self.ask(
+            lambda: system.pending(
+                self.state,
+                self.clock,
+                self.config,
+                receipt_vkey=self.receipt_vkey,
+                log_vkey=self.log.vkey,
+                owner=owner,
+            )
+        )
+        for record, name, digest in news:
+            await self.journal.commit(record, ())
+            await self.ask(functools.partial(system.told, self.state, name, digest))
+
+    async def record_key_change(
+        self, identity: Identity, change: str, by: dict[str, Any] | None
+    ) -> None:
+        """Put the change of a key on record; durable on return."""
+        if self.journal is None:
+            raise CannotRecordError("The sequencer is still starting.")
+        record = system.key_change(self.clock, self.config, identity, change, by)
+        await self.journal.commit(record, ())
+
+    def find(self, record_id: str) -> list[int] | None:
+        """Ledger indexes of a request record and its answer, if they are published yet."""
+        index = self.indexer.find(record_id)
+        if index is None or index[0] >= self.log.published:
+            return None
+        return [i for i in index if i < self.log.published]
+
+    def status(self) -> dict[str, Any]:
+        """Figures for health and status pages; called on the sequencing thread."""
+        return {
+            "size": self.log.size,
+            "published": self.log.published,
+            "indexed": self.indexer.size,
+            "backlog_bytes": self.intake.backlog,
+            "trouble": dict(self.intake.trouble),
+            "origin": self.log.origin,
+            "log_vkey": self.log.vkey,
+        }
+
+    async def run(self, ready: Callable[[], None]) -> int:
+        """Serve until SIGTERM; 0 after a clean end, 4 if something failed on the way."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        indexing = threading.Thread(target=self._index, name="index")
+        sequencing = threading.Thread(target=self._sequence, name="sequence")
+        indexing.start()
+        sequencing.start()
+        server = ControlServer(self.paths.control_socket, questions.handlers(self))
+        try:
+            snapshot = await self.ask(self.snapshot)
+            self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
+            self.journal = self._open_journal()
+            await self._tell()
+            await server.start()
+            ready()
+            while not stopping.is_set() and sequencing.is_alive() and self._failed is None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), 0.25)
+                snapshot = await self.ask(self.snapshot)
+                self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
+            if self._failed is None:
+                record = system.ended(self.clock, self.config, "drained")
+                await self.journal.close(record)
+        finally:
+            await server.stop()
+            self._stop.set()
+            await asyncio.to_thread(sequencing.join)
+            await asyncio.to_thread(indexing.join)
+        if self._failed is not None:
+            sys.stderr.write(f"sequencer: {type(self._failed).__name__}: {self._failed}\n")
+            return 4
+        self._close()
+        return 0
+
+    def _open_journal(self) -> JournalWriter:
+        return JournalWriter.open(
+            self._disk, self.paths.journal, "sequencer", lambda: self._recipient, self.clock
+        )
+
+    def _close(self) -> None:
+        self.intake.close()
+        self.log.on_own = lambda placed: self.indexer.apply(placed, self.log.size, self.log.root)
+        self.log.close()
+        self.vault.close()
+        self.indexer.settle()
+        self.indexer.close()
+        self.vault_reader.close()
+        self.keyring.close()
+
+
+def run(data: Path, config_path: Path | None) -> int:
+    """Run the sequencer of a data directory until SIGTERM; ``LockedError`` if one runs there."""
+    paths = Paths(data)
+    config = configuration.load(config_path or paths.config, os.environ)
+    disk = Disk()
+    if not paths.initialised:
+        raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")
+    with disk.locked(paths.sequencer_lock, "sequencer"):
+        return asyncio.run(Sequencer(paths, config, disk, SystemClock()).run(tell_ready))

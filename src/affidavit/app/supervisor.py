@@ -1,0 +1,142 @@
+"""Starts, watches, replaces and drains the processes of one machine.
+
+Rules: the sequencer starts first and stops last; a child that ends is started again, at once the
+first time and then with a growing pause (up to 2 s), because callers wait; children die with
+their supervisor (``app.__main__`` asks the kernel for it); a signal drains: gateways, then the
+console, then the sequencer, which by then has sequenced everything. A second signal kills.
+Not here: what the children do and what is printed.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before the first, second, … restart; one that lived a minute counts from the start."""
+
+
+class Child:
+    """One process slot: what runs in it is replaced when it ends."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], fds: Sequence[int], environ: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.arguments = list(arguments)
+        self.fds = tuple(fds)
+        self.environ = dict(environ)
+        self.process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Start it; its messages go where ours go."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "affidavit.app",
+            *self.arguments,
+            pass_fds=self.fds,
+            env=self.environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def send(self, number: int) -> None:
+        """Send a signal if it still runs."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+
+class Supervisor:
+    """Children in the order of their start; ``stopping`` is set by the first signal."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.children: list[Child] = []
+        self.stopping = asyncio.Event()
+        self._report = report
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+
+    async def add(self, child: Child) -> None:
+        """Start a child and keep it running until ``drain``."""
+        self.children.append(child)
+        await child.start()
+        self._watchers[child.name] = asyncio.create_task(self._watch(child))
+
+    def catch_signals(self) -> None:
+        """SIGTERM and SIGINT drain; the second one kills everything at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signal)
+
+    def _signal(self) -> None:
+        if self.stopping.is_set():
+            for child in self.children:
+                child.send(signal.SIGKILL)
+        self.stopping.set()
+
+    async def _watch(self, child: Child) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            assert child.process is not None
+            began = loop.time()
+            code = await child.process.wait()
+            if self.stopping.is_set():
+                return
+            failures = 0 if loop.time() - began > 60 else failures
+            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            failures += 1
+            child.restarts += 1
+            self._report(f"{child.name} ended ({_how(code)}); it is started again.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), pause or 0.001)
+            if self.stopping.is_set():
+                return
+            await child.start()
+
+    async def drain(self, groups: Sequence[Sequence[str]], within: float) -> bool:
+        """Stop the named groups one after the other; ``False`` if something had to be killed.
+
+        ``within`` is seconds per group. Children not named are stopped at the end.
+        """
+        self.stopping.set()
+        named = [name for group in groups for name in group]
+        rest = [child.name for child in self.children if child.name not in named]
+        clean = True
+        for group in [*groups, rest]:
+            members = [child for child in self.children if child.name in group]
+            for child in members:
+                child.send(signal.SIGTERM)
+            clean &= all(await asyncio.gather(*(self._wait(c, within) for c in members)))
+        for task in self._watchers.values():
+            task.cancel()
+        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
+        return clean
+
+    async def _wait(self, child: Child, within: float) -> bool:
+        if child.process is None:
+            return True
+        try:
+            await asyncio.wait_for(child.process.wait(), within)
+        except TimeoutError:
+            self._report(f"{child.name} did not end within {within:.0f} s and was killed.")
+            child.send(signal.SIGKILL)
+            await child.process.wait()
+            return False
+        return True
+
+
+def environment(without: Sequence[str] = ()) -> dict[str, str]:
+    """This process's environment, less the variables a child has no business with."""
+    return {name: value for name, value in os.environ.items() if name not in without}
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-code).name}"
+    return f"exit code {code}"

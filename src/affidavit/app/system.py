@@ -1,0 +1,119 @@
+"""Records that the installation makes about itself: first keys, configuration in force.
+
+Rules: each is an ordinary record in the sequencer process's own journal, tier ``observed``;
+nothing secret is in it (public keys, digests, names of settings). Not here: what readers and
+callers do, which the console and the gateways record.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import apsw
+
+from affidavit import __version__, ids
+from affidavit.clock import Clock
+from affidavit.config import Config
+from affidavit.control.identity import Identity
+from affidavit.record.disclose import disclose
+from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
+
+_SCHEMA = "create table if not exists told (name text primary key, digest text not null) strict"
+
+
+def make(
+    kind: str, clock: Clock, config: Config, sections: Mapping[str, Any], *chains: Chain
+) -> Record:
+    """A record of type ``kind`` that is complete in itself; ``sections`` by name."""
+    tenant = chains[0].tenant if chains else ""
+    return Record(
+        id=ids.record_id(),
+        type=kind,
+        at=clock.now(),
+        tier="observed",
+        tenant=tenant,
+        retention_class=config.retention.default_class,
+        sections=tuple(
+            disclose(name, sections[name]) if name in sections else None for name in SECTIONS
+        ),
+        chains=chains or (Chain("", UNATTRIBUTED, ""),),
+    )
+
+
+def ended(clock: Clock, config: Config, why: str) -> Record:
+    """The last record of a writer (``ledger.ended``)."""
+    return make("ledger.ended", clock, config, {"what": {"reason": why}})
+
+
+def key_change(
+    clock: Clock, config: Config, identity: Identity, change: str, by: Mapping[str, Any] | None
+) -> Record:
+    """A key was ``created`` or ``revoked``, by somebody (the ``who`` of a reader) or at setup."""
+    who = dict(by) if by else {"tenant": identity.tenant, "kind": "service", "role": "setup"}
+    actor = (
+        Chain(str(who["tenant"]), "actor", str(who["actor"]))
+        if "actor" in who
+        else Chain(identity.tenant, "actor.unattributed", "")
+    )
+    what = {
+        "key": identity.id,
+        "change": change,
+        "actor": identity.actor,
+        "kind": identity.kind,
+        "role": identity.role,
+        "team": identity.team,
+    }
+    person = {"name": identity.name, "email": identity.email}
+    chains = (
+        Chain(identity.tenant, "key", identity.id),
+        actor,
+        Chain(identity.tenant, "actor", identity.actor),
+    )
+    sections = {"who": who, "person": person, "what": what}
+    return make("change.key", clock, config, sections, *dict.fromkeys(chains))
+
+
+def pending(
+    state: apsw.Connection,
+    clock: Clock,
+    config: Config,
+    *,
+    receipt_vkey: str,
+    log_vkey: str,
+    owner: Identity | None,
+) -> list[tuple[Record, str, str]]:
+    """What has to be told since the last start: records, each with the note for ``told``."""
+    state.execute(_SCHEMA)
+    context = {"gateway": {"version": __version__, "config_hash": config.hash()}}
+    facts: list[tuple[str, str, dict[str, Any], tuple[Chain, ...]]] = [
+        ("ledger.key", "receipt", {"purpose": "receipt", "vkey": receipt_vkey}, ()),
+        ("ledger.key", "log", {"purpose": "log", "vkey": log_vkey}, ()),
+        ("change.config", "config", _settings(config), ()),
+    ]
+    if owner is not None:
+        what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
+        chain = Chain(owner.tenant, "actor", owner.actor)
+        facts.append(("change.identity", "owner", what, (chain,)))
+    found = []
+    for kind, name, what, chains in facts:
+        digest = hashlib.sha256(repr(sorted(what.items())).encode()).hexdigest()
+        row = state.execute("select digest from told where name = ?", (name,)).fetchone()
+        if row is None or row[0] != digest:
+            since = {**what, "before": None if row is None else row[0]}
+            record = make(kind, clock, config, {"what": since, "context": context}, *chains)
+            found.append((record, name, digest))
+    return found
+
+
+def told(state: apsw.Connection, name: str, digest: str) -> None:
+    """Remember that a fact is on record."""
+    state.execute(
+        "insert into told values (?1, ?2) on conflict (name) do update set digest = ?2",
+        (name, digest),
+    )
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The configuration in force as plain values, secrets left out."""
+    settings = config.model_dump(mode="json", exclude={"providers": {"__all__": {"secret"}}})
+    return {"after": settings, "config_hash": config.hash()}
