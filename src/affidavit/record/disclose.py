@@ -8,8 +8,6 @@ again to be verified. Not here: what a section says (``capture``), and who may s
 """
 
 import hashlib
-import json
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -17,6 +15,9 @@ import msgspec
 from affidavit import ids
 from affidavit.errors import ParseError
 from affidavit.record.model import Part, Record
+from affidavit.wire import strict_json
+
+_MAX_DEPTH = 1000  # deeper than what is ever disclosed, so that what was committed also opens
 
 
 def disclose(name: str, value: Any) -> str:
@@ -40,14 +41,10 @@ def open_disclosure(text: str, name: str) -> Any:
     lone surrogates.
     """
     try:
-        raw = ids.from_b64u(text)
-        items = msgspec.json.decode(raw)
-        if msgspec.json.encode(items) != raw:  # not our own spelling: look for duplicate keys
-            json.loads(raw, object_pairs_hook=_unique)
-        salt, given, value = items
+        salt, given, value = strict_json.loads(ids.from_b64u(text), max_depth=_MAX_DEPTH)
         if len(ids.from_b64u(salt)) != ids.SALT_BYTES:
             raise ParseError(f"The disclosure of section {name} has a salt of another length.")
-    except (ValueError, TypeError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except (ValueError, TypeError) as error:
         raise ParseError(f"This is not a disclosure of section {name}.") from error
     if given != name:
         raise ParseError(f"This is a disclosure, but not of section {name}.")
@@ -103,12 +100,3 @@ def check_part(part: Part, data: bytes) -> bool:
     """Whether ``data`` is what ``part`` commits to, size included."""
     computed = hashlib.sha256(part.salt + data).digest()
     return len(part.salt) == ids.SALT_BYTES and len(data) == part.size and computed == part.digest
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"duplicate key {key!r}")
-        found[key] = value
-    return found
