@@ -1,0 +1,302 @@
+"""The keyring: every secret of a data directory except the key-encryption key, in ``keys.db``.
+
+Rules:
+
+1. ``keys.db`` is an encrypted database, and each secret in it is wrapped once more (RFC 3394) by
+   the key-encryption key. Ordinary backups leave the file out.
+2. A new key is durable before anybody gets to use it.
+3. A destroyed key leaves its row behind without the key: since when, but not what it was.
+4. The sequencer is the only writer. Other processes open read-only and see that a key was
+   destroyed at their next read, because they drop what they remember when the file has changed.
+
+Kinds: **bucket keys** B per (tenant, retention class, UTC day) and **subject keys** S per (tenant,
+subject, class), named by small numbers that stand beside what they seal; **hold keys**, under
+which part keys are wrapped once more; **keys of the day**, to which writers seal their journals;
+and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets).
+
+Not here: who decides that a key is destroyed, rewrapping, renewal of the key-encryption key.
+"""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from affidavit import ids
+from affidavit.clock import Clock
+from affidavit.durable import open_database
+from affidavit.errors import NotFoundError, UnavailableError
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.seal import RecipientKey
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS bucket_keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL, class TEXT NOT NULL, day TEXT NOT NULL,
+    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS bucket_keys_in_use
+    ON bucket_keys (tenant, class, day) WHERE wrapped IS NOT NULL;
+CREATE TABLE IF NOT EXISTS subject_keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL, subject TEXT NOT NULL, class TEXT NOT NULL,
+    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS subject_keys_in_use
+    ON subject_keys (tenant, subject, class) WHERE wrapped IS NOT NULL;
+CREATE TABLE IF NOT EXISTS hold_keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    hold TEXT NOT NULL UNIQUE,
+    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS recipients (
+    day TEXT PRIMARY KEY,
+    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS secrets (
+    name TEXT PRIMARY KEY,
+    wrapped BLOB NOT NULL, created TEXT NOT NULL
+) STRICT;
+"""
+
+_REMEMBERED = 50_000
+"""Keys kept in memory at most, per kind; beyond it all are read anew (about 10 MB)."""
+
+
+class Key(NamedTuple):
+    """A key of the vault: its number in ``keys.db`` and its 32 bytes."""
+
+    id: int
+    secret: bytes
+
+
+Subject = tuple[str, str, str]
+"""Tenant, pseudonym of the data subject, retention class."""
+
+
+class Keyring:
+    """The keys of one data directory. Calls from several threads take turns."""
+
+    def __init__(self, connection: apsw.Connection, kek: KeyEncryptionKey, clock: Clock) -> None:
+        self._db = connection
+        self._kek = kek
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._read_only = connection.readonly("main")
+        self._version: int | None = None
+        self._buckets: dict[tuple[str, str, str], Key] = {}
+        self._subjects: dict[Subject, Key] = {}
+        self._opened: dict[tuple[str, int], bytes] = {}
+        self._recipients: dict[str, RecipientKey] = {}
+
+    def __repr__(self) -> str:
+        return "<Keyring>"
+
+    @classmethod
+    def open(
+        cls, path: Path, kek: KeyEncryptionKey, clock: Clock, *, read_only: bool = False
+    ) -> "Keyring":
+        """Open ``keys.db`` at ``path``; made with its tables if missing, unless ``read_only``.
+
+        ``UnavailableError`` if this key-encryption key does not open it.
+        """
+        connection = open_database(path, kek.derive("keys.db"), read_only=read_only)
+        if not read_only:
+            connection.execute(_TABLES)
+        return cls(connection, kek, clock)
+
+    def close(self) -> None:
+        """Forget all keys and close the file."""
+        with self._lock:
+            self._forget()
+            self._db.close()
+
+    # Named secrets.
+
+    def secret(self, name: str) -> bytes:
+        """The 32 random bytes of that name, made and durable on first use."""
+        with self._lock:
+            row = self._one("SELECT wrapped FROM secrets WHERE name = ?", (name,))
+            if row is not None:
+                return self._kek.unwrap(row[0])
+            made = ids.key()
+            self._db.execute(
+                "INSERT INTO secrets (name, wrapped, created) VALUES (?, ?, ?)",
+                (name, self._kek.wrap(made), self._clock.now()),
+            )
+            return made
+
+    def pseudonym_secret(self, tenant: str, team: str) -> bytes:
+        """The secret under which sessions of one team get their pseudonyms."""
+        return self.secret(f"pseudonym\x00{tenant}\x00{team}")
+
+    # Keys of the day, for journals.
+
+    def recipient_key(self, day: str) -> RecipientKey:
+        """The key of a UTC day (``YYYY-MM-DD``), made and durable on first use.
+
+        ``NotFoundError`` if it was destroyed: a day gets one key and no second one.
+        """
+        with self._lock:
+            known = self._recipients.get(day)
+            if known is not None:
+                return known
+            row = self._one("SELECT wrapped, destroyed FROM recipients WHERE day = ?", (day,))
+            if row is None:
+                made = RecipientKey.generate(day)
+                self._db.execute(
+                    "INSERT INTO recipients (day, wrapped, created) VALUES (?, ?, ?)",
+                    (day, self._kek.wrap(made.private_bytes()), self._clock.now()),
+                )
+            else:
+                made = RecipientKey.from_private(day, self._unwrap(row, f"The key of {day}"))
+            self._recipients[day] = made
+            return made
+
+    def open_segment_key(self, day: str, wrapped: bytes) -> bytes:
+        """Open the key of a journal segment that was sealed to ``day``.
+
+        ``NotFoundError`` if there is no key of that day, or none any more; ``CorruptError`` if it
+        does not open ``wrapped``.
+        """
+        with self._lock:
+            key = self._recipients.get(day)
+            if key is None:
+                row = self._one("SELECT wrapped, destroyed FROM recipients WHERE day = ?", (day,))
+                secret = self._unwrap(row, f"The key of {day}")
+                key = self._recipients[day] = RecipientKey.from_private(day, secret)
+        return key.open(wrapped)
+
+    def recipient_days(self) -> list[str]:
+        """Days whose key still exists, oldest first."""
+        rows = self._db.execute("SELECT day FROM recipients WHERE wrapped IS NOT NULL ORDER BY day")
+        with self._lock:
+            return [str(row[0]) for row in rows]
+
+    def destroy_recipients(self, before: str) -> list[str]:
+        """Destroy the keys of all days before ``before``; returns those days.
+
+        Only when no journal segment of such a day is left and no writer may still begin one: a
+        journal whose key is gone is unreadable.
+        """
+        with self._lock:
+            days = [day for day in self.recipient_days() if day < before]
+            if days:
+                self._db.execute(
+                    "UPDATE recipients SET wrapped = NULL, destroyed = ? "
+                    "WHERE day < ? AND wrapped IS NOT NULL",
+                    (self._clock.now(), before),
+                )
+                self._db.pragma("wal_checkpoint(truncate)")  # the old pages leave the disk, too
+            for day in days:
+                self._recipients.pop(day, None)
+            return days
+
+    # Keys of the vault.
+
+    def bucket(self, tenant: str, retention_class: str, day: str) -> Key:
+        """The bucket key B in use for (tenant, class, UTC day), made and durable on first use."""
+        name = (tenant, retention_class, day)
+        with self._lock:
+            known = self._buckets.get(name)
+            if known is not None:
+                return known
+            row = self._one(
+                "SELECT id, wrapped FROM bucket_keys "
+                "WHERE tenant = ? AND class = ? AND day = ? AND wrapped IS NOT NULL",
+                name,
+            )
+            if row is not None:
+                key = Key(int(row[0]), self._kek.unwrap(row[1]))
+            else:
+                secret = ids.key()
+                self._db.execute(
+                    "INSERT INTO bucket_keys (tenant, class, day, wrapped, created) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (*name, self._kek.wrap(secret), self._clock.now()),
+                )
+                key = Key(self._db.last_insert_rowid(), secret)
+            self._buckets[name] = key
+            return key
+
+    def subjects(self, wanted: Iterable[Subject]) -> dict[Subject, Key]:
+        """The subject keys S in use, one for each of ``wanted``.
+
+        Those that are new are made in one transaction and durable on return.
+        """
+        with self._lock:
+            if len(self._subjects) > _REMEMBERED:
+                self._subjects.clear()
+            names = set(wanted)
+            unknown = [name for name in names if name not in self._subjects]
+            if unknown:
+                with self._db:
+                    found = {name: self._find_or_make_subject(name) for name in unknown}
+                self._subjects.update(found)
+            return {name: self._subjects[name] for name in names}
+
+    def bucket_secret(self, number: int) -> bytes:
+        """The bucket key of that number; ``NotFoundError`` if destroyed (says when) or unknown."""
+        return self._by_number("bucket_keys", "The bucket key", number)
+
+    def subject_secret(self, number: int) -> bytes:
+        """The subject key of that number; ``NotFoundError`` if destroyed (says when) or unknown."""
+        return self._by_number("subject_keys", "The subject key", number)
+
+    def _find_or_make_subject(self, name: Subject) -> Key:
+        row = self._one(
+            "SELECT id, wrapped FROM subject_keys "
+            "WHERE tenant = ? AND subject = ? AND class = ? AND wrapped IS NOT NULL",
+            name,
+        )
+        if row is not None:
+            return Key(int(row[0]), self._kek.unwrap(row[1]))
+        secret = ids.key()
+        self._db.execute(
+            "INSERT INTO subject_keys (tenant, subject, class, wrapped, created) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (*name, self._kek.wrap(secret), self._clock.now()),
+        )
+        return Key(self._db.last_insert_rowid(), secret)
+
+    def _by_number(self, table: str, what: str, number: int) -> bytes:
+        with self._lock:
+            if self._read_only:
+                self._notice_changes()
+            if len(self._opened) > _REMEMBERED:
+                self._opened.clear()
+            known = self._opened.get((table, number))
+            if known is None:
+                # The table is one of two names of this module.
+                query = f"SELECT wrapped, destroyed FROM {table} WHERE id = ?"  # noqa: S608
+                known = self._unwrap(self._one(query, (number,)), what)
+                self._opened[table, number] = known
+            return known
+
+    def _unwrap(self, row: tuple[Any, ...] | None, what: str) -> bytes:
+        if row is None:
+            raise NotFoundError(f"{what} is not in the keyring.")
+        wrapped, destroyed = row
+        if wrapped is None:
+            raise NotFoundError(f"{what} was destroyed at {destroyed}.")
+        return self._kek.unwrap(wrapped)
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        try:
+            return self._db.execute(query, values).fetchone()
+        except apsw.Error as error:
+            raise UnavailableError(f"keys.db cannot be read: {error}.") from error
+
+    def _notice_changes(self) -> None:
+        version = self._db.pragma("data_version")
+        if version != self._version:
+            self._forget()
+            self._version = version
+
+    def _forget(self) -> None:
+        self._buckets.clear()
+        self._subjects.clear()
+        self._opened.clear()
+        self._recipients.clear()

@@ -1,0 +1,226 @@
+"""The vault's one writer: seals sections and content of records that are about to be sequenced.
+
+Rules:
+
+1. ``put`` returns when everything is durable, and comes before the ledger's commit: so whatever
+   the ledger holds, the vault holds too (until it is erased).
+2. A crash between the two leaves records in the vault that the ledger will give another place.
+   ``open`` is told how many leaves are committed and takes out what lies beyond, before anything
+   else is put: whole segments are removed, wraps of single records are dropped from their file.
+   Their sealed bytes stay behind without a key. After that, one ledger index names one record.
+3. Each section and part has its own random key, used once (``wraps`` says what wraps it).
+   Bucket and subject keys are durable before anything is sealed under them.
+4. Per batch each touched file is written once and synced once, segment before wraps.
+5. After a failed write or sync the vault is dead; the process gives up, and the next one begins
+   new segments.
+
+Records without sections and content (the ledger's own) are not kept here. Compression against
+the previous turn of a session, erasure, holds and retention are not done here.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from affidavit import ids
+from affidavit.durable import Disk
+from affidavit.errors import UnavailableError
+from affidavit.record.keys import wrap_key
+from affidavit.record.model import SECTIONS, Placed
+from affidavit.record.seal import seal_blob
+from affidavit.vault import wraps
+from affidavit.vault.blobs import Packer
+from affidavit.vault.keyring import Key, Keyring, Subject
+from affidavit.vault.segments import (
+    Bucket,
+    Segment,
+    SegmentWriter,
+    days_in,
+    groups_in,
+    segments_in,
+    wraps_path,
+)
+
+_OPEN_SEGMENTS = 128
+"""Segments kept open at most; with more buckets in use, the least recently used one ends."""
+
+
+class Vault:
+    """The writer; one per data directory, used by one thread. Made by ``open``."""
+
+    def __init__(self, disk: Disk, root: Path, keyring: Keyring) -> None:
+        self._disk = disk
+        self._root = root
+        self._keyring = keyring
+        self._packer = Packer()
+        self._open: OrderedDict[Bucket, SegmentWriter] = OrderedDict()
+        self._failed: OSError | None = None
+
+    @classmethod
+    def open(cls, disk: Disk, root: Path, keyring: Keyring, committed: int) -> "Vault":
+        """Open the vault under ``root`` beside a ledger of ``committed`` leaves.
+
+        What was put for indexes from ``committed`` on is taken out first (rule 2); may be
+        repeated after a crash at any step. ``UnavailableError`` if the disk does not allow it.
+        """
+        try:
+            disk.make_dir(root)
+            for group in groups_in(root):
+                _take_back(disk, group, committed)
+        except OSError as error:
+            raise _unwritable(error) from error
+        return cls(disk, root, keyring)
+
+    def put(self, placed: Sequence[Placed]) -> None:
+        """Seal and keep these records, in ledger order; durable on return.
+
+        ``UnavailableError`` if it could not be written: then, and ever after, nothing more is
+        taken, and the process must start anew.
+        """
+        if self._failed is not None:
+            raise _unwritable(self._failed)
+        batches: dict[Bucket, list[Placed]] = {}
+        for item in placed:
+            if item.record.parts or any(text is not None for text in item.record.sections):
+                record = item.record
+                bucket = Bucket(record.tenant, record.retention_class, item.time[:10])
+                batches.setdefault(bucket, []).append(item)
+        if not batches:
+            return
+        subjects = self._subjects(item for batch in batches.values() for item in batch)
+        try:
+            writers = [self._write(bucket, batch, subjects) for bucket, batch in batches.items()]
+            for writer in writers:
+                for file in writer.files():
+                    file.sync()
+        except OSError as error:
+            self._failed = error
+            raise _unwritable(error) from error
+        self._close_old(placed[-1].time[:10])
+
+    def close(self) -> None:
+        """Close all files; everything put is durable already."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _write(
+        self, bucket: Bucket, batch: Sequence[Placed], subjects: dict[Subject, Key]
+    ) -> SegmentWriter:
+        key = self._keyring.bucket(*bucket)
+        writer = self._writer(bucket, key.id, batch[0].index)
+        alone = wraps.wrapping_key(key.secret, ())
+        shared: dict[tuple[str, ...], bytes] = {(): alone}
+        blobs: list[bytes] = []
+        entries: list[bytes] = []
+        at = writer.size
+        for item in batch:
+            names = tuple(sorted(set(item.record.subjects)))
+            keys = [subjects[_subject(item, name)] for name in names]
+            if names not in shared:
+                shared[names] = wraps.wrapping_key(key.secret, [one.secret for one in keys])
+            sealed, described = self._seal(item, alone, shared[names])
+            numbers = tuple(one.id for one in keys)
+            entries.append(
+                wraps.pack(wraps.Entry(item.index, at, item.record.id, numbers, described))
+            )
+            blobs += sealed
+            at += sum(map(len, sealed))
+        writer.append(blobs, entries)
+        return writer
+
+    def _seal(
+        self, item: Placed, alone: bytes, shared: bytes
+    ) -> tuple[list[bytes], tuple[wraps.Blob, ...]]:
+        record = item.record
+        record_id = record.id.encode("ascii")
+        plain = [
+            (kind, name, self._packer.section(text))
+            for kind, (name, text) in enumerate(zip(SECTIONS, record.sections, strict=True))
+            if text is not None
+        ]
+        plain += [
+            (wraps.PART, part.name, self._packer.part(part, body))
+            for part, body in zip(record.parts, item.bodies, strict=True)
+        ]
+        fresh = ids.random_bytes(ids.KEY_BYTES * len(plain))
+        sealed: list[bytes] = []
+        described: list[wraps.Blob] = []
+        for place, (kind, name, blob) in enumerate(plain):
+            key = fresh[ids.KEY_BYTES * place : ids.KEY_BYTES * (place + 1)]
+            sealed.append(seal_blob(key, blob, record_id + name.encode()))
+            wrapping = shared if kind in wraps.OF_THE_SUBJECT else alone
+            described.append(wraps.Blob(kind, name, len(sealed[-1]), wrap_key(wrapping, key)))
+        return sealed, tuple(described)
+
+    def _subjects(self, items: Iterable[Placed]) -> dict[Subject, Key]:
+        wanted = {_subject(item, name) for item in items for name in item.record.subjects}
+        return self._keyring.subjects(wanted) if wanted else {}
+
+    def _writer(self, bucket: Bucket, key: int, first: int) -> SegmentWriter:
+        writer = self._open.get(bucket)
+        if writer is not None and writer.full:
+            self._open.pop(bucket).close()
+            writer = None
+        if writer is None:
+            directory = bucket.directory(self._root)
+            writer = self._open[bucket] = SegmentWriter(self._disk, directory, first, key)
+        self._open.move_to_end(bucket)
+        return writer
+
+    def _close_old(self, day: str) -> None:
+        for bucket in [bucket for bucket in self._open if bucket.day < day]:
+            self._open.pop(bucket).close()
+        while len(self._open) > _OPEN_SEGMENTS:
+            self._open.popitem(last=False)[1].close()
+
+
+def _subject(item: Placed, name: str) -> Subject:
+    return item.record.tenant, name, item.record.retention_class
+
+
+def _take_back(disk: Disk, group: Path, committed: int) -> None:
+    """Take what lies at ``committed`` or beyond out of one (tenant, class)."""
+    for day in reversed(days_in(group)):
+        segments = segments_in(group / day)
+        beyond = [segment for segment in segments if segment.first >= committed]
+        # Wraps first: a segment without wraps is nothing, and the stray ones go just below.
+        for segment in reversed(beyond):
+            disk.remove(wraps_path(segment.path))
+        strays = _strays(group / day)
+        if strays:
+            disk.remove(*strays)
+        kept = segments[: len(segments) - len(beyond)]
+        if kept:
+            _cut(disk, kept[-1], committed)
+            return
+
+
+def _strays(directory: Path) -> list[Path]:
+    """Files without which the directory holds the same: segments without wraps, and leftovers."""
+    paths = set(directory.iterdir())
+    return sorted(
+        path
+        for path in paths
+        if path.suffix == ".tmp" or (path.suffix == ".seg" and wraps_path(path) not in paths)
+    )
+
+
+def _cut(disk: Disk, segment: Segment, committed: int) -> None:
+    """Replace a wraps file by one that ends before ``committed``, if it does not already."""
+    path = wraps_path(segment.path)
+    data = path.read_bytes()
+    end = 0
+    for index, _, entry_end in wraps.scan(data[wraps.HEADER_BYTES :]):
+        if index >= committed:
+            break
+        end = entry_end
+    if wraps.HEADER_BYTES + end < len(data):
+        disk.write_file(path, data[: wraps.HEADER_BYTES + end])
+
+
+def _unwritable(error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"The vault cannot be written: {error.strerror or error}.",
+        hint="Free disk space or repair the disk, then restart; nothing recorded is lost.",
+        kept="Every record is still in the journal.",
+    )

@@ -1,0 +1,155 @@
+"""The ``.wraps`` file beside a segment: which records it holds, where, and their wrapped keys.
+
+Layout, all numbers big-endian::
+
+    "AFWRAPS1" ‖ u64 number of the bucket key B
+    then per record, in ascending ledger index:
+      u32 length of the rest ‖ u32 CRC-32 of the rest
+      u64 ledger index ‖ u64 offset in the segment of its first blob
+      u8 length ‖ record id
+      u8 count ‖ u64 number of each subject key S, in ascending order of the subjects
+      u16 count ‖ per blob, in the order in which they stand in the segment:
+        u8 kind: 0 to 6 a section, 7 a part, then u8 length ‖ its name
+        u32 sealed length ‖ 40 bytes: its key, wrapped (RFC 3394)
+
+The wrapping key is HKDF-SHA-256(B ‖ S₁ ‖ …, "affidavit/wrap/v1"); the subjects' keys take part
+for ``person``, ``content`` and the parts, for the other sections B stands alone. Nothing of a
+record is in the clear here but its id and the names of its parts.
+
+The writer appends while the segment grows; what follows the last whole entry is not there.
+Erasure may replace the file by another one with fewer entries or other wraps. Not here: which
+records are taken out, and the segment's own bytes (``segments``).
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from affidavit.errors import CorruptError
+from affidavit.record.keys import hkdf
+from affidavit.record.model import SECTIONS
+
+_MAGIC = b"AFWRAPS1"
+HEADER_BYTES = 16
+WRAP_BYTES = 40
+PART = 7
+"""The kind of a blob that is a content part; lower kinds are the section's place."""
+
+OF_THE_SUBJECT = frozenset({SECTIONS.index("person"), SECTIONS.index("content"), PART})
+"""The kinds of blob whose wrapping key takes in the subjects' keys."""
+
+_FRAME = struct.Struct(">II")
+_PLACE = struct.Struct(">QQ")
+_BLOB = struct.Struct(f">I{WRAP_BYTES}s")
+_MAX_ENTRY = 2**26
+
+
+class Blob(NamedTuple):
+    """One sealed section or part: ``size`` sealed bytes, ``wrapped`` its key."""
+
+    kind: int
+    name: str
+    size: int
+    wrapped: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What the vault knows of one record; ``offset`` is where its first blob begins."""
+
+    index: int
+    offset: int
+    id: str
+    subjects: tuple[int, ...]
+    blobs: tuple[Blob, ...]
+
+
+def wrapping_key(bucket: bytes, subjects: Sequence[bytes]) -> bytes:
+    """The key that wraps part keys; ``subjects`` in ascending order of the subjects' ids."""
+    return hkdf(bucket + b"".join(subjects), "affidavit/wrap/v1")
+
+
+def header(bucket: int) -> bytes:
+    """The first 16 bytes of a file whose keys are wrapped under that bucket key."""
+    return _MAGIC + bucket.to_bytes(8, "big")
+
+
+def parse_header(data: bytes) -> int:
+    """The bucket key's number; ``CorruptError`` if this is no such file."""
+    if len(data) != HEADER_BYTES or data[:8] != _MAGIC:
+        raise CorruptError("A file of wrapped keys does not begin as one.")
+    return int.from_bytes(data[8:], "big")
+
+
+def pack(entry: Entry) -> bytes:
+    """One entry as it stands in the file, length and checksum in front."""
+    record = entry.id.encode("ascii")
+    out = [_PLACE.pack(entry.index, entry.offset), bytes((len(record),)), record]
+    out.append(bytes((len(entry.subjects),)))
+    out.extend(number.to_bytes(8, "big") for number in entry.subjects)
+    out.append(len(entry.blobs).to_bytes(2, "big"))
+    for blob in entry.blobs:
+        out.append(bytes((blob.kind,)))
+        if blob.kind == PART:
+            name = blob.name.encode()
+            out += (bytes((len(name),)), name)
+        out.append(_BLOB.pack(blob.size, blob.wrapped))
+    rest = b"".join(out)
+    return _FRAME.pack(len(rest), zlib.crc32(rest)) + rest
+
+
+def scan(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Ledger index, begin and end within ``data`` of each whole entry, up to the first that is not.
+
+    ``data`` begins at an entry. What the writer has not finished writing ends the scan, and so
+    does anything damaged.
+    """
+    at = 0
+    while at + _FRAME.size <= len(data):
+        length, checksum = _FRAME.unpack_from(data, at)
+        end = at + _FRAME.size + length
+        if not _PLACE.size < length <= _MAX_ENTRY or end > len(data):
+            return
+        if zlib.crc32(data[at + _FRAME.size : end]) != checksum:
+            return
+        yield _PLACE.unpack_from(data, at + _FRAME.size)[0], at, end
+        at = end
+
+
+def unpack(data: bytes) -> Entry:
+    """One whole entry, as ``pack`` made it; ``CorruptError`` for anything else."""
+    try:
+        return _unpack(data)
+    except (IndexError, ValueError, struct.error) as error:
+        raise CorruptError("An entry of wrapped keys is damaged.") from error
+
+
+def _unpack(data: bytes) -> Entry:
+    length, checksum = _FRAME.unpack_from(data)
+    rest = data[_FRAME.size :]
+    if length != len(rest) or zlib.crc32(rest) != checksum:
+        raise ValueError("length or checksum")
+    index, offset = _PLACE.unpack_from(rest)
+    at = _PLACE.size
+    end = at + 1 + rest[at]
+    record = rest[at + 1 : end].decode("ascii")
+    count, at = rest[end], end + 1
+    subjects = struct.unpack_from(f">{count}Q", rest, at)
+    at += 8 * count
+    blobs = []
+    count, at = int.from_bytes(rest[at : at + 2], "big"), at + 2
+    for _ in range(count):
+        kind, at = rest[at], at + 1
+        if kind == PART:
+            end = at + 1 + rest[at]
+            name, at = rest[at + 1 : end].decode(), end
+        else:
+            name = SECTIONS[kind]
+        size, wrapped = _BLOB.unpack_from(rest, at)
+        blobs.append(Blob(kind, name, size, wrapped))
+        at += _BLOB.size
+    if at != len(rest):
+        raise ValueError("trailing bytes")
+    return Entry(index, offset, record, subjects, tuple(blobs))

@@ -1,0 +1,83 @@
+"""The wraps file: what is packed is unpacked, and nothing half-written is taken for whole."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit.errors import CorruptError
+from affidavit.record.keys import hkdf
+from affidavit.vault import wraps
+from affidavit.vault.wraps import Blob, Entry
+
+_NAMES = ("who", "person", "what", "context", "control", "outcome", "content")
+_wrapped = st.binary(min_size=40, max_size=40)
+_size = st.integers(0, 2**32 - 1)
+_sections = st.integers(0, 6).flatmap(
+    lambda kind: st.builds(Blob, st.just(kind), st.just(_NAMES[kind]), _size, _wrapped)
+)
+_parts = st.builds(
+    Blob,
+    st.just(wraps.PART),
+    st.text(st.characters(codec="utf-8"), max_size=60),
+    _size,
+    _wrapped,
+)
+_entries = st.builds(
+    Entry,
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**64 - 1),
+    st.text("0123456789abcdef-", max_size=36),
+    st.lists(st.integers(0, 2**64 - 1), max_size=4).map(tuple),
+    st.lists(_sections | _parts, max_size=9).map(tuple),
+)
+
+
+@given(_entries)
+def test_an_entry_comes_back(entry: Entry) -> None:
+    """Whatever an entry says, it says the same after packing and unpacking."""
+    assert wraps.unpack(wraps.pack(entry)) == entry
+
+
+@given(st.lists(_entries, min_size=1, max_size=5), st.data())
+def test_a_cut_file_ends_at_the_last_whole_entry(entries: list[Entry], data: st.DataObject) -> None:
+    """Cut anywhere, a scan finds exactly the entries that are whole, where they stand."""
+    packed = [wraps.pack(entry) for entry in entries]
+    whole = b"".join(packed)
+    cut = data.draw(st.integers(0, len(whole)))
+    ends = [sum(map(len, packed[: i + 1])) for i in range(len(packed))]
+    found = list(wraps.scan(whole[:cut]))
+    assert [end for _, _, end in found] == [end for end in ends if end <= cut]
+    for entry, (index, begin, end) in zip(entries, found, strict=False):
+        assert index == entry.index
+        assert wraps.unpack(whole[begin:end]) == entry
+
+
+@given(_entries, st.data())
+def test_a_changed_entry_is_refused(entry: Entry, data: st.DataObject) -> None:
+    """One changed byte anywhere ends a scan and is refused by ``unpack``."""
+    packed = bytearray(wraps.pack(entry))
+    packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+    assert list(wraps.scan(bytes(packed))) == []
+    with pytest.raises(CorruptError):
+        wraps.unpack(bytes(packed))
+
+
+def test_zeros_are_nothing() -> None:
+    """A file that was made longer and never filled holds no entries."""
+    assert list(wraps.scan(bytes(4096))) == []
+
+
+@pytest.mark.parametrize("bad", [b"", b"AFWRAPS1", b"AFWRAPS2" + bytes(8), bytes(16)])
+def test_a_foreign_header_is_refused(bad: bytes) -> None:
+    """Only the first 16 bytes of a wraps file are a header."""
+    with pytest.raises(CorruptError):
+        wraps.parse_header(bad)
+    assert wraps.parse_header(wraps.header(77)) == 77
+
+
+def test_the_wrapping_key_is_the_one_of_the_format() -> None:
+    """HKDF-SHA-256 over B ‖ S₁ ‖ S₂ with the format's info; each key and the order matter."""
+    bucket, one, two = b"B" * 32, b"1" * 32, b"2" * 32
+    assert wraps.wrapping_key(bucket, [one, two]) == hkdf(bucket + one + two, "affidavit/wrap/v1")
+    keys = {wraps.wrapping_key(bucket, s) for s in ([], [one], [two], [one, two], [two, one])}
+    assert len(keys) == 5
