@@ -1,0 +1,85 @@
+"""The one oracle: what must hold of a data directory nobody is writing to.
+
+``audit`` = fsck green, every request has exactly one outcome, the index equals a rebuild, no
+canary anywhere. It opens everything read-only and through the files alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from affidavit.app.paths import Paths
+from affidavit.app.rebuild import run as rebuild_index
+from affidavit.clock import SystemClock
+from affidavit.index.rebuild import dump
+from affidavit.ledger import fsck, leaf
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Verifier
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.model import View
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
+from tests.world.canary import find
+
+
+@dataclass
+class Audited:
+    """What was found; ``requests`` and ``outcomes`` by the id of the request record."""
+
+    size: int
+    requests: dict[str, View] = field(default_factory=dict)
+    outcomes: dict[str, View] = field(default_factory=dict)
+    types: Counter[str] = field(default_factory=Counter)
+
+
+def verifier(data: Path) -> Verifier:
+    """The log's public key, as the directory publishes it."""
+    return Verifier.from_vkey((Paths(data).log / "log.vkey").read_text().strip())
+
+
+def assert_fsck(data: Path) -> int:
+    """Structure, chain rules and heads are true; returns the size."""
+    report = fsck.check(Paths(data).log, verifier(data))
+    assert report.ok, report.first
+    return report.size
+
+
+def audit(
+    data: Path, *, canaries: Iterable[str] = (), beside: Path, logs: Iterable[Path] = ()
+) -> Audited:
+    """Check everything; ``beside`` is an empty directory for the rebuilt index."""
+    paths = Paths(data)
+    size = assert_fsck(data)
+    kek = KeyEncryptionKey.load(paths.key_encryption_key)
+    clock = SystemClock()
+    keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
+    reader = LogReader(paths.log, verifier(data))
+    vault = VaultReader(paths.vault, keyring, reader.decoded)
+    found = Audited(reader.checkpoint().size)
+    by_index: dict[int, str] = {}
+    try:
+        for index, data_bytes in reader.leaves(0, found.size):
+            one = leaf.decode(data_bytes)
+            found.types[one.type] += 1
+            if one.type == "exchange.request":
+                found.requests[one.id] = vault.view(index)
+                by_index[index] = one.id
+            elif one.type == "exchange.response" and one.re is not None:
+                request = by_index[one.re]
+                assert request not in found.outcomes, f"{request} has two outcomes"
+                found.outcomes[request] = vault.view(index)
+    finally:
+        vault.close()
+        keyring.close()
+    missing = set(found.requests) - set(found.outcomes)
+    assert not missing, f"{len(missing)} requests without an outcome: {sorted(missing)[:3]}"
+    for request, view in found.outcomes.items():
+        assert view.sections["outcome"]["outcome"], request
+    assert size == found.size
+    rebuild_index(data, beside)
+    key = kek.derive("index.db")
+    assert list(dump(paths.root, key)) == list(dump(beside, key)), "the index is not its rebuild"
+    hits = find(canaries, [data, *logs])
+    assert not hits, hits
+    return found
