@@ -73,6 +73,10 @@ class Effects:
         """``mkdir(2)``."""
         os.mkdir(path, mode)
 
+    def rmdir(self, path: str) -> None:
+        """``rmdir(2)``."""
+        os.rmdir(path)
+
     def fsync_dir(self, path: str) -> None:
         """``open(2)`` of the directory, ``fsync(2)``, ``close(2)``."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -105,7 +109,7 @@ class AppendFile:
         self.broken = False
         self.lost = False
 
-    # pwrite(p, size)…
+    # pwrite(p)…
     def write_buffered(self, data: bytes) -> int:
         """Append ``data``, return its offset; visible to readers at once, durable after ``sync``.
 
@@ -124,7 +128,7 @@ class AppendFile:
         self.size = offset + len(data)
         return offset
 
-    # pwrite(p, size)…
+    # pwrite(p)…
     def blank(self, count: int) -> None:
         """Write ``count`` zeros behind the end, where a failed write may have left something."""
         try:
@@ -241,7 +245,7 @@ class Disk:
             raise OSError(5, "file is shorter than what was committed", str(path))
         return AppendFile(self.effects, path, fd, size)
 
-    # pwrite(p, offset) fdatasync(p)
+    # open(p) pwrite(p) fdatasync(p) close(p)
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
         """Write ``data`` over existing bytes, durably; for destroying wrapped keys only."""
         fd = self.effects.open(str(path), os.O_WRONLY, 0)
@@ -252,6 +256,22 @@ class Disk:
             self.effects.fdatasync(fd)
         finally:
             self.effects.close(fd)
+
+    # open(p) fdatasync(p) close(p)
+    def sync_file(self, path: Path) -> None:
+        """Make durable what another process wrote to ``path``, as far as it can be read now."""
+        fd = self.effects.open(str(path), os.O_RDONLY, 0)
+        try:
+            self.effects.fdatasync(fd)
+        finally:
+            self.effects.close(fd)
+
+    # rmdir(p) fsync(dir of p)
+    def remove_dir(self, path: Path) -> None:
+        """Remove an empty directory, durably; no error if it is not there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.effects.rmdir(str(path))
+        self.effects.fsync_dir(str(path.parent))
 
     # unlink(p)… fsync(dir of p)
     def remove(self, *paths: Path) -> None:

@@ -116,7 +116,7 @@ class _World:
         elif step.name == "open" and not step.created:
             if step.emptied:
                 self.files[step.file].pending.append(step)
-        elif step.name in {"open", "rename", "unlink", "mkdir"}:
+        elif step.name in {"open", "rename", "unlink", "mkdir", "rmdir"}:
             directory = _parent(step.path)
             if step.target and _parent(step.target) != directory:
                 raise AssertionError("a rename between directories is not modelled")
@@ -166,7 +166,7 @@ def _entries(names: dict[str, int | None], contents: dict[int, bytes]) -> Entrie
 def _apply_entry(names: dict[str, int | None], step: Step) -> None:
     if step.name == "rename":
         names[step.target] = names.pop(step.path)
-    elif step.name == "unlink":
+    elif step.name in {"unlink", "rmdir"}:
         del names[step.path]
     else:
         names[step.path] = None if step.name == "mkdir" else step.file

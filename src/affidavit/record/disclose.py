@@ -42,12 +42,13 @@ def open_disclosure(text: str, name: str) -> Any:
     """
     try:
         salt, given, value = strict_json.loads(ids.from_b64u(text), max_depth=_MAX_DEPTH)
-        if len(ids.from_b64u(salt)) != ids.SALT_BYTES:
-            raise ParseError(f"The disclosure of section {name} has a salt of another length.")
-    except (ValueError, TypeError) as error:
+        salt_bytes = len(ids.from_b64u(salt))
+    except (ParseError, ValueError, TypeError) as error:
         raise ParseError(f"This is not a disclosure of section {name}.") from error
     if given != name:
         raise ParseError(f"This is a disclosure, but not of section {name}.")
+    if salt_bytes != ids.SALT_BYTES:
+        raise ParseError(f"The disclosure of section {name} has a salt of another length.")
     return value
 
 
