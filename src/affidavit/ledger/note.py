@@ -1,0 +1,211 @@
+"""C2SP signed notes and checkpoints.
+
+Rules: a note is text that ends in a newline, an empty line, and signature lines; the last empty
+line divides them. A signature line by an unknown name and key id is ignored; one by a known key
+that does not verify makes the whole note worthless; so does having none that verifies. The key id
+is the first 4 bytes of SHA-256(name ‖ LF ‖ type ‖ public key). Types here: 01 Ed25519 over the
+text, 04 Ed25519 with a timestamp as witnesses give it (tlog-cosignature). The log's key signs
+checkpoints and nothing else. Not here: which witnesses suffice (a policy), where a checkpoint is
+kept (``publish``), ML-DSA.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from affidavit.errors import CheckFailedError, ParseError
+
+ED25519 = 1
+COSIGNATURE = 4
+MAX_NOTE = 1_000_000
+MAX_SIGNATURES = 100
+
+_NAME = re.compile(r"[^\s+]+")
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+_VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
+
+
+def key_id(name: str, kind: int, public: bytes) -> bytes:
+    """First 4 bytes of SHA-256(name ‖ LF ‖ type ‖ public key)."""
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it may name a key (no space, no ``+``, not empty), else ``ParseError``."""
+    if not _NAME.fullmatch(name):
+        raise ParseError("The name of a key has no spaces and no plus sign and is not empty.")
+    return name
+
+
+def _b64(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ParseError("This is not base64.") from error
+    if base64.b64encode(data).decode() != text:
+        raise ParseError("This is not base64 as it is written.")
+    return data
+
+
+class Signer:
+    """An Ed25519 key (type 01) under a name; ``seed`` is the 32 bytes of RFC 8032."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self.name = check_name(name)
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        public = self._private.public_key().public_bytes_raw()
+        self._key_id = key_id(name, ED25519, public)
+        self.vkey = (
+            f"{name}+{self._key_id.hex()}+{base64.b64encode(bytes([ED25519]) + public).decode()}"
+        )
+
+    def sign(self, text: str) -> str:
+        """The signature line, newline included, over ``text`` (which ends in a newline)."""
+        signature = self._key_id + self._private.sign(text.encode())
+        return f"— {self.name} {base64.b64encode(signature).decode()}\n"
+
+    def verifier(self) -> "Verifier":
+        """The public half."""
+        return Verifier.from_vkey(self.vkey)
+
+
+class Verifier:
+    """A public key that may stand behind a note: type 01 or 04."""
+
+    def __init__(self, name: str, kind: int, public: bytes) -> None:
+        if kind not in {ED25519, COSIGNATURE} or len(public) != 32:
+            raise ParseError("Only Ed25519 keys (types 01 and 04) are understood here.")
+        self.name = check_name(name)
+        self.kind = kind
+        self.key_id = key_id(name, kind, public)
+        self._public = Ed25519PublicKey.from_public_bytes(public)
+
+    @classmethod
+    def from_vkey(cls, vkey: str) -> Self:
+        """From ``name+hex8(key id)+base64(type ‖ key)``; ``ParseError`` if it is not one."""
+        match = _VKEY.fullmatch(vkey)
+        if match is None:
+            raise ParseError("This is not a verifier key.")
+        data = _b64(match[3])
+        made = cls(match[1], data[0], data[1:])
+        if made.key_id.hex() != match[2]:
+            raise ParseError("The id of the verifier key does not belong to its name and key.")
+        return made
+
+    def check(self, text: str, signature: bytes) -> int:
+        """Verify; return the time of a cosignature in seconds since 1970, 0 for type 01.
+
+        ``CheckFailedError`` if the signature is not by this key over this text.
+        """
+        message, moment = text.encode(), 0
+        if self.kind == COSIGNATURE:
+            moment, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+            message = f"cosignature/v1\ntime {moment}\n".encode() + message
+            if moment == 0:
+                raise CheckFailedError(f"The cosignature by {self.name} has no time.")
+        try:
+            self._public.verify(signature, message)
+        except InvalidSignature as error:
+            raise CheckFailedError(f"The signature by {self.name} does not verify.") from error
+        return moment
+
+
+class Note(NamedTuple):
+    """An opened note: its text, and who signed it with the time they gave (0 without one)."""
+
+    text: str
+    signers: dict[str, int]
+
+
+def open_note(data: bytes, verifiers: Sequence[Verifier]) -> Note:
+    """Check a note against the keys that are known.
+
+    ``ParseError`` if it is not a note; ``CheckFailedError`` if a known key's signature is wrong or
+    no known key has signed.
+    """
+    text, lines = _split(data)
+    known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
+    signers: dict[str, int] = {}
+    for line in lines:
+        mark, _, rest = line.partition(" ")
+        name, _, encoded = rest.partition(" ")
+        check_name(name)
+        signature = _b64(encoded)
+        if mark != "—" or len(signature) < 5:
+            raise ParseError("A signature line of the note is malformed.")
+        verifier = known.get((name, signature[:4]))
+        if verifier is not None:
+            signers[name] = verifier.check(text, signature[4:])
+    if not signers:
+        raise CheckFailedError("The note is not signed by a known key.")
+    return Note(text, signers)
+
+
+def _split(data: bytes) -> tuple[str, list[str]]:
+    if len(data) > MAX_NOTE:
+        raise ParseError("The note is larger than a note may be.")
+    try:
+        note = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ParseError("The note is not UTF-8.") from error
+    if any(character < " " and character != "\n" for character in note):
+        raise ParseError("The note contains control characters.")
+    at = note.rfind("\n\n")
+    if at < 0 or not note.endswith("\n") or at + 2 == len(note):
+        raise ParseError("The note has no signatures.")
+    lines = note[at + 2 : -1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise ParseError("The note has more signatures than a note may have.")
+    return note[: at + 1], lines
+
+
+class Checkpoint(NamedTuple):
+    """A tree head as tlog-checkpoint writes it; ``root`` is 32 bytes."""
+
+    origin: str
+    size: int
+    root: bytes
+    extensions: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """The signed text, final newline included."""
+        head = [self.origin, str(self.size), base64.b64encode(self.root).decode()]
+        return "\n".join([*head, *self.extensions]) + "\n"
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """The checkpoint in the text of a note; ``ParseError`` if it is not exactly one."""
+    lines = text.split("\n")
+    if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
+        raise ParseError("A checkpoint has at least three lines, none of them empty.")
+    if not _NAME.fullmatch(lines[0]) or not _SIZE.fullmatch(lines[1]):
+        raise ParseError("The origin or the size of the checkpoint is malformed.")
+    root = _b64(lines[2])
+    if len(root) != 32:
+        raise ParseError("The root of the checkpoint is not 32 bytes long.")
+    return Checkpoint(lines[0], int(lines[1]), root, tuple(lines[3:-1]))
+
+
+def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer]) -> bytes:
+    """The signed note of a checkpoint."""
+    text = checkpoint.text()
+    return (text + "\n" + "".join(signer.sign(text) for signer in signers)).encode()
+
+
+def open_checkpoint(data: bytes, verifier: Verifier | None) -> Checkpoint:
+    """The checkpoint in a note, signed by ``verifier`` and under its name.
+
+    With ``None`` only the shape is checked. ``ParseError``, ``CheckFailedError``.
+    """
+    if verifier is None:
+        return parse_checkpoint(_split(data)[0])
+    checkpoint = parse_checkpoint(open_note(data, [verifier]).text)
+    if checkpoint.origin != verifier.name:
+        raise CheckFailedError("The checkpoint is of another log than its key.")
+    return checkpoint

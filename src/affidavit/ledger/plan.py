@@ -1,0 +1,271 @@
+"""A batch worked out before anything is written: indices, times, links, leaves, the new root.
+
+Rules: working out is pure, so a plan that is given up has changed nothing; it is done in phases
+over the whole batch (chains and links, digests, leaves, tree), because that is twice as fast as
+record by record. Every link's salt is 16 fresh random bytes. The first record of a new value of a
+base dimension joins ``<d>.values`` too. A writer's counter has no holes, and nothing follows its
+``ledger.ended``. Not here: which chains a record joins (``attribution``), making a plan true
+(``log``).
+"""
+
+import binascii
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from affidavit import ids
+from affidavit.clock import add_seconds
+from affidavit.errors import CorruptError, ParseError, UsageError
+from affidavit.ledger import merkle, tiles
+from affidavit.ledger.attribution import merge
+from affidavit.ledger.chains import NO_PREVIOUS, SALT_BYTES, Epoch, link_digest, split_links
+from affidavit.ledger.leaf import (
+    ANSWERS,
+    ASKS,
+    BARE,
+    HEADS,
+    MAX_LEAF,
+    OPENING,
+    HeadsTerms,
+    Leaf,
+    answers_field,
+    compose,
+    decode_at,
+    is_id,
+    is_incarnation,
+    is_time,
+    quoted,
+)
+from affidavit.ledger.staging import Batch
+from affidavit.ledger.state import Open
+from affidavit.ledger.tip import Facts, Tip
+from affidavit.record.model import SECTIONS, TIERS, TYPES, Placed, Record
+
+AHEAD_SECONDS = 300
+"""A source time further than this in front of ledger time is replaced by it."""
+
+_NONE = NO_PREVIOUS.to_bytes(8, "big")
+_ONE = (1).to_bytes(8, "big")
+_URL = bytes.maketrans(b"+/", b"-_")
+_sha256 = hashlib.sha256
+
+
+class Submission(NamedTuple):
+    """A record as its writer counted it; ``bodies`` beside ``record.parts``, whole."""
+
+    src: tuple[str, int]
+    record: Record
+    bodies: tuple[bytes, ...] = ()
+
+
+class Item(NamedTuple):
+    """A submission, or a leaf of the ledger's own with its extra fields (``,"epoch":…``)."""
+
+    src: tuple[str, int]
+    record: Record
+    bodies: tuple[bytes, ...] = ()
+    tail: str = ""
+
+
+class Plan(NamedTuple):
+    """Leaves that can be committed as they are, as long as the ledger has ``base`` leaves.
+
+    ``placed`` runs over all of them, the ledger's own included (empty in a plan that was read
+    back). ``heads``: the first one is a heads leaf; ``opening``: index of the leaf that opens
+    ``epoch``. The rest is for ``Log.commit``; entries and links are framed.
+    """
+
+    base: int
+    placed: list[Placed]
+    tree: merkle.Tree
+    hashes: list[bytes]
+    risen: list[tuple[int, bytes]]
+    entries: list[bytes]
+    links: list[bytes]
+    facts: Facts
+    heads: bool
+    opening: int | None = None
+    epoch: Epoch | None = None
+
+
+class _Joined(NamedTuple):
+    item: Item
+    re: int | None
+    links: list[bytes]
+
+
+def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = None) -> Plan:
+    """Work out the leaves of ``items`` behind ``tip``, all at ledger time ``time``.
+
+    ``ParseError`` for a record that no leaf can hold; ``UsageError`` for a writer's counter that
+    does not continue. ``epoch`` is the new one if the last item opens it.
+    """
+    facts = Facts(time)
+    joined = list(_join(tip, items, facts))
+    digests = _digests([link for row in joined for link in row.links])
+    sections = _digests(
+        [_ascii(text) for row in joined for text in row.item.record.sections if text is not None]
+    )
+    latest = add_seconds(time, AHEAD_SECONDS)
+    base = tip.tree.size
+    placed, hashes, entries, bundles = [], [], [], []
+    for index, (item, re_index, links) in enumerate(joined, base):
+        record = item.record
+        rows = sorted(zip([next(digests) for _ in links], links, strict=True))
+        ordered = tuple([link for _, link in rows])
+        at = record.at if record.at <= latest else time
+        leaf = compose(
+            index,
+            time,
+            at,
+            (record.id, record.type, record.tier),
+            item.src,
+            answers_field(record.type, re_index),
+            quoted([None if text is None else next(sections) for text in record.sections]),
+            ",".join([f'"{digest}"' for digest, _ in rows]),
+            item.tail,
+        )
+        if len(leaf) > MAX_LEAF:
+            raise ParseError("A leaf is at most 65,535 bytes.")
+        hashes.append(_sha256(b"\x00" + leaf).digest())
+        entries.append(len(leaf).to_bytes(2, "big") + leaf)
+        bundles.append(tiles.frame(b"".join(ordered)))
+        placed.append(Placed(index, time, re_index, item.src, record, item.bodies, leaf, ordered))
+    tree = tip.tree.copy()
+    risen = tree.extend(hashes)
+    kinds = [item.record.type for item in items]
+    opening = next((base + at for at, kind in enumerate(kinds) if kind in OPENING), None)
+    return Plan(
+        base,
+        placed,
+        tree,
+        hashes,
+        risen,
+        entries,
+        bundles,
+        facts,
+        kinds[:1] == [HEADS],
+        opening,
+        epoch,
+    )
+
+
+def read_back(
+    tip: Tip, batch: Batch, epoch_of: Callable[[Leaf], Epoch]
+) -> tuple[Plan, HeadsTerms | None]:
+    """The plan that a staged batch was, and what its heads leaf claims if it begins with one.
+
+    ``CorruptError`` if it is not leaves and links that belong together behind ``tip``.
+    """
+    leaves = [decode_at(entry, batch.first + at) for at, entry in enumerate(batch.entries)]
+    facts = Facts()
+    for leaf, links in zip(leaves, batch.links, strict=True):
+        split = split_links(links)
+        if tuple(link_digest(link) for link in split) != leaf.links:
+            raise CorruptError(f"The staged links of leaf {leaf.index} are not the leaf's.")
+        tip.gather(leaf, split, facts)
+    opening = next((leaf for leaf in leaves if leaf.opening), None)
+    hashes = [merkle.leaf_hash(entry) for entry in batch.entries]
+    tree = tip.tree.copy()
+    risen = tree.extend(hashes)
+    plan = Plan(
+        batch.first,
+        [],
+        tree,
+        hashes,
+        risen,
+        [tiles.frame(entry) for entry in batch.entries],
+        [tiles.frame(links) for links in batch.links],
+        facts,
+        leaves[0].heads is not None,
+        None if opening is None else opening.index,
+        None if opening is None or opening.index == 0 else epoch_of(opening),
+    )
+    return plan, leaves[0].heads
+
+
+def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
+    """First phase: check each record, find its chains and make its links."""
+    chains, opened, writers = facts.chains, facts.opened, facts.writers
+    committed = tip.chains
+    type_number = tip.attribution.type_number
+    salts, at = b"", 0
+    for index, item in enumerate(items, tip.tree.size):
+        record = item.record
+        _check(record, item.tail)
+        name, n = item.src
+        expected, over = writers.get(name) or tip.writers.get(name, (0, False))
+        if over or n != expected or not is_incarnation(name):
+            raise UsageError(f"Record {n} of writer {name} does not follow record {expected - 1}.")
+        writers[name] = (n + 1, record.type == "ledger.ended")
+        if record.type in BARE:
+            yield _Joined(item, None, [])
+            continue
+        request = None
+        if record.type in ANSWERS and record.parent is not None:
+            request = (
+                opened[record.parent] if record.parent in opened else tip.open.get(record.parent)
+            )
+            if request is not None:
+                opened[record.parent] = None
+        joins = merge(() if request is None else request.keys, tip.attribution.joins(record))
+        stamp = index.to_bytes(8, "big")
+        links: list[bytes] = []
+        fresh: dict[bytes, None] = {}
+        for key, values, _ in joins:
+            value = chains.get(key) or committed.get(key)
+            if at == len(salts):
+                salts, at = ids.random_bytes(SALT_BYTES * 4096), 0
+            if value is None:
+                link = salts[at : at + 16] + key + _ONE + _NONE
+                if values is not None:
+                    fresh[values] = None
+            else:
+                n_bytes = (int.from_bytes(value[41:49], "big") + 1).to_bytes(8, "big")
+                link = salts[at : at + 16] + key + n_bytes + value[:8]
+            at += 16
+            chains[key] = stamp + link
+            links.append(link)
+        keys = [join.key for join in joins if join.key[0] != type_number]
+        for key in fresh:
+            if key in keys:
+                continue
+            keys.append(key)
+            value = chains.get(key) or committed.get(key)
+            link = ids.salt() + key + (_ONE + _NONE if value is None else _next(value))
+            chains[key] = stamp + link
+            links.append(link)
+        if record.type in ASKS:
+            opened[record.id] = Open(index, tuple(keys))
+        yield _Joined(item, None if request is None else request.position, links)
+
+
+def _next(value: bytes) -> bytes:
+    return (int.from_bytes(value[41:49], "big") + 1).to_bytes(8, "big") + value[:8]
+
+
+def _check(record: Record, tail: str) -> None:
+    if not (
+        is_id(record.id)
+        and record.type in TYPES
+        and record.tier in TIERS
+        and is_time(record.at)
+        and len(record.sections) == len(SECTIONS)
+    ):
+        raise ParseError("A field of the record is not what it may be.")
+    if (record.type in BARE) != bool(tail):
+        raise ParseError(f"Only the ledger itself writes {record.type}.")
+
+
+def _ascii(text: str) -> bytes:
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise ParseError("A disclosure is ASCII.") from error
+
+
+def _digests(data: Sequence[bytes]) -> Iterator[str]:
+    """b64u SHA-256 of each, by one base64 call over all: 33 bytes a digest are 44 characters."""
+    joined = b"\x00".join([_sha256(one).digest() for one in data])
+    text = binascii.b2a_base64(joined, newline=False).translate(_URL).decode("ascii")
+    return iter([text[at : at + 43] for at in range(0, 44 * len(data), 44)])

@@ -1,0 +1,164 @@
+"""Proofs of heads and openings from what the sequencer holds in memory, in any thread.
+
+Rules: a head is proved against the newest published heads leaf, whose map stands still until the
+next one, or against the closing one of an epoch that is over, whose map is rebuilt from the links
+when somebody asks. The next map is worked out ahead in a thread when much has changed, so that
+the sequencer waits only for what changed since. Not here: when a heads leaf is due (``log``).
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from affidavit.errors import CorruptError, NotFoundError
+from affidavit.ids import b64u
+from affidavit.ledger.chains import Epoch, Opening
+from affidavit.ledger.heads import HeadProof, HeadsMap, Step
+from affidavit.ledger.leaf import Leaf
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.recover import epoch_of
+from affidavit.ledger.tip import Tip
+from affidavit.record.model import Chain
+
+AHEAD = 4000
+"""With more changed chains than this, the next map is first worked out in a thread."""
+
+
+class _Ahead:
+    """The next map as far as it follows from the changes known at the start."""
+
+    def __init__(self, base: HeadsMap, changes: dict[bytes, bytes]) -> None:
+        self.base = base
+        self.changes = changes
+        self.step: Step | None = None
+        self.thread = threading.Thread(target=self._run, name="heads", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        self.step = self.base.advance(self.changes.items())
+
+
+class Prover:
+    """Answers for the ledger whose end is ``tip``.
+
+    ``newest`` is the index of the newest published heads leaf of the newest epoch, or ``None``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        tip: Tip,
+        heads: HeadsMap,
+        newest: int | None,
+        epoch_secret: Callable[[int], bytes],
+    ) -> None:
+        self.newest = newest
+        self._reader = LogReader(root)
+        self._tip = tip
+        self._map = heads
+        self._secret = epoch_secret
+        self._guard = threading.RLock()
+        self._ahead: _Ahead | None = None
+        self._next: tuple[HeadsMap, Step] | None = None
+        self._epochs: dict[int, Epoch] = {}
+        self._closed: dict[int, tuple[Leaf, HeadsMap, dict[bytes, bytes]]] = {}
+
+    # the next heads leaf
+
+    def worked_ahead(self) -> bool:
+        """Whether the next map can be had soon; starts the thread that works ahead if not."""
+        if self._ahead is not None:
+            return not self._ahead.thread.is_alive()
+        base = self._map.grown()
+        if self._tip.changes() < AHEAD or base is not self._map:
+            return True
+        self._ahead = _Ahead(base, self._tip.changed())
+        return False
+
+    def next_terms(self) -> tuple[int, bytes]:
+        """Bits and root of the map as of now, for a heads leaf behind the last leaf."""
+        ahead, self._ahead = self._ahead, None
+        base, step = self._map.grown(), None
+        changes = self._tip.changed()
+        if ahead is not None:
+            ahead.thread.join()
+        if ahead is not None and ahead.base is base and ahead.step is not None:
+            step = ahead.step
+            known = ahead.changes
+            changes = {key: value for key, value in changes.items() if known.get(key) != value}
+        self._next = (base, base.advance(changes.items(), step))
+        return base.bits, self._next[1].root
+
+    @contextlib.contextmanager
+    def turning(self, heads: int | None, *, closes: bool) -> Iterator[None]:
+        """Around moving the tip: afterwards proofs are against the leaf ``heads``, if given.
+
+        With ``closes`` that leaf closed its epoch and the next one has no heads yet.
+        """
+        with self._guard:
+            yield
+            if heads is None or self._next is None:
+                return
+            self._map, step = self._next
+            self._map.adopt(step)
+            self.newest, self._next = heads, None
+            if closes:
+                self._map, self.newest = HeadsMap(), None
+
+    # proofs
+
+    def head(self, chain: Chain, heads: int | None) -> HeadProof:
+        """See ``Log.prove_head``."""
+        with self._guard:
+            if heads is None or heads == self.newest:
+                if self.newest is None:
+                    raise NotFoundError("The epoch has no heads leaf yet.")
+                key = self._tip.epoch.key(chain)
+                value = self._tip.head_then(key)
+                return self._map.prove(self.newest, self._tip.epoch.index, key, value)
+            leaf, closed, values = self._closing(heads)
+        epoch = leaf.heads.epoch if leaf.heads else -1
+        key = self.epoch(epoch).key(chain)
+        return closed.prove(heads, epoch, key, values.get(key))
+
+    def opening(self, chain: Chain, epoch: int | None) -> Opening:
+        """See ``Log.opening``."""
+        return self.epoch(self._tip.epoch.index if epoch is None else epoch).opening(chain)
+
+    def epochs(self) -> list[Leaf]:
+        """The epoch leaves, oldest first, as far as they are published."""
+        return self._reader.epochs(self._tip.epoch.index)
+
+    def epoch(self, index: int) -> Epoch:
+        """The epoch that leaf ``index`` opened; ``NotFoundError`` if it opened none."""
+        if index == self._tip.epoch.index:
+            return self._tip.epoch
+        found = self._epochs.get(index)
+        if found is None:
+            leaf = self._reader.decoded(index) if index >= 0 else None
+            if leaf is None or leaf.opening is None:
+                raise NotFoundError(f"Leaf {index} does not open an epoch.")
+            found = self._epochs[index] = epoch_of(leaf, self._secret)
+        return found
+
+    def _closing(self, index: int) -> tuple[Leaf, HeadsMap, dict[bytes, bytes]]:
+        """The heads leaf that closed an epoch, with its map rebuilt from the links."""
+        if index in self._closed:
+            return self._closed[index]
+        leaf = self._reader.decoded(index)
+        after = self._reader.decoded(index + 1) if leaf.heads else None
+        if leaf.heads is None or after is None or after.opening is None:
+            raise NotFoundError(
+                f"Leaf {index} is neither the newest heads leaf nor one that closed an epoch."
+            )
+        values: dict[bytes, bytes] = {}
+        for at in range(leaf.heads.epoch + 1, index):
+            stamp = at.to_bytes(8, "big")
+            for link in self._reader.links(at):
+                values[link[16:33]] = stamp + link
+        closed = HeadsMap.build(values, leaf.heads.bits)
+        if b64u(closed.root) != leaf.heads.map:
+            raise CorruptError(f"The links before leaf {index} do not give the map it claims.")
+        self._closed[index] = (leaf, closed, values)
+        return self._closed[index]
