@@ -1,0 +1,230 @@
+"""Writing an evidence bundle: an answer, what may be seen of it, and how to check it.
+
+Rules: the bytes of leaves, links and disclosures are those that were recorded, nothing is
+re-serialised; a section is shown whole or not at all; of records that the reader did not select
+only the sections are shown on which the conditions are decided. The bundle is checked by the
+verifier it carries before anybody gets it. Its manifest lists every other member by digest; the
+manifest's own digest goes into the ``access.export`` record, which the caller writes first. Not
+here: what the reader may see (the caller hands in no more than that), the proof
+(``query.completeness``), the report's looks (``report``).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from affidavit.durable import Disk
+from affidavit.errors import CorruptError
+from affidavit.evidence import report, verify, zipfile_canonical
+from affidavit.ids import b64u
+from affidavit.query.completeness import Answer
+from affidavit.query.question import sections_needed
+from affidavit.record.model import SECTIONS
+
+Content = Literal["none", "digest", "full"]
+
+FORMAT = 1
+SALT_BYTES = 16
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What the reader may see of a record.
+
+    ``disclosures``: the seven disclosures exactly as recorded, ``None`` where absent, erased or
+    out of bounds. ``parts``: beside the parts of ``content``, each (salt, bytes) or ``None``.
+    """
+
+    disclosures: tuple[str | None, ...]
+    parts: tuple[tuple[bytes, bytes] | None, ...] = ()
+
+
+NOTHING = Shown((None,) * len(SECTIONS))
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What the exporter discloses.
+
+    ``withhold``: sections not shown at all. ``content``: ``none``: not even the digests;
+    ``digest``: names, sizes and digests of the parts; ``full``: their bytes too. ``selected``: the
+    records to show, ``None`` for all; of the others only what the conditions need.
+    """
+
+    withhold: tuple[str, ...] = ()
+    content: Content = "digest"
+    selected: Collection[int] | None = None
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A bundle that passed its own verifier: its bytes, b64u manifest digest, and the verdict."""
+
+    data: bytes
+    manifest_digest: str
+    verdict: tuple[str, str, str, str]
+    counts: dict[str, int]
+
+
+def make(
+    answer: Answer,
+    show: Callable[[int], Shown],
+    *,
+    choice: Choice,
+    boundary: Mapping[str, Any],
+    made: str,
+    vkey: str,
+) -> Bundle:
+    """Make the bundle of ``answer``.
+
+    ``show`` gives what the reader may see of a leaf; ``boundary`` is what the manifest says of
+    that; ``made`` the time; ``vkey`` the log's key, under which the bundle is checked (it is not
+    in the bundle). ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be
+    too large.
+    """
+    members = _proof_members(answer)
+    disclosures, content = _disclosed(answer, show, choice)
+    members["disclosures.jsonl"] = b"".join(disclosures)
+    members.update(content)
+    question = _question(answer)
+    keys = [verify.read_key(vkey)]
+    try:
+        checked = verify.Answer(members, question)
+        shown = verify.read_disclosures(members["disclosures.jsonl"], checked)
+        manifest: dict[str, Any] = {
+            "v": FORMAT,
+            "made": made,
+            "origin": answer.origin,
+            "size": answer.size,
+            "question": question,
+            "boundary": dict(boundary),
+            "disclosed": {"withhold": sorted(choice.withhold), "content": choice.content},
+            "sampling": None,
+            "counts": verify.count(checked, shown, question["conditions"]),
+        }
+        verdict = verify.judge(_views(members), manifest, keys)
+        members["report.html"] = report.render(manifest, verdict, checked, shown, content).encode()
+        members["verify.py"] = Path(verify.__file__).read_bytes()
+        members["README.txt"] = report.readme(manifest).encode()
+        manifest["files"] = {name: _digest(members[name]) for name in sorted(members)}
+        members["manifest.json"] = _json(manifest)
+        data = zipfile_canonical.encode(members)
+        verify.check(data, keys)
+    except verify.Refused as refused:
+        raise CorruptError(
+            f"The evidence does not verify: {refused.sentence}",
+            hint="Run affidavit fsck; the ledger or the vault is not what was written.",
+            refused=refused.name,
+        ) from refused
+    lines = (verdict.integrity, verdict.completeness, verdict.assurance, verdict.coverage)
+    return Bundle(data, _digest(members["manifest.json"]), lines, manifest["counts"])
+
+
+def write(disk: Disk, path: Path, bundle: Bundle) -> str:
+    """Put a bundle at ``path``, whole or not at all; returns the manifest's digest."""
+    disk.write_file(path, bundle.data)
+    return bundle.manifest_digest
+
+
+def _proof_members(answer: Answer) -> dict[str, bytes]:
+    """All members that are evidence and disclose nothing."""
+    links = sorted((index, b64u(link)) for index, link in answer.links)
+    members = {
+        "checkpoint": answer.checkpoint,
+        "leaves.jsonl": b"".join(leaf + b"\n" for leaf in answer.leaves.values()),
+        "links.jsonl": b"".join(_line({"leaf": index, "link": link}) for index, link in links),
+        "chains.jsonl": b"".join(
+            _line(
+                {
+                    "epoch": opening.epoch,
+                    "tenant": opening.tenant,
+                    "dimension": opening.dimension,
+                    "value": opening.value,
+                    "salt": b64u(opening.salt),
+                    "path": [b64u(node) for node in opening.path],
+                }
+            )
+            for opening in answer.openings
+        ),
+        "proofs/inclusion": b"".join(b64u(node).encode() + b"\n" for node in answer.proof),
+    }
+    for head in answer.heads:
+        members[f"heads/{head.index}-{head.number}.json"] = _json(
+            {
+                "heads": head.index,
+                "bucket": head.number,
+                "entries": b64u(head.bucket),
+                "path": [b64u(node) for node in head.path],
+            }
+        )
+    return members
+
+
+def _disclosed(
+    answer: Answer, show: Callable[[int], Shown], choice: Choice
+) -> tuple[list[bytes], dict[str, bytes]]:
+    """The lines of ``disclosures.jsonl``, and the members of ``content/``."""
+    whole = set(SECTIONS) - set(choice.withhold)
+    whole -= {"content"} if choice.content == "none" else set()
+    needed = whole & sections_needed(answer.question.conditions)
+    wanted: dict[int, set[str]] = dict.fromkeys(answer.gaps, whole)
+    for index in answer.records:
+        sections = whole if choice.selected is None or index in choice.selected else needed
+        for half in (index, answer.halves.get(index, index)):
+            wanted[half] = wanted.get(half, set()) | sections
+    lines: list[bytes] = []
+    salts: list[bytes] = []
+    content: dict[str, bytes] = {}
+    for index in sorted(wanted):
+        seen = show(index)
+        for name, text in zip(SECTIONS, seen.disclosures, strict=True):
+            if text is not None and name in wanted[index]:
+                lines.append(_line({"leaf": index, "section": name, "disclosure": text}))
+        if choice.content != "full" or "content" not in wanted[index]:
+            continue
+        for number, part in enumerate(seen.parts):
+            if part is not None and seen.disclosures[-1] is not None:
+                salt, body = part
+                salts.append(_line({"leaf": index, "part": number, "salt": b64u(salt)}))
+                content[f"content/{index}-{number}"] = body
+    if salts:
+        content["content/salts.jsonl"] = b"".join(salts)
+    return lines, content
+
+
+def _question(answer: Answer) -> dict[str, Any]:
+    """The question as the manifest states it."""
+    asked = answer.question
+    return {
+        "expression": asked.expression,
+        "chains": [list(chain) for chain in asked.chains],
+        "since": asked.since,
+        "until": asked.until if asked.until or asked.source_time else _last(answer),
+        "clock": "source" if asked.source_time else "ledger",
+        "conditions": list(asked.conditions),
+        "not_proved": asked.not_proved,
+    }
+
+
+def _last(answer: Answer) -> str:
+    """For an answer that proves nothing: the time of its last leaf."""
+    leaves: Sequence[bytes] = list(answer.leaves.values())
+    last = json.loads(leaves[-1])["time"] if leaves else "1970-01-01T00:00:00.000000Z"
+    return str(last)
+
+
+def _views(members: Mapping[str, bytes]) -> dict[str, memoryview]:
+    return {name: memoryview(body) for name, body in members.items()}
+
+
+def _digest(data: bytes) -> str:
+    return b64u(hashlib.sha256(data).digest())
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return _json(value) + b"\n"

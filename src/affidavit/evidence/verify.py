@@ -1,0 +1,1038 @@
+"""Check an evidence bundle, or a .tlog-proof, with nothing but this file and a public key.
+
+    python3 -I verify.py BUNDLE --key VKEY|FILE              the log's key, from outside
+    python3 -I verify.py PROOF --leaf FILE --key VKEY|FILE   one leaf and its .tlog-proof
+
+This file is the whole verifier: the standard library of Python 3.9 or later, no network, no
+files but those named. It travels in each bundle and is published apart from any; use the
+published copy if you have reason to doubt a bundle. It shares no code with the program that
+wrote the bundle, and repairs nothing: the first thing that is not as the format says
+(docs/format/evidence.md) ends the check with a name and a sentence. What is checked:
+
+ 1. The file is the one canonical zip of its members, and each is the one the manifest lists.
+ 2. The checkpoint is signed by the key that was given from outside.
+ 3. Every leaf stands in the tree of that checkpoint, at its index.
+ 4. Of each chain that was asked for, and of the chains of what could not be attributed, nothing
+    is missing inside the window: class Answer.
+ 5. Every disclosed section and part of content is what its leaf committed to.
+ 6. The conditions are evaluated, and the counts of the manifest are those found here.
+
+The verdict has four lines. Exit status: 0 all of it holds; 1 something is refused; 2 wrong use,
+also when no key was given and the bundle could only be compared with itself.
+
+Not checked: ML-DSA signatures, cosignatures and the signature inside an RFC 3161 token; the
+report, which is for people; the words of the question and the boundary, which are the
+exporter's (the manifest's digest is in the ledger's record of the export); whether the rules
+that attribute records to chains read the content rightly; traffic that never met the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import operator
+import re
+import struct
+import sys
+import zlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+REASONS = {
+    "not-canonical": "the file or one of its members is not in the one form the format allows",
+    "altered-file": "a member is not the one the manifest lists, or is missing or unlisted",
+    "bad-signature": "the signature of the checkpoint does not verify",
+    "wrong-key": "the checkpoint is of another log, or not signed by the key that was given",
+    "bad-inclusion": "the leaves are not in the tree that the checkpoint signs",
+    "bad-leaf": "a leaf is not in the form of the format",
+    "time-decreases": "a later leaf has an earlier ledger time",
+    "repeated-record": "two leaves carry the same record or the same number of the same writer",
+    "answered-twice": "two leaves answer the same request",
+    "wrong-half": "a leaf answers something that is no request",
+    "stray-piece": "a leaf, link, opening, bucket or section belongs to nothing that was asked",
+    "wrong-opening": "a chain's name does not open to an id of its epoch",
+    "wrong-chain": "a link is not of the leaf, the dimension or the epoch it is shown for",
+    "omitted-record": "a record of a chain is missing at the start, in between or at the end",
+    "duplicate-number": "two records of a chain carry the same number",
+    "reordered": "the numbers of a chain do not follow the order of the leaves",
+    "forked-chain": "a link names a predecessor that is not the record before it",
+    "lying-head": "the heads leaf contradicts records that are older than itself",
+    "wrong-head": "a bucket of heads is missing, or is not the one in the map of its heads leaf",
+    "missing-epoch": "an epoch of the window is not shown to its end",
+    "altered-disclosure": "a disclosed section is not the one the leaf committed to",
+    "altered-content": "a part of content is not the one its section committed to",
+    "false-count": "the manifest counts differently from what the bundle holds",
+}
+"""Every name of a refusal, and what it says."""
+
+SECTIONS = ("who", "person", "what", "context", "control", "outcome", "content")
+INHERITED = ("who", "person", "what")
+TIERS = ("observed", "reported", "imported")
+ANSWERS = {"exchange.response": "exchange.request", "tool.result": "tool.call"}
+OPENING, HEADS = ("ledger.opened", "ledger.epoch"), "ledger.heads"
+LEAF = ("v", "index", "time", "at", "id", "type", "tier", "src", "sections", "links")
+LEAF_OF_ANSWER = (*LEAF[:8], "re", *LEAF[8:])
+EPOCH = ("previous", "dimensions", "rules", "salts")
+EXTRA = {"ledger.opened": EPOCH, "ledger.epoch": EPOCH, HEADS: ("epoch", "bits", "map")}
+MANIFEST = [
+    *("v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling", "counts"),
+    "files",
+]
+QUESTION = ["expression", "chains", "since", "until", "clock", "conditions", "not_proved"]
+REQUIRED = [
+    *("README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"),
+    *("links.jsonl", "proofs/inclusion", "report.html", "verify.py"),
+]
+MEMBER = rf"manifest\.json|{'|'.join(map(re.escape, REQUIRED))}"
+MEMBER += r"|heads/[0-9]+-[0-9]+\.json|content/(salts\.jsonl|[0-9]+-[0-9]+)"
+FIELD = rf"type|tier|at|time|id|index|({'|'.join(SECTIONS)})\..+"
+COMPARE = {
+    "has": lambda value, _: value is not None,
+    "is": lambda value, wanted: type(value) is type(wanted) and value == wanted,
+    "prefix": lambda value, wanted: type(value) is type(wanted) is str and value.startswith(wanted),
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+COUNTED = {
+    "undetermined": "where the conditions are not shown",
+    "withheld": "withheld",
+    "unattributed": "unattributed",
+    "halves_not_shown": "halves not shown",
+}
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+FIRST = 2**64 - 1  # what the first link of a chain names as the leaf before it
+
+
+class Refused(Exception):  # noqa: N818 - the word of the verdict
+    """A check did not hold: ``name`` is one of ``REASONS``, ``sentence`` says where."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(f"{name}: {sentence}")
+        self.name, self.sentence = name, sentence
+
+
+class WrongUse(Exception):  # noqa: N818 - likewise
+    """The command line or a key was not understood."""
+
+
+class Verdict(NamedTuple):
+    """The four lines, and what they rest on (``facts`` is JSON-able)."""
+
+    integrity: str
+    completeness: str
+    assurance: str
+    coverage: str
+    facts: dict[str, Any]
+
+
+# ---------------------------------------------------------------------------- strict reading
+
+
+def need(condition: object, name: str, sentence: str) -> None:
+    """Refuse under ``name`` unless ``condition`` holds."""
+    if not condition:
+        raise Refused(name, sentence)
+
+
+def parse(data: bytes, what: str) -> Any:
+    """Parse JSON that is UTF-8, with no key twice, no NaN and nothing behind it."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        need(len(dict(items)) == len(items), "not-canonical", f"{what} has a key twice.")
+        return dict(items)
+
+    def constant(name: str) -> None:
+        raise Refused("not-canonical", f"{what}: {name} is not JSON.")
+
+    try:
+        return json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise Refused("not-canonical", f"{what} is not JSON in UTF-8.") from error
+
+
+def read_object(data: bytes, what: str, fields: list[str] | None = None) -> dict[str, Any]:
+    """Parse an object in its one form: no whitespace, no needless escapes, ``fields`` in order."""
+    value = parse(data, what)
+    try:
+        same = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() == data
+    except (ValueError, RecursionError):
+        same = False
+    good = same and isinstance(value, dict) and list(value) == (fields or list(value))
+    need(good, "not-canonical", f"{what} is not in canonical form.")
+    return dict(value)
+
+
+def read_lines(data: bytes, what: str) -> list[bytes]:
+    """Split lines, each ended by one LF."""
+    *lines, end = data.split(b"\n")
+    need(end == b"", "not-canonical", f"{what} does not end in a newline.")
+    return lines
+
+
+def b64u(data: bytes) -> str:
+    """base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_b64u(text: Any, size: int, what: str) -> bytes:
+    """Decode canonical base64url without padding to ``size`` bytes (any, if negative)."""
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (TypeError, ValueError):
+        data = b""
+    good = text == b64u(data) and size in (-1, len(data))
+    need(good, "not-canonical", f"{what} is not base64url of the right length.")
+    return data
+
+
+def from_base64(text: str) -> bytes:
+    """Decode canonical standard base64; empty for anything else."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+    return data if base64.b64encode(data).decode() == text else b""
+
+
+def is_count(value: Any) -> bool:
+    """Whether ``value`` is an integer from 0 to 2^63 − 1, and no boolean."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def is_time(value: Any) -> bool:
+    """Whether ``value`` is UTC text with six decimals and Z, of a moment that exists."""
+    form = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"
+    try:
+        return bool(re.fullmatch(form, value)) and bool(datetime.fromisoformat(value[:-1]))
+    except (TypeError, ValueError):
+        return False
+
+
+def show(value: Any) -> str:
+    """A value as ASCII, so that it neither hides nor turns around what stands near it."""
+    plain = isinstance(value, str) and re.fullmatch(r"[!-~]+", value)
+    return str(value) if plain else json.dumps(value)
+
+
+# ---------------------------------------------------------------------------- the canonical zip
+
+
+def read_zip(data: bytes) -> dict[str, memoryview]:
+    """The members of a canonical zip.
+
+    Canonical: members stored one after another from offset 0, ``manifest.json`` first, then by
+    name, dated 1980-01-01; no flags, extra fields, comments or gaps. So the bytes of the zip
+    follow from names and contents, and here they are compared with what they have to be.
+    """
+    members: dict[str, memoryview] = {}
+    directory, offset, whole = b"", 0, memoryview(data)
+    while data[offset : offset + 4] == b"PK\x03\x04" and offset + 30 <= len(data):
+        size, length = struct.unpack_from("<IH", data, offset + 22)
+        start = offset + 30 + length
+        name = data[offset + 30 : start].decode("latin-1")
+        body = whole[start : start + size]
+        fixed = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 33, zlib.crc32(body), size, size, length, 0)
+        good = data[offset + 4 : offset + 30] == fixed and len(body) == size
+        need(good, "not-canonical", f"{show(name)} does not stand in the zip as it has to.")
+        good = re.fullmatch(MEMBER, name) and name not in members
+        need(good, "not-canonical", f"{show(name)} is no member of a bundle, or is there twice.")
+        directory += b"PK\x01\x02\x14\x03" + fixed
+        directory += struct.pack("<HHHII", 0, 0, 0, 0o100644 << 16, offset) + name.encode()
+        members[name] = body
+        offset = start + size
+    names = list(members)
+    good = names[:1] == ["manifest.json"] and names[1:] == sorted(names[1:])
+    need(good, "not-canonical", "This is no zip with the manifest first and the rest by name.")
+    numbers = (0, 0, len(names), len(names), len(directory), offset, 0)
+    end = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", *numbers)
+    need(data[offset:] == end, "not-canonical", "The zip's directory is not as it has to be.")
+    return members
+
+
+# ---------------------------------------------------------------------------- Ed25519 (RFC 8032)
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+Point = tuple[int, int, int, int]  # X, Y, Z, T with x = X/Z, y = Y/Z, xy = T/Z
+
+
+def add(a: Point, b: Point) -> Point:
+    """Add two points (§5.1.4)."""
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(n: int, point: Point) -> Point:
+    """Multiply a point."""
+    total: Point = (0, 1, 1, 0)
+    while n:
+        total = add(total, point) if n & 1 else total
+        point, n = add(point, point), n >> 1
+    return total
+
+
+def decode_point(data: bytes) -> Point:
+    """Decode 32 bytes (§5.1.3); ``ValueError`` if they are no point in canonical form."""
+    sign, y = divmod(int.from_bytes(data, "little"), 2**255)
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - square) % P or (x == 0 and sign):
+        raise ValueError
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+BASE = decode_point(b"\x58" + b"\x66" * 31)
+
+
+def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` over ``message`` is by ``public`` (§5.1.7, without cofactor)."""
+    s = int.from_bytes(signature[32:64], "little")
+    if len(public) != 32 or len(signature) != 64 or s >= ORDER:
+        return False
+    try:
+        key, nonce = decode_point(public), decode_point(signature[:32])
+    except ValueError:
+        return False
+    digest = hashlib.sha512(signature[:32] + public + message).digest()
+    a = times(s, BASE)
+    b = add(nonce, times(int.from_bytes(digest, "little") % ORDER, key))
+    return not (a[0] * b[2] - b[0] * a[2]) % P and not (a[1] * b[2] - b[1] * a[2]) % P
+
+
+# ---------------------------------------------------------------------------- checkpoint
+
+
+class Key(NamedTuple):
+    """A C2SP verifier key of type 1, Ed25519."""
+
+    name: str
+    key_id: bytes
+    public: bytes
+
+
+def read_key(line: str) -> Key:
+    """Parse ``name+hash+base64`` (C2SP signed-note); ``WrongUse`` if it is none."""
+    name, _, rest = line.strip().partition("+")
+    digest, _, encoded = rest.partition("+")
+    data = from_base64(encoded)
+    key_id = hashlib.sha256(f"{name}\n".encode() + data).digest()[:4]
+    if not name or key_id.hex() != digest or len(data) != 33 or data[0] != 1:
+        raise WrongUse(f"Not an Ed25519 verifier key (name+hash+base64): {show(line.strip())}")
+    return Key(name, key_id, data[1:])
+
+
+def read_checkpoint(note: bytes, keys: list[Key]) -> tuple[str, int, bytes]:
+    """Open a signed checkpoint (C2SP signed-note, tlog-checkpoint): origin, size, root.
+
+    Each line by a key that was given has to verify, and there has to be one, unless no key was
+    given; other lines (cosignatures, ML-DSA) are left aside.
+    """
+    body, _, tail = note.rpartition(b"\n\n")
+    try:
+        lines, signatures = body.decode().split("\n"), tail.decode().split("\n")
+    except ValueError as error:
+        raise Refused("not-canonical", "The checkpoint is not UTF-8.") from error
+    good = len(lines) >= 3 and signatures.pop() == "" and 0 < len(signatures) <= 100
+    good = good and re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]) is not None
+    root = from_base64(lines[2]) if good else b""
+    need(len(root) == 32, "not-canonical", "The checkpoint is not origin, size, root, signatures.")
+    signed = not keys
+    for line in signatures:
+        dash, name, blob = [*line.split(" "), "", ""][:3]
+        data = from_base64(blob)
+        good = dash == "\u2014" and line.count(" ") == 2 and name != "" and len(data) > 4
+        need(good, "not-canonical", "A signature line of the checkpoint is malformed.")
+        for key in keys:
+            if (key.name, key.key_id) == (name, data[:4]) and name == lines[0]:
+                good = ed25519(key.public, body + b"\n", data[4:])
+                need(good, "bad-signature", f"The signature of {show(name)} does not verify.")
+                signed = True
+    need(signed, "wrong-key", f"No signature for {show(lines[0])} by the key that was given.")
+    return lines[0], int(lines[1]), root
+
+
+# ---------------------------------------------------------------------------- Merkle (RFC 6962)
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """SHA-256(00 ‖ leaf)."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(01 ‖ left ‖ right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def path_root(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
+    """Root of a tree of ``size`` leaves from one leaf and its path (RFC 9162 §2.1.3.2)."""
+    node, last = leaf_hash(leaf), size - 1
+    for sibling in path:
+        need(last > 0 and len(sibling) == 32, "bad-inclusion", "An inclusion path is too long.")
+        if index & 1 or index == last:
+            node = node_hash(sibling, node)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        index, last = index >> 1, last >> 1
+    need(last == 0, "bad-inclusion", "An inclusion path is too short.")
+    return node
+
+
+def batch_root(leaves: list[tuple[int, bytes]], size: int, hashes: list[bytes]) -> bytes:
+    """Root of a tree of ``size`` leaves from some of them, ascending, and ``hashes``.
+
+    From left to right, each largest subtree that holds none of the leaves takes one hash. All
+    hashes have to be used, so there is one proof for a set of leaves and a size.
+    """
+    rest = iter(hashes)
+
+    def root(first: int, count: int, low: int, high: int) -> bytes:
+        if low == high:
+            node = next(rest, None)
+            if node is None:
+                raise Refused("bad-inclusion", "The inclusion proof is too short.")
+            return node
+        if count == 1:
+            return leaf_hash(leaves[low][1])
+        half = 1 << (count - 1).bit_length() - 1  # the largest power of two below count
+        cut = next((k for k in range(low, high) if leaves[k][0] >= first + half), high)
+        left = root(first, half, low, cut)
+        return node_hash(left, root(first + half, count - half, cut, high))
+
+    found = root(0, size, 0, len(leaves))
+    need(next(rest, None) is None, "bad-inclusion", "The inclusion proof is too long.")
+    return found
+
+
+# ---------------------------------------------------------------------------- leaves
+
+
+def read_leaf(data: bytes) -> dict[str, Any]:
+    """Parse a leaf and check its form (docs/format/ledger.md)."""
+    leaf = read_object(data, "A leaf")
+    kind = str(leaf.get("type"))
+    fields = LEAF_OF_ANSWER if kind in ANSWERS else LEAF + EXTRA.get(kind, ())
+    need(tuple(leaf) == fields, "bad-leaf", "A leaf does not have the fields of its type.")
+    index, src, sections, links = leaf["index"], leaf["src"], leaf["sections"], leaf["links"]
+    digests = [*sections, *links] if type(sections) is type(links) is list else [0]
+    request = leaf.get("re")
+    good = (
+        leaf["v"] == 1
+        and all(map(is_count, (index, *([] if request is None else [request]))))
+        and all(map(is_time, (leaf["time"], leaf["at"])))
+        and (type(leaf["id"]), type(leaf["type"]), leaf["tier"] in TIERS) == (str, str, True)
+        and type(src) is list
+        and [type(part) for part in src] == [str, int]
+        and all(type(digest) is str for digest in digests[7:])
+        and (len(sections), links) == (7, sorted(set(links)))
+        and (kind not in EXTRA or digests == [None] * 7)
+        and (request is None or request < index)
+        and len(data) < 2**16
+    )
+    if good and kind in OPENING:
+        names, previous = leaf["dimensions"], leaf["previous"]
+        good = type(names) is list and all(type(name) is str for name in names)
+        good = good and len(set(names)) == len(names) <= 256 and type(previous) is int
+        good = good and (kind == "ledger.opened") == (index == 0) == (previous == -1)
+        good = good and -1 <= previous < index
+        digests = [leaf["salts"]]
+    if good and kind == HEADS:
+        good = is_count(leaf["epoch"]) and leaf["epoch"] < index
+        good = good and type(leaf["bits"]) is int and 1 <= leaf["bits"] <= 48
+        digests = [leaf["map"]]
+    need(good, "bad-leaf", f"Leaf {show(index)} is not in the form of the format.")
+    for digest in digests:
+        if digest is not None:
+            from_b64u(digest, 32, f"Leaf {index}: a digest")
+    return leaf
+
+
+def read_leaves(data: bytes) -> dict[int, dict[str, Any]]:
+    """Parse ``leaves.jsonl``, ascending by index; times, records and answers agree."""
+    leaves: dict[int, dict[str, Any]] = {}
+    seen: set[Any] = set()
+    index, time = -1, ""
+    for line in read_lines(data, "leaves.jsonl"):
+        leaf = read_leaf(line)
+        need(leaf["index"] > index, "not-canonical", "leaves.jsonl is not in order.")
+        index, before, time, request = leaf["index"], time, leaf["time"], leaf.get("re")
+        need(time >= before, "time-decreases", f"Leaf {index} is earlier than a leaf before it.")
+        marks = {leaf["id"], tuple(leaf["src"])}
+        need(not marks & seen, "repeated-record", f"Leaf {index} repeats a record.")
+        need(request not in seen, "answered-twice", f"Leaf {request} is answered by two leaves.")
+        seen |= marks if request is None else {*marks, request}
+        if request in leaves:
+            good = leaves[request]["type"] == ANSWERS[leaf["type"]]
+            need(good, "wrong-half", f"Leaf {index} answers leaf {request}, of another kind.")
+        leaves[index] = leaf
+    return leaves
+
+
+# ---------------------------------------------------------------------------- chains and heads
+
+
+class Chain(NamedTuple):
+    """A chain's name."""
+
+    tenant: str
+    dimension: str
+    value: str
+
+    def __str__(self) -> str:
+        """The chain as the verdict names it."""
+        tenant = f", tenant {show(self.tenant)}" if self.tenant else ""
+        return f"{show(self.dimension)}={show(self.value)}{tenant}"
+
+
+class Link(NamedTuple):
+    """A leaf's place in a chain: 49 bytes, of which the leaf holds the digest."""
+
+    leaf: int
+    raw: bytes
+    dimension: int
+    n: int
+    previous: int
+
+    def as_head(self) -> bytes:
+        """What a bucket of heads holds for a chain that ends here."""
+        label = b"affidavit/head/v1\x00" + struct.pack(">Q", self.leaf)
+        return hashlib.sha256(label + self.raw).digest()
+
+
+def unattributed(chains: list[Chain]) -> list[Chain]:
+    """The chains of what may belong to ``chains`` and could not be attributed."""
+    base = {(chain.tenant, chain.dimension.partition(".")[0]) for chain in chains}
+    names = {Chain(tenant, f"{name}.unattributed", "") for tenant, name in base}
+    names = {name for name in names if name.dimension != "unattributed.unattributed"}
+    return sorted((names | {Chain("", "unattributed", "")}) - set(chains))
+
+
+def read_links(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[bytes, list[Link]]:
+    """Parse ``links.jsonl``: chain id → links by leaf, each committed to by its leaf."""
+    chains: dict[bytes, list[Link]] = {}
+    order: list[tuple[int, str]] = []
+    for line in read_lines(data, "links.jsonl"):
+        index, encoded = read_object(line, "A link", ["leaf", "link"]).values()
+        raw = from_b64u(encoded, 49, "A link")
+        need(is_count(index) and index in leaves, "stray-piece", "A link belongs to no leaf here.")
+        good = b64u(hashlib.sha256(raw).digest()) in leaves[index]["links"]
+        need(good, "wrong-chain", f"Leaf {index} did not commit to the link shown for it.")
+        dimension, chain, n, previous = struct.unpack(">16xB16sQQ", raw)
+        chains.setdefault(chain, []).append(Link(index, raw, dimension, n, previous))
+        order.append((index, encoded))
+    need(order == sorted(set(order)), "not-canonical", "links.jsonl is not in order.")
+    return chains
+
+
+def read_openings(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[tuple[int, Chain], bytes]:
+    """Parse ``chains.jsonl``: (epoch leaf, chain) → chain id, by the salts of that leaf."""
+    ids: dict[tuple[int, Chain], bytes] = {}
+    for line in read_lines(data, "chains.jsonl"):
+        fields = ["epoch", "tenant", "dimension", "value", "salt", "path"]
+        epoch, tenant, dimension, value, salt, path = read_object(
+            line, "An opening", fields
+        ).values()
+        chain = Chain(tenant, dimension, value)
+        good = is_count(epoch) and all(type(part) is str for part in chain)
+        good = good and type(path) is list and len(path) == 16 and "\0" not in tenant + dimension
+        need(good, "not-canonical", "An opening in chains.jsonl is malformed.")
+        leaf = leaves.get(epoch, {})
+        good = leaf.get("type") in OPENING and dimension in leaf["dimensions"]
+        need(good, "wrong-opening", f"Leaf {epoch} opens no epoch with {chain}.")
+        name = "\0".join(chain).encode()
+        slot = int.from_bytes(hashlib.sha256(b"affidavit/slot/v1\0" + name).digest()[:2], "big")
+        raw = from_b64u(salt, 16, "A salt")
+        root = path_root(slot, 2**16, raw, [from_b64u(node, 32, "A hash") for node in path])
+        need(b64u(root) == leaf["salts"], "wrong-opening", f"{chain} does not open in {epoch}.")
+        label = b"affidavit/chain/v1\0" + struct.pack(">Q", epoch) + raw
+        ids[epoch, chain] = hashlib.sha256(label + name).digest()[:16]
+    need(list(ids) == sorted(ids), "not-canonical", "chains.jsonl is not in order.")
+    return ids
+
+
+def read_bucket(name: str, data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[bytes, bytes]:
+    """Parse a file of ``heads/``: chain id → digest of its head, by the map of a heads leaf."""
+    fields = ["heads", "bucket", "entries", "path"]
+    heads, number, encoded, path = read_object(data, name, fields).values()
+    good = name == f"heads/{heads}-{number}.json" and is_count(heads) and type(path) is list
+    need(good and is_count(number), "not-canonical", f"{name} is malformed.")
+    leaf = leaves.get(heads, {"type": ""})
+    need(leaf["type"] == HEADS, "stray-piece", f"{name} belongs to no heads leaf here.")
+    bits, entries = leaf["bits"], from_b64u(encoded, -1, name)
+    hashes = [from_b64u(node, 32, name) for node in path]
+    good = number < 2**bits and b64u(path_root(number, 2**bits, entries, hashes)) == leaf["map"]
+    need(good, "wrong-head", f"{name} is not in the map of leaf {heads}.")
+    ids = [entries[k : k + 16] for k in range(0, len(entries), 48)]
+    good = len(entries) % 48 == 0 and ids == sorted(set(ids))
+    good = good and all(bucket_of(one, bits) == number for one in ids)
+    need(good, "wrong-head", f"{name} is not a sorted bucket.")
+    return {one: entries[48 * k + 16 : 48 * k + 48] for k, one in enumerate(ids)}
+
+
+def bucket_of(chain_id: bytes, bits: int) -> int:
+    """The first ``bits`` bits of a chain id."""
+    return int.from_bytes(chain_id, "big") >> 128 - bits
+
+
+# ---------------------------------------------------------------------------- the answer
+
+
+class Answer:
+    """The pieces of a bundle put together into an answer; refuses what does not fit together.
+
+    For each chain and epoch the links shown are contiguous; the first has number 1 or lies
+    before the window; the last is the head or lies behind the window, in a closed epoch it is
+    the head; a chain of which nothing is shown is absent from its bucket. Hence nothing of the
+    window is missing, if the heads leaf is true. A piece with no place in this is refused.
+    """
+
+    def __init__(self, files: dict[str, bytes], question: dict[str, Any]) -> None:
+        self.leaves = read_leaves(files["leaves.jsonl"])
+        self.ids = read_openings(files["chains.jsonl"], self.leaves)
+        self.links = read_links(files["links.jsonl"], self.leaves)
+        heads = {name: body for name, body in files.items() if name.startswith("heads/")}
+        self.buckets = {name: read_bucket(name, heads[name], self.leaves) for name in heads}
+        self.asked = [Chain(*chain) for chain in question["chains"]]
+        self.since, self.until = question["since"], question["until"]
+        self.clock = "at" if question["clock"] == "source" else "time"
+        self.epochs: list[tuple[int, int]] = []  # epoch leaf and its heads leaf, newest first
+        self.answers_shown = False  # whether an answer recorded by now would be shown
+        self.unattributed: list[int] = []
+        self.gaps: list[int] = []
+        self.used: set[Any] = set()
+        if self.asked:
+            self._prove()
+        else:
+            self.records = [i for i in self.leaves if self.kind(i) not in EXTRA]
+        answers = {leaf.get("re"): i for i, leaf in self.leaves.items()}
+        pairs = {i: self.leaves[i].get("re", answers.get(i)) for i in self.records}
+        self.halves = {i: half for i, half in pairs.items() if half in self.leaves}
+        silent = [i for i in set(pairs) - set(self.halves) if self.kind(i) in ANSWERS.values()]
+        lost = [i for i in set(pairs) - set(self.halves) if pairs[i] is not None]
+        self.open = sorted(silent) if self.answers_shown else []
+        self.not_shown = sorted(lost if self.answers_shown else lost + silent)
+        self.shown = {*self.records, *self.halves.values(), *self.unattributed, *self.gaps}
+        pieces = {*self.leaves, *self.ids, *self.links, *self.buckets}
+        stray = sorted(map(str, pieces - self.used - self.shown))[:1]
+        need(not stray, "stray-piece", f"{show(stray)} has no place in the answer.")
+
+    def kind(self, index: int) -> str:
+        """The type of a leaf."""
+        return str(self.leaves[index]["type"])
+
+    def inside(self, index: int) -> bool:
+        """Whether a leaf lies in the window, edges included."""
+        time = str(self.leaves[index][self.clock])
+        return self.since <= time and (not self.until or time <= self.until)
+
+    def _prove(self) -> None:
+        """Walk every chain through every epoch of the window, and sort out what lies inside."""
+        since, until = self.since, self.until
+        if self.clock == "at":  # recorded with an "at" of at most five minutes after "time"
+            since, until = five_minutes_before(since), ""
+        self._find_epochs(since, until)
+        found: dict[Chain, set[int]] = {}
+        self.answers_shown = True
+        for chain in [*self.asked, *unattributed(self.asked)]:
+            found[chain] = set()
+            for epoch, heads in self.epochs:
+                newest = epoch == self.epochs[0][0]
+                links, at_head = self._run(chain, epoch, heads, since, until if newest else "")
+                self.used |= {link.leaf for link in links}
+                found[chain] |= {link.leaf for link in links if self.inside(link.leaf)}
+                if chain in self.asked:  # a response joins the chains of its request, except type
+                    joins = not re.fullmatch(r"type|.*\.values", chain.dimension)
+                    self.answers_shown = self.answers_shown and joins and at_head
+        everything = set().union(*found.values())
+        self.records = sorted(set().union(*(found[chain] for chain in self.asked)))
+        self.gaps = sorted(i for i in everything if self.kind(i) == "ledger.gap")
+        self.unattributed = sorted(everything - {*self.records, *self.gaps})
+
+    def _find_epochs(self, since: str, until: str) -> None:
+        """Walk back by ``previous`` from the newest epoch to one that begins before the window."""
+        closing = {leaf["epoch"]: i for i, leaf in self.leaves.items() if leaf["type"] == HEADS}
+        epoch = max(closing, default=-1)
+        late = closing and (not until or self.leaves[closing[epoch]]["time"] > until)
+        need(late, "missing-epoch", "No heads leaf later than the window is shown.")
+        while epoch >= 0:
+            leaf, heads = self.leaves.get(epoch, {"type": ""}), closing.get(epoch, -1)
+            good = leaf["type"] in OPENING and heads > epoch
+            good = good and (not self.epochs or heads == self.epochs[-1][0] - 1)
+            need(good, "missing-epoch", f"The epoch of leaf {epoch} is not shown to its end.")
+            self.epochs.append((epoch, heads))
+            self.used |= {epoch, heads}
+            epoch = leaf["previous"] if leaf["time"] >= since else -1
+
+    def _run(
+        self, chain: Chain, epoch: int, heads: int, since: str, until: str
+    ) -> tuple[list[Link], bool]:
+        """Check what is shown of a chain in an epoch; ``until`` "" means through the head.
+
+        Returns its links, and whether the last of them is the head.
+        """
+        where = f"{chain} in the epoch of leaf {epoch}"
+        need((epoch, chain) in self.ids, "wrong-opening", f"{where} is not opened.")
+        chain_id = self.ids[epoch, chain]
+        name = f"heads/{heads}-{bucket_of(chain_id, self.leaves[heads]['bits'])}.json"
+        need(name in self.buckets, "wrong-head", f"The bucket of {where} is not shown.")
+        self.used |= {(epoch, chain), chain_id, name}
+        head, links = self.buckets[name].get(chain_id), self.links.get(chain_id, [])
+        if not links:
+            need(head is None, "omitted-record", f"{where} has records, and none is shown.")
+            return [], True
+        dimension = self.leaves[epoch]["dimensions"].index(chain.dimension)
+        before: Link | None = None
+        for link in links:
+            at, kind = f"{where}, leaf {link.leaf}", self.kind(link.leaf)
+            good = link.dimension == dimension and epoch < link.leaf < heads and kind not in EXTRA
+            good = good and kind == (chain.value if chain.dimension == "type" else kind)
+            need(good, "wrong-chain", f"{at}: this link may not stand there.")
+            good = link.n > 0 and (link.n == 1) == (link.previous == FIRST)
+            if before is not None:
+                n = f"number {link.n} after {before.n}"
+                need(link.n != before.n, "duplicate-number", f"{at}: {n}.")
+                need(link.n > before.n, "reordered", f"{at}: {n}.")
+                need(link.n == before.n + 1, "omitted-record", f"{at}: {n}; one is not shown.")
+                good = link.previous == before.leaf
+            need(good, "forked-chain", f"{at} names leaf {link.previous} as the one before it.")
+            before = link
+        good = links[0].n == 1 or self.leaves[links[0].leaf]["time"] < since
+        need(good, "omitted-record", f"{where} is not shown back to the start of the window.")
+        last = links[-1]
+        at_head = head == last.as_head()
+        good = at_head or head not in (None, *(link.as_head() for link in links))
+        need(good, "lying-head", f"{where} has records which heads leaf {heads} does not know.")
+        good = at_head or (until and self.leaves[last.leaf]["time"] > until)
+        need(good, "omitted-record", f"{where} is not shown up to the end of the window.")
+        return links, at_head
+
+
+def five_minutes_before(time: str) -> str:
+    """The time five minutes before; "" stays."""
+    moment = datetime.fromisoformat(time[:-1]) - timedelta(minutes=5) if time else None
+    return moment.strftime(TIME) if moment else ""
+
+
+# ---------------------------------------------------------------------------- what is disclosed
+
+
+def read_disclosures(data: bytes, answer: Answer) -> dict[int, dict[str, Any]]:
+    """Parse ``disclosures.jsonl``: leaf → section → value, each under the digest in its leaf."""
+    shown: dict[int, dict[str, Any]] = {}
+    order: list[tuple[int, int]] = []
+    for line in read_lines(data, "disclosures.jsonl"):
+        fields = ["leaf", "section", "disclosure"]
+        index, name, disclosure = read_object(line, "A disclosure", fields).values()
+        where = f"Section {show(name)} of leaf {show(index)}"
+        good = is_count(index) and index in answer.shown and name in SECTIONS
+        need(good, "stray-piece", f"{where} has no place in the answer.")
+        inner = from_b64u(disclosure, -1, where)
+        digest = b64u(hashlib.sha256(disclosure.encode()).digest())
+        place = SECTIONS.index(name)
+        good = digest == answer.leaves[index]["sections"][place]
+        need(good, "altered-disclosure", f"{where} is not what was recorded.")
+        value = parse(inner, where)
+        good = type(value) is list and len(value) == 3 and value[1] == name
+        need(good, "altered-disclosure", f"{where} discloses something else.")
+        from_b64u(value[0], 16, f"The salt of {where}")
+        shown.setdefault(index, {})[name] = value[2]
+        order.append((index, place))
+    need(order == sorted(set(order)), "not-canonical", "disclosures.jsonl is not in order.")
+    return shown
+
+
+def check_content(members: dict[str, memoryview], shown: dict[int, dict[str, Any]]) -> int:
+    """Check every part of content by the ``content`` section of its leaf; returns their number."""
+    names = {name for name in members if name.startswith("content/")} - {"content/salts.jsonl"}
+    order: list[tuple[int, int]] = []
+    for line in read_lines(bytes(members.get("content/salts.jsonl", b"")), "content/salts.jsonl"):
+        index, number, salt = read_object(line, "A salt", ["leaf", "part", "salt"]).values()
+        name = f"content/{show(index)}-{show(number)}"
+        try:
+            part, body = shown[index]["content"]["parts"][number], members[name]
+            committed = (part["size"], part["digest"])
+        except (LookupError, TypeError) as error:
+            raise Refused("altered-content", f"{name} is a part of nothing shown.") from error
+        digest = hashlib.sha256(from_b64u(salt, 16, name))
+        digest.update(body)
+        good = number >= 0 and committed == (len(body), b64u(digest.digest()))
+        need(good, "altered-content", f"{name} is not the content that was recorded.")
+        order.append((index, number))
+    need(order == sorted(set(order)), "not-canonical", "content/salts.jsonl is not in order.")
+    extra = sorted(names - {f"content/{index}-{number}" for index, number in order})[:1]
+    need(not extra, "altered-content", f"{show(extra)} has no salt.")
+    return len(order)
+
+
+def is_condition(value: Any, depth: int = 0) -> bool:
+    """Whether ``value`` is a condition: a list of a word and what it applies to, not too deep."""
+    if type(value) is not list or not value or type(value[0]) is not str or depth > 50:
+        return False
+    word, rest = value[0], value[1:]
+    if word in ("and", "or", "not", "half"):
+        return (len(rest) == 1 or word in ("and", "or")) and all(
+            is_condition(r, depth + 1) for r in rest
+        )
+    if word == "stated" or word not in COMPARE:
+        return word == "stated" and [type(part) for part in rest] == [str]
+    named = rest and type(rest[0]) is str and re.fullmatch(FIELD, rest[0], re.DOTALL)
+    return bool(named) and len(rest) == (1 if word == "has" else 2)
+
+
+def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str, Any]]) -> Any:
+    """Whether a condition is true of a record: True, False, or None where that is not shown.
+
+    What a response does not say of who and what, it takes from the request it answers.
+    """
+    word, rest = condition[0], condition[1:]
+    if word in ("and", "or"):
+        results = [holds(part, index, answer, shown) for part in rest]
+        decided = word == "or"
+        return decided if decided in results else None if None in results else not decided
+    if word == "not":
+        inner = holds(rest[0], index, answer, shown)
+        return None if inner is None else not inner
+    if word == "stated":  # in the exporter's words: not for this program to judge
+        return None
+    if word == "half":  # of the other half of the exchange
+        half = answer.halves.get(index)
+        unknown = None if index in answer.not_shown else False
+        return unknown if half is None else holds(rest[0], half, answer, shown)
+    section, _, key = rest[0].partition(".")
+    if not key:
+        return compare(word, answer.leaves[index][section], rest[-1])
+    places = [index]
+    if section in INHERITED and answer.leaves[index].get("re") is not None:
+        places.append(answer.leaves[index]["re"])
+    for place in places:
+        value = shown.get(place, {}).get(section)
+        leaf = answer.leaves.get(place)
+        committed = leaf is None or leaf["sections"][SECTIONS.index(section)] is not None
+        if value is None and committed:
+            return None
+        found = value.get(key) if type(value) is dict else None
+        if found is not None:
+            each = found if type(found) is list else [found]
+            return any(compare(word, one, rest[-1]) for one in each)
+    return False
+
+
+def compare(word: str, value: Any, wanted: Any) -> bool:
+    """One comparison; a value of another type, or none, is not what is wanted."""
+    types = {type(value), type(wanted)}
+    fits = word in ("has", "is", "prefix") or types <= {int, float} or types == {str}
+    return fits and bool(COMPARE[word](value, wanted))
+
+
+# ---------------------------------------------------------------------------- the verdict
+
+
+def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
+    """Parse ``manifest.json``; every other member is listed in it with its digest."""
+    manifest = read_object(bytes(members["manifest.json"]), "manifest.json", MANIFEST)
+    question, files = manifest["question"], manifest["files"]
+    good = type(question) is dict and list(question) == QUESTION and type(files) is dict
+    need(good and manifest["v"] == 1, "not-canonical", "The manifest asks no question.")
+    chains, since, until = question["chains"], question["since"], question["until"]
+    good = (
+        type(chains) is list
+        and all(type(c) is list and [type(part) for part in c] == [str] * 3 for c in chains)
+        and bool(chains) == (question["not_proved"] == "")
+        and (since == "" or is_time(since))
+        and (is_time(until) or (until == "" and question["clock"] == "source"))
+        and question["clock"] in ("ledger", "source")
+        and type(question["conditions"]) is list
+        and all(map(is_condition, question["conditions"]))
+    )
+    need(good, "not-canonical", "The question of the manifest is malformed.")
+    names = sorted(set(members) - {"manifest.json"})
+    good = names == list(files) and set(names) >= set(REQUIRED)
+    need(good, "altered-file", "The members are not those the manifest lists, or too few.")
+    for name in names:
+        digest = b64u(hashlib.sha256(members[name]).digest())
+        need(digest == files[name], "altered-file", f"{name} is not the file the manifest lists.")
+    return manifest
+
+
+def check(data: bytes, keys: list[Key]) -> Verdict:
+    """Check a bundle under the public keys of its log; without any, against itself only.
+
+    Raises ``Refused`` at the first thing that is not as it has to be.
+    """
+    members = read_zip(data)
+    verdict = judge(members, read_manifest(members), keys)
+    verdict.facts["manifest"] = b64u(hashlib.sha256(members["manifest.json"]).digest())
+    return verdict
+
+
+def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[Key]) -> Verdict:
+    """Check what the members say; ``Refused`` likewise."""
+    files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
+    origin, size, root = read_checkpoint(files["checkpoint"], keys)
+    good = (origin, size) == (manifest["origin"], manifest["size"])
+    need(good, "wrong-key", "The checkpoint is not of the log and size that the manifest names.")
+    answer = Answer(files, manifest["question"])
+    lines = read_lines(files["proofs/inclusion"], "proofs/inclusion")
+    hashes = [from_b64u(line.decode("latin-1"), 32, "A hash of a proof") for line in lines]
+    lines = read_lines(files["leaves.jsonl"], "leaves.jsonl")
+    leaves = [(index, lines[k]) for k, index in enumerate(answer.leaves)]
+    good = size > max(answer.leaves, default=-1) and batch_root(leaves, size, hashes) == root
+    need(good, "bad-inclusion", "The leaves are not in the tree that the checkpoint signs.")
+    shown = read_disclosures(files["disclosures.jsonl"], answer)
+    parts = check_content(members, shown)
+    counts = count(answer, shown, manifest["question"]["conditions"])
+    stated = manifest["counts"]
+    good = show(counts) == show(stated)
+    need(good, "false-count", f"Found {show(counts)}, stated {show(stated)}.")
+    held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
+    integrity = f"{held} agree with one another; who recorded them was not checked"
+    assurance = "self-consistent only: no key was given from outside the bundle"
+    if keys:
+        integrity = f"{held} are the bytes that {show(origin)} recorded, in its tree of size {size}"
+        assurance = "own key only: no witness, no timestamp; no monitor has replayed the chains,"
+        assurance += " so counts, heads and times are asserted"
+    facts = {
+        "origin": origin,
+        "size": size,
+        "outside_key": bool(keys),
+        "question": manifest["question"],
+        "counts": counts,
+        "records": answer.records,
+        "gaps": answer.gaps,
+        "open": answer.open,
+        "halves_not_shown": answer.not_shown,
+    }
+    stated_completeness = completeness(answer, manifest["question"], counts)
+    return Verdict(integrity, stated_completeness, assurance, coverage(answer), facts)
+
+
+def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[str, int]:
+    """Count what the answer holds."""
+    results = [holds(["and", *conditions], index, answer, shown) for index in answer.records]
+    hidden = [i for i in answer.records if i not in shown and any(answer.leaves[i]["sections"])]
+    return {
+        "records": len(answer.records),
+        "matching": results.count(True),
+        "undetermined": results.count(None),
+        "withheld": len(hidden),
+        "unattributed": len(answer.unattributed),
+        "gaps": len(answer.gaps),
+        "open": len(answer.open),
+        "halves_not_shown": len(answer.not_shown),
+    }
+
+
+def completeness(answer: Answer, question: dict[str, Any], counts: dict[str, int]) -> str:
+    """The second line: all records of what, from when to when, and what of them is not shown."""
+    if not answer.asked:
+        return f"not proved: {show(question['not_proved'])}; {counts['records']} records are shown"
+    heads = answer.epochs[0][1]
+    window = f", from {answer.since}" if answer.since else ""
+    window += f", through {answer.until}" if answer.until else ""
+    window += f" of source time, as recorded before leaf {heads}" if answer.clock == "at" else ""
+    chains = " or ".join(map(str, answer.asked))
+    said = [f"all {counts['records']} records of {chains}, in this ledger{window}"]
+    if question["conditions"]:
+        said.append(f"{counts['matching']} of them meet the conditions")
+    said += [f"{counts[name]} {words}" for name, words in COUNTED.items() if counts[name]]
+    said += [f"{counts['open']} open at {heads}"] if answer.open else []
+    said += [f"gaps listed: leaf {', '.join(map(str, answer.gaps))}" if answer.gaps else "no gaps"]
+    return "; ".join(said)
+
+
+def coverage(answer: Answer) -> str:
+    """The fourth line: how the records were obtained, and what was not examined."""
+    tiers = [answer.leaves[index]["tier"] for index in answer.records]
+    said = ", ".join(f"{tiers.count(tier)} {tier}" for tier in TIERS if tier in tiers)
+    return f"{said or 'no records'}; traffic around the gateway not examined"
+
+
+def check_proof(proof: bytes, leaf: bytes, keys: list[Key]) -> Verdict:
+    """Check one leaf under a C2SP tlog-proof v1; raises ``Refused``."""
+    head, _, note = proof.partition(b"\n\n")
+    lines = head.decode("latin-1").split("\n")[1:]
+    lines = lines[1:] if lines and lines[0].startswith("extra ") else lines
+    stated = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[0]) if lines else None
+    if stated is None:
+        raise Refused("not-canonical", "This is not a tlog-proof.")
+    origin, size, root = read_checkpoint(note, keys)
+    index = int(stated.group(1))
+    good = read_leaf(leaf)["index"] == index < size
+    good = good and path_root(index, size, leaf, list(map(from_base64, lines[1:]))) == root
+    need(good, "bad-inclusion", "The leaf is not in the tree at that index.")
+    return Verdict(
+        f"leaf {index} is in the ledger {show(origin)} of size {size}",
+        "not proved: one leaf says nothing about others",
+        "own key only: no witness, timestamp or monitor" if keys else "self-consistent only",
+        "sections and content not examined",
+        {"origin": origin, "size": size, "index": index, "outside_key": bool(keys)},
+    )
+
+
+# ---------------------------------------------------------------------------- command line
+
+
+def read_keys(given: list[str]) -> list[Key]:
+    """Read keys as given on the command line: a verifier key itself, or a file, one key a line."""
+    lines: list[str] = []
+    for one in given:
+        inline = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+\S+", one)
+        lines += [one] if inline else Path(one).read_text(encoding="utf-8").splitlines()
+    keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
+    if given and not keys:
+        raise WrongUse("The key file holds no key.")
+    return keys
+
+
+def run(options: argparse.Namespace, keys: list[Key]) -> Verdict:
+    """Check what the command line names."""
+    data = Path(options.file).read_bytes()
+    if not data.startswith(b"c2sp.org/tlog-proof@v1\n"):
+        return check(data, keys)
+    if options.leaf is None:
+        raise WrongUse("A .tlog-proof needs the leaf it is about: --leaf FILE")
+    return check_proof(data, Path(options.leaf).read_bytes(), keys)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the check from a command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Check an evidence bundle or a .tlog-proof.")
+    parser.add_argument("file", help="the bundle, or the .tlog-proof")
+    parser.add_argument("--key", action="append", default=[], help="the log's key, or a file of it")
+    parser.add_argument("--leaf", help="for a .tlog-proof: the file with the leaf")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(argv)
+    try:
+        keys = read_keys(options.key)
+        verdict = run(options, keys)
+    except Refused as refused:
+        report = {"ok": False, "refused": refused.name, "message": refused.sentence}
+        lines = [f"REFUSED  {refused.name}", refused.sentence, f"({REASONS[refused.name]})"]
+        sys.stdout.write((json.dumps(report) if options.json else "\n".join(lines)) + "\n")
+        return 1
+    except (WrongUse, OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    report = {"ok": bool(keys), **verdict._asdict()}
+    lines = [f"{name.capitalize():<13} {getattr(verdict, name)}" for name in verdict._fields[:4]]
+    sys.stdout.write((json.dumps(report) if options.json else "\n".join(lines)) + "\n")
+    if not keys:
+        sys.stderr.write("Nothing is trusted without the log's key from outside: --key\n")
+    return 0 if keys else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""The answer to a question, with what shows that nothing of its chains was left out.
+
+Rules (docs/format/evidence.md, "What an answer holds"): of each chain, in each epoch of the
+window, the records of the window and one more at each end, or none where the chain begins or
+ends; the same for the chains of what could not be attributed; the other half of each exchange;
+the leaves that open epochs and state heads; one batched inclusion proof for all of these. Leaves
+and links come from the log's files, heads and openings from the live ledger (``prover``). The
+index is not asked and not trusted, except for where to look for the other half of an exchange.
+Not here: which sections are shown (``evidence.bundle``) and the check (``evidence.verify``).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from affidavit.clock import add_seconds
+from affidavit.errors import NotFoundError, UsageError
+from affidavit.ledger import merkle, note
+from affidavit.ledger.chains import Opening
+from affidavit.ledger.heads import HeadProof
+from affidavit.ledger.leaf import BARE, Leaf, decode
+from affidavit.ledger.log_reader import LogReader
+from affidavit.query.prover import EpochProof, Proofs, Prover
+from affidavit.query.question import Question
+from affidavit.record.model import UNATTRIBUTED, Chain
+
+MAX_LEAVES = 65_000
+"""An answer holds at most this many leaves; a narrower window is asked for beyond."""
+
+SLACK_SECONDS = 300
+"""How much later than ledger time a source may claim to be, in seconds."""
+
+_MICROSECOND = -0.000_001
+
+Answers = Callable[[int], int | None]
+"""Index of a request → index of the leaf that answers it, as far as the index knows."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer and its proof, as an evidence bundle carries it.
+
+    ``question`` with ``until`` filled in: everything through it is answered. ``checkpoint``: the
+    signed note. ``leaves``: exact bytes by index, all of them under ``proof``, the batched
+    inclusion proof. ``links``: (leaf, 49-byte link), sorted. ``records``: the leaves of the
+    window; ``halves``: record → other half; ``open``: requests without an answer so far;
+    ``not_shown``: records whose other half is not in the answer; ``unattributed`` and ``gaps``:
+    leaves of the window in the chains of what could not be attributed.
+    """
+
+    question: Question
+    checkpoint: bytes
+    origin: str
+    size: int
+    leaves: dict[int, bytes]
+    links: tuple[tuple[int, bytes], ...]
+    openings: tuple[Opening, ...]
+    heads: tuple[HeadProof, ...]
+    proof: tuple[bytes, ...]
+    records: tuple[int, ...]
+    halves: dict[int, int]
+    open: tuple[int, ...]
+    not_shown: tuple[int, ...]
+    unattributed: tuple[int, ...]
+    gaps: tuple[int, ...]
+
+
+def unattributed(chains: Iterable[Chain]) -> list[Chain]:
+    """The chains of what may belong to ``chains`` and could not be attributed."""
+    chains = list(chains)
+    found = {Chain("", UNATTRIBUTED, "")}
+    for chain in chains:
+        base = chain.dimension.partition(".")[0]
+        if base != UNATTRIBUTED:
+            found.add(Chain(chain.tenant, f"{base}.{UNATTRIBUTED}", ""))
+    return sorted(found - set(chains))
+
+
+def build(
+    reader: LogReader,
+    prover: Prover,
+    question: Question,
+    *,
+    listed: Sequence[int] = (),
+    answers: Answers | None = None,
+) -> Answer:
+    """Answer ``question`` as of now, or as of its ``until``.
+
+    ``listed``: the records to show if completeness is not proved. ``answers`` helps to find the
+    response to a request where the chain does not show it. ``UsageError`` if it would be larger
+    than an answer may be; ``UnavailableError`` if the ledger does not answer.
+    """
+    if question.not_proved:
+        return _finish(reader, _Draft(reader, question), listed, answers)
+    chains = [*question.chains, *unattributed(question.chains)]
+    draft = _Draft(reader, question)
+    proofs = prover.prove(chains, draft.since, -1)
+    if not draft.covered_by(proofs):
+        proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
+    if proofs.lacking:
+        why = f"an epoch of the window has no dimension {proofs.lacking}"
+        plain = msgspec.structs.replace(question, not_proved=why, chains=(), conditions=())
+        return _finish(reader, _Draft(reader, plain), listed, answers)
+    draft.walk(chains, proofs)
+    return _finish(reader, draft, draft.records(), answers)
+
+
+class _Draft:
+    """An answer in the making."""
+
+    def __init__(self, reader: LogReader, question: Question) -> None:
+        self.reader = reader
+        self.question = question
+        self.leaves: dict[int, bytes] = {}
+        self.decoded: dict[int, Leaf] = {}
+        self.links: set[tuple[int, bytes]] = set()
+        self.openings: list[Opening] = []
+        self.heads: dict[tuple[int, int], HeadProof] = {}
+        self.inside: dict[Chain, set[int]] = {}
+        self.answered: dict[int, int] = {}
+        self.answers_shown = False
+
+    @property
+    def since(self) -> str:
+        """Ledger time from which the chains are walked; ``""``: from the beginning."""
+        since = self.question.since
+        return add_seconds(since, -SLACK_SECONDS) if since and self.question.source_time else since
+
+    def covered_by(self, proofs: Proofs) -> bool:
+        """Whether the heads are later than the window."""
+        if proofs.lacking:
+            return True
+        until = self.question.until
+        heads = self.leaf(proofs.epochs[0].heads)
+        return bool(until) and not self.question.source_time and heads.time > until
+
+    def leaf(self, index: int) -> Leaf:
+        """A leaf, read once."""
+        if index not in self.decoded:
+            self.decoded[index] = decode(self.reader.leaf(index))
+        return self.decoded[index]
+
+    def add(self, index: int) -> None:
+        """Make a leaf part of the answer; ``UsageError`` if it is one too many."""
+        self.leaf(index)
+        if index not in self.leaves:
+            self.leaves[index] = self.reader.leaf(index)
+        if len(self.leaves) > MAX_LEAVES:
+            raise UsageError(
+                f"The answer would hold more than {MAX_LEAVES} leaves.",
+                hint="Narrow the window with since: and until:.",
+            )
+
+    def walk(self, chains: Sequence[Chain], proofs: Proofs) -> None:
+        """Take from each chain, in each epoch, what the window needs."""
+        newest = self.leaf(proofs.epochs[0].heads)
+        if not self.question.source_time:
+            last = add_seconds(newest.time, _MICROSECOND)
+            until = min(self.question.until or last, last)
+            self.question = msgspec.structs.replace(self.question, until=until)
+        self.answers_shown = True
+        for place, epoch in enumerate(proofs.epochs):
+            self.add(epoch.epoch)
+            self.add(epoch.heads)
+            until = self.question.until if place == 0 and not self.question.source_time else ""
+            for number, chain in enumerate(chains):
+                at_head = self._take(chain, epoch, number, until)
+                if chain in self.question.chains:
+                    joins = chain.dimension != "type" and not chain.dimension.endswith(".values")
+                    self.answers_shown = self.answers_shown and at_head and joins
+
+    def _take(self, chain: Chain, epoch: EpochProof, number: int, until: str) -> bool:
+        """Take one chain of one epoch; returns whether it is shown through its head."""
+        self.openings.append(epoch.openings[number])
+        head = epoch.proofs[number]
+        self.heads[head.index, head.number] = head
+        inside = self.inside.setdefault(chain, set())
+        if head.last is None:
+            return True
+        behind: list[tuple[int, bytes]] = []
+        for index, link in self.reader.walk(head.chain_id, head.last):
+            leaf = self.leaf(index)
+            if leaf.re is not None:
+                self.answered[leaf.re] = index
+            if until and leaf.time > until:
+                behind = [(index, link)]
+                continue
+            self._keep([*behind, (index, link)])
+            behind = []
+            if self._in_window(leaf):
+                inside.add(index)
+            if leaf.time < self.since:
+                break
+        self._keep(behind)
+        return (head.last, head.link) in self.links
+
+    def _keep(self, links: list[tuple[int, bytes]]) -> None:
+        for index, link in links:
+            self.add(index)
+            self.links.add((index, link))
+
+    def _in_window(self, leaf: Leaf) -> bool:
+        time = leaf.at if self.question.source_time else leaf.time
+        until = self.question.until
+        return self.question.since <= time and (not until or time <= until)
+
+    def records(self) -> list[int]:
+        """The leaves of the window in the chains that were asked for."""
+        return sorted(set().union(*(self.inside[chain] for chain in self.question.chains)))
+
+
+def _finish(
+    reader: LogReader, draft: _Draft, records: Sequence[int], answers: Answers | None
+) -> Answer:
+    """Add the other halves and the inclusion proof."""
+    for index in records:
+        draft.add(index)
+    halves: dict[int, int] = {}
+    opened: list[int] = []
+    not_shown: list[int] = []
+    for index in records:
+        leaf = draft.leaf(index)
+        if leaf.type in BARE:
+            raise NotFoundError(f"Leaf {index} is not a record.")
+        half = leaf.re
+        if leaf.type in {"exchange.request", "tool.call"}:
+            half = draft.answered.get(index)
+            if half is None and not draft.answers_shown:
+                half = _answer_to(draft, index, answers)
+                if half is None:
+                    not_shown.append(index)
+            elif half is None:
+                opened.append(index)
+        if half is not None:
+            draft.add(half)
+            halves[index] = half
+    found = set().union(*draft.inside.values())
+    gaps = sorted(index for index in found if draft.leaf(index).type == "ledger.gap")
+    checkpoint_bytes = reader.checkpoint_bytes()
+    text = checkpoint_bytes.decode().partition("\n\n")[0] + "\n"
+    checkpoint = note.parse_checkpoint(text)
+    return Answer(
+        question=draft.question,
+        checkpoint=checkpoint_bytes,
+        origin=checkpoint.origin,
+        size=checkpoint.size,
+        leaves=dict(sorted(draft.leaves.items())),
+        links=tuple(sorted(draft.links)),
+        openings=tuple(sorted(draft.openings, key=_opening_order)),
+        heads=tuple(draft.heads[key] for key in sorted(draft.heads)),
+        proof=tuple(batch_proof(reader, sorted(draft.leaves), checkpoint.size)),
+        records=tuple(records),
+        halves=halves,
+        open=tuple(opened),
+        not_shown=tuple(not_shown),
+        unattributed=tuple(sorted(found - set(records) - set(gaps))),
+        gaps=tuple(gaps),
+    )
+
+
+def _answer_to(draft: _Draft, request: int, answers: Answers | None) -> int | None:
+    """The leaf that answers a request, if the index knows one and it is true."""
+    half = answers(request) if answers is not None else None
+    return half if half is not None and draft.leaf(half).re == request else None
+
+
+def _opening_order(opening: Opening) -> tuple[int, str, str, str]:
+    return opening.epoch, opening.tenant, opening.dimension, opening.value
+
+
+def batch_proof(reader: LogReader, leaves: Sequence[int], size: int) -> list[bytes]:
+    """One inclusion proof for ``leaves`` (ascending) in the tree of ``size``.
+
+    From left to right, each largest subtree (RFC 6962 §2.1) without any of the leaves gives one
+    hash.
+    """
+    hashes: list[bytes] = []
+
+    def visit(first: int, count: int, inside: Sequence[int]) -> None:
+        if not inside:
+            hashes.append(merkle.range_hash(first, first + count, reader.subtree))
+        elif count > 1:
+            half = 1 << (count - 1).bit_length() - 1
+            cut = next((k for k, i in enumerate(inside) if i >= first + half), len(inside))
+            visit(first, half, inside[:cut])
+            visit(first + half, count - half, inside[cut:])
+
+    if size:
+        visit(0, size, leaves)
+    return hashes

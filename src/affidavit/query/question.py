@@ -1,0 +1,224 @@
+"""From an expression to something that can be proved: chains, a window, and conditions.
+
+Rules: every match of the expression lies in the union of the chains, so nothing is lost by
+walking these chains alone. One part of each ``And`` is enough to choose them; every branch of an
+``Or`` has to give some. What the chains and the window do not say becomes a condition, which a
+verifier evaluates on the disclosed sections; what no section says (words in content, for one) is
+*stated* in the asker's words and decided by nobody. An expression that no chain holds is not
+proved, and ``not_proved`` says why. Not here: the proof (``completeness``), what the reader may
+see (``boundary``).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from affidavit.clock import from_unix_us, to_unix_us
+from affidavit.errors import UsageError
+from affidavit.query.language import unparse
+from affidavit.query.tree import (
+    All,
+    And,
+    Has,
+    Match,
+    Moment,
+    Not,
+    Nothing,
+    Number,
+    Or,
+    Tree,
+    conjuncts,
+    window,
+)
+from affidavit.record.model import TYPES, Chain
+
+MAX_CHAINS = 64
+"""An answer walks at most this many chains."""
+
+Condition = list[Any]
+"""A JSON list: a word and what it applies to (docs/format/evidence.md, "Conditions")."""
+
+_DRIVERS = ("session", "actor", "credential", "tool", "source", "model", "type")
+"""Fields that are chains, those that usually hold fewer records first."""
+
+_DIMENSION = {"credential": "key"}
+_PSEUDONYM = {"actor": "act_", "session": "ses_"}
+_SECTION = {
+    "actor": ("who.actor",),
+    "session": ("who.session",),
+    "credential": ("who.credential",),
+    "role": ("who.role",),
+    "team": ("who.team",),
+    "tenant": ("who.tenant",),
+    "kind": ("who.kind",),
+    "group": ("who.groups",),
+    "assurance": ("who.assurance",),
+    "purpose": ("who.purpose",),
+    "provider": ("what.provider",),
+    "api": ("what.api",),
+    "operation": ("what.gen_ai.operation.name",),
+    "path": ("what.url.path",),
+    "trace": ("what.trace_id",),
+    "tool": ("what.tools_called", "what.gen_ai.tool.name"),
+    "source": ("what.sources", "what.gen_ai.data_source.id"),
+    "decision": ("control.decision",),
+    "status": ("outcome.outcome",),
+    "finish": ("outcome.gen_ai.response.finish_reasons",),
+    "tokens_in": ("outcome.gen_ai.usage.input_tokens",),
+    "tokens_out": ("outcome.gen_ai.usage.output_tokens",),
+    "duration": ("outcome.duration",),
+    "first_byte": ("outcome.time_to_first_byte",),
+    "bytes": ("outcome.bytes_delivered",),
+    "http": ("outcome.http.response.status_code",),
+    "type": ("type",),
+    "tier": ("tier",),
+    "id": ("id",),
+    "index": ("index",),
+}
+_HAS = {
+    "purpose": "who.purpose",
+    "session": "who.session",
+    "trace": "what.trace_id",
+}
+_MODEL = ("what.gen_ai.request.model", "what.model_resolved", "what.gen_ai.response.model")
+
+Resolve = Callable[[str, str], Sequence[str]]
+"""(field, value) → the pseudonyms it stands for, for ``actor`` and ``session``."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What an answer is about.
+
+    ``chains``: their union holds every match; empty if ``not_proved`` says why nothing is
+    proved. ``since`` and ``until``: both inclusive, ``""`` for from the beginning and until now.
+    ``source_time``: the window is over the time the source claims. ``conditions``: all have to
+    hold. ``expression``: the words.
+    """
+
+    expression: str
+    chains: tuple[Chain, ...] = ()
+    since: str = ""
+    until: str = ""
+    source_time: bool = False
+    conditions: tuple[Condition, ...] = ()
+    not_proved: str = ""
+
+
+def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None) -> Question:
+    """What has to be proved for ``tree``, asked about ``tenants``.
+
+    ``resolve`` turns an actor or session that is no pseudonym into pseudonyms; that these are
+    the right ones is asserted, not proved. ``UsageError`` if the window ends before it begins.
+    """
+    words = unparse(tree)
+    parts = list(conjuncts(tree))
+    asked = sorted({p.value for p in parts if isinstance(p, Match) and p.field == "tenant"})
+    chains, rest = _drive(parts, asked or sorted(tenants), resolve)
+    times = "time"
+    if window(tree) == (None, None) and window(tree, "source_time") != (None, None):
+        times = "source_time"
+    since, before = window(tree, times)
+    rest = [part for part in rest if not (isinstance(part, Moment) and part.field == times)]
+    until = "" if before is None else from_unix_us(to_unix_us(before) - 1)
+    if since and until and since > until:
+        raise UsageError("The window of the question ends before it begins.")
+    why = ""
+    if not chains:
+        why = "the expression names no chain (a model, actor, session, key, tool, source or type)"
+    elif len(chains) > MAX_CHAINS:
+        why = f"the expression needs {len(chains)} chains, and {MAX_CHAINS} are the limit"
+    return Question(
+        expression=words,
+        chains=() if why else tuple(sorted(chains)),
+        since=since or "",
+        until=until,
+        source_time=times == "source_time",
+        conditions=() if why else tuple(_condition(part, resolve) for part in rest),
+        not_proved=why,
+    )
+
+
+def sections_needed(conditions: Sequence[Condition]) -> frozenset[str]:
+    """The sections on which ``conditions`` are evaluated."""
+    found: set[str] = set()
+    for word, *rest in conditions:
+        if word in {"and", "or", "not", "half"}:
+            found |= sections_needed(rest)
+        elif word != "stated" and "." in rest[0]:
+            found.add(rest[0].partition(".")[0])
+    return frozenset(found)
+
+
+def _drive(
+    parts: list[Tree], tenants: Sequence[str], resolve: Resolve | None
+) -> tuple[set[Chain], list[Tree]]:
+    """The chains of the best part, and the parts that are left to be conditions."""
+    best: tuple[int, Tree, set[Chain]] | None = None
+    for part in parts:
+        chains = _chains(part, tenants, resolve)
+        rank = _rank(part)
+        if chains and (best is None or rank < best[0]):
+            best = (rank, part, chains)
+    if best is None:
+        return set(), parts
+    return best[2], [part for part in parts if part is not best[1]]
+
+
+def _rank(part: Tree) -> int:
+    if isinstance(part, Match) and part.field in _DRIVERS:
+        return _DRIVERS.index(part.field)
+    return len(_DRIVERS)
+
+
+def _chains(part: Tree, tenants: Sequence[str], resolve: Resolve | None) -> set[Chain]:
+    """Chains whose union holds every match of ``part``; empty if there are none such."""
+    if isinstance(part, Or):
+        each = [_chains(child, tenants, resolve) for child in part.children]
+        return set().union(*each) if all(each) else set()
+    if isinstance(part, And):
+        return _drive(list(conjuncts(part)), tenants, resolve)[0]
+    if not isinstance(part, Match) or part.field not in _DRIVERS:
+        return set()
+    if part.prefix:
+        values = [name for name in TYPES if name.startswith(part.value)]
+        if part.field != "type":
+            return set()
+    else:
+        values = _values(part.field, part.value, resolve)
+    dimension = _DIMENSION.get(part.field, part.field)
+    return {Chain(tenant, dimension, value) for tenant in tenants for value in values}
+
+
+def _values(field: str, value: str, resolve: Resolve | None) -> list[str]:
+    """The chain values that a field's value stands for."""
+    if field in _PSEUDONYM and not value.startswith(_PSEUDONYM[field]):
+        return list(resolve(field, value)) if resolve is not None else []
+    return [value]
+
+
+def _condition(part: Tree, resolve: Resolve | None) -> Condition:
+    """The part as a verifier can evaluate it, or in words."""
+    if isinstance(part, And | Or):
+        word = "and" if isinstance(part, And) else "or"
+        return [word, *(_condition(child, resolve) for child in part.children)]
+    if isinstance(part, Not):
+        return ["not", _condition(part.child, resolve)]
+    if isinstance(part, All | Nothing):
+        return ["and"] if isinstance(part, All) else ["or"]
+    if isinstance(part, Moment):
+        return [part.op, "time" if part.field == "time" else "at", part.value]
+    if isinstance(part, Has) and part.what in _HAS:
+        return ["has", _HAS[part.what]]
+    if isinstance(part, Number) and part.field in _SECTION and part.op != "=":
+        return [part.op, _SECTION[part.field][0], part.value]
+    if isinstance(part, Match) and part.field == "model":
+        word = "prefix" if part.prefix else "is"
+        tests = [[word, path, part.value] for path in _MODEL]
+        return ["or", *tests, ["half", tests[-1]]]
+    if isinstance(part, Match) and part.field in _SECTION and not part.value.isdigit():
+        values = [part.value] if part.prefix else _values(part.field, part.value, resolve)
+        word = "prefix" if part.prefix else "is"
+        paths = _SECTION[part.field]
+        return ["or", *([word, path, value] for path in paths for value in values)]
+    return ["stated", unparse(part)]
