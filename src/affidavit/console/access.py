@@ -1,0 +1,176 @@
+"""The record of each read (guarantee G13): durable before the first row leaves.
+
+Rules: ``access.*`` records are written to the console's own journal; ``CannotRecordError`` means
+that nothing is shown. Words that were searched for in content, and values that may identify a
+person, are recorded as a keyed digest under the tenant's key, so that the same search can be
+recognised and its words cannot be read. Refusals are records too, counted instead of repeated
+when they come in floods. Not here: who may read (``auth``, ``query.boundary``).
+"""
+
+import hashlib
+import hmac
+from typing import Any
+
+import msgspec
+
+from affidavit import __version__, ids
+from affidavit.console.auth import Reader
+from affidavit.console.services import ConsoleServices
+from affidavit.control.identity import Identity, Snapshot
+from affidavit.errors import AffidavitError
+from affidavit.query import fields, language
+from affidavit.query.tree import Match, Phrase, Tree, replace
+from affidavit.record.disclose import disclose
+from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
+
+FLOOD_SECONDS = 60.0
+"""Refusals of one kind within this time after a recorded one are counted into the next."""
+
+_DIGEST_LABEL = b"affidavit/search-term/v1\0"
+
+
+def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
+    """``hmac:`` and 22 characters: the keyed digest of a search term (128 bits)."""
+    key = snapshot.pseudonym_keys.get(f"{tenant}\0", b"")
+    if not key:  # no key without team: any of the tenant's, always the same
+        named = sorted(name for name in snapshot.pseudonym_keys if name.startswith(f"{tenant}\0"))
+        key = snapshot.pseudonym_keys[named[0]]
+    digest = hmac.digest(key, _DIGEST_LABEL + term.encode("utf-8", "replace"), hashlib.sha256)
+    return "hmac:" + ids.b64u(digest[:16])
+
+
+def recorded_expression(tree: Tree, snapshot: Snapshot, tenant: str) -> str:
+    """The expression as it is recorded: canonical, words of content and persons digested."""
+
+    def hide(node: Tree) -> Tree:
+        if isinstance(node, Phrase):
+            return Phrase(digest_term(snapshot, tenant, node.text))
+        if isinstance(node, Match) and _names_somebody(node):
+            return Match(node.field, digest_term(snapshot, tenant, node.value))
+        return node
+
+    return language.unparse(replace(tree, hide))
+
+
+def _names_somebody(node: Match) -> bool:
+    """Whether the value may identify a person: not a pseudonym, not a fact of the call."""
+    if node.field in ("actor", "session"):
+        return not node.value.startswith(("act_", "ses_"))
+    return fields.field_of(node.field).section == "person"
+
+
+class Access:
+    """Writes the console's own records; ``denied`` is the only one that may be counted."""
+
+    def __init__(self, services: ConsoleServices) -> None:
+        self._services = services
+        self._flood: dict[tuple[str, str], tuple[float, int]] = {}
+
+    async def read(self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = "") -> str:
+        """Record a read of type ``kind`` (``access.query`` …); returns the record's id.
+
+        ``what`` says what was asked and how much was found. ``CannotRecordError``: show nothing.
+        """
+        self._services.reads[kind.removeprefix("access.")] += 1
+        identity = reader.identity
+        person = {
+            "name": identity.name,
+            "email": identity.email,
+            "address": reader.address,
+            "user_agent": reader.user_agent,
+        }
+        person = {name: value for name, value in person.items() if value}
+        credential = identity.id if reader.via == "key" else ""
+        chains = _chains(identity.tenant, identity.actor, credential)
+        said = {
+            "who": who(reader, purpose),
+            "person": person,
+            "what": what,
+            "control": {"decision": "allow", "reasons": [], "policy": "none"},
+        }
+        return await self._write(kind, said, chains)
+
+    async def denied(
+        self, reason: AffidavitError, identity: Identity | None, address: str, path: str
+    ) -> None:
+        """Record a refusal; within a minute of the last of its kind it is only counted.
+
+        ``identity`` is whose key was presented, if it is known. ``CannotRecordError`` as usual.
+        """
+        self._services.reads["denied"] += 1
+        kind = (reason.code, identity.id if identity else "")
+        now = self._services.clock.monotonic()
+        since, uncounted = self._flood.get(kind, (float("-inf"), 0))
+        if now - since < FLOOD_SECONDS:
+            self._flood[kind] = (since, uncounted + 1)
+            return
+        self._flood[kind] = (now, 0)
+        what = {
+            "code": reason.code,
+            "reason": reason.message,
+            "url.path": path,
+            "repeated_before": uncounted,
+        }
+        whom: dict[str, Any] = {"assurance": "asserted", "authenticated_by": "none"}
+        chains: tuple[Chain, ...] = (Chain("", UNATTRIBUTED, ""),)
+        if identity is not None:
+            whom = _who(identity) | {"authenticated_by": "key", "credential": identity.id}
+            chains = _chains(identity.tenant, identity.actor, identity.id)
+        said = {
+            "who": whom,
+            "person": {"address": address},
+            "what": what,
+            "control": {"decision": "deny", "reasons": [reason.code], "policy": "none"},
+        }
+        await self._write("access.denied", said, chains)
+
+    async def _write(self, kind: str, said: dict[str, Any], chains: tuple[Chain, ...]) -> str:
+        """Commit one record; ``said`` holds the sections that differ."""
+        services = self._services
+        config_hash = services.snapshot().config_hash
+        console = {"version": __version__, "config_hash": config_hash}
+        sections = {**said, "context": {"console": console}}
+        record = Record(
+            id=ids.record_id(),
+            type=kind,
+            at=services.clock.now(),
+            tier="observed",
+            tenant=chains[0].tenant,
+            retention_class=services.config.retention.default_class,
+            sections=tuple(
+                disclose(name, msgspec.to_builtins(sections[name])) if name in sections else None
+                for name in SECTIONS
+            ),
+            chains=chains,
+        )
+        await services.journal.commit(record, ())
+        return record.id
+
+
+def who(reader: Reader, purpose: str = "") -> dict[str, Any]:
+    """The ``who`` section of what a reader does."""
+    section = _who(reader.identity) | {"authenticated_by": reader.via}
+    if reader.via == "key":
+        section["credential"] = reader.identity.id
+    else:
+        section["assurance"] = "verified"
+    if purpose:
+        section["purpose"] = purpose
+    return section
+
+
+def _who(identity: Identity) -> dict[str, Any]:
+    return {
+        "tenant": identity.tenant,
+        "actor": identity.actor,
+        "kind": identity.kind,
+        "role": identity.role,
+        "groups": list(identity.groups),
+        "team": identity.team,
+        "assurance": "key",
+    }
+
+
+def _chains(tenant: str, actor: str, credential: str) -> tuple[Chain, ...]:
+    joined = (Chain(tenant, "actor", actor),)
+    return (*joined, Chain(tenant, "key", credential)) if credential else joined

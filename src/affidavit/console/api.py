@@ -1,0 +1,174 @@
+"""The HTTP API under ``/api``: query, show, tail, reveal, keys, status.
+
+Rules: JSON in and out; unknown fields are refused; one error shape (``errors.as_json``); each
+answer that shows a record was recorded first (``reads``). Not here: exports (``export_api``),
+what is public (``public``).
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import StreamingResponse
+
+from affidavit.console.access import Access, who
+from affidavit.console.auth import Authenticator, require_owner
+from affidavit.console.proofs import Proofs
+from affidavit.console.public import figures
+from affidavit.console.reads import Ask, Reads
+from affidavit.console.services import ConsoleServices
+from affidavit.control.identity import Identity
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class QueryBody(_Body):
+    """A question. ``view`` says whether rows are records or exchanges (both halves joined)."""
+
+    expression: str = Field(default="", max_length=4096)
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str = Field(default="", max_length=1024)
+    purpose: str = Field(default="", max_length=500)
+    view: Literal["exchanges", "records"] = "exchanges"
+    prove: bool = False
+
+
+class RevealBody(_Body):
+    """Content of one record or exchange, and the reason, which is recorded."""
+
+    id: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class KeyBody(_Body):
+    """A key to make. The name is the person's or service's; one name keeps one pseudonym."""
+
+    name: str = Field(min_length=1, max_length=200)
+    email: str = Field(default="", max_length=200)
+    kind: Literal["person", "service", "agent"] = "service"
+    role: str = Field(default="caller", max_length=50)
+    team: str = Field(default="", max_length=200)
+    groups: list[str] = Field(default_factory=list, max_length=50)
+
+
+def router(
+    services: ConsoleServices,
+    authenticator: Authenticator,
+    access: Access,
+    reads: Reads,
+    proofs: Proofs,
+) -> APIRouter:
+    """Return the routes of the API."""
+    routes = APIRouter(prefix="/api")
+
+    @routes.get("/status", tags=["health"], summary="Ledger, journals and this reader's boundary")
+    async def status(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        found = await figures(services)
+        as_of = await services.blocking(services.searcher.as_of)
+        return found | {
+            "as_of": msgspec.to_builtins(as_of),
+            "reader": {
+                "role": reader.identity.role,
+                "tenant": reader.identity.tenant,
+                "authenticated_by": reader.via,
+                "boundary": reader.boundary.as_json(),
+            },
+        }
+
+    async def answer_query(asked: QueryBody, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        answer = await reads.query(reader, Ask(**asked.model_dump()))
+        if asked.prove:
+            answer["proof"] = await proofs.verdict(reader, asked.expression)
+        return answer
+
+    @routes.post("/query", tags=["read"], summary="Search, newest first")
+    async def query(body: QueryBody, request: Request) -> dict[str, Any]:
+        return await answer_query(body, request)
+
+    @routes.get("/query", tags=["read"], summary="The same by GET, for links and scripts")
+    async def query_by_get(
+        request: Request, asked: Annotated[QueryBody, Query()]
+    ) -> dict[str, Any]:
+        return await answer_query(asked, request)
+
+    @routes.get("/show/{name:path}", tags=["read"], summary="A record, session or trace, in order")
+    async def show(
+        name: str, request: Request, purpose: Annotated[str, Query(max_length=500)] = ""
+    ) -> dict[str, Any]:
+        return await reads.show(authenticator.api(request), name[:512], purpose)
+
+    @routes.get("/tail", tags=["read"], summary="Rows as they come (server-sent events)")
+    async def tail(
+        request: Request,
+        q: Annotated[str, Query(max_length=4096)] = "",
+        after: Annotated[int | None, Query(ge=0)] = None,
+        purpose: Annotated[str, Query(max_length=500)] = "",
+        last_event_id: Annotated[str, Header(max_length=20)] = "",
+    ) -> StreamingResponse:
+        reader = authenticator.api(request)
+        start = int(last_event_id) + 1 if last_event_id.isdecimal() else after
+        rows = await reads.tail(reader, q, start, purpose)
+        return StreamingResponse(_events(rows), media_type="text/event-stream")
+
+    @routes.post("/reveal", tags=["read"], summary="Content, for a reason that is recorded")
+    async def reveal(body: RevealBody, request: Request) -> dict[str, Any]:
+        return await reads.reveal(authenticator.api(request), body.id, body.reason)
+
+    @routes.get("/keys", tags=["keys"], summary="All keys, without the keys themselves")
+    async def keys(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        require_owner(reader)
+        found = services.snapshot().identities
+        what = {"operation": "keys.list", "rows": len(found)}
+        await access.read("access.query", reader, what)
+        return {"keys": [_key(identity) for identity in found]}
+
+    @routes.post("/keys", tags=["keys"], status_code=201, summary="Make a key, shown this once")
+    async def create_key(body: KeyBody, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        require_owner(reader)
+        asked = body.model_dump() | {"tenant": reader.identity.tenant, "by": who(reader)}
+        made: dict[str, Any] = await services.control.call("keys.create", asked)
+        return made
+
+    @routes.delete("/keys/{key_id}", tags=["keys"], summary="Make a key worthless from now on")
+    async def revoke_key(key_id: str, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        require_owner(reader)
+        revoked = await services.control.call("keys.revoke", {"id": key_id, "by": who(reader)})
+        return {"revoked": revoked}
+
+    return routes
+
+
+def _key(identity: Identity) -> dict[str, Any]:
+    """A key as it is listed: everything but its hash."""
+    return {
+        "id": identity.id,
+        "name": identity.name,
+        "email": identity.email,
+        "actor": identity.actor,
+        "kind": identity.kind,
+        "role": identity.role,
+        "team": identity.team,
+        "groups": list(identity.groups),
+        "created": identity.created,
+        "revoked": identity.revoked,
+    }
+
+
+async def _events(rows: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:
+    """Rows as server-sent events, ``id`` the ledger index; a comment when it is quiet."""
+    yield ": recorded as access.tail\n\n"
+    async for row in rows:
+        if row is None:
+            yield ": nothing new\n\n"
+        else:
+            yield f"id: {row['index']}\ndata: {json.dumps(row)}\n\n"

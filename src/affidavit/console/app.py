@@ -1,0 +1,113 @@
+"""The console as an ASGI application: routes, errors, and the layer around them.
+
+Rules: every error that leaves has the shape of ``errors.as_json`` (or is a page, for people);
+refusals are recorded; nothing unforeseen shows a traceback. No telemetry leaves the process,
+whatever the environment says. Not here: what the routes do.
+"""
+
+import contextlib
+import sys
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from affidavit import __version__
+from affidavit.console import api, export_api, page, public
+from affidavit.console.access import Access
+from affidavit.console.auth import Authenticator, Sessions
+from affidavit.console.guard import Guard
+from affidavit.console.proofs import Proofs
+from affidavit.console.reads import Reads
+from affidavit.console.services import ConsoleServices
+from affidavit.errors import AffidavitError, NotFoundError, RefusedError, UsageError
+
+MAX_BODY = 1 << 20
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
+
+
+class _InternalError(AffidavitError):
+    """Something nobody foresaw; its cause is in the log, not in the answer."""
+
+
+def create_app(services: ConsoleServices) -> ASGIApp:
+    """The console for browsers and programs, on the address of ``config.console``."""
+    return Guard(build(services, trusted=False), services.config.console.host)
+
+
+def create_socket_app(services: ConsoleServices) -> ASGIApp:
+    """The same for the local socket, where a request without a key is the owner's.
+
+    The socket must be open to the owner's user id alone.
+    """
+    return Guard(build(services, trusted=True), "")
+
+
+def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
+    """Return the routes, without the layer around them; for ``create_app`` and tests."""
+    app = FastAPI(
+        title="Affidavit console",
+        version=__version__,
+        description="Verifiable records for generative AI: search, show, export, keys.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=MAX_BODY,
+        telemetry=_NO_TELEMETRY,
+    )
+    access = Access(services)
+    sessions = Sessions(services)
+    authenticator = Authenticator(services, sessions, trusted=trusted)
+    reads = Reads(services, access)
+    proofs = Proofs(services, access, reads)
+    app.include_router(api.router(services, authenticator, access, reads, proofs))
+    app.include_router(export_api.router(authenticator, proofs))
+    app.include_router(public.router(services, authenticator, access))
+    app.include_router(page.router(services, authenticator, sessions, access, reads))
+    _answer_errors(app, access)
+    return app
+
+
+def _answer_errors(app: FastAPI, access: Access) -> None:
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AffidavitError)
+        if isinstance(error, RefusedError):
+            identity = getattr(request.state, "identity", None)
+            address = request.client.host if request.client else ""
+            # A refusal stands whether or not it can be recorded; health says if it cannot.
+            with contextlib.suppress(AffidavitError):
+                await access.denied(error, identity, address, request.url.path)
+        return _respond(request, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+        return _respond(request, UsageError(f"{where}: {first['msg']}."))
+
+    async def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return _respond(request, NotFoundError("There is nothing at this address."))
+        response = _respond(request, UsageError(f"{error.detail}."))
+        response.status_code = error.status_code
+        return response
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        sys.stderr.write(f"console: {type(error).__name__} at {request.url.path}\n")
+        return _respond(request, _InternalError("Something failed that was not foreseen."))
+
+    app.add_exception_handler(AffidavitError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, routing)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _respond(request: Request, error: AffidavitError) -> Response:
+    if page.is_page(request):
+        return page.error_page(error)
+    headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else None
+    return JSONResponse(error.as_json(), error.http_status, headers=headers)

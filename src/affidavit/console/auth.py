@@ -1,0 +1,140 @@
+"""Who is reading: a bearer key, the local socket, or a session of the status page.
+
+Rules: the API takes a key (``Authorization: Bearer``) or the local socket, never a cookie, so no
+other site's page can act through it; the page takes its session cookie, never a key in the URL.
+A session holds no key, ends after eight hours or with the process, and is worthless the moment
+its identity is revoked. A ``caller`` key reads nothing. Not here: what a reader may see
+(``query.boundary``) and the record of a refusal (``access``).
+"""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.requests import HTTPConnection
+
+from affidavit import ids
+from affidavit.console.services import ConsoleServices
+from affidavit.control.identity import READERS, Identity, presented_key
+from affidavit.errors import RefusedError, UnauthenticatedError
+from affidavit.query.boundary import Boundary, for_identity
+
+SESSION_COOKIE = "affidavit_session"
+SESSION_SECONDS = 8 * 3600.0
+_MAX_SESSIONS = 1000
+
+Via = Literal["key", "socket"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who may read: the identity, how it was authenticated, and what it may see."""
+
+    identity: Identity
+    via: Via
+    boundary: Boundary
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login of the status page; ``csrf`` stands in its forms."""
+
+    identity: str
+    csrf: str
+    until: float
+
+
+class Sessions:
+    """The logins of this process, by the SHA-256 of their cookie; the oldest go at 1,000."""
+
+    def __init__(self, services: ConsoleServices) -> None:
+        self._clock = services.clock
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    def begin(self, identity: Identity) -> str:
+        """Start a session; returns the cookie's value."""
+        value = ids.token("ses_")
+        until = self._clock.monotonic() + SESSION_SECONDS
+        self._sessions[_digest(value)] = Session(identity.id, ids.token(""), until)
+        while len(self._sessions) > _MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return value
+
+    def find(self, value: str) -> Session:
+        """The session of a cookie; ``UnauthenticatedError`` if there is none or it is over."""
+        session = self._sessions.get(_digest(value))
+        if session is None or session.until < self._clock.monotonic():
+            self.end(value)
+            raise UnauthenticatedError("You are not logged in.", hint="Enter your key.")
+        return session
+
+    def end(self, value: str) -> None:
+        """Forget a session; no error if there is none."""
+        self._sessions.pop(_digest(value), None)
+
+
+class Authenticator:
+    """Turns a request into a ``Reader``; ``trusted`` means every request came by the socket."""
+
+    def __init__(self, services: ConsoleServices, sessions: Sessions, *, trusted: bool) -> None:
+        self._services = services
+        self._sessions = sessions
+        self._trusted = trusted
+
+    def api(self, connection: HTTPConnection) -> Reader:
+        """The reader of an API request.
+
+        ``UnauthenticatedError`` without a known key; ``RefusedError`` for a key that may not
+        read. On the socket a key is optional and, if given, decides.
+        """
+        given = presented_key(connection.scope["headers"], "inject")
+        if given is None and self._trusted:
+            return self._reader(connection, self._services.owner, "socket")
+        return self.by_key(connection, given)
+
+    def by_key(self, connection: HTTPConnection, key: str | None) -> Reader:
+        """The reader who holds ``key``; errors as ``api``."""
+        return self._reader(connection, self._services.directory().find(key), "key")
+
+    def page(self, connection: HTTPConnection) -> tuple[Reader, Session]:
+        """The reader of a page request, and the session it came in; errors as ``api``."""
+        session = self._sessions.find(connection.cookies.get(SESSION_COOKIE, ""))
+        for identity in self._services.snapshot().identities:
+            if identity.id == session.identity and identity.revoked is None:
+                return self._reader(connection, identity, "key"), session
+        raise UnauthenticatedError("This key was revoked.", hint="Ask for a new one.")
+
+    def _reader(self, connection: HTTPConnection, identity: Identity, via: Via) -> Reader:
+        connection.state.identity = identity  # whoever records a refusal knows who it was
+        if identity.role not in READERS:
+            raise RefusedError(
+                f"A key with the role {identity.role} opens the gateway, not the console.",
+                hint="affidavit keys create --role auditor",
+            )
+        return Reader(
+            identity=identity,
+            via=via,
+            boundary=for_identity(identity),
+            address=connection.client.host if connection.client else "",
+            user_agent=connection.headers.get("user-agent", "")[:500],
+        )
+
+
+def require_owner(reader: Reader) -> None:
+    """``RefusedError`` unless the reader is an owner."""
+    if reader.identity.role != "owner":
+        raise RefusedError(f"This needs the role owner; you are {reader.identity.role}.")
+
+
+def check_csrf(session: Session, given: str) -> None:
+    """``RefusedError`` unless ``given`` is the token that stands in this session's forms."""
+    if not hmac.compare_digest(session.csrf.encode(), given.encode()):
+        raise RefusedError("This form is from another session.", hint="Load the page again.")
+
+
+def _digest(value: str) -> bytes:
+    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,118 @@
+"""The plain status page: health, a search box, recent exchanges, one narrative.
+
+Rules: server-made HTML without scripts or anything from elsewhere; what records say is text
+(``html``). Logging in by key gives a cookie that no other site's page can use (HttpOnly,
+SameSite=Strict, and a token in each form); the key itself is not kept and never in an address.
+Each view that shows records was recorded first. Not here: content reveals and exports, which
+the command line and the API do.
+"""
+
+from importlib import resources
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from affidavit.console import views
+from affidavit.console.access import Access
+from affidavit.console.auth import (
+    SESSION_COOKIE,
+    SESSION_SECONDS,
+    Authenticator,
+    Sessions,
+    check_csrf,
+)
+from affidavit.console.public import figures
+from affidavit.console.reads import Ask, Reads
+from affidavit.console.services import ConsoleServices
+from affidavit.errors import AffidavitError, ExpressionError, UnauthenticatedError, UsageError
+
+ROWS = 25
+_PATHS = ("/", "/login", "/logout")
+
+
+def is_page(request: Request) -> bool:
+    """Whether a request is a person's, who gets HTML also for errors."""
+    return request.url.path in _PATHS or request.url.path.startswith("/show/")
+
+
+def error_page(error: AffidavitError) -> Response:
+    """An error as a page; who is not logged in gets the form to do so."""
+    if isinstance(error, UnauthenticatedError):
+        return HTMLResponse(views.login(error), error.http_status)
+    return HTMLResponse(views.failure(error), error.http_status)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a posted form; ``UsageError`` for anything else."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != "application/x-www-form-urlencoded":
+        raise UsageError("A form was expected.")
+    try:
+        fields = parse_qs((await request.body()).decode("ascii"), max_num_fields=20)
+    except ValueError as error:
+        raise UsageError("A form was expected.") from error
+    return {name: values[0] for name, values in fields.items()}
+
+
+def router(
+    services: ConsoleServices,
+    authenticator: Authenticator,
+    sessions: Sessions,
+    access: Access,
+    reads: Reads,
+) -> APIRouter:
+    """Return the routes of the page."""
+    routes = APIRouter(include_in_schema=False)
+    style = resources.files("affidavit.console").joinpath("console.css").read_text("utf-8")
+
+    @routes.get("/static/console.css")
+    async def css() -> Response:
+        headers = {"cache-control": "public, max-age=3600"}
+        return Response(style, media_type="text/css", headers=headers)
+
+    @routes.get("/")
+    async def home(request: Request, q: str = "", cursor: str = "", purpose: str = "") -> Response:
+        reader, session = authenticator.page(request)
+        question = views.Question(q, purpose)
+        health = await figures(services)
+        try:
+            ask = Ask(q[:4096], ROWS, cursor[:1024], purpose[:500])
+            answer = await reads.query(reader, ask)
+        except ExpressionError as error:
+            shown = views.home(reader, session, health, question, error)
+            return HTMLResponse(shown, error.http_status)
+        return HTMLResponse(views.home(reader, session, health, question, answer))
+
+    @routes.get("/show/{name:path}")
+    async def show(name: str, request: Request, purpose: str = "") -> Response:
+        reader, session = authenticator.page(request)
+        told = await reads.show(reader, name[:512], purpose[:500])
+        return HTMLResponse(views.show(reader, session, told))
+
+    @routes.post("/login")
+    async def login(request: Request) -> Response:
+        key = (await _form(request)).get("key", "").strip()
+        reader = authenticator.by_key(request, key)
+        await access.read("access.login", reader, {"operation": "login"})
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            SESSION_COOKIE,
+            sessions.begin(reader.identity),
+            max_age=int(SESSION_SECONDS),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    @routes.post("/logout")
+    async def logout(request: Request) -> Response:
+        _, session = authenticator.page(request)
+        check_csrf(session, (await _form(request)).get("csrf", ""))
+        sessions.end(request.cookies[SESSION_COOKIE])
+        response = RedirectResponse("/", 303)
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
+        return response
+
+    return routes

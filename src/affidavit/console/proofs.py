@@ -1,0 +1,165 @@
+"""Proved answers: the four-line verdict of a query, and evidence bundles.
+
+Rules: a verdict is what the standalone verifier says about the very bundle that an export would
+be, under the log's key; nothing here judges by itself. A bundle holds what the reader's
+boundary shows and digests of the rest. The record of an export commits to the manifest and is
+durable before the first byte. Not here: the format (``evidence.bundle``) and its check
+(``evidence.verify``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from affidavit.console import resolve
+from affidavit.console.access import Access
+from affidavit.console.auth import Reader
+from affidavit.console.reads import Reads
+from affidavit.console.services import ConsoleServices
+from affidavit.errors import RefusedError, UsageError
+from affidavit.evidence import bundle
+from affidavit.query import completeness, language
+from affidavit.query.completeness import Answer
+from affidavit.query.question import question
+from affidavit.record.model import SECTIONS
+
+PAGE = 1000
+LINES = ("integrity", "completeness", "assurance", "coverage")
+MAX_LISTED = 10_000
+"""Records that an export lists where no chain proves that they are all."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to export: which records, which sections to leave out, how much of the content."""
+
+    expression: str
+    withhold: tuple[str, ...] = ()
+    content: bundle.Content = "digest"
+    purpose: str = ""
+
+
+class Proofs:
+    """Verdicts and bundles for any reader."""
+
+    def __init__(self, services: ConsoleServices, access: Access, reads: Reads) -> None:
+        self._services = services
+        self._access = access
+        self._reads = reads
+
+    async def verdict(self, reader: Reader, expression: str) -> dict[str, Any]:
+        """The four lines for ``expression``, the counts they rest on, and ``proved``.
+
+        ``proved``: no record of the chains that hold the answer can be missing. The caller has
+        recorded the question. ``CorruptError`` if the evidence does not verify.
+        """
+        wanted = Wanted(expression, content="none")
+        made = await self._services.blocking(lambda: self._make(reader, wanted))
+        lines = dict(zip(LINES, made.verdict, strict=True))
+        proved = not lines["completeness"].startswith("not proved")
+        return {**lines, "proved": proved, "counts": made.counts}
+
+    async def export(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
+        """Make a bundle and record that it was made; then it may leave.
+
+        ``UsageError`` for a section that does not exist; ``RefusedError`` for content outside
+        the boundary.
+        """
+        unknown = [name for name in wanted.withhold if name not in SECTIONS]
+        if unknown:
+            raise UsageError(
+                f"There is no section {unknown[0]}.", hint=f"Sections: {', '.join(SECTIONS)}"
+            )
+        if wanted.content == "full" and not reader.boundary.shows_content(wanted.purpose):
+            raise RefusedError(
+                "Content is outside your boundary.",
+                hint="--reason TEXT" if reader.boundary.content == "with_reason" else "",
+            )
+        made = await self._services.blocking(lambda: self._make(reader, wanted))
+        tree = self._reads.parse(reader, wanted.expression)
+        what = {
+            "operation": "export",
+            **self._reads.recorded(reader, tree),
+            "manifest": made.manifest_digest,
+            "withhold": list(wanted.withhold),
+            "content": wanted.content,
+            "rows": made.counts["records"],
+            "size": len(made.data),
+        }
+        await self._access.read("access.export", reader, what, wanted.purpose)
+        return made
+
+    def _make(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
+        services = self._services
+        now = services.clock.now()
+        tree = language.parse(wanted.expression, now)
+        snapshot, identity = services.snapshot(), reader.identity
+        asked = question(
+            tree,
+            self._tenants(reader),
+            lambda field, value: resolve.pseudonyms(field, value, identity, snapshot),
+        )
+        # Without a chain the list is all there is; with conditions it says what is shown whole.
+        listed = self._listed(reader, wanted) if asked.not_proved or asked.conditions else None
+        answer = completeness.build(
+            services.log,
+            services.prover,
+            asked,
+            listed=listed if listed and asked.not_proved else (),
+            answers=self._answered,
+        )
+        return bundle.make(
+            answer,
+            self._show(reader, wanted, answer),
+            choice=bundle.Choice(wanted.withhold, wanted.content, listed),
+            boundary=reader.boundary.as_json(),
+            made=now,
+            vkey=snapshot.log_vkey,
+        )
+
+    def _tenants(self, reader: Reader) -> list[str]:
+        """The tenants a question is about: the reader's, or all of them for an owner."""
+        if reader.identity.role != "owner":
+            return [reader.identity.tenant]
+        return sorted({identity.tenant for identity in self._services.snapshot().identities})
+
+    def _listed(self, reader: Reader, wanted: Wanted) -> list[int]:
+        """The records that match, where only a list can be given; ``UsageError`` if too many."""
+        tree = self._reads.parse(reader, wanted.expression)
+        found: list[int] = []
+        cursor = ""
+        while True:
+            page = self._services.searcher.run(
+                tree, reader.boundary, limit=PAGE, cursor=cursor, reason=wanted.purpose
+            )
+            found += [row["index"] for row in page.rows]
+            cursor = page.cursor
+            if len(found) > MAX_LISTED:
+                raise UsageError(
+                    f"More than {MAX_LISTED} records match.", hint="Narrow it: since:… until:…"
+                )
+            if not cursor:
+                return sorted(found)
+
+    def _answered(self, index: int) -> int | None:
+        row = self._services.reader.row(index)
+        return None if row is None else row.answered
+
+    def _show(
+        self, reader: Reader, wanted: Wanted, answer: Answer
+    ) -> Callable[[int], bundle.Shown]:
+        """What of each leaf may be shown: nothing outside the rows, sections of the boundary."""
+        services = self._services
+        within = set(services.searcher.within(sorted(answer.leaves), reader.boundary))
+
+        def show(index: int) -> bundle.Shown:
+            if index not in within:
+                return bundle.NOTHING
+            disclosures = tuple(
+                text if name in reader.boundary.sections else None
+                for name, text in zip(SECTIONS, services.vault.disclosures(index), strict=True)
+            )
+            parts = services.vault.salted_parts(index) if wanted.content == "full" else ()
+            return bundle.Shown(disclosures, parts)
+
+        return show

@@ -1,0 +1,230 @@
+"""The questions a reader can ask, each recorded before it is answered.
+
+Rules: search first, then the record with the number of rows, then the rows; a search that is
+refused or not understood shows nothing and leaves no ``access.query`` (the refusal is recorded
+where errors are answered). Everything happens within ``reader.boundary``. Not here: HTTP
+(``api``, ``page``), proofs and exports (``proofs``).
+"""
+
+import asyncio
+import base64
+import functools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from affidavit.console import resolve
+from affidavit.console.access import Access, recorded_expression
+from affidavit.console.auth import Reader
+from affidavit.console.services import ConsoleServices
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.query import language
+from affidavit.query.search import ExchangePage, Page
+from affidavit.query.session import Narrative, narrative
+from affidavit.query.tree import Tree
+
+POLL_SECONDS = 0.25
+QUIET_SECONDS = 15.0
+"""A tail that has nothing to say says so this often, so that a dead connection is noticed."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question: an expression, how many rows, from where, what for, and in which form.
+
+    ``prove`` is recorded here; ``proofs`` does it.
+    """
+
+    expression: str
+    limit: int = 50
+    cursor: str = ""
+    purpose: str = ""
+    view: Literal["exchanges", "records"] = "exchanges"
+    prove: bool = False
+
+
+class Reads:
+    """Query, show, tail and reveal for any reader."""
+
+    def __init__(self, services: ConsoleServices, access: Access) -> None:
+        self._services = services
+        self._access = access
+
+    def parse(self, reader: Reader, expression: str) -> Tree:
+        """The question as a tree, names resolved; ``ExpressionError`` says where it is wrong."""
+        tree = language.parse(expression, self._services.clock.now())
+        return resolve.widened(tree, reader.identity, self._services.snapshot())
+
+    def recorded(self, reader: Reader, tree: Tree) -> dict[str, Any]:
+        """What every record of a question says about it."""
+        snapshot = self._services.snapshot()
+        return {
+            "expression": recorded_expression(tree, snapshot, reader.identity.tenant),
+            "boundary": reader.boundary.as_json(),
+        }
+
+    async def query(self, reader: Reader, ask: Ask) -> dict[str, Any]:
+        """One page of records or exchanges, newest first, with the as-of line's facts."""
+        tree = self.parse(reader, ask.expression)
+        searcher = self._services.searcher
+
+        def search() -> Page | ExchangePage:
+            question = functools.partial(
+                searcher.exchanges if ask.view == "exchanges" else searcher.run, tree
+            )
+            return question(reader.boundary, limit=ask.limit, cursor=ask.cursor, reason=ask.purpose)
+
+        page = await self._services.blocking(search)
+        answer = _page(page)
+        what = {
+            "operation": "query",
+            **self.recorded(reader, tree),
+            "view": ask.view,
+            "rows": len(answer["rows"]),
+            "as_of": answer["as_of"],
+            "prove": ask.prove,
+        }
+        await self._access.read("access.query", reader, what, ask.purpose)
+        return answer
+
+    async def show(self, reader: Reader, name: str, purpose: str = "") -> dict[str, Any]:
+        """The narrative of a record, exchange, session or trace.
+
+        ``name`` may also be the session id as the caller wrote it. ``NotFoundError`` if the
+        reader may see nothing of that name.
+        """
+        told = await self._services.blocking(lambda: self._narrative(reader, name, purpose))
+        what = {
+            "operation": "show",
+            "kind": told.kind,
+            "name": told.name,
+            "boundary": reader.boundary.as_json(),
+            "rows": len(told.lines),
+        }
+        await self._access.read("access.query", reader, what, purpose)
+        answer: dict[str, Any] = msgspec.to_builtins(told)
+        return answer
+
+    def _narrative(self, reader: Reader, name: str, purpose: str) -> Narrative:
+        snapshot = self._services.snapshot()
+        candidates = [name, *resolve.sessions(name, reader.identity, snapshot)]
+        for candidate in candidates:
+            try:
+                return narrative(
+                    self._services.searcher, candidate, reader.boundary, reason=purpose
+                )
+            except NotFoundError:
+                continue
+        raise NotFoundError(
+            "No record, session or trace of this name is within what you may see.",
+            hint="Try: affidavit query 'since:24h'",
+        )
+
+    async def reveal(self, reader: Reader, name: str, reason: str) -> dict[str, Any]:
+        """The content of a record, or of both halves of an exchange, for a stated reason."""
+        if not reason.strip():
+            raise UsageError("A reveal needs a reason.", hint="--reason 'ticket 4711: …'")
+        if reader.boundary.content == "never":
+            raise RefusedError(f"The role {reader.identity.role} may not see content.")
+        halves = await self._services.blocking(lambda: self._content(reader, name))
+        shown = [
+            {"id": half["id"], "index": half["index"], "parts": [p["name"] for p in half["parts"]]}
+            for half in halves
+        ]
+        what = {
+            "operation": "reveal",
+            "reason": reason,
+            "boundary": reader.boundary.as_json(),
+            "records": shown,
+            "rows": len(shown),
+        }
+        record = await self._access.read("access.reveal", reader, what, reason)
+        return {"records": halves, "recorded_as": record}
+
+    def _content(self, reader: Reader, name: str) -> list[dict[str, Any]]:
+        searcher, vault = self._services.searcher, self._services.vault
+        row = searcher.row(name, reader.boundary)
+        indexes = {row["index"], row.get("re"), row.get("answered")} - {None}
+        found = []
+        for index in sorted(indexes):
+            row = searcher.row(index, reader.boundary)
+            half = {"id": row["id"], "index": index, "type": row["type"]}
+            listed = (vault.sections(index).get("content") or {}).get("parts", [])
+            parts, missing = vault.parts(index), vault.missing(index)
+            shown = []
+            for part in listed:
+                entry = {"name": part["name"], "media_type": part.get("media_type", "")}
+                data = parts.get(part["name"])
+                if data is None:
+                    entry["missing"] = missing.get(part["name"], "Not in the vault.")
+                else:
+                    entry["base64"] = base64.b64encode(data).decode()
+                shown.append(entry | {"size": part.get("size"), "digest": part.get("digest")})
+            found.append({**half, "parts": shown})
+        return found
+
+    async def tail(
+        self, reader: Reader, expression: str, after: int | None, purpose: str = ""
+    ) -> AsyncIterator[dict[str, Any] | None]:
+        """Record the beginning, then return the rows as they are indexed, oldest first.
+
+        ``after`` is the index to go on from, ``None`` for "from now". A ``None`` among the rows
+        says that nothing came for a while. The end is recorded with the number of rows; it comes
+        when the reader leaves or its key is revoked.
+        """
+        tree = self.parse(reader, expression)
+        searcher = self._services.searcher
+        start = after
+        if start is None:
+            start = (await self._services.blocking(searcher.as_of)).size
+        told = {"operation": "tail", **self.recorded(reader, tree), "after": start}
+        await self._access.read("access.tail", reader, told | {"phase": "begun"}, purpose)
+        return self._follow(reader, tree, start, told, purpose)
+
+    async def _follow(
+        self, reader: Reader, tree: Tree, start: int, told: dict[str, Any], purpose: str
+    ) -> AsyncIterator[dict[str, Any] | None]:
+        services = self._services
+        rows, quiet = 0, services.clock.monotonic()
+        try:
+            while self._valid(reader):
+                look = functools.partial(
+                    services.searcher.tail,
+                    tree,
+                    reader.boundary,
+                    after=start,
+                    limit=500,
+                    reason=purpose,
+                )
+                page = await services.blocking(look)
+                for row in page.rows:
+                    rows += 1
+                    yield row
+                start = page.next
+                now = services.clock.monotonic()
+                if page.rows or now - quiet > QUIET_SECONDS:
+                    quiet = now
+                    if not page.rows:
+                        yield None
+                if not page.rows:
+                    await asyncio.sleep(POLL_SECONDS)
+        finally:
+            ended = told | {"phase": "ended", "rows": rows}
+            await self._access.read("access.tail", reader, ended, purpose)
+
+    def _valid(self, reader: Reader) -> bool:
+        if reader.via == "socket":
+            return True
+        known = self._services.snapshot().identities
+        return any(i.id == reader.identity.id and i.revoked is None for i in known)
+
+
+def _page(page: Page | ExchangePage) -> dict[str, Any]:
+    """A page as JSON; an exchange is its row with ``prompt``, ``output`` and ``open`` beside."""
+    answer: dict[str, Any] = msgspec.to_builtins(page)
+    if "exchanges" in answer:
+        found = answer.pop("exchanges")
+        answer["rows"] = [exchange.pop("row") | exchange for exchange in found]
+    return answer

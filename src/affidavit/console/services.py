@@ -1,0 +1,66 @@
+"""What the console works with; built in ``app``, passed to ``create_app``.
+
+Rules: everything here is read-only except ``journal`` (the console's own) and ``control`` (the
+sequencer decides). What reads index, vault and log files blocks, so it is used through
+``blocking``, on a few threads of its own.
+"""
+
+import asyncio
+import collections
+import concurrent.futures
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from affidavit.clock import Clock
+from affidavit.config import Config
+from affidavit.control.identity import Directory, Identity, Snapshot
+from affidavit.control.link import ControlLink
+from affidavit.index.reader import Reader
+from affidavit.ledger.log_reader import LogReader
+from affidavit.query.prover import Prover
+from affidavit.query.search import Searcher
+from affidavit.record.journal import JournalWriter
+from affidavit.vault.reader import VaultReader
+
+T = TypeVar("T")
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class ConsoleServices:
+    """The parts of a console process.
+
+    ``data`` is the data directory, of which ``log/`` is served. ``vault``, ``reader`` (the
+    index) and ``prover`` block. ``snapshot`` and ``directory`` give the newest identities and
+    keys; ``owner`` is who the user of the local socket is. ``reads`` counts for metrics.
+    """
+
+    clock: Clock
+    config: Config
+    data: Path
+    log: LogReader
+    vault: VaultReader
+    reader: Reader
+    prover: Prover
+    journal: JournalWriter
+    control: ControlLink
+    snapshot: Callable[[], Snapshot]
+    directory: Callable[[], Directory]
+    owner: Identity
+    reads: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @functools.cached_property
+    def searcher(self) -> Searcher:
+        """Answers questions from index and vault."""
+        return Searcher(self.reader, self.vault)
+
+    @functools.cached_property
+    def _threads(self) -> concurrent.futures.ThreadPoolExecutor:
+        return concurrent.futures.ThreadPoolExecutor(_THREADS, "console-read")
+
+    async def blocking(self, work: Callable[[], T]) -> T:
+        """Run ``work`` on a reading thread and return what it gives or raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

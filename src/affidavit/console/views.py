@@ -1,0 +1,292 @@
+"""The pages themselves, from plain values to HTML.
+
+Rules: only ``html.element`` makes markup, so every value of a record is text; snippets are cut
+before they are escaped. Not here: cookies, records of reads, and where values come from.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from affidavit import __version__
+from affidavit.console.auth import Reader, Session
+from affidavit.console.html import Html, element, joined, quoted
+from affidavit.console.visible import snippet
+from affidavit.errors import AffidavitError
+
+SNIPPET = 140
+EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What stands in the search form."""
+
+    expression: str = ""
+    purpose: str = ""
+
+
+def _document(title: str, *body: object) -> Html:
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{title} · Affidavit"),
+        element("link", rel="stylesheet", href="/static/console.css"),
+    )
+    return Html("<!doctype html>" + element("html", head, element("body", *body), lang="en"))
+
+
+def _top(reader: Reader | None, session: Session | None) -> Html:
+    brand = element("a", "Affidavit", href="/", class_="brand")
+    if reader is None or session is None:
+        return element("header", brand)
+    identity = reader.identity
+    who = element("span", f"{identity.name or identity.actor} · {identity.role}", class_="who")
+    token = element("input", type="hidden", name="csrf", value=session.csrf)
+    leave = element("button", "Log out", type="submit", class_="quiet")
+    form = element("form", token, leave, method="post", action="/logout")
+    return element("header", brand, who, form)
+
+
+def _foot() -> Html:
+    text = f"Affidavit {__version__} · every read is a record · "
+    links = joined(
+        element("a", "API", href="/api/openapi.json"),
+        " · ",
+        element("a", "checkpoint", href="/log/checkpoint"),
+        " · ",
+        element("a", "metrics", href="/metrics"),
+    )
+    return element("footer", text, links)
+
+
+def login(error: AffidavitError) -> Html:
+    """The form that asks for a key; says why, unless it is simply the first visit."""
+    field = element(
+        "input",
+        type="password",
+        name="key",
+        id="key",
+        autocomplete="off",
+        required=True,
+        autofocus=True,
+    )
+    first_visit = error.message == "You are not logged in."
+    main = element(
+        "main",
+        element("h1", "Open the console"),
+        None if first_visit else element("p", error.message, class_="problem"),
+        element(
+            "form",
+            element("label", "Owner or reader key", for_="key"),
+            field,
+            element("button", "Open", type="submit"),
+            method="post",
+            action="/login",
+            class_="login",
+        ),
+        element("p", "The owner's key is in keys/owner in the data directory.", class_="hint"),
+        class_="narrow",
+    )
+    return _document("Log in", _top(None, None), main, _foot())
+
+
+def failure(error: AffidavitError) -> Html:
+    """An error page: what happened, what was kept, what to do."""
+    main = element(
+        "main",
+        element("h1", "That did not work"),
+        element("p", error.message, class_="problem"),
+        element("p", error.kept) if error.kept else None,
+        element("p", error.hint, class_="hint") if error.hint else None,
+        element("p", element("a", "Back", href="/")),
+        class_="narrow",
+    )
+    return _document("Error", _top(None, None), main, _foot())
+
+
+def _card(label: str, value: str, note: str = "", state: str = "") -> Html:
+    return element(
+        "div",
+        element("span", label, class_="label"),
+        element("strong", value),
+        element("span", note, class_="note") if note else None,
+        class_=f"card {state}".strip(),
+    )
+
+
+def _health(found: dict[str, Any], as_of: dict[str, Any]) -> Html:
+    recording, sequencer = found["recording"], found["sequencer"]
+    trouble = found.get("trouble") or {}
+    ledger_time = str(as_of.get("time") or "")[:19].replace("T", " ")
+    cards = [
+        _card(
+            "Recording",
+            "on" if recording else "refusing",
+            found["recording_problem"] or "",
+            "good" if recording else "bad",
+        ),
+        _card(
+            "Sequencer",
+            "running" if sequencer else "away",
+            found["sequencer_problem"] or "; ".join(map(str, trouble.values())),
+            "good" if sequencer and not trouble else "bad",
+        ),
+        _card("Ledger", f"{found.get('size', as_of.get('size', 0)):,} leaves"),
+        _card("Searchable as of", ledger_time or "nothing yet", "UTC" if ledger_time else ""),
+    ]
+    return element("section", *cards, class_="cards")
+
+
+def _search(question: Question) -> Html:
+    examples = [
+        joined(element("a", text, href="/?" + urlencode({"q": text})), " ") for text in EXAMPLES
+    ]
+    return element(
+        "form",
+        element(
+            "input",
+            type="search",
+            name="q",
+            value=question.expression,
+            placeholder="model:demo-chat since:90d",
+            aria_label="Question",
+            maxlength="4096",
+        ),
+        element(
+            "input",
+            name="purpose",
+            value=question.purpose,
+            placeholder="purpose, where your role needs one",
+            aria_label="Purpose",
+            maxlength="500",
+        ),
+        element("button", "Ask", type="submit"),
+        element("p", "For example: ", *examples, class_="hint"),
+        method="get",
+        action="/",
+        class_="search",
+    )
+
+
+def home(
+    reader: Reader,
+    session: Session,
+    health: dict[str, Any],
+    question: Question,
+    answer: dict[str, Any] | AffidavitError,
+) -> Html:
+    """Health, the search form, and the answer or what was wrong with the question."""
+    if isinstance(answer, AffidavitError):
+        shown: list[object] = [
+            element("p", answer.message, class_="problem"),
+            element("p", answer.hint, class_="hint") if answer.hint else None,
+        ]
+        as_of: dict[str, Any] = {}
+    else:
+        as_of = answer["as_of"]
+        shown = [
+            element("h2", "Matches" if question.expression else "Recent exchanges"),
+            _rows(answer["rows"], question.purpose),
+            _more(answer, question),
+        ]
+    main = element("main", _health(health, as_of), _search(question), *shown)
+    return _document("Overview", _top(reader, session), main, _foot())
+
+
+def _more(answer: dict[str, Any], question: Question) -> Html:
+    facts = [f"{len(answer['rows'])} shown"]
+    facts += [f"{answer[name]} {name}" for name in ("gaps", "unattributed") if answer[name]]
+    if answer["withheld"]:
+        facts.append("withheld from your role: " + ", ".join(answer["withheld"]))
+    link = None
+    if answer.get("cursor"):
+        query = {"q": question.expression, "purpose": question.purpose, "cursor": answer["cursor"]}
+        link = joined(" · ", element("a", "Older", href="/?" + urlencode(query)))
+    return element("p", " · ".join(facts), link, class_="hint")
+
+
+def _rows(rows: list[dict[str, Any]], purpose: str) -> Html:
+    if not rows:
+        return element("p", "Nothing matches within what you may see.", class_="empty")
+    titles = ("Time (UTC)", "Actor", "Model", "Prompt and output", "Tokens", "Outcome")
+    head = element("tr", *(element("th", title, scope="col") for title in titles))
+    body = [_row(row, purpose) for row in rows]
+    return element("table", element("thead", head), element("tbody", *body))
+
+
+def _row(row: dict[str, Any], purpose: str) -> Html:
+    link = f"/show/{quoted(str(row['id']))}"
+    if purpose:
+        link += "?" + urlencode({"purpose": purpose})
+    time = str(row.get("time") or "")[:19].replace("T", " ")
+    texts = [
+        element("div", snippet(row[name], SNIPPET), class_=name)
+        for name in ("prompt", "output")
+        if row.get(name)
+    ]
+    if not texts:
+        texts = [element("div", str(row.get("type") or ""), class_="quiet")]
+    status = str(row.get("status") or ("open" if row.get("open") else ""))
+    return element(
+        "tr",
+        element("td", element("a", time, href=link), class_="time"),
+        element("td", snippet(str(row.get("name") or row.get("actor") or ""), 30)),
+        element("td", snippet(str(row.get("model") or ""), 40)),
+        element("td", *texts),
+        element("td", _tokens(row), class_="number"),
+        element("td", element("span", status, class_=f"badge {_state(row)}") if status else ""),
+    )
+
+
+def _tokens(row: dict[str, Any]) -> str:
+    both = [row.get("tokens_in"), row.get("tokens_out")]
+    if both == [None, None]:
+        return ""
+    return " → ".join("?" if count is None else f"{count:,}" for count in both)
+
+
+def _state(row: dict[str, Any]) -> str:
+    http = row.get("http")
+    if row.get("status") == "complete" and (http is None or http < 400):
+        return "good"
+    return "bad" if row.get("status") else ""
+
+
+def show(reader: Reader, session: Session, told: dict[str, Any]) -> Html:
+    """One narrative, a line for each record."""
+    lines = [_line(line) for line in told["lines"]]
+    withheld = told.get("withheld")
+    main = element(
+        "main",
+        element("p", element("a", "← Overview", href="/")),
+        element("h1", f"{str(told['kind']).capitalize()} ", element("code", told["name"])),
+        element("ol", *lines, class_="lines"),
+        element("p", f"Withheld from your role: {', '.join(withheld)}.", class_="hint")
+        if withheld
+        else None,
+        element("p", f"As of leaf {told['as_of']['size']:,}.", class_="hint"),
+    )
+    return _document(str(told["kind"]), _top(reader, session), main, _foot())
+
+
+def _line(line: dict[str, Any]) -> Html:
+    facts = [str(line[name]) for name in ("model", "outcome") if line.get(name)]
+    if line.get("tools"):
+        facts.append("tools: " + ", ".join(map(str, line["tools"])))
+    if _tokens(line):
+        facts.append(f"tokens {_tokens(line)}")
+    return element(
+        "li",
+        element("span", str(line["time"])[:23].replace("T", " "), class_="time"),
+        element("span", str(line["evidence"]), class_=f"badge {line['evidence']}"),
+        element("p", str(line["text"])),
+        element("p", " · ".join(facts), class_="hint") if facts else None,
+        *(
+            element("details", element("summary", name), element("pre", line[name]))
+            for name in ("prompt", "output")
+            if line.get(name)
+        ),
+        element("p", f"#{line['index']} {line['id']}", class_="quiet"),
+    )
