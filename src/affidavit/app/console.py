@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -12,7 +14,6 @@ from affidavit import config as configuration
 from affidavit.app import snapshots, system
 from affidavit.app.listen import listen, split
 from affidavit.app.paths import Paths
-from affidavit.app.prover import LinkProver
 from affidavit.app.ready import tell_ready
 from affidavit.clock import SystemClock
 from affidavit.config import Config
@@ -22,9 +23,10 @@ from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
-from affidavit.index.sqlite import Reader
+from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier
+from affidavit.query.prover import RemoteProver
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import Recipient
@@ -88,11 +90,11 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         config=config,
         data=paths.root,
         log=log,
-        vault=VaultReader(paths.vault, keyring, log.leaf_bytes),
+        vault=VaultReader(paths.vault, keyring, log.decoded),
         reader=Reader(paths.root, kek.derive("index.db")),
         journal=journal,
         control=link,
-        prover=LinkProver(link, asyncio.get_running_loop()),
+        prover=RemoteProver(_asking(link, asyncio.get_running_loop())),
         snapshot=lambda: known.snapshot,
         directory=lambda: known.directory,
         owner=owner,
@@ -133,6 +135,19 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await link.close()
+
+
+def _asking(
+    link: ControlLink, loop: asyncio.AbstractEventLoop
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """How a reading thread asks the sequencer for proofs: on the loop, waiting for the answer."""
+
+    def ask(params: dict[str, Any]) -> dict[str, Any]:
+        call = link.call("prove", params, within=30.0)
+        answer: dict[str, Any] = asyncio.run_coroutine_threadsafe(call, loop).result()
+        return answer
+
+    return ask
 
 
 def _settings(app: object) -> uvicorn.Config:

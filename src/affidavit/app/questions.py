@@ -5,19 +5,25 @@ answers are msgpack's own types and the structs of the stages. Not here: the soc
 (``control.link``) and who records that something was asked (the asking process, beforehand).
 """
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from affidavit.control.identity import Identity
 from affidavit.control.link import Handler
-from affidavit.errors import NotFoundError, UsageError
+from affidavit.errors import NotFoundError, UnavailableError, UsageError
 from affidavit.ledger.leaf import decode
 from affidavit.ledger.proof import encode_proof
-from affidavit.record.model import Chain
+from affidavit.query.prover import LogProver
+from affidavit.query.prover import serve as prover_answers
 
 if TYPE_CHECKING:
     from affidavit.app.sequencer import Sequencer
+
+
+HEADS_TRIES, HEADS_PAUSE = 50, 0.1
+"""A heads leaf is made at most once a second; so many looks, so many seconds apart."""
 
 
 def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
@@ -26,10 +32,6 @@ def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
         "snapshot": _snapshot,
         "status": _status,
         "keys.list": _keys_list,
-        "heads": _heads,
-        "prove.head": _prove_head,
-        "prove.opening": _prove_opening,
-        "epochs": _epochs,
         "receipt": _receipt,
     }
 
@@ -48,8 +50,15 @@ def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
     async def revoke(params: dict[str, Any]) -> Any:
         return await _keys_revoke(sequencer, params)
 
-    changes: dict[str, Handler] = {"keys.create": create, "keys.revoke": revoke}
-    return changes | {name: bind(method) for name, method in methods.items()}
+    async def prove(params: dict[str, Any]) -> Any:
+        return await _prove(sequencer, params)
+
+    waiting: dict[str, Handler] = {
+        "keys.create": create,
+        "keys.revoke": revoke,
+        "prove": prove,
+    }
+    return waiting | {name: bind(method) for name, method in methods.items()}
 
 
 def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
@@ -92,21 +101,15 @@ def _keys_list(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
     return [public(identity) for identity in sequencer.identities.all()]
 
 
-def _heads(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
-    """Index of a published heads leaf after ``after``; ``None``: ask again in a second."""
-    return sequencer.log.ensure_heads_after(params["after"])
-
-
-def _prove_head(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
-    return sequencer.log.prove_head(_chain(params), params.get("epoch"))
-
-
-def _prove_opening(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
-    return sequencer.log.opening(_chain(params), params.get("epoch"))
-
-
-def _epochs(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
-    return [leaf.index for leaf in sequencer.log.epochs()]
+async def _prove(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+    """Heads and openings for ``query.prover``; waits for the heads leaf between two batches."""
+    after = int(params["after"])
+    prover = LogProver(sequencer.log)
+    for _ in range(HEADS_TRIES):
+        if await sequencer.ask(lambda: sequencer.log.ensure_heads_after(after)) is not None:
+            return await sequencer.ask(lambda: prover_answers(prover, params))
+        await asyncio.sleep(HEADS_PAUSE)
+    raise UnavailableError("The ledger published no heads in time.", hint="affidavit doctor")
 
 
 def _receipt(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
@@ -129,15 +132,11 @@ def _receipt(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
         halves.append(
             {
                 "index": index,
-                "type": decode(sequencer.log_reader.leaf_bytes(index)).type,
-                "leaf": sequencer.log_reader.leaf_bytes(index).decode(),
-                "proof": encode_proof(index, path, sequencer.log_reader.checkpoint_note()),
+                "type": decode(sequencer.log_reader.leaf(index)).type,
+                "leaf": sequencer.log_reader.leaf(index).decode(),
+                "proof": encode_proof(index, path, sequencer.log_reader.checkpoint_bytes()),
                 "disclosures": sequencer.vault_reader.disclosures(index),
                 "links": sequencer.log_reader.links(index),
             }
         )
     return {"id": params["id"], "halves": halves}
-
-
-def _chain(params: dict[str, Any]) -> Chain:
-    return Chain(params["tenant"], params["dimension"], params["value"])

@@ -44,9 +44,9 @@ def _build(paths: Paths, into: Path) -> int:
     keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
     vkey = (paths.log / "log.vkey").read_text(encoding="utf-8").strip()
     reader = LogReader(paths.log, Verifier.from_vkey(vkey))
-    vault = VaultReader(paths.vault, keyring, reader.leaf_bytes)
+    vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
-        return rebuild(into, kek.derive("index.db"), reader, vault.view, clock)
+        return rebuild(into, kek.derive("index.db"), reader, vault.view)
     finally:
         vault.close()
         keyring.close()

@@ -31,8 +31,8 @@ from affidavit.control.link import ControlServer
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import CannotRecordError, NotFoundError
+from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up
-from affidavit.index.sqlite import Indexer
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
@@ -80,9 +80,9 @@ class Sequencer:
         self.vault_reader = VaultReader(
             paths.vault,
             Keyring.open(paths.key_database, kek, clock, read_only=True),
-            self.log_reader.leaf_bytes,
+            self.log_reader.decoded,
         )
-        self.indexer = Indexer(paths.root, kek.derive("index.db"), clock)
+        self.indexer = Indexer(paths.root, kek.derive("index.db"))
         self.indexer.start()
         self.log.publish()
         catch_up(self.indexer, self.log_reader, self.vault_reader.view)
@@ -95,7 +95,6 @@ class Sequencer:
             clock,
             on_placed=self._placed,
         )
-        self.log.on_own = self._placed
         self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -109,6 +108,12 @@ class Sequencer:
     def _placed(self, placed: Sequence[Placed]) -> None:
         self._to_index.put((placed, self.log.size, self.log.root))
 
+    def _index_own(self) -> None:
+        """Hand on the leaves that the log appended by itself since the last batch."""
+        own = self.log.take_own()
+        if own:
+            self._placed(own)
+
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
         last_heads = self.clock.monotonic()
@@ -116,6 +121,7 @@ class Sequencer:
             while not self._stop.is_set():
                 while not self._asked.empty():
                     self._asked.get()()
+                self._index_own()
                 if self.intake.step() == 0 and self._asked.empty():
                     self._stop.wait(IDLE_SECONDS)
                 if self.clock.monotonic() - last_heads > 3600:  # hourly when idle
@@ -123,6 +129,7 @@ class Sequencer:
                     last_heads = self.clock.monotonic()
             while self.intake.step():
                 pass
+            self._index_own()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:
@@ -272,8 +279,8 @@ class Sequencer:
 
     def _close(self) -> None:
         self.intake.close()
-        self.log.on_own = lambda placed: self.indexer.apply(placed, self.log.size, self.log.root)
         self.log.close()
+        self.indexer.apply(self.log.take_own(), self.log.size, self.log.root)
         self.vault.close()
         self.indexer.settle()
         self.indexer.close()

@@ -25,7 +25,6 @@ from affidavit.app.paths import Paths
 from affidavit.app.ready import VARIABLE
 from affidavit.app.supervisor import Child, Supervisor, environment
 from affidavit.clock import SystemClock
-
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
