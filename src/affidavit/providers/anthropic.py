@@ -12,11 +12,10 @@ from urllib.parse import unquote
 import msgspec
 
 from affidavit.providers.anthropic_messages import MessagesAccumulator, input_messages
-from affidavit.providers.dialect import Accumulator, Headers, StreamReader
+from affidavit.providers.dialect import Accumulator, Headers, StreamReader, document_of
 from affidavit.providers.facts import YES, Message, RequestFacts, ResponseFacts
 from affidavit.providers.fields import mapping, mappings, name, names, parameters, stop_sequences
 from affidavit.providers.opaque import UNREAD, OpaqueAccumulator
-from affidavit.wire.strict_json import lenient
 
 _MESSAGES, _COUNT, _MODELS = "messages", "messages.count_tokens", "models"
 _ONE_MODEL = re.compile(r"/models/([^/]+)$")
@@ -52,7 +51,6 @@ class Anthropic:
 
     def request(self, method: str, path: str, headers: Headers, body: bytes) -> RequestFacts:
         """Read a request."""
-        del headers
         route = path.partition("?")[0].rstrip("/")
         api, operation = _operation(method, route)
         if api in ("opaque", _MODELS) and not body:
@@ -66,7 +64,7 @@ class Anthropic:
                 parsed=YES if api == _MODELS else f"unparsed: {UNREAD}",
                 model=name(unquote(one.group(1))) if one else "",
             )
-        read = lenient(body)
+        read = document_of(headers, body)
         document = mapping(read.value)
         problem = read.problem or ("" if document else "not a JSON object")
         if api == "opaque":

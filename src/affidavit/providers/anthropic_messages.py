@@ -125,6 +125,8 @@ class MessagesAccumulator:
             block = blocks[index]
             if field == "partial_json":
                 block["input"] = "".join(pieces) or block.get("input")
+            elif field == "signature":
+                block[field] = pieces[-1]  # sent whole; a later one replaces it
             else:
                 block[field] = text(block.get(field)) + "".join(pieces)
         return [block for _, block in sorted(blocks.items())]

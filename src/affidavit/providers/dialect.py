@@ -13,16 +13,17 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from affidavit.providers.facts import YES, Error, Message, RequestFacts, ResponseFacts
-from affidavit.wire.decode import Decoder
+from affidavit.wire.decode import Decoder, decode
 from affidavit.wire.sse import Event, Parser
-from affidavit.wire.strict_json import lenient
+from affidavit.wire.strict_json import Parsed, lenient
 
 MAX_READ_BYTES = 64 * 1024 * 1024
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Raw header fields; names in any case."""
 
-_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid")
+_REQUEST_IDS = (b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid")
+_JSON_STARTS = (b"{", b"[", b" ", b"\n", b"\r", b"\t", b"\xef")
 _SNIFFED = ("", "text/plain")
 _SPACE = b"\xef\xbb\xbf \t\r\n"
 DONE = b"[DONE]"
@@ -78,6 +79,22 @@ class Dialect(Protocol):
         """Return (media type, body) of an error as the provider's SDK expects one."""
 
 
+def document_of(headers: Headers, body: bytes) -> Parsed:
+    """The JSON of a request body, its content coding (some clients compress) undone on a copy."""
+    coding = field(headers, b"content-encoding")
+    if coding:
+        body, problem = decode(body, coding)
+        if problem:
+            return Parsed(None, f"content coding {problem}")
+    return lenient(body) if body[:1] in _JSON_STARTS else Parsed(None, "not JSON")
+
+
+def field(headers: Headers, name: bytes) -> str:
+    """The value of a header field, several joined by commas (RFC 9110 §5.3), ``""`` if absent."""
+    values = [value for key, value in headers if key.lower() == name]
+    return b", ".join(values).decode("latin-1") if values else ""
+
+
 class StreamReader:
     """Incremental reader of one response; see the module. Feed, look at ``terminal``, finish."""
 
@@ -89,15 +106,16 @@ class StreamReader:
         accumulator: Accumulator,
         limit: int = MAX_READ_BYTES,
     ) -> None:
-        fields = {name.lower(): value.decode("latin-1") for name, value in headers}
+        headers = list(headers)
         self._request = request
         self._status = status
         self._accumulator = accumulator
-        self._decoder = Decoder(fields.get(b"content-encoding", ""), limit)
+        self._decoder = Decoder(field(headers, b"content-encoding"), limit)
+        ids = {key.lower(): value for key, value in headers if key.lower() in _REQUEST_IDS}
         self._request_id = next(
-            (fields[key] for name in _REQUEST_IDS if (key := name.encode()) in fields), ""
+            (ids[key].decode("latin-1") for key in _REQUEST_IDS if key in ids), ""
         )
-        self._type = fields.get(b"content-type", "").partition(";")[0].strip().lower()
+        self._type = field(headers, b"content-type").partition(";")[0].strip().lower()
         self._events: Parser | None = None
         self._text: list[bytes] | None = None
         self._started = False

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.providers.dialect import Headers, StreamReader
+from affidavit.providers.dialect import Headers, StreamReader, document_of
 from affidavit.providers.facts import Message, RequestFacts, ResponseFacts
 from affidavit.providers.fields import mapping, name, usage
 from affidavit.providers.openai_chat import error_of, is_error
@@ -71,8 +71,8 @@ class Opaque:
 
     def request(self, method: str, path: str, headers: Headers, body: bytes) -> RequestFacts:
         """Read what a JSON body may give away."""
-        del method, path, headers
-        document = mapping(lenient(body).value) if body[:1] in (b"{", b" ", b"\n") else {}
+        del method, path
+        document = mapping(document_of(headers, body).value)
         return RequestFacts(
             dialect=self.name,
             provider=self.provider,

@@ -13,11 +13,10 @@ from urllib.parse import unquote
 import msgspec
 
 from affidavit.providers import openai_chat, openai_responses
-from affidavit.providers.dialect import Accumulator, Headers, StreamReader
+from affidavit.providers.dialect import Accumulator, Headers, StreamReader, document_of
 from affidavit.providers.facts import YES, Message, RequestFacts, ResponseFacts
 from affidavit.providers.fields import mapping, mappings, name, names, parameters, stop_sequences
 from affidavit.providers.opaque import UNREAD, OpaqueAccumulator
-from affidavit.wire.strict_json import lenient
 
 _CHAT, _RESPONSES, _COMPLETIONS = "chat.completions", "responses", "completions"
 _EMBEDDINGS, _MODELS, _COUNT = "embeddings", "models", "responses.input_tokens"
@@ -67,7 +66,6 @@ class OpenAI:
 
     def request(self, method: str, path: str, headers: Headers, body: bytes) -> RequestFacts:
         """Read a request; the model is the body's, else the deployment or model in the path."""
-        del headers
         route = path.partition("?")[0].rstrip("/")
         api, operation = _operation(method, route)
         if not body:
@@ -81,7 +79,7 @@ class OpenAI:
                 parsed=f"unparsed: {UNREAD}" if api == "opaque" else empty,
                 model=_model_in(route),
             )
-        read = lenient(body) if body[:1] in _JSON_STARTS else _NOT_JSON
+        read = document_of(headers, body)
         document = mapping(read.value)
         problem = read.problem or ("" if document else "not a JSON object")
         if api == "opaque":
@@ -141,10 +139,6 @@ class OpenAI:
         if record_id:
             error["affidavit_record"] = record_id
         return "application/json", msgspec.json.encode({"error": error})
-
-
-_JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
-_NOT_JSON = lenient(b"")
 
 
 def _operation(method: str, route: str) -> tuple[str, str]:
