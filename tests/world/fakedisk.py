@@ -202,6 +202,11 @@ class FakeEffects(Effects):
         step = Step("mkdir", self._relative(path))
         self._do(step, lambda: Effects.mkdir(self, path, mode), needs_room=True)
 
+    def rmdir(self, path: str) -> None:
+        """See ``Effects.rmdir``."""
+        step = Step("rmdir", self._relative(path))
+        self._do(step, lambda: Effects.rmdir(self, path))
+
     def fsync_dir(self, path: str) -> None:
         """See ``Effects.fsync_dir``."""
         step = Step("fsync_dir", self._relative(path))

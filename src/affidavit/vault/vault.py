@@ -5,9 +5,10 @@ Rules:
 1. ``put`` returns when everything is durable, and comes before the ledger's commit: so whatever
    the ledger holds, the vault holds too (until it is erased).
 2. A crash between the two leaves records in the vault that the ledger will give another place.
-   ``open`` is told how many leaves are committed and takes out what lies beyond, before anything
-   else is put: whole segments are removed, wraps of single records are dropped from their file.
-   Their sealed bytes stay behind without a key. After that, one ledger index names one record.
+   ``open`` takes them out before anything else is put: from the end of each (tenant, class) back
+   to the first record that is the committed leaf of its index. Whole segments are removed, wraps
+   of single records are dropped from their file; their sealed bytes stay behind without a key.
+   After that, one ledger index names one record.
 3. Each section and part has its own random key, used once (``wraps`` says what wraps it).
    Bucket and subject keys are durable before anything is sealed under them.
 4. Per batch each touched file is written once and synced once, segment before wraps.
@@ -19,27 +20,21 @@ the previous turn of a session, erasure, holds and retention are not done here.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from affidavit import ids
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
+from affidavit.ledger.leaf import Leaf
 from affidavit.record.keys import wrap_key
 from affidavit.record.model import SECTIONS, Placed
 from affidavit.record.seal import seal_blob
 from affidavit.vault import wraps
 from affidavit.vault.blobs import Packer
 from affidavit.vault.keyring import Key, Keyring, Subject
-from affidavit.vault.segments import (
-    Bucket,
-    Segment,
-    SegmentWriter,
-    days_in,
-    groups_in,
-    segments_in,
-    wraps_path,
-)
+from affidavit.vault.recovery import Recovery
+from affidavit.vault.segments import Bucket, SegmentWriter
 
 _OPEN_SEGMENTS = 128
 """Segments kept open at most; with more buckets in use, the least recently used one ends."""
@@ -57,16 +52,23 @@ class Vault:
         self._failed: OSError | None = None
 
     @classmethod
-    def open(cls, disk: Disk, root: Path, keyring: Keyring, committed: int) -> "Vault":
+    def open(
+        cls,
+        disk: Disk,
+        root: Path,
+        keyring: Keyring,
+        committed: int,
+        leaf: Callable[[int], Leaf],
+    ) -> "Vault":
         """Open the vault under ``root`` beside a ledger of ``committed`` leaves.
 
-        What was put for indexes from ``committed`` on is taken out first (rule 2); may be
-        repeated after a crash at any step. ``UnavailableError`` if the disk does not allow it.
+        ``leaf`` gives each of them (all are published). What was put and never committed is taken
+        out first (rule 2); may be repeated after a crash at any step. ``UnavailableError`` if the
+        disk does not allow it; errors of ``leaf`` are passed on and nothing is taken out.
         """
         try:
             disk.make_dir(root)
-            for group in groups_in(root):
-                _take_back(disk, group, committed)
+            Recovery(disk, root, committed, leaf).run()
         except OSError as error:
             raise _unwritable(error) from error
         return cls(disk, root, keyring)
@@ -176,46 +178,6 @@ class Vault:
 
 def _subject(item: Placed, name: str) -> Subject:
     return item.record.tenant, name, item.record.retention_class
-
-
-def _take_back(disk: Disk, group: Path, committed: int) -> None:
-    """Take what lies at ``committed`` or beyond out of one (tenant, class)."""
-    for day in reversed(days_in(group)):
-        segments = segments_in(group / day)
-        beyond = [segment for segment in segments if segment.first >= committed]
-        # Wraps first: a segment without wraps is nothing, and the stray ones go just below.
-        for segment in reversed(beyond):
-            disk.remove(wraps_path(segment.path))
-        strays = _strays(group / day)
-        if strays:
-            disk.remove(*strays)
-        kept = segments[: len(segments) - len(beyond)]
-        if kept:
-            _cut(disk, kept[-1], committed)
-            return
-
-
-def _strays(directory: Path) -> list[Path]:
-    """Files without which the directory holds the same: segments without wraps, and leftovers."""
-    paths = set(directory.iterdir())
-    return sorted(
-        path
-        for path in paths
-        if path.suffix == ".tmp" or (path.suffix == ".seg" and wraps_path(path) not in paths)
-    )
-
-
-def _cut(disk: Disk, segment: Segment, committed: int) -> None:
-    """Replace a wraps file by one that ends before ``committed``, if it does not already."""
-    path = wraps_path(segment.path)
-    data = path.read_bytes()
-    end = 0
-    for index, _, entry_end in wraps.scan(data[wraps.HEADER_BYTES :]):
-        if index >= committed:
-            break
-        end = entry_end
-    if wraps.HEADER_BYTES + end < len(data):
-        disk.write_file(path, data[: wraps.HEADER_BYTES + end])
 
 
 def _unwritable(error: OSError) -> UnavailableError:

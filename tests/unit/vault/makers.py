@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from affidavit import ids
 from affidavit.ledger.leaf import Leaf
 from affidavit.record import disclose
 from affidavit.record.model import SECTIONS, Chain, Part, Placed, Record
+from affidavit.vault import wraps
+from affidavit.vault.segments import groups_in, segments_in, wraps_path
 
 NOW = "2026-11-23T12:00:00.000000Z"
 INCARNATION = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -108,3 +111,16 @@ class Leaves:
 def digest_of(part: Part, data: bytes) -> bytes:
     """The commitment computed afresh, by the words of the format."""
     return hashlib.sha256(part.salt + data).digest()
+
+
+def entries(root: Path) -> list[tuple[str, int]]:
+    """Every (record id, index) that has wrapped keys, from the files alone."""
+    found = []
+    for group in groups_in(root):
+        for day in group.iterdir():
+            for segment in segments_in(day):
+                data = wraps_path(segment.path).read_bytes()[wraps.HEADER_BYTES :]
+                for _, begin, end in wraps.scan(data):
+                    entry = wraps.unpack(data[begin:end])
+                    found.append((entry.id, entry.index))
+    return sorted(found, key=lambda pair: pair[1])

@@ -32,7 +32,7 @@ class _World:
     def __init__(self, tmp_path: Path, keyring: Keyring) -> None:
         self.root = tmp_path / "vault"
         self.leaves = Leaves()
-        self.vault = Vault.open(Disk(), self.root, keyring, 0)
+        self.vault = Vault.open(Disk(), self.root, keyring, 0, Leaves().leaf)
         self.reader = VaultReader(self.root, keyring, self.leaves.leaf)
 
     def put(self, *placed: Placed) -> None:

@@ -11,14 +11,14 @@ from affidavit.clock import SystemClock
 from affidavit.durable import Disk, Effects
 from affidavit.errors import UnavailableError
 from affidavit.record.keys import KeyEncryptionKey
-from affidavit.record.model import Placed
+from affidavit.record.model import SECTIONS, Placed
 from affidavit.vault import segments as segment_files
 from affidavit.vault import wraps
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
-from affidavit.vault.segments import groups_in, segments_in, wraps_path
+from affidavit.vault.segments import segments_in
 from affidavit.vault.vault import Vault
-from tests.unit.vault.makers import Leaves, place, record
+from tests.unit.vault.makers import Leaves, entries, place, record
 
 
 class _Counting(Effects):
@@ -40,23 +40,10 @@ class _Counting(Effects):
         super().fdatasync(fd)
 
 
-def _entries(root: Path) -> list[tuple[str, int]]:
-    """Every (record id, index) that has wrapped keys, from the files alone."""
-    found = []
-    for group in groups_in(root):
-        for day in group.iterdir():
-            for segment in segments_in(day):
-                data = wraps_path(segment.path).read_bytes()[wraps.HEADER_BYTES :]
-                for _, begin, end in wraps.scan(data):
-                    entry = wraps.unpack(data[begin:end])
-                    found.append((entry.id, entry.index))
-    return sorted(found, key=lambda pair: pair[1])
-
-
 def test_a_batch_is_one_write_and_one_sync_per_file(tmp_path: Path, keyring: Keyring) -> None:
     """A hundred records of one bucket cost two writes and two syncs, segment before wraps."""
     effects = _Counting()
-    vault = Vault.open(Disk(effects), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(effects), tmp_path / "vault", keyring, 0, Leaves().leaf)
     vault.put([place(0, record())])
     effects.writes.clear()
     effects.syncs.clear()
@@ -69,7 +56,7 @@ def test_a_batch_is_one_write_and_one_sync_per_file(tmp_path: Path, keyring: Key
 
 def test_nothing_in_clear(tmp_path: Path, keyring: Keyring) -> None:
     """No body, no value of a section and no key stands in any file of the vault."""
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
     vault.put([place(0, record({"request.body": b"tell nobody"}, subjects=("sub_1",)))])
     vault.close()
     bucket = keyring.bucket("acme", "default", "2026-11-23").secret
@@ -81,16 +68,16 @@ def test_nothing_in_clear(tmp_path: Path, keyring: Keyring) -> None:
 
 def test_records_without_anything_are_not_kept(tmp_path: Path, keyring: Keyring) -> None:
     """The ledger's own leaves leave no trace in the vault."""
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
-    bare = record(without=("who", "person", "what", "context", "control", "outcome", "content"))
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
+    bare = record(without=SECTIONS)
     vault.put([place(0, bare)])
     vault.put([])
-    assert _entries(tmp_path / "vault") == []
+    assert entries(tmp_path / "vault") == []
 
 
 def test_buckets_are_tenant_class_and_day(tmp_path: Path, keyring: Keyring) -> None:
     """Each (tenant, class, UTC day of ledger time) has a directory and a key of its own."""
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
     vault.put(
         [
             place(0, record(), "2026-11-23T23:59:59.999999Z"),
@@ -114,7 +101,7 @@ def test_buckets_are_tenant_class_and_day(tmp_path: Path, keyring: Keyring) -> N
 
 def test_yesterdays_files_are_closed(tmp_path: Path, keyring: Keyring) -> None:
     """Once ledger time has passed midnight, no file of the day before stays open."""
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
     for index, day in enumerate(("23", "24", "25")):
         vault.put([place(index, record(), f"2026-11-{day}T00:00:00.000000Z")])
         names = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
@@ -130,7 +117,7 @@ def test_full_segments_end(
     """A segment that is full by bytes or by records is followed by another; all is found."""
     monkeypatch.setattr(segment_files, "MAX_RECORDS", 10)
     leaves = Leaves()
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
     for start in range(0, 40, 4):
         batch = [place(start + i, record({"request.body": bytes(9)})) for i in range(4)]
         vault.put(batch)
@@ -152,7 +139,7 @@ def test_many_buckets_keep_few_files_open(
     """The least recently used segment ends when too many are open; its records stay readable."""
     monkeypatch.setattr("affidavit.vault.vault._OPEN_SEGMENTS", 3)
     leaves = Leaves()
-    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(), tmp_path / "vault", keyring, 0, Leaves().leaf)
     for index in range(12):
         batch = [place(index, record(tenant=f"t{index % 6}"))]
         vault.put(batch)
@@ -167,7 +154,7 @@ def test_many_buckets_keep_few_files_open(
 def test_a_failed_sync_ends_the_vault(tmp_path: Path, keyring: Keyring) -> None:
     """After one failed fdatasync nothing more is taken, although the disk works again."""
     effects = _Counting()
-    vault = Vault.open(Disk(effects), tmp_path / "vault", keyring, 0)
+    vault = Vault.open(Disk(effects), tmp_path / "vault", keyring, 0, Leaves().leaf)
     vault.put([place(0, record())])
     effects.fail_sync = True
     with pytest.raises(UnavailableError, match="vault cannot be written"):
@@ -182,60 +169,7 @@ def test_a_disk_that_refuses_directories_is_named(tmp_path: Path, keyring: Keyri
     """A vault that cannot be made at all is an error with a sentence, not a traceback."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UnavailableError, match="vault cannot be written"):
-        Vault.open(Disk(), tmp_path / "file" / "vault", keyring, 0)
-
-
-def test_open_takes_back_what_was_never_committed(tmp_path: Path, keyring: Keyring) -> None:
-    """Records beyond the ledger's size lose their keys; those below stay; it may be repeated."""
-    root = tmp_path / "vault"
-    vault = Vault.open(Disk(), root, keyring, 0)
-    early = [place(i, record(tenant="ab"[i % 2])) for i in range(6)]
-    late = [place(6 + i, record(tenant="abc"[i % 3])) for i in range(6)]
-    vault.put(early)
-    vault.put(late)
-    vault.close()
-    for _ in range(2):
-        Vault.open(Disk(), root, keyring, 6).close()
-        assert _entries(root) == [(item.record.id, item.index) for item in early]
-    assert not (root / "c" / "default" / "2026-11-23" / f"{8:020d}.seg").exists()
-
-
-def test_indexes_are_given_anew_after_a_crash(tmp_path: Path, keyring: Keyring) -> None:
-    """The place of a record that was taken back goes to another record, in another tenant too."""
-    root = tmp_path / "vault"
-    first = Vault.open(Disk(), root, keyring, 0)
-    kept = place(0, record())
-    lost = [record({"request.body": b"lost"}), record({"request.body": b"again"})]
-    first.put([kept])
-    first.put([place(1, lost[0]), place(2, lost[1])])
-    first.close()  # the process dies here, before the ledger's commit
-    second = Vault.open(Disk(), root, keyring, 1)
-    now = [place(1, record(tenant="zeta")), place(2, lost[1]), place(3, lost[0])]
-    second.put(now)
-    leaves = Leaves([kept, *now])
-    reader = VaultReader(root, keyring, leaves.leaf)
-    assert reader.sections(1)["who"]["tenant"] == "zeta"
-    assert reader.parts(2) == {"request.body": b"again"}
-    assert reader.parts(3) == {"request.body": b"lost"}
-    assert reader.sections(0)["who"]["tenant"] == "acme"
-    reader.close()
-    second.close()
-
-
-def test_leftovers_of_a_crash_are_removed(tmp_path: Path, keyring: Keyring) -> None:
-    """A segment without wraps, half a header and a temporary file do not stand in the way."""
-    root = tmp_path / "vault"
-    directory = root / "acme" / "default" / "2026-11-23"
-    directory.mkdir(parents=True)
-    (directory / f"{5:020d}.seg").write_bytes(b"AFV")
-    (directory / f"{6:020d}.seg").write_bytes(b"AFVAULT1")
-    (directory / f"{6:020d}.wraps").write_bytes(b"AFWR")
-    (directory / f"{6:020d}.wraps.tmp").write_bytes(b"")
-    vault = Vault.open(Disk(), root, keyring, 5)
-    assert list(directory.iterdir()) == []
-    vault.put([place(5, record()), place(6, record())])
-    assert [index for _, index in _entries(root)] == [5, 6]
-    vault.close()
+        Vault.open(Disk(), tmp_path / "file" / "vault", keyring, 0, Leaves().leaf)
 
 
 _step = st.tuples(
@@ -257,7 +191,7 @@ def test_what_was_committed_is_what_is_there(
     committed: list[Placed] = []
     leaves = Leaves()
     day = 1
-    vault = Vault.open(Disk(), base / "vault", keyring, 0)
+    vault = Vault.open(Disk(), base / "vault", keyring, 0, Leaves().leaf)
     reader = VaultReader(base / "vault", keyring, leaves.leaf)
     for tenants, how in steps:
         batch = [
@@ -272,17 +206,17 @@ def test_what_was_committed_is_what_is_there(
         if how in ("lost", "restart"):
             vault.close()
         if how == "lost":
-            vault = Vault.open(Disk(), base / "vault", keyring, len(committed))
+            vault = Vault.open(Disk(), base / "vault", keyring, len(committed), leaves.leaf)
             continue
         committed += batch
         leaves.add(batch)
         if how == "restart":
-            vault = Vault.open(Disk(), base / "vault", keyring, len(committed))
+            vault = Vault.open(Disk(), base / "vault", keyring, len(committed), leaves.leaf)
         day += how == "midnight"
         item = committed[len(committed) // 2]
         assert reader.disclosures(item.index) == item.record.sections
     vault.close()
-    assert _entries(base / "vault") == [(item.record.id, item.index) for item in committed]
+    assert entries(base / "vault") == [(item.record.id, item.index) for item in committed]
     for item in committed:
         assert reader.disclosures(item.index) == item.record.sections
         assert reader.parts(item.index) == {"request.body": item.bodies[0]}
