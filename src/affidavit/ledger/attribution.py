@@ -25,22 +25,25 @@ _OWN = frozenset({"ledger.ended", "ledger.clock", "ledger.key"})
 """Records of the ledger itself: without a tenant, and not of an unknown one."""
 
 
-class Join(NamedTuple):
-    """A chain to join: its 17-byte key, and for a base dimension those of its derived ones."""
-
-    key: bytes
-    values: bytes | None = None
-    missing: bytes | None = None
-
-
 class Joins(NamedTuple):
-    """What a record joins by itself; ``required`` must be met after inheriting as well.
+    """What a record joins by itself, as 17-byte keys.
 
-    Each of ``required`` is (numbers of the dimension and its ``.unattributed``, the latter's key).
+    ``alone``: all of it for a record that inherits nothing. ``own``: without what ``required``
+    adds, each of which is (numbers of a dimension and of its ``.unattributed``, the latter's key).
+    ``values`` and ``missing``: for each key of a base dimension those of its derived chains.
     """
 
-    own: tuple[Join, ...]
-    required: tuple[tuple[frozenset[int], Join], ...]
+    alone: tuple[bytes, ...]
+    own: tuple[bytes, ...]
+    required: tuple[tuple[frozenset[int], bytes], ...]
+    values: dict[bytes, bytes]
+    missing: dict[bytes, bytes]
+
+
+class _Keys(NamedTuple):
+    key: bytes
+    values: bytes | None
+    missing: bytes | None
 
 
 class Attribution:
@@ -48,7 +51,7 @@ class Attribution:
 
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
-        self._chains: dict[Chain, Join] = {}
+        self._chains: dict[Chain, _Keys] = {}
         self._records: dict[tuple[str, str, tuple[Chain, ...]], Joins] = {}
         number = epoch.number("type")
         self.type_number = -1 if number is None else number
@@ -64,44 +67,48 @@ class Attribution:
         return found
 
     def _work_out(self, record: Record) -> Joins:
-        joined: dict[bytes, Join] = {}
+        joined: dict[bytes, None] = {}
+        values: dict[bytes, bytes] = {}
+        missing: dict[bytes, bytes] = {}
         counts: dict[str, int] = {}
         nameless = record.type == "ledger.gap" or (record.tenant == "" and record.type not in _OWN)
         for chain in (*record.chains, Chain(record.tenant, "type", record.type)):
             base, _, derived = chain.dimension.partition(".")
-            if base == UNATTRIBUTED:
-                nameless = True
-                continue
             if derived == "values" or (base == "type" and chain.value != record.type):
                 continue  # these are the ledger's to say
             if derived:
                 chain = Chain(chain.tenant, chain.dimension, "")  # noqa: PLW2901
             try:
-                join = self._join(chain)
+                keys = self._keys(chain)
             except ParseError:
                 nameless = True
                 continue
-            if join.key in joined:
+            if base == UNATTRIBUTED or keys.key in joined:
+                nameless = nameless or base == UNATTRIBUTED
                 continue
             counts[chain.dimension] = counts.get(chain.dimension, 0) + 1
-            if counts[chain.dimension] > MAX_VALUES and join.missing is not None:
-                join = Join(join.missing)
-            joined[join.key] = join
+            if keys.values is not None and keys.missing is not None:
+                values[keys.key], missing[keys.key] = keys.values, keys.missing
+                if counts[chain.dimension] > MAX_VALUES:
+                    joined[keys.missing] = None
+                    continue
+            joined[keys.key] = None
         if nameless:
-            join = self._join(Chain("", UNATTRIBUTED, ""))
-            joined[join.key] = join
-        return Joins(tuple(joined.values()), self._required(record))
+            joined[self._keys(Chain("", UNATTRIBUTED, "")).key] = None
+        required = self._required(record)
+        own = tuple(joined)
+        return Joins(_with_required(joined, required), own, required, values, missing)
 
-    def _required(self, record: Record) -> tuple[tuple[frozenset[int], Join], ...]:
+    def _required(self, record: Record) -> tuple[tuple[frozenset[int], bytes], ...]:
         needs = []
         for dimension in REQUIRED.get(record.type.partition(".")[0], ()):
             number = self._epoch.number(dimension)
             if number is not None:
-                missing = self._join(Chain(record.tenant, dimension + MISSING, ""))
-                needs.append((frozenset((number, missing.key[0])), missing))
+                key = self._keys(Chain(record.tenant, dimension + MISSING, "")).key
+                needs.append((frozenset((number, key[0])), key))
         return tuple(needs)
 
-    def _join(self, chain: Chain) -> Join:
+    def _keys(self, chain: Chain) -> _Keys:
         found = self._chains.get(chain)
         if found is None:
             key = self._epoch.key(chain)
@@ -111,34 +118,38 @@ class Attribution:
                 missing = self._epoch.key(Chain(chain.tenant, chain.dimension + MISSING, ""))
             if len(self._chains) >= _CHAINS_CACHED:
                 self._chains.clear()
-            found = self._chains[chain] = Join(key, values, missing)
+            found = self._chains[chain] = _Keys(key, values, missing)
         return found
 
 
-def merge(inherited: Sequence[bytes], joins: Joins) -> list[Join]:
+def merge(inherited: Sequence[bytes], joins: Joins) -> Sequence[bytes]:
     """All that a record joins, each once: what it inherits first, then its own.
 
     Keeps the limit of 8 values a dimension over both, and the required dimensions.
     """
-    joined: dict[bytes, Join] = {key: Join(key) for key in inherited}
-    for join in joins.own:
-        joined.setdefault(join.key, join)
-    if inherited and len(joined) > MAX_VALUES:
-        joined = _limited(joined.values())
-    for numbers, missing in joins.required:
+    if not inherited:
+        return joins.alone
+    joined = dict.fromkeys(inherited)
+    joined.update(dict.fromkeys(joins.own))
+    if len(joined) > MAX_VALUES:
+        joined = _limited(joined, joins.missing)
+    return _with_required(joined, joins.required)
+
+
+def _with_required(
+    joined: dict[bytes, None], required: Sequence[tuple[frozenset[int], bytes]]
+) -> tuple[bytes, ...]:
+    for numbers, missing in required:
         if not any(key[0] in numbers for key in joined):
-            joined[missing.key] = missing
-    return list(joined.values())
+            joined[missing] = None
+    return tuple(joined)
 
 
-def _limited(joins: Iterable[Join]) -> dict[bytes, Join]:
-    kept: dict[bytes, Join] = {}
+def _limited(joined: Iterable[bytes], missing: dict[bytes, bytes]) -> dict[bytes, None]:
+    kept: dict[bytes, None] = {}
     counts: dict[int, int] = {}
-    for join in joins:
-        number = join.key[0]
-        counts[number] = counts.get(number, 0) + 1
-        if counts[number] > MAX_VALUES and join.missing is not None:
-            kept[join.missing] = Join(join.missing)
-        else:
-            kept[join.key] = join
+    for key in joined:
+        counts[key[0]] = counts.get(key[0], 0) + 1
+        over = counts[key[0]] > MAX_VALUES and key in missing
+        kept[missing[key] if over else key] = None
     return kept

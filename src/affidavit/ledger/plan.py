@@ -193,11 +193,13 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
     for index, item in enumerate(items, tip.tree.size):
         record = item.record
         _check(record, item.tail)
-        name, n = item.src
+        name, counted = item.src
         expected, over = writers.get(name) or tip.writers.get(name, (0, False))
-        if over or n != expected or not is_incarnation(name):
-            raise UsageError(f"Record {n} of writer {name} does not follow record {expected - 1}.")
-        writers[name] = (n + 1, record.type == "ledger.ended")
+        if over or counted != expected or not is_incarnation(name):
+            raise UsageError(
+                f"Record {counted} of writer {name} does not follow record {expected - 1}."
+            )
+        writers[name] = (counted + 1, record.type == "ledger.ended")
         if record.type in BARE:
             yield _Joined(item, None, [])
             continue
@@ -208,35 +210,34 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
             )
             if request is not None:
                 opened[record.parent] = None
-        joins = merge(() if request is None else request.keys, tip.attribution.joins(record))
+        joins = tip.attribution.joins(record)
+        keys = merge(() if request is None else request.keys, joins)
         stamp = index.to_bytes(8, "big")
         links: list[bytes] = []
         fresh: dict[bytes, None] = {}
-        for key, values, _ in joins:
+        if at + 16 * len(keys) > len(salts):
+            salts, at = ids.random_bytes(SALT_BYTES * 4096), 0
+        for key in keys:
             value = chains.get(key) or committed.get(key)
-            if at == len(salts):
-                salts, at = ids.random_bytes(SALT_BYTES * 4096), 0
             if value is None:
                 link = salts[at : at + 16] + key + _ONE + _NONE
-                if values is not None:
-                    fresh[values] = None
+                if key in joins.values:
+                    fresh[joins.values[key]] = None
             else:
-                n_bytes = (int.from_bytes(value[41:49], "big") + 1).to_bytes(8, "big")
-                link = salts[at : at + 16] + key + n_bytes + value[:8]
+                n = int.from_bytes(value[41:49], "big") + 1
+                link = salts[at : at + 16] + key + n.to_bytes(8, "big") + value[:8]
             at += 16
             chains[key] = stamp + link
             links.append(link)
-        keys = [join.key for join in joins if join.key[0] != type_number]
-        for key in fresh:
-            if key in keys:
-                continue
-            keys.append(key)
+        more = [key for key in fresh if key not in keys]
+        for key in more:
             value = chains.get(key) or committed.get(key)
             link = ids.salt() + key + (_ONE + _NONE if value is None else _next(value))
             chains[key] = stamp + link
             links.append(link)
         if record.type in ASKS:
-            opened[record.id] = Open(index, tuple(keys))
+            handed = tuple([key for key in (*keys, *more) if key[0] != type_number])
+            opened[record.id] = Open(index, handed)
         yield _Joined(item, None if request is None else request.position, links)
 
 

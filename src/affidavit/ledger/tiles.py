@@ -185,19 +185,22 @@ def outgrown(old: int, new: int) -> list[TilePath]:
 
 
 def tree_from_tiles(size: int, partial: dict[int, list[bytes]]) -> Tree:
-    """The tree of ``size`` leaves from the hashes of the last, partial tile of each level."""
+    """The tree of ``size`` leaves from the hashes of the last, partial tile of each level.
+
+    ``CorruptError`` if a level has not as many as the size asks for.
+    """
     tree = Tree()
-    top = max(partial, default=-1)
-    for level in range(top, -1, -1):
-        hashes = partial.get(level, [])
-        width = count_at(level, size) % WIDTH
-        at = 0
+    level = 0
+    while count_at(level + 1, size):
+        level += 1
+    for row in range(level, -1, -1):
+        hashes, width, at = partial.get(row, []), count_at(row, size) % WIDTH, 0
+        if len(hashes) != width:
+            raise CorruptError("The tiles do not make up the size of the checkpoint.")
         for height in range(HEIGHT - 1, -1, -1):
             if width >> height & 1:
                 inner = Tree()
                 inner.extend(hashes[at : at + (1 << height)])
-                tree.append_subtree(level * HEIGHT + height, inner.root())
+                tree.append_subtree(row * HEIGHT + height, inner.root())
                 at += 1 << height
-    if tree.size != size:
-        raise CorruptError("The tiles do not make up the size of the checkpoint.")
     return tree

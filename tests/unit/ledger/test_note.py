@@ -1,0 +1,176 @@
+"""Signed notes and checkpoints: the vectors of the specification and every way to be wrong."""
+
+import base64
+
+import pytest
+
+from affidavit.errors import CheckFailedError, ParseError
+from affidavit.ledger import note
+
+FOO = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+FOO_NOTE = (
+    "This is an example message.\n\n— example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2O"
+    "NncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"
+).encode()
+LOG = "audit.example/log1+640a250f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+WITNESS = "witness.example/w1+f1ed8c47+BCFS+NGbeR0kRTJC4V8uq2y3z/p7al7TAJeWDgaYgdsS"
+TEXT = "audit.example/log1\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n"
+LOG_LINE = (
+    "— audit.example/log1 ZAolDzSfWDWMELDF/jwEOaooDM+zgp05u4mHslOsTbvnN06ohzXnC5RbEs3R30IcGhi"
+    "IMA4HqaroD742Op/O4TqjEAE=\n"
+)
+WITNESS_LINE = (
+    "— witness.example/w1 8e2MRwAAAABpVbkAqHpbh4ZTOtA3BSLAtHdhrHr7yXrhNpZPPRvZ8y6vP27shM8m+7xB"
+    "4Oct3QS5Ddu+vp1kWMtfYeGwGkrSVZkNCA==\n"
+)
+WHOLE = (TEXT + "\n" + LOG_LINE + WITNESS_LINE).encode()
+
+
+def log_key() -> note.Verifier:
+    """The key of the worked example."""
+    return note.Verifier.from_vkey(LOG)
+
+
+def test_the_vector_of_the_specification_opens() -> None:
+    """The signed-note example, by its own key."""
+    opened = note.open_note(FOO_NOTE, [note.Verifier.from_vkey(FOO)])
+    assert opened == note.Note("This is an example message.\n", {"example.com/foo": 0})
+
+
+def test_the_worked_checkpoint_opens_with_its_witness() -> None:
+    """Both signatures count, the cosignature with its time."""
+    opened = note.open_note(WHOLE, [log_key(), note.Verifier.from_vkey(WITNESS)])
+    assert opened.signers == {"audit.example/log1": 0, "witness.example/w1": 1767225600}
+    checkpoint = note.open_checkpoint(WHOLE, log_key())
+    assert (checkpoint.origin, checkpoint.size) == ("audit.example/log1", 5)
+    assert checkpoint.text() == TEXT
+
+
+def test_signing_gives_the_worked_example() -> None:
+    """Same key, same bytes; and the verifier key is derived from the seed."""
+    signer = note.Signer("audit.example/log1", bytes(range(32)))
+    assert signer.vkey == LOG
+    checkpoint = note.parse_checkpoint(TEXT)
+    assert note.sign_checkpoint(checkpoint, [signer]) == (TEXT + "\n" + LOG_LINE).encode()
+
+
+def test_unknown_signatures_are_ignored_and_one_known_is_needed() -> None:
+    """By the rules for verifiers of signed notes."""
+    assert set(note.open_note(WHOLE, [log_key()]).signers) == {"audit.example/log1"}
+    with pytest.raises(CheckFailedError, match="not signed by a known key"):
+        note.open_note(WHOLE, [note.Verifier.from_vkey(FOO)])
+
+
+def test_a_known_key_whose_signature_is_wrong_spoils_the_note() -> None:
+    """Even beside one that verifies."""
+    signature = bytearray(base64.b64decode(WITNESS_LINE.split()[2]))
+    signature[-1] ^= 1
+    line = f"— witness.example/w1 {base64.b64encode(signature).decode()}\n"
+    data = (TEXT + "\n" + LOG_LINE + line).encode()
+    assert note.open_note(data, [log_key()]).signers
+    with pytest.raises(CheckFailedError, match="does not verify"):
+        note.open_note(data, [log_key(), note.Verifier.from_vkey(WITNESS)])
+
+
+def test_a_cosignature_without_a_time_is_wrong() -> None:
+    """A witness states when it saw the tree."""
+    raw = base64.b64decode(WITNESS_LINE.split()[2])
+    line = f"— witness.example/w1 {base64.b64encode(raw[:4] + bytes(8) + raw[12:]).decode()}\n"
+    with pytest.raises(CheckFailedError, match="no time"):
+        note.open_note((TEXT + "\n" + line).encode(), [note.Verifier.from_vkey(WITNESS)])
+
+
+def test_every_flipped_byte_of_a_note_is_noticed() -> None:
+    """Text or signature: nothing opens, or it is not the same key's note any more."""
+    data = (TEXT + "\n" + LOG_LINE).encode()
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        with pytest.raises((ParseError, CheckFailedError)):
+            note.open_checkpoint(changed, log_key())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"text\n",
+        b"text\n\n",
+        TEXT.encode() + b"\n" + LOG_LINE.encode()[:-1],
+        TEXT.encode() + LOG_LINE.encode(),
+        b"\xff\n\n" + LOG_LINE.encode(),
+        b"a\tb\n\n" + LOG_LINE.encode(),
+        WHOLE + b"\n",
+        WHOLE + b"more\n",
+        WHOLE.replace("—".encode(), b"-"),
+        WHOLE.replace(b"EAE=\n", b"EAF=\n"),
+        WHOLE.replace(b"EAE=\n", b"EAE\n"),
+        TEXT.encode() + "\n— audit.example/log1 AAAA\n".encode(),
+        TEXT.encode() + "\n—  AAAAAAAAAAAA\n".encode(),
+        WHOLE + LOG_LINE.encode() * 100,
+        b"x" * note.MAX_NOTE + WHOLE,
+    ],
+)
+def test_what_is_not_a_note_is_refused(data: bytes) -> None:
+    """Shape, encoding, canonical base64, limits."""
+    with pytest.raises(ParseError):
+        note.open_note(data, [log_key()])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "origin\n5\n",
+        "origin\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=",
+        "two words\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "plus+sign\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "origin\n05\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "origin\n-5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "origin\n٥\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "origin\n99999999999999999999\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n",
+        "origin\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hi\n",
+        "origin\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNR=\n",
+        "origin\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n\nx\n",
+    ],
+)
+def test_what_is_not_a_checkpoint_is_refused(text: str) -> None:
+    """Three lines at least, canonical size, a root of 32 bytes."""
+    with pytest.raises(ParseError):
+        note.parse_checkpoint(text)
+
+
+def test_extension_lines_and_size_0_are_read() -> None:
+    """As tlog-checkpoint allows."""
+    text = "origin\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nmore\n"
+    checkpoint = note.parse_checkpoint(text)
+    assert (checkpoint.size, checkpoint.extensions) == (0, ("more",))
+    assert checkpoint.text() == text
+
+
+def test_a_checkpoint_of_another_log_is_not_this_ones() -> None:
+    """The origin must be the key's name."""
+    signer = note.Signer("other.example/log", bytes(32))
+    data = note.sign_checkpoint(note.parse_checkpoint(TEXT), [signer])
+    with pytest.raises(CheckFailedError, match="another log"):
+        note.open_checkpoint(data, signer.verifier())
+    assert note.open_checkpoint(data, None).size == 5
+
+
+@pytest.mark.parametrize(
+    "vkey",
+    [
+        "",
+        "name",
+        "name+640a250f+",
+        "name+640a250f+AQ==",
+        "name+640a250f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4",
+        LOG.replace("640a250f", "640A250F"),
+        LOG + "=",
+        LOG.replace("+AQOh", "+AgOh"),
+        "two words+640a250f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4",
+    ],
+)
+def test_what_is_not_a_verifier_key_is_refused(vkey: str) -> None:
+    """Name, id and key belong together; only types 01 and 04."""
+    with pytest.raises(ParseError):
+        note.Verifier.from_vkey(vkey)

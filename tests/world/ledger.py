@@ -1,0 +1,142 @@
+"""A ledger for tests: opened in one line, fed by one writer or several, and a naive model of it."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from affidavit import ids
+from affidavit.durable import Disk, open_database
+from affidavit.ledger import chains, staging
+from affidavit.ledger.log import Log
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Signer
+from affidavit.ledger.plan import Plan, Submission
+from affidavit.record.model import Chain, Record
+from tests.world.clock import FakeClock
+
+ORIGIN = "audit.example/log1"
+SEED = bytes(range(32))
+STATE_KEY = b"k" * 32
+AT = "2026-11-23T12:00:00.000000Z"
+
+
+def secret(index: int) -> bytes:
+    """The secret of the epoch that leaf ``index`` opens: the same for each index, always."""
+    return b"epoch secret %019d" % index
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute each salt tree once a test run, and keep staging files small."""
+    monkeypatch.setattr(chains, "salt_tree", _salt_tree)
+    monkeypatch.setattr(staging, "FILE_BYTES", 1 << 15)
+
+
+_salt_tree = functools.cache(chains.salt_tree)
+
+
+def signer() -> Signer:
+    """The log's key."""
+    return Signer(ORIGIN, SEED)
+
+
+class World:
+    """A ledger below ``directory/log`` with its state.db beside; survives being reopened."""
+
+    def __init__(self, directory: Path, disk: Disk | None = None) -> None:
+        self.directory = directory
+        self.root = directory / "log"
+        self.disk = disk or Disk()
+        self.clock = FakeClock()
+        self.connection: apsw.Connection | None = None
+        self.log: Log
+
+    def open(self, **terms: Any) -> Log:
+        """Open the ledger (again)."""
+        self.connection = open_database(self.directory / "state.db", STATE_KEY)
+        self.log = Log.open(
+            self.disk, self.root, self.connection, signer(), secret, self.clock, **terms
+        )
+        return self.log
+
+    def drop(self) -> None:
+        """Let go of everything as a death of the process would."""
+        self.log._failed = True
+        self.log.close()
+        self.shut()
+
+    def shut(self) -> None:
+        """Close state.db."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def put(self, submissions: Sequence[Submission]) -> Plan:
+        """Prepare and commit."""
+        plan = self.log.prepare(submissions)
+        self.log.commit(plan)
+        return plan
+
+    def reader(self) -> LogReader:
+        """A reader of the files that checks signatures."""
+        return LogReader(self.root, signer().verifier())
+
+
+class Writer:
+    """A writer that counts its records."""
+
+    def __init__(self, tenant: str = "acme") -> None:
+        self.name = ids.b64u(ids.salt())
+        self.n = 0
+        self.tenant = tenant
+
+    def submit(self, record: Record) -> Submission:
+        """The next record of this writer."""
+        self.n += 1
+        return Submission((self.name, self.n - 1), record)
+
+    def request(self, model: str = "m", actor: str = "a", session: str = "s") -> Submission:
+        """A request record with the usual chains."""
+        return self.submit(
+            record(
+                "exchange.request",
+                (
+                    Chain(self.tenant, "model", model),
+                    Chain(self.tenant, "actor", actor),
+                    Chain(self.tenant, "session", session),
+                ),
+                tenant=self.tenant,
+            )
+        )
+
+    def response(self, request: Submission | str, *extra: Chain) -> Submission:
+        """A response to that request, which names no chain but ``extra``."""
+        parent = request if isinstance(request, str) else request.record.id
+        return self.submit(record("exchange.response", extra, parent=parent, tenant=self.tenant))
+
+    def exchange(self, **names: str) -> list[Submission]:
+        """A request and its response."""
+        asked = self.request(**names)
+        return [asked, self.response(asked)]
+
+    def ended(self) -> Submission:
+        """This writer's last record."""
+        return self.submit(record("ledger.ended", (), tenant=""))
+
+
+def record(
+    kind: str,
+    joins: Sequence[Chain] = (),
+    *,
+    tenant: str = "acme",
+    parent: str | None = None,
+    at: str = AT,
+    sections: tuple[str | None, ...] = ("who", None, "what", "context", None, None, None),
+) -> Record:
+    """A record with a fresh id."""
+    return Record(
+        ids.record_id(), kind, at, "observed", tenant, "default", sections, tuple(joins), (), parent
+    )
