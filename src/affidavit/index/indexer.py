@@ -1,0 +1,251 @@
+"""The one writer of the index: takes batches in ledger order, rows at once, text in a thread.
+
+Rules: rows are committed before ``apply`` returns; text follows in its own file, connection and
+thread, a few batches behind at most (``apply`` waits when it falls further back). Each file knows
+the ledger size and root it stands for, so a batch that came before is skipped and a batch that
+leaves a hole is refused. A second thread moves the write-ahead logs into their files every
+three seconds, never waiting for readers. Not here: reading the ledger and the vault
+(``rebuild``), questions (``query``).
+"""
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from affidavit.errors import AffidavitError, UnavailableError
+from affidavit.index.messages import said
+from affidavit.index.project import Entry, answered, project, viewed
+from affidavit.index.schema import Row
+from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, Checkpointer, RowStore
+from affidavit.index.text import Speech, TextStore
+from affidavit.record.model import Placed, View
+
+_TEXT_BATCHES = 8
+_CHECKPOINT_SECONDS = 3.0
+
+
+class _Batch(NamedTuple):
+    """Text work: the views of one batch, each with its row."""
+
+    pairs: list[tuple[View, Row]]
+    built: Built
+
+
+class Indexer:
+    """The writer of ``index.db`` and ``text.db`` in ``directory``; one thread applies.
+
+    ``key`` is 32 bytes and opens both files. ``start`` before the first batch. ``UnavailableError``
+    if the files are of another version or do not open, and from any call after writing has failed
+    (a full disk): what was committed stays, and the rest comes from the ledger at the next start.
+    """
+
+    def __init__(self, directory: Path, key: bytes) -> None:
+        self._rows = RowStore(directory / INDEX_FILE, key)
+        self._text = TextStore(directory / TEXT_FILE, key)
+        self._checkpointer = Checkpointer((directory / INDEX_FILE, directory / TEXT_FILE), key)
+        self._built = self._rows.built()
+        self._text_size = self._text.built().size
+        self._taken = self.size
+        self._writing = threading.Lock()
+        self._work: queue.Queue[_Batch | None] = queue.Queue(_TEXT_BATCHES)
+        self._failure: UnavailableError | None = None
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._write_text, name="index-text", daemon=True),
+            threading.Thread(target=self._checkpoint, name="index-checkpoint", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Start the text writer and the checkpoints."""
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def size(self) -> int:
+        """The ledger size up to which rows and text are both committed."""
+        return min(self._built.size, self._text_size)
+
+    @property
+    def built(self) -> Built:
+        """What the rows stand for; text may be behind."""
+        return self._built
+
+    def find(self, record_id: str) -> list[int] | None:
+        """Indexes of a record and, of a request, its response; any thread may ask."""
+        with self._writing:
+            return self._rows.find(record_id)
+
+    def apply(self, placed: Sequence[Placed], size: int, root: bytes) -> None:
+        """Index a batch that the ledger has committed; ``size`` and ``root`` are the ledger's then.
+
+        In ledger order and without holes; what was applied before is skipped. Rows are committed
+        on return.
+        """
+        self.apply_views([viewed(item) for item in placed if item.index >= self._taken], size, root)
+
+    def apply_views(self, views: Sequence[View], size: int, root: bytes) -> None:
+        """The same for records read back from ledger and vault."""
+        self._check()
+        views = [view for view in views if view.index >= self._taken]
+        if not views:
+            return
+        self._check_order(views, size)
+        fresh: dict[int, Entry] = {}
+        changed: dict[int, tuple[Entry, Entry]] = {}
+        for view in views:
+            entry = self._enter(view, fresh, changed)
+            if entry is not None:
+                fresh[view.index] = entry
+        built = Built(size, root, views[-1].time)
+        if size > self._built.size:
+            known = self._built.size
+            self._commit(
+                {idx: entry for idx, entry in fresh.items() if idx >= known}, changed, {}, built
+            )
+            self._built = built
+        pairs = [(view, fresh[view.index].row) for view in views if view.index in fresh]
+        self._taken = size
+        self._work.put(_Batch(pairs, built))
+
+    def refresh(self, indexes: Sequence[int], view: Callable[[int], View]) -> None:
+        """Derive anew what these records gave to the index: after an erasure, from what is left.
+
+        Reaches the other half of each exchange, and for text all records of each session, so
+        that afterwards the index equals a rebuild.
+        """
+        self.settle()
+        old: dict[int, Entry] = {}
+        wanted = list(indexes)
+        while wanted:
+            idx = wanted.pop()
+            entry = None if idx in old else self._rows.entry(idx)
+            if entry is not None:
+                old[idx] = entry
+                wanted += [half for half in (entry.row.re, entry.row.answered) if half is not None]
+        spoken = {(e.row.tenant, e.row.session) for e in old.values() if e.row.session}
+        beside = {
+            idx
+            for tenant, session in spoken
+            for idx in self._rows.in_session(tenant, session or "")
+        }
+        views = {idx: view(idx) for idx in sorted(beside | old.keys())}
+        fresh: dict[int, Entry] = {}
+        for idx in sorted(old):
+            entry = self._enter(views[idx], fresh, {})
+            if entry is not None:
+                fresh[idx] = entry
+        self._commit(fresh, {}, old, self._built)
+        entries = {idx: self._rows.entry(idx) for idx in views}
+        speeches = [_speech(views[i], entry.row) for i, entry in entries.items() if entry]
+        sessions = [(tenant or "", name or "") for tenant, name in spoken]
+        try:
+            self._text.replace(sorted(views), sessions, speeches)
+        except apsw.Error as error:
+            raise self._fail(error) from error
+
+    def settle(self) -> None:
+        """Wait until the text of everything applied so far is committed."""
+        self._work.join()
+        self._check()
+
+    def close(self) -> None:
+        """Finish the text that waits, move the logs into the files and close them."""
+        self._work.put(None)
+        self._closing.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        self._checkpointer.close()
+        self._rows.close()
+        self._text.close()
+
+    def _check_order(self, views: Sequence[View], size: int) -> None:
+        first, last = views[0].index, views[-1].index
+        whole = all(b.index == a.index + 1 for a, b in itertools.pairwise(views))
+        if first != self._taken or not whole or last >= size:
+            raise UnavailableError(
+                f"The index is at {self._taken} and was given records {first} to {last} of {size}.",
+                hint="Let it catch up from the ledger first.",
+            )
+
+    def _enter(
+        self,
+        view: View,
+        fresh: dict[int, Entry],
+        changed: dict[int, tuple[Entry, Entry]],
+    ) -> Entry | None:
+        """The entry of a view; its request, if it answers one, learns of it on the way."""
+        request = None
+        if view.re is not None:
+            request = fresh.get(view.re) or self._latest(view.re, changed)
+        entry = project(view, request)
+        if entry is not None and request is not None and view.re is not None:
+            known = Entry(answered(request.row, entry.row), request.person)
+            if view.re in fresh:
+                fresh[view.re] = known
+            else:
+                changed[view.re] = (self._old(view.re, changed, request), known)
+        return entry
+
+    def _latest(self, idx: int, changed: Mapping[int, tuple[Entry, Entry]]) -> Entry | None:
+        return changed[idx][1] if idx in changed else self._rows.entry(idx)
+
+    @staticmethod
+    def _old(idx: int, changed: Mapping[int, tuple[Entry, Entry]], entry: Entry) -> Entry:
+        return changed[idx][0] if idx in changed else entry
+
+    def _commit(
+        self,
+        fresh: dict[int, Entry],
+        changed: dict[int, tuple[Entry, Entry]],
+        removed: dict[int, Entry],
+        built: Built,
+    ) -> None:
+        try:
+            with self._writing:
+                self._rows.write(fresh, changed, removed, built)
+        except apsw.Error as error:
+            raise self._fail(error) from error
+
+    def _write_text(self) -> None:
+        while (batch := self._work.get()) is not None:
+            try:
+                if self._failure is None and batch.built.size > self._text_size:
+                    known = self._text_size
+                    speeches = [_speech(v, row) for v, row in batch.pairs if v.index >= known]
+                    self._text.write(speeches, batch.built)
+                    self._text_size = batch.built.size
+            except (apsw.Error, AffidavitError) as error:
+                self._fail(error)
+            finally:
+                self._work.task_done()
+        self._work.task_done()
+
+    def _checkpoint(self) -> None:
+        while not self._closing.wait(_CHECKPOINT_SECONDS):
+            try:
+                self._checkpointer.run()
+            except apsw.Error as error:
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> UnavailableError:
+        if self._failure is None:
+            self._failure = UnavailableError(
+                f"The index was not written: {error}.",
+                kept="Ledger and vault have every record; the index follows at the next start.",
+                hint="Free disk space and restart the sequencer, or run: affidavit index rebuild",
+            )
+        return self._failure
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _speech(view: View, row: Row) -> Speech:
+    return Speech(view.index, row.tenant or "", row.session, said(view, row))

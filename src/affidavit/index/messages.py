@@ -1,0 +1,98 @@
+"""From content parts to what was said: the messages that are indexed and shown.
+
+Rules: the provider's parser decides what a message is; bytes it does not understand are taken as
+one text if they are UTF-8, so that traffic of an unknown kind is findable too; nothing here ever
+fails on what a provider or a client sent. The answer depends on the view and its row alone, so
+live and rebuilt text are the same. Not here: what was said before in the session (``text``).
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from affidavit.errors import ConfigError
+from affidavit.index.schema import Row
+from affidavit.providers import registry
+from affidavit.providers.facts import Message, text_of
+from affidavit.record.model import View
+from affidavit.wire.decode import decode
+
+REQUEST_BODY = "request.body"
+RESPONSE_BODY = "response.body"
+_RAW_LIMIT = 1 << 20
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Said(NamedTuple):
+    """One message: who spoke (system, user, assistant, tool, or the part's name) and the text."""
+
+    role: str
+    text: str
+
+
+def said(view: View, row: Row) -> list[Said]:
+    """The messages of a record's parts, in order; empty where there is no text or no content."""
+    found: list[Said] = []
+    for name, data in view.parts.items():
+        messages: list[Said] = []
+        if name == REQUEST_BODY:
+            messages = _request(view, row, data)
+        elif name == RESPONSE_BODY:
+            messages = _response(view, row, data)
+        found += messages or _raw(name, view, data)
+    return found
+
+
+def _headers(view: View, name: str) -> Headers:
+    what = view.sections.get("what")
+    pairs = what.get(name) if isinstance(what, Mapping) else None
+    return [
+        (pair[0].encode("utf-8", "replace"), pair[1].encode("utf-8", "replace"))
+        for pair in (pairs if isinstance(pairs, list) else [])
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair)
+    ]
+
+
+def _dialect(row: Row) -> Any:
+    try:
+        return registry.lookup(row.dialect or "opaque")
+    except ConfigError:
+        return registry.lookup("opaque")
+
+
+def _request(view: View, row: Row, data: bytes) -> list[Said]:
+    dialect = _dialect(row)
+    headers = _headers(view, "http.request.headers")
+    facts = dialect.request(row.method or "POST", row.path or "", headers, data)
+    return _texts(dialect.conversation(facts, None))
+
+
+def _response(view: View, row: Row, data: bytes) -> list[Said]:
+    dialect = _dialect(row)
+    # What the API is follows from the path; the request's own bytes are another record's.
+    asked = dialect.request(row.method or "POST", row.path or "", [], b"")
+    headers = _headers(view, "http.response.headers")
+    return _texts(dialect.response(asked, row.http or 200, headers, data).messages)
+
+
+def _texts(messages: list[Message]) -> list[Said]:
+    found = []
+    for message in messages:
+        text = text_of([message])
+        if text.strip():
+            found.append(Said(message.role, text))
+    return found
+
+
+def _raw(name: str, view: View, data: bytes) -> list[Said]:
+    """The bytes as they are, decoded as their headers say, if that makes them a text."""
+    side = "http.request.headers" if name == REQUEST_BODY else "http.response.headers"
+    coding = ""
+    for header, value in _headers(view, side):
+        if header.lower() == b"content-encoding" and name in (REQUEST_BODY, RESPONSE_BODY):
+            coding = value.decode("latin-1")
+    try:
+        text = decode(data, coding, _RAW_LIMIT).data.decode()
+    except UnicodeDecodeError:
+        return []
+    return [Said(name, text)] if text.strip() else []

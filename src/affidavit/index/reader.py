@@ -1,0 +1,118 @@
+"""Reading an index: both files over one connection, as of one moment.
+
+Rules: read-only, in any process, also while the sequencer writes; the statements with a reader's
+question in them come from ``query.emit``, those here only find places and sizes. Not here: who
+may read what (``query.boundary``).
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from affidavit.durable import open_database
+from affidavit.errors import UnavailableError
+from affidavit.index.schema import Person, Row
+from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
+from affidavit.record.keys import hkdf
+
+
+class Reader:
+    """Both files of an index, read-only; any process, also while the sequencer writes.
+
+    ``secret`` is 32 bytes to sign cursors with. Safe for use by several threads, one at a time.
+    ``UnavailableError`` if there is no index yet, if the key does not open it or if it is of
+    another version.
+    """
+
+    def __init__(self, directory: Path, key: bytes) -> None:
+        for name in (INDEX_FILE, TEXT_FILE):
+            if not (directory / name).exists():
+                raise UnavailableError(
+                    f"There is no {name} yet.", hint="Start the sequencer: affidavit up"
+                )
+        self._lock = threading.RLock()
+        self.secret = hkdf(key, "affidavit/cursor/v1")
+        self._db = open_database(directory / INDEX_FILE, key, read_only=True)
+        try:
+            self._db.execute("ATTACH ? AS text KEY ?", (str(directory / TEXT_FILE), key))
+            self._db.pragma("cache_size", -32_768)
+            check_version(self._db, INDEX_FILE)
+            check_version(self._db, TEXT_FILE, "text")
+        except apsw.Error as error:
+            self._db.close()
+            raise UnavailableError(
+                f"{TEXT_FILE} did not open: {error}.", hint="Run: affidavit index rebuild"
+            ) from error
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is as of one moment for each of the two files."""
+        with self._lock:
+            self._db.execute("BEGIN")
+            try:
+                self.built()
+                yield
+            finally:
+                self._db.execute("COMMIT")
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All result rows of one statement of ``query.emit``."""
+        with self._lock:
+            return self._db.execute(sql, tuple(parameters)).fetchall()
+
+    def built(self) -> tuple[Built, Built]:
+        """What the rows and what the text stand for."""
+        with self._lock:
+            return read_built(self._db), read_built(self._db, "text")
+
+    def row(self, idx: int) -> Row | None:
+        """One row by ledger index."""
+        found = self.query("SELECT * FROM record WHERE idx = ?", (idx,))
+        return row_of(found[0]) if found else None
+
+    def by_id(self, record_id: str) -> list[int]:
+        """Indexes of the records with this id: at most one in a sound ledger."""
+        found = self.query("SELECT idx FROM record WHERE id = ?", (record_id,))
+        return [idx for (idx,) in found]
+
+    def person(self, idx: int) -> Person | None:
+        """What is known about the human in record ``idx``."""
+        found = self.query("SELECT * FROM person WHERE idx = ?", (idx,))
+        return Person(*found[0]) if found else None
+
+    def terms(self, dimension: str, value: str, *, prefix: bool, limit: int) -> list[int] | None:
+        """How many records each matching term has; ``None`` if more than ``limit`` terms match."""
+        condition = "value >= ? AND value < ?" if prefix else "value = ?"
+        values = (value, after_prefix(value)) if prefix else (value,)
+        found = self.query(
+            f"SELECT count FROM term WHERE dimension = ? AND {condition} LIMIT ?",  # noqa: S608
+            (dimension, *values, limit + 1),
+        )
+        return None if len(found) > limit else [count for (count,) in found]
+
+    def position(self, time: str) -> int:
+        """The first index whose ledger time is at or after ``time``; rows are in order of both."""
+        low, high = 0, self.built()[0].size
+        while low < high:
+            middle = (low + high) // 2
+            found = self.query(
+                "SELECT idx, time FROM record WHERE idx >= ? ORDER BY idx LIMIT 1", (middle,)
+            )
+            if not found or found[0][1] >= time:
+                high = middle
+            else:
+                low = found[0][0] + 1
+        return low
+
+    def close(self) -> None:
+        """Close both files."""
+        self._db.close()
+
+
+def after_prefix(prefix: str) -> str:
+    """A text that sorts behind every text with this prefix and before all that follow it."""
+    return prefix + "\U0010ffff"

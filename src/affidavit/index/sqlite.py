@@ -1,0 +1,336 @@
+"""Rows, posting lists and rollups in one encrypted SQLite file, ``index.db``.
+
+Rules, each measured: the only index on ids relies on their order (a UUIDv7 begins with its time,
+so new ids land at the right edge of the tree); posting lists are one table clustered by (term,
+record), so a term's records are read newest first without a sort; automatic checkpoints are off,
+a thread does PASSIVE ones (``indexer``); commits do not wait for the disk, because what a power
+cut takes is taken from the ledger again. Size and root of the ledger the rows stand for are
+written in the same transaction as the rows. Not here: text (``text``), questions
+(``query.emit``), and what a row says (``project``).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import apsw
+import msgspec
+
+from affidavit.durable import open_database
+from affidavit.errors import UnavailableError
+from affidavit.index import rollup
+from affidavit.index.project import Entry
+from affidavit.index.schema import Person, Posting, Row, person_postings, postings
+
+VERSION = 1
+INDEX_FILE = "index.db"
+TEXT_FILE = "text.db"
+ROW_COLUMNS = Row.__struct_fields__
+PERSON_COLUMNS = Person.__struct_fields__
+LISTS = frozenset({"groups", "models", "tools", "sources", "finish"})
+"""Columns that hold a JSON array of texts."""
+
+_INTEGERS = frozenset({
+    "idx", "re", "answered", "present", "shown", "stream", "http", "tokens_in", "tokens_out",
+    "tokens_cached", "tokens_reasoning", "bytes",
+})  # fmt: skip
+_REALS = frozenset({"first_byte", "duration"})
+_LIST_PLACES = tuple(place for place, name in enumerate(ROW_COLUMNS) if name in LISTS)
+_ROLLUP = (*rollup.Key._fields, *rollup.Sums._fields)
+_TERMS_REMEMBERED = 50_000
+_ROWS_REMEMBERED = 4_096
+_json = msgspec.json.Encoder()
+
+
+class Built(NamedTuple):
+    """What an index stands for: the ledger's size, its root then, and its latest record's time."""
+
+    size: int
+    root: bytes
+    time: str
+
+
+def _column(name: str) -> str:
+    kind = "INTEGER" if name in _INTEGERS else "REAL" if name in _REALS else "TEXT"
+    return f'"{name}" {kind}' + (" PRIMARY KEY" if name == "idx" else "")
+
+
+def _marks(count: int) -> str:
+    return ",".join("?" * count)
+
+
+_SCHEMA = (
+    f"CREATE TABLE record ({', '.join(map(_column, ROW_COLUMNS))})",
+    "CREATE INDEX record_id ON record (id)",
+    f"CREATE TABLE person ({', '.join(map(_column, PERSON_COLUMNS))})",
+    "CREATE TABLE term (id INTEGER PRIMARY KEY, dimension TEXT, value TEXT, count INTEGER)",
+    "CREATE UNIQUE INDEX term_name ON term (dimension, value)",
+    "CREATE TABLE mention (term INTEGER, idx INTEGER, PRIMARY KEY (term, idx)) WITHOUT ROWID",
+    (
+        f"CREATE TABLE rollup ({', '.join(_ROLLUP)}, "
+        f"PRIMARY KEY ({', '.join(rollup.Key._fields)})) WITHOUT ROWID"
+    ),
+    "CREATE TABLE built (version INTEGER, size INTEGER, root BLOB, time TEXT)",
+)
+_INSERT_ROW = f"INSERT INTO record VALUES ({_marks(len(ROW_COLUMNS))})"  # noqa: S608 - no data
+_INSERT_PERSON = f"INSERT INTO person VALUES ({_marks(len(PERSON_COLUMNS))})"  # noqa: S608
+_ADD_ROLLUP = (
+    f"INSERT INTO rollup VALUES ({_marks(len(_ROLLUP))}) "  # noqa: S608 - names of ours
+    f"ON CONFLICT DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in rollup.Sums._fields)
+)
+
+_DUMP = {
+    "built": "SELECT version, size, hex(root), time FROM built",
+    "record": "SELECT * FROM record ORDER BY idx",
+    "person": "SELECT * FROM person ORDER BY idx",
+    "term": "SELECT dimension, value, count FROM term ORDER BY dimension, value",
+    "mention": "SELECT t.dimension, t.value, m.idx FROM mention m JOIN term t ON t.id = m.term "
+    "ORDER BY t.dimension, t.value, m.idx",
+    "rollup": "SELECT * FROM rollup ORDER BY day, tenant, team, actor, model, status",
+}
+
+
+def prepare(connection: apsw.Connection, schema: Sequence[str], name: str) -> None:
+    """Tune a writer's connection and make its tables if the file is new.
+
+    ``UnavailableError`` if the file is of another version; the index is then rebuilt.
+    """
+    connection.pragma("synchronous", "normal")
+    connection.wal_autocheckpoint(0)
+    connection.pragma("cache_size", -65_536)
+    if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
+        with connection:
+            for statement in schema:
+                connection.execute(statement)
+            connection.execute("INSERT INTO built VALUES (?, 0, ?, '')", (VERSION, b""))
+    check_version(connection, name)
+
+
+def check_version(connection: apsw.Connection, name: str, schema: str = "main") -> None:
+    """``UnavailableError`` unless the file ``name`` is an index of this version."""
+    try:
+        version = connection.execute(f"SELECT version FROM {schema}.built").get  # noqa: S608
+    except apsw.SQLError:
+        version = None
+    if version != VERSION:
+        raise UnavailableError(
+            f"{name} is of version {version}, this program reads version {VERSION}.",
+            hint="Run: affidavit index rebuild",
+        )
+
+
+def read_built(connection: apsw.Connection, schema: str = "main") -> Built:
+    """What the index in this file stands for."""
+    rows = connection.execute(f"SELECT size, root, time FROM {schema}.built")  # noqa: S608
+    ((size, root, time),) = cast(list[tuple[int, bytes, str]], rows.fetchall())
+    return Built(size, root, time)
+
+
+class RowStore:
+    """The writer of ``index.db``; one thread uses it. apsw errors leave it as it was."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._db = open_database(path, key)
+        prepare(self._db, _SCHEMA, path.name)
+        self._terms: dict[Posting, int] = {}
+        self._rows: dict[int, Entry] = {}
+
+    def built(self) -> Built:
+        """What the committed rows stand for."""
+        return read_built(self._db)
+
+    def entry(self, idx: int) -> Entry | None:
+        """The entry of record ``idx`` as committed, or ``None``."""
+        entry = self._rows.get(idx)
+        if entry is None:
+            found = self._db.execute("SELECT * FROM record WHERE idx = ?", (idx,)).fetchone()
+            if found is None:
+                return None
+            person = self._db.execute("SELECT * FROM person WHERE idx = ?", (idx,)).fetchone()
+            entry = Entry(row_of(found), Person(*person) if person else None)
+        return entry
+
+    def write(
+        self,
+        fresh: Mapping[int, Entry],
+        changed: Mapping[int, tuple[Entry, Entry]],
+        removed: Mapping[int, Entry],
+        built: Built,
+    ) -> None:
+        """Take out ``removed``, replace ``changed`` (old, new), add ``fresh``: one transaction."""
+        try:
+            with self._db:
+                self._remove(removed)
+                self._change(changed)
+                self._add(fresh)
+                self._roll(fresh, removed)
+                self._db.execute("UPDATE built SET size = ?, root = ?, time = ?", built)
+        except apsw.Error:
+            self._terms.clear()
+            self._rows.clear()
+            raise
+        for idx in removed:
+            self._rows.pop(idx, None)
+        for idx, (_, new) in changed.items():
+            if idx in self._rows:
+                self._rows[idx] = new
+        self._rows.update(fresh)
+        for idx in list(self._rows)[: max(0, len(self._rows) - _ROWS_REMEMBERED)]:
+            del self._rows[idx]
+
+    def in_session(self, tenant: str | None, session: str) -> list[int]:
+        """Indexes of all records of a session, ascending."""
+        rows = self._db.execute(
+            "SELECT m.idx FROM mention m JOIN record r ON r.idx = m.idx WHERE m.term = (SELECT id "
+            "FROM term WHERE dimension = 'session' AND value = ?) AND r.tenant IS ? ORDER BY m.idx",
+            (session, tenant),
+        )
+        return [idx for (idx,) in rows]
+
+    def find(self, record_id: str) -> list[int] | None:
+        """Indexes of the record with this id and, of an answered request, of its response."""
+        found = self._db.execute(
+            "SELECT idx, answered FROM record WHERE id = ? ORDER BY idx", (record_id,)
+        ).fetchone()
+        return None if found is None else [idx for idx in found if idx is not None]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _add(self, fresh: Mapping[int, Entry]) -> None:
+        entries = fresh.values()
+        self._db.executemany(_INSERT_ROW, [_values(entry.row) for entry in entries])
+        people = [msgspec.structs.astuple(entry.person) for entry in entries if entry.person]
+        self._db.executemany(_INSERT_PERSON, people)
+        self._post((posting, idx) for idx, entry in fresh.items() for posting in all_of(entry))
+
+    def _change(self, changed: Mapping[int, tuple[Entry, Entry]]) -> None:
+        self._db.executemany(
+            "UPDATE record SET answered = ?, models = ? WHERE idx = ?",
+            [
+                (new.row.answered, _json.encode(new.row.models).decode(), idx)
+                for idx, (_, new) in changed.items()
+            ],
+        )
+        more: list[tuple[Posting, int]] = []
+        for idx, (old, new) in changed.items():
+            known = set(postings(old.row))
+            more += [(posting, idx) for posting in postings(new.row) if posting not in known]
+        self._post(more)
+
+    def _remove(self, removed: Mapping[int, Entry]) -> None:
+        uses: Counter[Posting] = Counter()
+        for idx, entry in removed.items():
+            for posting in all_of(entry):
+                uses[posting] += 1
+                self._db.execute(
+                    "DELETE FROM mention WHERE term = ? AND idx = ?", (self._term(posting), idx)
+                )
+            self._db.execute("DELETE FROM record WHERE idx = ?", (idx,))
+            self._db.execute("DELETE FROM person WHERE idx = ?", (idx,))
+        for posting, count in uses.items():
+            self._db.execute(
+                "UPDATE term SET count = count - ? WHERE id = ?", (count, self._term(posting))
+            )
+        if uses:
+            self._db.execute("DELETE FROM term WHERE count = 0")
+            self._terms.clear()
+
+    def _post(self, found: Iterable[tuple[Posting, int]]) -> None:
+        uses: Counter[int] = Counter()
+        mentions = []
+        for posting, idx in found:
+            term = self._term(posting)
+            uses[term] += 1
+            mentions.append((term, idx))
+        self._db.executemany("INSERT INTO mention VALUES (?, ?)", mentions)
+        self._db.executemany(
+            "UPDATE term SET count = count + ? WHERE id = ?",
+            [(count, term) for term, count in uses.items()],
+        )
+
+    def _term(self, posting: Posting) -> int:
+        number = self._terms.get(posting)
+        if number is None:
+            found = self._db.execute(
+                "SELECT id FROM term WHERE dimension = ? AND value = ?", posting
+            ).fetchone()
+            if found is None:
+                self._db.execute(
+                    "INSERT INTO term (dimension, value, count) VALUES (?, ?, 0)", posting
+                )
+                number = self._db.last_insert_rowid()
+            else:
+                number = int(found[0])
+            if len(self._terms) >= _TERMS_REMEMBERED:
+                self._terms.clear()
+            self._terms[posting] = number
+        return number
+
+    def _roll(self, fresh: Mapping[int, Entry], removed: Mapping[int, Entry]) -> None:
+        changes = rollup.merge(
+            (entry.row for entry in fresh.values()), (entry.row for entry in removed.values())
+        )
+        self._db.executemany(_ADD_ROLLUP, [(*key, *sums) for key, sums in changes.items()])
+        if removed:
+            self._db.execute("DELETE FROM rollup WHERE requests = 0")
+
+
+class Checkpointer:
+    """Moves write-ahead logs into their files over connections of its own, without waiting.
+
+    A checkpoint takes as long as the disk does; on a writer's connection the writer would wait.
+    """
+
+    def __init__(self, paths: Sequence[Path], key: bytes) -> None:
+        self._connections = [open_database(path, key) for path in paths]
+
+    def run(self) -> None:
+        """One PASSIVE checkpoint of each file; any thread, one at a time."""
+        for connection in self._connections:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def close(self) -> None:
+        """A last checkpoint, then close."""
+        self.run()
+        for connection in self._connections:
+            connection.close()
+
+
+def all_of(entry: Entry) -> tuple[Posting, ...]:
+    """All posting lists of an entry: its row's and its person's."""
+    found = postings(entry.row)
+    return found + person_postings(entry.person) if entry.person else found
+
+
+def row_of(values: Sequence[Any]) -> Row:
+    """The row that was stored as these column values."""
+    given = list(values)
+    for place in _LIST_PLACES:
+        given[place] = tuple(msgspec.json.decode(given[place]))
+    return Row(*given)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    given = list(msgspec.structs.astuple(row))
+    for place in _LIST_PLACES:
+        given[place] = _json.encode(given[place]).decode()
+    return tuple(given)
+
+
+def dump(path: Path, key: bytes) -> Iterator[str]:
+    """Everything ``index.db`` holds, one line each, in an order that depends on content alone.
+
+    Terms are spelt out instead of numbered, so two indexes with the same lines are equal in all
+    that can be asked of them.
+    """
+    connection = open_database(path, key, read_only=True)
+    try:
+        for name, statement in _DUMP.items():
+            for values in connection.execute(statement):
+                yield f"{name} {_json.encode(values).decode()}"
+    finally:
+        connection.close()

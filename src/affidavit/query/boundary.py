@@ -1,0 +1,141 @@
+"""What a reader may see, and how it gets into every question.
+
+Rules: a boundary is typed data: a tree over rows, a set of sections, and a rule about content.
+``inject`` puts the tree beside the reader's own as the first child of one ``And``, so nothing the
+reader wrote can reach around it. A condition on a section that the reader may not see is
+refused, not silently false: its answer would tell what is hidden. Names of people are found
+through ``actor:`` and ``session:`` only where ``person`` is visible. Not here: SQL, and who
+somebody is (``control``).
+"""
+
+from typing import Any, Literal, NamedTuple
+
+from affidavit.control.identity import Identity
+from affidavit.errors import RefusedError
+from affidavit.index.schema import PERSON_NAMES
+from affidavit.query.fields import HAS, PERSON_SESSION, field_of
+from affidavit.query.language import unparse
+from affidavit.query.tree import All, And, Has, Match, Or, Phrase, Tree, leaves, replace
+from affidavit.record.model import SECTIONS
+
+Content = Literal["never", "with_reason", "always"]
+
+EVERY_SECTION = frozenset(SECTIONS)
+NOT_PERSON = EVERY_SECTION - {"person"}
+
+
+class Boundary(NamedTuple):
+    """What one reader may see.
+
+    ``reader`` is the actor's pseudonym, ``role`` what the boundary follows from. ``rows`` holds
+    for every record the reader may know of. ``sections`` may be shown of these. ``content``:
+    never, only for a stated reason, or always.
+    """
+
+    reader: str
+    role: str
+    rows: Tree
+    sections: frozenset[str]
+    content: Content
+
+    def shows_content(self, reason: str) -> bool:
+        """Whether prompts, outputs and full text are open to this reader for this reason."""
+        return self.content == "always" or (self.content == "with_reason" and bool(reason.strip()))
+
+    def as_json(self) -> dict[str, Any]:
+        """What an ``access.*`` record says about the boundary that applied."""
+        return {
+            "role": self.role,
+            "rows": unparse(self.rows) or "everything",
+            "sections": [name for name in SECTIONS if name in self.sections],
+            "content": self.content,
+        }
+
+
+def owner(reader: str) -> Boundary:
+    """The owner of the installation: everything."""
+    return Boundary(reader, "owner", All(), EVERY_SECTION, "always")
+
+
+def auditor(reader: str, tenant: str) -> Boundary:
+    """All records of a tenant, with digests instead of content and nobody's name."""
+    return Boundary(reader, "auditor", Match("tenant", tenant), NOT_PERSON, "never")
+
+
+def responder(reader: str, tenant: str) -> Boundary:
+    """All records of a tenant; content for a stated reason."""
+    return Boundary(reader, "responder", Match("tenant", tenant), EVERY_SECTION, "with_reason")
+
+
+def compliance(reader: str, tenant: str) -> Boundary:
+    """All records of a tenant with who they concern, for holds and erasure; never content."""
+    return Boundary(reader, "compliance", Match("tenant", tenant), EVERY_SECTION, "never")
+
+
+def member(reader: str, tenant: str, team: str) -> Boundary:
+    """A team's own records; content for a stated reason, nobody's name."""
+    rows = And((Match("tenant", tenant), Match("team", team)))
+    return Boundary(reader, "member", rows, NOT_PERSON, "with_reason")
+
+
+def subject(reader: str, tenant: str) -> Boundary:
+    """The records that the reader caused, whole."""
+    rows = And((Match("tenant", tenant), Match("actor", reader)))
+    return Boundary(reader, "subject", rows, EVERY_SECTION, "always")
+
+
+def for_identity(identity: Identity) -> Boundary:
+    """The boundary that follows from a role; ``RefusedError`` for a role that does not read."""
+    if identity.role == "owner":
+        return owner(identity.actor)
+    if identity.role == "auditor":
+        return auditor(identity.actor, identity.tenant)
+    if identity.role == "responder":
+        return responder(identity.actor, identity.tenant)
+    if identity.role == "compliance":
+        return compliance(identity.actor, identity.tenant)
+    if identity.role == "member" and identity.team:
+        return member(identity.actor, identity.tenant, identity.team)
+    raise RefusedError(
+        f"The role {identity.role} does not read records.",
+        hint="Ask the owner for a key with the role auditor, responder, compliance or member.",
+    )
+
+
+def inject(tree: Tree, boundary: Boundary, reason: str = "") -> Tree:
+    """The tree to be answered: the boundary's rows and the reader's question, both holding.
+
+    ``RefusedError`` if the question looks at a section or at content outside the boundary.
+    """
+    for leaf in leaves(tree):
+        _allow(leaf, boundary, reason)
+    return And((boundary.rows, replace(tree, lambda leaf: _lower(leaf, boundary))))
+
+
+def _allow(leaf: Tree, boundary: Boundary, reason: str) -> None:
+    if isinstance(leaf, Phrase):
+        if not boundary.shows_content(reason):
+            raise RefusedError(
+                "Searching text reads content, which is outside your boundary.",
+                hint="State a reason." if boundary.content == "with_reason" else "",
+            )
+        return
+    if isinstance(leaf, Has):
+        name, section = f"has:{leaf.what}", HAS[leaf.what].section
+    elif isinstance(leaf, All) or not hasattr(leaf, "field"):
+        return
+    else:
+        name, section = leaf.field, field_of(leaf.field).section
+    if section != "leaf" and section not in boundary.sections:
+        raise RefusedError(f"{name} is in section {section}, which is outside your boundary.")
+
+
+def _lower(leaf: Tree, boundary: Boundary) -> Tree:
+    """``actor:`` and ``session:`` also by what identifies people, where that may be seen."""
+    if not isinstance(leaf, Match) or "person" not in boundary.sections:
+        return leaf
+    if leaf.field == "actor":
+        return Or((leaf, *(Match(name, leaf.value, leaf.prefix) for name in PERSON_NAMES)))
+    if leaf.field == "session":
+        return Or((leaf, Match(PERSON_SESSION.name, leaf.value, leaf.prefix)))
+    return leaf

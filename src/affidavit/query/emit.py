@@ -1,0 +1,384 @@
+"""One tree, one emitter per store: from a tree to parametrised SQL for SQLite.
+
+Rules: values travel as parameters, never in the text; names of columns come from ``fields``;
+every condition is two-valued (``IS``, and ``IS NOT NULL`` beside comparisons), so negation is
+plain ``NOT``; every sub-expression stands in its own parentheses. Two independent readings of a
+tree: ``predicate`` decides on a row by the row's own columns, ``candidates`` names a small
+superset of rows by posting lists and full text, and only speed depends on the second. Not here:
+execution (``search``), and boundaries (already in the tree).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from affidavit.index.reader import after_prefix
+from affidavit.index.rollup import Key, Sums
+from affidavit.index.schema import UNPOSTED, bounded, folded
+from affidavit.index.sqlite import LISTS
+from affidavit.index.text import PLACES_BITS
+from affidavit.query.fields import field_of
+from affidavit.query.tree import (
+    All,
+    And,
+    Has,
+    Match,
+    Moment,
+    Not,
+    Nothing,
+    Number,
+    Or,
+    Phrase,
+    Tree,
+)
+
+PREFIX_TERMS = 200
+"""A prefix with more terms than this is no help in finding candidates."""
+
+_HAS = {
+    "answer": "r.answered IS NOT NULL",
+    "approval": "r.approval IS NOT NULL OR r.type >= 'approval.' AND r.type < 'approval/'",
+    "content": "r.present & 64 != 0",
+    "erased": "r.present & ~r.shown != 0",
+    "error": "r.error IS NOT NULL OR r.status IS NOT NULL AND r.status IS NOT 'complete' "
+             "OR r.http IS NOT NULL AND r.http >= 400",
+    "gap": "r.type = 'ledger.gap'",
+    "person": "EXISTS (SELECT 1 FROM person p WHERE p.idx = r.idx)",
+    "purpose": "r.purpose IS NOT NULL",
+    "session": "r.session IS NOT NULL",
+    "source": "r.sources != '[]'",
+    "tool": "r.tools != '[]'",
+    "trace": "r.trace IS NOT NULL",
+    "unattributed": "r.tenant IS NULL",
+    "unparsed": "r.parsed IS NOT NULL AND r.parsed IS NOT 'yes'",
+}  # fmt: skip
+
+
+class Sql(NamedTuple):
+    """A piece of SQL and the values of its question marks."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+class Candidates(NamedTuple):
+    """A query for a superset of ``idx``, and about how many it gives.
+
+    ``term`` finds the number of the posting list if it is exactly one: that list is then read in
+    ledger order as far as the page needs, instead of being collected first.
+    """
+
+    sql: Sql
+    cost: int
+    term: Sql | None = None
+
+
+Counts = Callable[[str, str, bool], int | None]
+"""Dimension, value, prefix → how many records the posting lists name; ``None``: no help."""
+Matches = Callable[[str], int | None]
+"""FTS5 query → how many documents match; ``None``: too many to help."""
+
+
+def predicate(tree: Tree) -> Sql:
+    """A condition over table ``record`` named ``r`` that is 1 where the tree holds, else 0."""
+    if isinstance(tree, All):
+        return Sql("1")
+    if isinstance(tree, Nothing):
+        return Sql("0")
+    if isinstance(tree, And | Or):
+        return _joined(" AND " if isinstance(tree, And) else " OR ", tree.children)
+    if isinstance(tree, Not):
+        child = predicate(tree.child)
+        return Sql(f"NOT ({child.text})", child.values)
+    if isinstance(tree, Has):
+        return Sql(_HAS[tree.what])
+    if isinstance(tree, Moment):
+        column = "time" if tree.field == "time" else "at"
+        return Sql(f"r.{column} {'>=' if tree.op == '>=' else '<'} ?", (tree.value,))
+    if isinstance(tree, Number):
+        return _number(tree)
+    if isinstance(tree, Phrase):
+        return Sql(
+            "EXISTS (SELECT 1 FROM text.passage WHERE passage MATCH ? AND rowid >= r.idx << "  # noqa: S608
+            f"{PLACES_BITS} AND rowid < (r.idx + 1) << {PLACES_BITS})",
+            (fts(tree),),
+        )
+    return _match(tree)
+
+
+def fts(phrase: Phrase) -> str:
+    """The FTS5 query of a phrase: one quoted string, nothing of it is syntax."""
+    words = phrase.text.replace("\0", " ").replace('"', '""')
+    return f'"{words}"' + ("*" if phrase.prefix else "")
+
+
+def candidates(
+    tree: Tree, low: int, high: int, counts: Counts, matches: Matches
+) -> Candidates | None:
+    """The cheapest superset of the rows in [low, high) where the tree holds, if there is one."""
+    if isinstance(tree, Nothing):
+        return Candidates(Sql("SELECT NULL WHERE 0"), 0)
+    if isinstance(tree, And):
+        found = [candidates(child, low, high, counts, matches) for child in tree.children]
+        return min((item for item in found if item), key=lambda item: item.cost, default=None)
+    if isinstance(tree, Or):
+        every = [candidates(child, low, high, counts, matches) for child in tree.children]
+        known = [item for item in every if item]
+        if len(known) < len(every):
+            return None
+        text = " UNION ALL ".join(item.sql.text for item in known)
+        values = tuple(value for item in known for value in item.sql.values)
+        return Candidates(Sql(text, values), sum(item.cost for item in known))
+    if isinstance(tree, Phrase):
+        cost = matches(fts(tree))
+        return None if cost is None else Candidates(_passages(tree, low, high), cost)
+    if isinstance(tree, Match):
+        return _posted(tree, low, high, counts)
+    return None
+
+
+def page(
+    columns: str, tree: Tree, found: Candidates | None, low: int, high: int, *, newest: bool
+) -> Sql:
+    """Rows of [low, high) where the tree holds, in ledger order; the last parameter is LIMIT."""
+    source = rows(tree, found, low, high)
+    place = "m.idx" if found is not None and found.term is not None else "r.idx"
+    order = "DESC" if newest else "ASC"
+    return Sql(
+        f"SELECT {columns} FROM {source.text} ORDER BY {place} {order} LIMIT ?",  # noqa: S608
+        source.values,
+    )
+
+
+def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
+    """What stands between FROM and ORDER BY: the rows of [low, high) where the tree holds."""
+    where = predicate(tree)
+    if found is not None and found.term is not None:
+        return Sql(
+            f"mention m CROSS JOIN record r ON r.idx = m.idx WHERE m.term = ({found.term.text}) "
+            f"AND m.idx >= ? AND m.idx < ? AND ({where.text})",
+            (*found.term.values, low, high, *where.values),
+        )
+    listed, values = "", ()
+    if found is not None:
+        listed, values = f"r.idx IN ({found.sql.text}) AND ", found.sql.values
+    return Sql(
+        f"record r WHERE {listed}r.idx >= ? AND r.idx < ? AND ({where.text})",
+        (*values, low, high, *where.values),
+    )
+
+
+def mentions(dimension: str, value: str, low: int, high: int) -> Sql:
+    """How many rows of [low, high) are in one posting list."""
+    return Sql(
+        "SELECT count(*) FROM mention WHERE term = (SELECT id FROM term WHERE dimension = ? "
+        "AND value = ?) AND idx >= ? AND idx < ?",
+        (dimension, value, low, high),
+    )
+
+
+def count(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
+    """How many rows of [low, high) there are where the tree holds, counted up to a LIMIT."""
+    matching = page("1", tree, found, low, high, newest=True)
+    return Sql(f"SELECT count(*) FROM ({matching.text})", matching.values)  # noqa: S608
+
+
+def which(tree: Tree, indexes: Sequence[int]) -> Sql:
+    """Those of ``indexes`` where the tree holds."""
+    where = predicate(tree)
+    marks = ",".join("?" * len(indexes))
+    return Sql(
+        f"SELECT r.idx FROM record r WHERE r.idx IN ({marks}) AND ({where.text})",  # noqa: S608
+        (*indexes, *where.values),
+    )
+
+
+def capped_matches(limit: int) -> str:
+    """Statement that counts the documents of an FTS5 query (its parameter) up to ``limit``."""
+    return (
+        "SELECT count(*) FROM (SELECT 1 FROM text.passage WHERE passage MATCH ? "  # noqa: S608
+        f"LIMIT {int(limit)})"
+    )
+
+
+_ROLLED: dict[str, tuple[str, ...]] = {
+    "tenant": ("tenant",), "team": ("team",), "actor": ("actor",), "status": ("status",),
+}  # fmt: skip
+
+
+def rolled(tree: Tree) -> bool:
+    """Whether the rollups alone can answer for this tree: only their own keys and ledger days."""
+    if isinstance(tree, And | Or):
+        return all(rolled(child) for child in tree.children)
+    if isinstance(tree, Not):
+        return rolled(tree.child)
+    if isinstance(tree, Match):
+        # A status may also be an HTTP status, which rollups do not keep.
+        return tree.field in _ROLLED and not (tree.field == "status" and _digits(tree))
+    if isinstance(tree, Moment):
+        return tree.field == "time" and tree.value.endswith("T00:00:00.000000Z")
+    return isinstance(tree, All | Nothing)
+
+
+_RESPONSE = (
+    "SELECT substr(r.time, 1, 10) AS day, coalesce(r.tenant, '') AS tenant, "
+    "coalesce(r.team, '') AS team, coalesce(r.actor, '') AS actor, "
+    "coalesce(r.model, '') AS model, coalesce(r.status, '') AS status, 1 AS requests, "
+    "(r.status IS NOT 'complete' OR r.http IS NOT NULL AND r.http >= 400) AS errors, "
+    "coalesce(r.tokens_in, 0) AS tokens_in, coalesce(r.tokens_out, 0) AS tokens_out, "
+    "coalesce(r.tokens_cached, 0) AS tokens_cached, "
+    "coalesce(r.tokens_reasoning, 0) AS tokens_reasoning"
+)
+"""What ``rollup.contribution`` says of a row, in SQL."""
+
+
+def sums_of_rollups(tree: Tree, by: Sequence[str]) -> Sql:
+    """Requests, errors and tokens grouped by ``by``, for a tree that is ``rolled``."""
+    where = _rollup_predicate(tree)
+    return _sums(Sql(f"rollup WHERE {where.text}", where.values), by)
+
+
+def sums_of_rows(
+    tree: Tree, found: Candidates | None, low: int, high: int, by: Sequence[str]
+) -> Sql:
+    """The same from the rows of [low, high), for any tree."""
+    closed = rows(tree, found, low, high)
+    return _sums(
+        Sql(
+            f"({_RESPONSE} FROM {closed.text} AND r.type = 'exchange.response' "
+            "AND r.re IS NOT NULL)",
+            closed.values,
+        ),
+        by,
+    )
+
+
+def _sums(source: Sql, by: Sequence[str]) -> Sql:
+    keys = [name for name in Key._fields if name in by]
+    totals = [f"sum({name}) AS {name}" for name in Sums._fields]
+    grouped = ", ".join(keys)
+    tail = f"GROUP BY {grouped} ORDER BY {grouped}" if keys else "HAVING count(*) > 0"
+    return Sql(
+        f"SELECT {', '.join([*keys, *totals])} FROM {source.text} {tail}",  # noqa: S608
+        source.values,
+    )
+
+
+def _rollup_predicate(tree: Tree) -> Sql:
+    if isinstance(tree, And | Or):
+        parts = [_rollup_predicate(child) for child in tree.children]
+        joint = " AND " if isinstance(tree, And) else " OR "
+        text = joint.join(f"({part.text})" for part in parts)
+        return Sql(text or ("1" if isinstance(tree, And) else "0"),
+                   tuple(value for part in parts for value in part.values))  # fmt: skip
+    if isinstance(tree, Not):
+        child = _rollup_predicate(tree.child)
+        return Sql(f"NOT ({child.text})", child.values)
+    if isinstance(tree, Moment):
+        return Sql(f"day {'>=' if tree.op == '>=' else '<'} ?", (tree.value[:10],))
+    if isinstance(tree, Match):
+        return _text(tree.field, tree, known=f"{tree.field} != ''")
+    return Sql("1" if isinstance(tree, All) else "0")
+
+
+def _joined(word: str, children: Sequence[Tree]) -> Sql:
+    parts = [predicate(child) for child in children]
+    if not parts:
+        return Sql("1" if word == " AND " else "0")
+    return Sql(
+        word.join(f"({part.text})" for part in parts),
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def _number(tree: Number) -> Sql:
+    columns = field_of(tree.field).columns
+    known = " OR ".join(f"r.{column} IS NOT NULL" for column in columns)
+    total = " + ".join(f"coalesce(r.{column}, 0)" for column in columns)
+    return Sql(f"({known}) AND {total} {tree.op} ?", (tree.value,))
+
+
+def _match(tree: Match) -> Sql:
+    field = field_of(tree.field)
+    parts = [_column(column, tree) for column in field.columns]
+    parts += [_list(column, tree) for column in field.lists]
+    if not parts:
+        parts = [_mentioned(tree, field.dimension or "")]
+    return Sql(
+        " OR ".join(f"({part.text})" for part in parts),
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def _column(column: str, tree: Match) -> Sql:
+    if column == "http":
+        return _text("CAST(r.http AS TEXT)", tree, known="r.http IS NOT NULL")
+    return _text(f"r.{column}", tree, known=f"r.{column} IS NOT NULL")
+
+
+def _text(expression: str, tree: Match, *, known: str) -> Sql:
+    value = bounded(tree.value)
+    if not tree.prefix:
+        return Sql(f"{known} AND {expression} = ?", (value,))
+    if not value:
+        return Sql(known)
+    return Sql(f"{known} AND {expression} >= ? AND {expression} < ?", (value, after_prefix(value)))
+
+
+def _list(column: str, tree: Match) -> Sql:
+    assert column in LISTS
+    inner = _text("value", tree, known="1")
+    return Sql(
+        f'EXISTS (SELECT 1 FROM json_each(r."{column}") WHERE {inner.text})',  # noqa: S608
+        inner.values,
+    )
+
+
+def _mentioned(tree: Match, dimension: str) -> Sql:
+    """The row is in a posting list: for fields whose values are not columns of ``record``."""
+    inner = _text("value", Match(tree.field, folded(tree.value), tree.prefix), known="1")
+    return Sql(
+        "EXISTS (SELECT 1 FROM mention m WHERE m.idx = r.idx AND m.term IN "  # noqa: S608
+        f"(SELECT id FROM term WHERE dimension = ? AND {inner.text}))",
+        (dimension, *inner.values),
+    )
+
+
+def _posted(tree: Match, low: int, high: int, counts: Counts) -> Candidates | None:
+    field = field_of(tree.field)
+    dimension = field.dimension
+    if dimension is None or (tree.prefix and not tree.value):
+        return None
+    unposted = UNPOSTED.get(dimension, frozenset())
+    if any(v.startswith(tree.value) if tree.prefix else v == tree.value for v in unposted):
+        return None
+    if dimension == "status" and _digits(tree) and not tree.value.startswith(("3", "4", "5")):
+        return None
+    value = folded(tree.value) if dimension.startswith("person.") else bounded(tree.value)
+    cost = counts(dimension, value, tree.prefix)
+    if cost is None:
+        return None
+    inner = _text("value", Match(tree.field, value, tree.prefix), known="1")
+    term = Sql(
+        f"SELECT id FROM term WHERE dimension = ? AND {inner.text}",  # noqa: S608
+        (dimension, *inner.values),
+    )
+    return Candidates(
+        Sql(
+            f"SELECT idx FROM mention WHERE term IN ({term.text}) AND idx >= ? AND idx < ?",  # noqa: S608
+            (*term.values, low, high),
+        ),
+        cost,
+        None if tree.prefix else term,
+    )
+
+
+def _digits(tree: Match) -> bool:
+    return not tree.value or tree.value[0].isdigit()
+
+
+def _passages(phrase: Phrase, low: int, high: int) -> Sql:
+    return Sql(
+        f"SELECT rowid >> {PLACES_BITS} FROM text.passage WHERE passage MATCH ? "  # noqa: S608
+        "AND rowid >= ? AND rowid < ?",
+        (fts(phrase), low << PLACES_BITS, high << PLACES_BITS),
+    )

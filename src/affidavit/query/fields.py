@@ -1,0 +1,180 @@
+"""Every field of an expression, described once: what it is, where it lies, how it is asked.
+
+Rules: parser, emitter, boundary, help and completion all read this table; a field that is not
+here does not exist. ``section`` is the section of the record that must be visible to the reader
+for the field to be asked; ``leaf`` facts stand in the ledger and are always visible. Not here:
+grammar (``language``) and SQL (``emit``).
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from affidavit.record.model import OUTCOMES, TIERS, TYPES
+
+Kind = Literal["name", "number", "time", "has", "text"]
+
+
+class Field(NamedTuple):
+    """One field. ``columns`` of a row are compared; ``lists`` are columns with several values.
+
+    ``dimension`` is the posting list that finds it fast, if there is one; ``values`` are offered
+    by completion.
+    """
+
+    name: str
+    kind: Kind
+    section: str
+    help: str
+    example: str
+    columns: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    dimension: str | None = None
+    values: tuple[str, ...] = ()
+
+
+class Presence(NamedTuple):
+    """One thing that ``has:`` asks for, and the section it lies in."""
+
+    name: str
+    section: str
+    help: str
+
+
+HAS: Mapping[str, Presence] = {
+    item.name: item
+    for item in (
+        Presence("answer", "leaf", "a request whose response is recorded"),
+        Presence("approval", "control", "an approval was asked for, given or refused"),
+        Presence("content", "leaf", "content parts were committed to"),
+        Presence("erased", "leaf", "a section is committed to but can no longer be read"),
+        Presence("error", "outcome", "not complete, HTTP status 400 and up, or an error named"),
+        Presence("gap", "leaf", "an interval in which something could not be recorded"),
+        Presence("person", "person", "something identifies a human"),
+        Presence("purpose", "who", "a purpose was stated"),
+        Presence("session", "who", "the record belongs to a session"),
+        Presence("source", "what", "a data source was used"),
+        Presence("tool", "what", "a tool was called"),
+        Presence("trace", "what", "a trace id is known"),
+        Presence("unattributed", "who", "the tenant is not known"),
+        Presence("unparsed", "what", "the bytes were recorded but not understood"),
+    )
+}
+
+
+def _name(
+    name: str, section: str, help_text: str, example: str, *, values: tuple[str, ...] = ()
+) -> Field:
+    """A field with one column of the same name and no posting list."""
+    return Field(name, "name", section, help_text, example, (name,), values=values)
+
+
+def _posted(
+    name: str, section: str, help_text: str, example: str, *, values: tuple[str, ...] = ()
+) -> Field:
+    """A field with one column of the same name and a posting list."""
+    return Field(name, "name", section, help_text, example, (name,), (), name, values)
+
+
+def _number(name: str, section: str, help_text: str, example: str) -> Field:
+    return Field(name, "number", section, help_text, example, (name,))
+
+
+def _person(name: str, help_text: str, example: str) -> Field:
+    """A field of ``person``: compared without regard to case, found by its posting list."""
+    return Field(name, "name", "person", help_text, example, dimension=f"person.{name}")
+
+
+_ALL = (
+    Field("model", "name", "what", "a model, requested, resolved or served; its exchanges and "
+          "the changes that touch it", "model:gpt-4o*", lists=("models",), dimension="model"),
+    _posted("actor", "who", "who caused it: a pseudonym, or a person's subject, e-mail or name "
+            "where the reader may see those", "actor:alice@example.com"),
+    _posted("session", "who", "a conversation or agent run", "session:ses_mfrggzdfmztwq2lk"),
+    _posted("type", "leaf", "record type", "type:exchange.*", values=tuple(sorted(TYPES))),
+    Field("since", "time", "leaf", "ledger time from here on: a date, a time, or so long ago "
+          "(s m h d w)", "since:90d"),
+    Field("until", "time", "leaf", "ledger time before this; a date means its first instant",
+          "until:2026-09-01"),
+    Field("time", "time", "leaf", "ledger time", "time>=2026-08-01"),
+    Field("source_time", "time", "leaf", "the time the source claims", "source_time:2026-08-01"),
+    Field("status", "name", "outcome", "how it ended: an outcome or an HTTP status",
+          "status:client_gone", ("status", "http"), dimension="status", values=OUTCOMES),
+    _posted("decision", "control", "what policy decided", "decision:deny",
+            values=("allow", "deny")),
+    _posted("purpose", "who", "stated use case, ticket or legal basis", "purpose:support"),
+    Field("text", "text", "content", "these words next to each other in one message; a message "
+          "repeated in a session counts where it came first", '"exact phrase"'),
+    Field("tool", "name", "what", "a tool that was called", "tool:search", lists=("tools",),
+          dimension="tool"),
+    Field("source", "name", "what", "a data source that was used", "source:crm",
+          lists=("sources",), dimension="source"),
+    _name("provider", "what", "the configured provider", "provider:azure"),
+    _name("api", "what", "which interface was called", "api:chat.completions"),
+    _name("operation", "what", "what was asked for", "operation:embeddings"),
+    _name("path", "what", "path of the call", "path:/v1/files*"),
+    Field("tokens", "number", "outcome", "tokens in and out together", "tokens>10000",
+          ("tokens_in", "tokens_out")),
+    _number("tokens_in", "outcome", "tokens read", "tokens_in>8000"),
+    _number("tokens_out", "outcome", "tokens written", "tokens_out>2000"),
+    _number("duration", "outcome", "seconds from request to end", "duration>30"),
+    _number("first_byte", "outcome", "seconds to the first byte", "first_byte>2"),
+    _number("bytes", "outcome", "bytes delivered", "bytes>1000000"),
+    _number("http", "outcome", "HTTP status", "http>=500"),
+    Field("index", "number", "leaf", "place in the ledger", "index>=48000", ("idx",)),
+    _name("tier", "leaf", "how the record was obtained", "tier:observed", values=TIERS),
+    _name("role", "who", "role of who caused it", "-role:admin"),
+    _name("team", "who", "team", "team:support"),
+    _name("tenant", "who", "tenant", "tenant:acme"),
+    _name("kind", "who", "kind of actor", "kind:agent", values=("person", "service", "agent")),
+    Field("group", "name", "who", "a group of who caused it", "group:oncall",
+          lists=("groups",)),
+    _name("assurance", "who", "how sure the identity is", "assurance:verified",
+          values=("verified", "key", "asserted")),
+    _posted("credential", "who", "id of the key that was used", "credential:key_7Q2M"),
+    _name("id", "leaf", "a record's id", "id:0199c0de*"),
+    _name("parent", "what", "id of the record this one answers or belongs to", "parent:0199c0de*"),
+    _posted("trace", "what", "trace id", "trace:4bf92f3577b34da6a3ce929d0e0e4736"),
+    _posted("target", "what", "what a change changed, as kind:name", "target:prompt:support-v3"),
+    Field("finish", "name", "outcome", "why the model stopped", "finish:length",
+          lists=("finish",)),
+    _person("email", "e-mail address of a person", "email:alice@example.com"),
+    _person("subject", "subject of a person's token", "subject:auth0*"),
+    _person("name", "name of a person", 'name:"Alice Doe"'),
+    _person("end_user", "the application's own user id", "end_user:u-1234"),
+    _person("address", "client address", "address:192.0.2.*"),
+    Field("has", "has", "leaf", "the record has one", "has:error", values=tuple(HAS)),
+)  # fmt: skip
+
+FIELDS: Mapping[str, Field] = {field.name: field for field in _ALL}
+ALIASES: Mapping[str, str] = {"key": "credential", "user": "end_user"}
+"""Other names that people type."""
+
+PERSON_SESSION = Field(
+    "person.session", "name", "person", "the caller's own session id", "",
+    dimension="person.session",
+)  # fmt: skip
+"""Asked through ``session:`` only, where the reader may see it."""
+
+
+def field_of(name: str) -> Field:
+    """The field that a node names; ``KeyError`` if there is none (a tree the parser never made)."""
+    return PERSON_SESSION if name == PERSON_SESSION.name else FIELDS[name]
+
+
+def help_text() -> str:
+    """All fields with an example and what they mean, one line each, for ``--help``."""
+    width = max(len(field.example) for field in _ALL) + 2
+    lines = [f"{field.example:<{width}}{field.help}" for field in _ALL]
+    kinds = ", ".join(HAS)
+    return "\n".join([*lines, f"{'has:…':<{width}}{kinds}"])
+
+
+def complete(prefix: str) -> list[str]:
+    """What could go on from the last word of an expression: ``field:`` or ``field:value``."""
+    word = prefix.rsplit(maxsplit=1)[-1] if prefix.strip() and not prefix[-1].isspace() else ""
+    word = word.lstrip("-(")
+    name, colon, value = word.partition(":")
+    if not colon:
+        return sorted(f"{known}:" for known in (*FIELDS, *ALIASES) if known.startswith(name))
+    field = FIELDS.get(ALIASES.get(name, name))
+    return [f"{name}:{v}" for v in field.values if v.startswith(value)] if field else []

@@ -1,0 +1,400 @@
+"""Answers: pages of rows, exchanges for people, what is new, and sums.
+
+Rules: every question goes through ``boundary.inject``; every answer says through which ledger
+size and time it is all there is (``as_of``), names the sections withheld, and counts the gaps and
+the records of unknown tenant in its window, which could have belonged to it. Pages are keyset
+pages, newest first; a cursor is bound to the question and the boundary by a MAC and is refused
+with any other. Content comes from the vault, checked there against the ledger. Not here: that a
+read is recorded (whoever asks does that first), and proofs (``completeness``).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from affidavit.clock import add_seconds
+from affidavit.errors import NotFoundError, UsageError
+from affidavit.ids import b64u, from_b64u
+from affidavit.index.messages import Said, said
+from affidavit.index.reader import Reader
+from affidavit.index.rollup import Key, Sums
+from affidavit.index.schema import Row
+from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
+from affidavit.query import emit
+from affidavit.query.boundary import Boundary, inject
+from affidavit.query.rows import shaped, withheld
+from affidavit.query.tree import And, Moment, Phrase, Tree, leaves, window
+from affidavit.record.model import View
+
+MAX_LIMIT = 1_000
+SNIPPET = 600
+"""Characters of a prompt or an output in an exchange; a narrative shows them whole."""
+
+_COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
+_COMMON = 5_000
+_MAC_BYTES = 16
+
+
+class Contents(Protocol):
+    """What is needed of ``vault.reader.VaultReader``."""
+
+    def view(self, index: int) -> View:
+        """The record as it can be read now; ``CorruptError`` if it is not what was recorded."""
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """The ledger an answer covers: its size, the time of its last leaf, its root as b64u."""
+
+    size: int
+    time: str
+    root: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows and what must be known about them. ``cursor`` is ``""`` on the last page.
+
+    ``count`` is of the whole answer (first page only, else ``None``); ``count_capped``: at least
+    so many. ``next`` is where a ``tail`` goes on. ``gaps`` and ``unattributed`` count records of
+    the window that could have belonged to any answer.
+    """
+
+    rows: list[dict[str, Any]]
+    cursor: str
+    as_of: AsOf
+    count: int | None
+    count_capped: bool
+    next: int
+    gaps: int
+    unattributed: int
+    withheld: tuple[str, ...]
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Both halves for people: the request's row with the response's outcome laid over it.
+
+    ``row`` has the keys of ``ROW_FIELDS``, and ``response_id``; another record than an exchange
+    stands alone. ``prompt`` is the last message that was asked, ``output`` what was answered;
+    ``None`` where there is none or it may not be shown. ``open``: no response is recorded yet.
+    """
+
+    row: dict[str, Any]
+    prompt: str | None
+    output: str | None
+    open: bool
+
+
+class ExchangePage(msgspec.Struct, frozen=True):
+    """As ``Page``, with exchanges."""
+
+    exchanges: list[Exchange]
+    cursor: str
+    as_of: AsOf
+    count: int | None
+    count_capped: bool
+    gaps: int
+    unattributed: int
+    withheld: tuple[str, ...]
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """Sums over whole UTC days from ``since`` (inclusive) to ``until`` (exclusive).
+
+    Each row has the keys asked for, ``requests``, ``errors`` and tokens, of closed exchanges.
+    """
+
+    rows: list[dict[str, Any]]
+    since: str | None
+    until: str | None
+    as_of: AsOf
+
+
+class Searcher:
+    """Answers questions from one index; content, if any, from ``contents``. Any thread."""
+
+    def __init__(self, reader: Reader, contents: Contents | None) -> None:
+        self.reader = reader
+        self.contents = contents
+
+    def as_of(self) -> AsOf:
+        """What an answer without text would be as of, now."""
+        return _as_of(self.reader.built()[0])
+
+    def run(
+        self, tree: Tree, boundary: Boundary, *, limit: int = 100, cursor: str = "",
+        reason: str = "", count_to: int = 10_000,
+    ) -> Page:  # fmt: skip
+        """One page of records, newest first.
+
+        ``limit`` is 1 to 1,000. ``UsageError`` for a cursor of another question or a changed one;
+        ``RefusedError`` for a question outside the boundary.
+        """
+        asked = inject(tree, boundary, reason)
+        _check_limit(limit)
+        with self.reader.snapshot():
+            plan = self._plan(asked, cursor)
+            rows = self._rows(asked, plan, limit + 1)
+            more = len(rows) > limit
+            rows = rows[:limit]
+            count, capped = self._count(asked, plan, count_to)
+            gaps, unattributed = self._beside(plan)
+            shown = [self._shaped(row, boundary) for row in rows]
+        return Page(
+            shown, self._cursor(asked, rows[-1].idx) if more else "", plan.as_of, count, capped,
+            rows[0].idx + 1 if rows else plan.low, gaps, unattributed, withheld(boundary),
+        )  # fmt: skip
+
+    def tail(
+        self, tree: Tree, boundary: Boundary, *, after: int, limit: int = 500, reason: str = ""
+    ) -> Page:
+        """What came at index ``after`` or later, oldest first; ``next`` is the next ``after``."""
+        asked = inject(tree, boundary, reason)
+        _check_limit(limit)
+        with self.reader.snapshot():
+            plan = self._plan(asked, "", low=after)
+            rows = self._rows(asked, plan, limit + 1, newest=False)
+            more = len(rows) > limit
+            rows = rows[:limit]
+            shown = [self._shaped(row, boundary) for row in rows]
+            gaps, unattributed = self._beside(plan)
+        following = rows[-1].idx + 1 if more else max(after, plan.as_of.size)
+        return Page(
+            shown, "", plan.as_of, None, False, following, gaps, unattributed, withheld(boundary)
+        )  # fmt: skip
+
+    def exchanges(
+        self, tree: Tree, boundary: Boundary, *, limit: int = 50, cursor: str = "",
+        reason: str = "", count_to: int = 10_000,
+    ) -> ExchangePage:  # fmt: skip
+        """One page of exchanges and other records, newest first, each exchange once.
+
+        An exchange is there if a half of it matches; its place is that of its newest such half.
+        ``count`` is of records, as in ``run``.
+        """
+        asked = inject(tree, boundary, reason)
+        _check_limit(limit)
+        with self.reader.snapshot():
+            plan = self._plan(asked, cursor)
+            leads: list[Row] = []
+            at = plan
+            while True:
+                rows = self._rows(asked, at, limit + 1)
+                leads += self._leading(asked, rows, plan)
+                if len(rows) <= limit or len(leads) > limit:
+                    break
+                at = at._replace(high=rows[-1].idx)
+            more = len(leads) > limit
+            leads = leads[:limit]
+            count, capped = self._count(asked, plan, count_to)
+            gaps, unattributed = self._beside(plan)
+            found = [self._joined(row, plan, boundary, reason) for row in leads]
+        return ExchangePage(
+            found, self._cursor(asked, leads[-1].idx) if more else "", plan.as_of, count, capped,
+            gaps, unattributed, withheld(boundary),
+        )  # fmt: skip
+
+    def aggregate(
+        self, tree: Tree, boundary: Boundary, *, by: Sequence[str] = ("day", "model"),
+        reason: str = "",
+    ) -> Aggregate:  # fmt: skip
+        """Sums of closed exchanges by day, tenant, team, actor, model or status.
+
+        The window is widened to whole UTC days. From the rollups where they can tell, else from
+        the rows, with the same result.
+        """
+        unknown = [name for name in by if name not in Key._fields]
+        if unknown:
+            raise UsageError(
+                f"Sums are not kept by {unknown[0]!r}.", hint=f"By {', '.join(Key._fields)}."
+            )
+        asked = inject(_whole_days(tree), boundary, reason)
+        with self.reader.snapshot():
+            plan = self._plan(asked, "")
+            if emit.rolled(asked):
+                sql = emit.sums_of_rollups(asked, by)
+            else:
+                sql = emit.sums_of_rows(asked, plan.found, plan.low, plan.high, by)
+            rows = self.reader.query(*sql)
+        names = [*(name for name in Key._fields if name in by), *Sums._fields]
+        since, until = window(asked)
+        return Aggregate(
+            [dict(zip(names, values, strict=True)) for values in rows], since, until, plan.as_of
+        )
+
+    def row(self, name: str | int, boundary: Boundary) -> dict[str, Any]:
+        """One record by id or index (``48213`` or ``"#48213"``); ``NotFoundError``."""
+        with self.reader.snapshot():
+            row = self.locate(name, boundary)
+            if row is not None:
+                return self._shaped(row, boundary)
+        raise NotFoundError(f"There is no record {name} within what you may see.")
+
+    def locate(self, name: str | int, boundary: Boundary) -> Row | None:
+        """The row of a record id or index, if the boundary lets it be known."""
+        text = str(name).removeprefix("#")
+        found = [int(text)] if text.isdecimal() and len(text) < 19 else self.reader.by_id(text)
+        for idx in self.within(found, boundary):
+            return self.reader.row(idx)
+        return None
+
+    def within(self, indexes: Sequence[int], boundary: Boundary) -> list[int]:
+        """Those of ``indexes`` that the boundary lets be known, ascending."""
+        return sorted(
+            idx
+            for start in range(0, len(indexes), MAX_LIMIT)
+            for (idx,) in self.reader.query(
+                *emit.which(boundary.rows, indexes[start : start + MAX_LIMIT])
+            )
+        )
+
+    def rows_of(self, asked: Tree, limit: int) -> list[Row]:
+        """The first ``limit`` rows of an injected tree in ledger order (for narratives)."""
+        return self._rows(asked, self._plan(asked, ""), limit, newest=False)
+
+    # -- parts of an answer ----------------------------------------------------------------------
+
+    def _plan(self, asked: Tree, cursor: str, low: int = 0) -> "_Plan":
+        built = self.reader.built()
+        as_of = built[0]
+        if any(isinstance(leaf, Phrase) for leaf in leaves(asked)):
+            as_of = min(built, key=lambda one: one.size)
+        since, until = window(asked)
+        high = as_of.size
+        if since is not None:
+            low = max(low, self.reader.position(since))
+        if until is not None:
+            high = min(high, self.reader.position(until))
+        if cursor:
+            high = min(high, self._before(asked, cursor))
+        found = emit.candidates(asked, low, high, self._postings, self._passages)
+        if found is not None and found.term is None and found.cost * 4 > high - low:
+            found = None  # reading all rows of the window in order is cheaper
+        return _Plan(low, high, found, _as_of(as_of), bool(cursor))
+
+    def _postings(self, dimension: str, value: str, prefix: bool) -> int | None:
+        counts = self.reader.terms(dimension, value, prefix=prefix, limit=emit.PREFIX_TERMS)
+        return None if counts is None else sum(counts)
+
+    def _passages(self, query: str) -> int | None:
+        ((count,),) = self.reader.query(emit.capped_matches(_COMMON), (query,))
+        return None if count >= _COMMON else int(count)
+
+    def _rows(self, asked: Tree, plan: "_Plan", limit: int, *, newest: bool = True) -> list[Row]:
+        sql = emit.page(_COLUMNS, asked, plan.found, plan.low, plan.high, newest=newest)
+        return [row_of(values) for values in self.reader.query(sql.text, (*sql.values, limit))]
+
+    def _count(self, asked: Tree, plan: "_Plan", cap: int) -> tuple[int | None, bool]:
+        if plan.going_on:
+            return None, False
+        sql = emit.count(asked, plan.found, plan.low, plan.high)
+        ((count,),) = self.reader.query(sql.text, (*sql.values, cap + 1))
+        return min(count, cap), count > cap
+
+    def _beside(self, plan: "_Plan") -> tuple[int, int]:
+        """Gaps and records of unknown tenant in the window, whoever asks: figures only."""
+        found = []
+        for dimension, value in (("type", "ledger.gap"), ("unattributed", "")):
+            ((count,),) = self.reader.query(*emit.mentions(dimension, value, plan.low, plan.high))
+            found.append(int(count))
+        return found[0], found[1]
+
+    def _shaped(self, row: Row, boundary: Boundary) -> dict[str, Any]:
+        person = self.reader.person(row.idx) if "person" in boundary.sections else None
+        return shaped(row, person, boundary)
+
+    def _leading(self, asked: Tree, rows: Sequence[Row], plan: "_Plan") -> list[Row]:
+        """Without the requests whose response matches too: those stand at their response."""
+        answers = [row.answered for row in rows if row.answered is not None]
+        known = [idx for idx in answers if idx < plan.as_of.size]
+        also = {idx for (idx,) in self.reader.query(*emit.which(asked, known))}
+        return [row for row in rows if row.answered not in also]
+
+    def _joined(self, row: Row, plan: "_Plan", boundary: Boundary, reason: str) -> Exchange:
+        other = row.re if row.re is not None else row.answered
+        half = None
+        if other is not None and other < plan.as_of.size and self.within([other], boundary):
+            half = self.reader.row(other)
+        request, response = (half, row) if row.re is not None else (row, half)
+        if request is None:
+            request, response = row, None
+        merged = self._shaped(request, boundary)
+        if response is not None:
+            over = self._shaped(response, boundary)
+            keep = ("index", "time", "at", "id", "type", "tier", "re", "answered", "decision",
+                    "reason", "parent")  # fmt: skip
+            merged |= {k: v for k, v in over.items() if v not in (None, []) and k not in keep}
+            merged["response_id"] = response.id
+        open_ = request.type == "exchange.request" and request.answered is None
+        prompt = output = None
+        if boundary.shows_content(reason):
+            asked = [m for m in self.messages(request) if m.role in ("user", "tool")]
+            prompt = _snippet(asked[-1:] or self.messages(request)[-1:])
+            output = _snippet(self.messages(response)) if response is not None else None
+            if request.type == "exchange.response":
+                prompt, output = None, prompt
+        return Exchange(merged, prompt, output, open_)
+
+    def messages(self, row: Row) -> list[Said]:
+        """What was said in a record, from the vault; empty without one. The caller may show it."""
+        return [] if self.contents is None else said(self.contents.view(row.idx), row)
+
+    def _cursor(self, asked: Tree, before: int) -> str:
+        payload = before.to_bytes(8, "big")
+        return b64u(payload + self._mac(asked, payload))
+
+    def _before(self, asked: Tree, cursor: str) -> int:
+        try:
+            raw = from_b64u(cursor)
+        except ValueError:
+            raw = b""
+        payload, mac = raw[:8], raw[8:]
+        if len(raw) != 8 + _MAC_BYTES or not hmac.compare_digest(mac, self._mac(asked, payload)):
+            raise UsageError(
+                "The cursor does not belong to this question.",
+                hint="Ask again from the first page.",
+            )
+        return int.from_bytes(payload, "big")
+
+    def _mac(self, asked: Tree, payload: bytes) -> bytes:
+        question = hashlib.sha256(msgspec.json.encode(asked)).digest()
+        return hmac.digest(self.reader.secret, question + payload, "sha256")[:_MAC_BYTES]
+
+
+class _Plan(NamedTuple):
+    """Where an answer is looked for: rows of [low, high), perhaps among candidates only.
+
+    ``going_on``: a later page.
+    """
+
+    low: int
+    high: int
+    found: emit.Candidates | None
+    as_of: AsOf
+    going_on: bool
+
+
+def _as_of(built: Built) -> AsOf:
+    return AsOf(built.size, built.time, b64u(built.root))
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise UsageError(f"A page has 1 to {MAX_LIMIT} entries, not {limit}.")
+
+
+def _snippet(messages: Sequence[Said]) -> str | None:
+    text = "\n".join(message.text for message in messages)
+    return (text if len(text) <= SNIPPET else text[:SNIPPET] + "…") or None
+
+
+def _whole_days(tree: Tree) -> Tree:
+    """The same question with its outer window widened to whole UTC days."""
+    if isinstance(tree, And):
+        return And(tuple(_whole_days(child) for child in tree.children))
+    midnight = "T00:00:00.000000Z"
+    if isinstance(tree, Moment) and tree.field == "time" and not tree.value.endswith(midnight):
+        day = tree.value[:10] + midnight
+        return Moment("time", tree.op, day if tree.op == ">=" else add_seconds(day, 86_400))
+    return tree

@@ -1,0 +1,221 @@
+"""Reconstruction: what happened in an exchange, a session or a trace, in order, line by line.
+
+Rules: one record, one line, in ledger order, each with the status of its evidence: ``verified``
+(observed by us and, just now, the same as what the ledger committed to), ``unchecked`` (nobody
+looked at the vault), ``reported`` and ``imported`` (others told us), ``withheld`` (its facts are
+outside the reader's boundary), ``erased``, ``corrupt`` (what is stored is not what was recorded),
+``gap``. Beside the records of the session stand the changes to its models while it ran, and the
+gaps that fell into it. A message that an earlier line shows is not shown again. Not here: who may
+read what (``boundary``) and that the reading is recorded.
+"""
+
+import re
+
+import msgspec
+
+from affidavit.errors import CorruptError, NotFoundError
+from affidavit.index.messages import Said, said
+from affidavit.index.schema import Row
+from affidavit.query.boundary import Boundary, inject
+from affidavit.query.rows import withheld
+from affidavit.query.search import AsOf, Searcher
+from affidavit.query.tree import And, Match, Number, Or, Tree
+from affidavit.record.model import SECTIONS
+
+MAX_LINES = 2_000
+_RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_CONTENT_BIT = 1 << SECTIONS.index("content")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One record of a narrative. ``prompt`` and ``output`` are ``None`` unless shown.
+
+    ``content`` says why: ``shown``, ``withheld``, ``erased``, or ``none`` where a record has
+    none. ``tokens_in`` and ``tokens_out`` are ``None`` where not known. ``text`` is one sentence.
+    """
+
+    index: int
+    time: str
+    id: str
+    type: str
+    actor: str | None
+    text: str
+    model: str | None
+    tools: tuple[str, ...]
+    tokens_in: int | None
+    tokens_out: int | None
+    outcome: str | None
+    evidence: str
+    content: str
+    prompt: str | None
+    output: str | None
+
+
+class Narrative(msgspec.Struct, frozen=True):
+    """The lines of one ``kind`` (exchange, session, trace, record) with its ``name``.
+
+    ``more``: only the first ``MAX_LINES`` records are here.
+    """
+
+    kind: str
+    name: str
+    lines: list[Line]
+    more: bool
+    as_of: AsOf
+    withheld: tuple[str, ...]
+
+
+def narrative(searcher: Searcher, name: str, boundary: Boundary, *, reason: str = "") -> Narrative:
+    """The narrative of a record id, ``#index``, session pseudonym or trace id.
+
+    ``NotFoundError`` if there is nothing of that name within the boundary. Prompts and outputs
+    are in it where the boundary shows content, for the stated ``reason`` if it asks for one.
+    """
+    with searcher.reader.snapshot():
+        kind, rows = _records(searcher, name, boundary)
+        if not rows:
+            raise NotFoundError(f"There is nothing named {name} within what you may see.")
+        more = len(rows) > MAX_LINES
+        rows = rows[:MAX_LINES]
+        if kind in ("session", "trace"):
+            rows = _with_changes(searcher, rows, boundary)
+        teller = _Teller(searcher, boundary, boundary.shows_content(reason))
+        lines = [teller.line(row) for row in rows]
+        as_of = searcher.as_of()
+    return Narrative(kind, name, lines, more, as_of, withheld(boundary))
+
+
+def _records(searcher: Searcher, name: str, boundary: Boundary) -> tuple[str, list[Row]]:
+    if name.startswith("#") or name.isdecimal() or _RECORD_ID.fullmatch(name):
+        row = searcher.locate(name, boundary)
+        if row is None:
+            return "record", []
+        other = row.re if row.re is not None else row.answered
+        both = [row.idx] if other is None else [row.idx, other]
+        halves = [searcher.reader.row(idx) for idx in searcher.within(both, boundary)]
+        kind = "exchange" if row.type.startswith("exchange.") else "record"
+        return kind, [half for half in halves if half is not None]
+    for kind, section in (("session", "who"), ("trace", "what")):
+        if section in boundary.sections:
+            rows = searcher.rows_of(inject(Match(kind, name), boundary), MAX_LINES + 1)
+            if rows:
+                return kind, rows
+    return "session", []
+
+
+def _with_changes(searcher: Searcher, rows: list[Row], boundary: Boundary) -> list[Row]:
+    """The rows, the changes to their models from first to last row, and the gaps in between."""
+    first, last = rows[0].idx, rows[-1].idx
+    span = (Number("index", ">=", first), Number("index", "<=", last))
+    beside = searcher.rows_of(And((*span, Match("type", "ledger.gap"))), MAX_LINES)
+    models = dict.fromkeys(model for row in rows for model in row.models)
+    if models and "what" in boundary.sections:
+        touched: Tree = Or(tuple(Match("model", model) for model in models))
+        changes = And((*span, Match("type", "change.", prefix=True), touched))
+        beside += searcher.rows_of(inject(changes, boundary), MAX_LINES)
+    every = {row.idx: row for row in (*rows, *beside)}
+    return [every[idx] for idx in sorted(every)]
+
+
+class _Teller:
+    """Makes lines in order and remembers what was said."""
+
+    def __init__(self, searcher: Searcher, boundary: Boundary, show: bool) -> None:
+        self._searcher = searcher
+        self._boundary = boundary
+        self._show = show
+        self._heard: set[Said] = set()
+
+    def line(self, row: Row) -> Line:
+        if row.type == "ledger.gap":
+            return Line(
+                row.idx, row.time, row.id, row.type, None,
+                "In this interval something could not be recorded.",
+                None, (), None, None, None, "gap", "none", None, None,
+            )  # fmt: skip
+        sections = self._boundary.sections
+        evidence, messages, content = self._evidence(row)
+        what, outcome = "what" in sections, "outcome" in sections
+        texts = "\n\n".join(m.text for m in messages if m not in self._heard) or None
+        self._heard.update(messages)
+        is_output = row.type in ("exchange.response", "tool.result")
+        return Line(
+            row.idx, row.time, row.id, row.type, row.actor if "who" in sections else None,
+            _sentence(row, self._boundary),
+            row.model if what else None, row.tools if what else (),
+            row.tokens_in if outcome else None, row.tokens_out if outcome else None,
+            row.status if outcome else None, evidence, content,
+            None if is_output else texts, texts if is_output else None,
+        )  # fmt: skip
+
+    def _evidence(self, row: Row) -> tuple[str, list[Said], str]:
+        """Status of the evidence, the messages to show, and what became of the content."""
+        has_content = bool(row.present & _CONTENT_BIT)
+        content = "withheld" if has_content else "none"
+        messages: list[Said] = []
+        evidence = row.tier if row.tier != "observed" else "unchecked"
+        erased = bool(row.present & ~row.shown)
+        if self._searcher.contents is not None:
+            try:
+                view = self._searcher.contents.view(row.idx)
+            except CorruptError:
+                return "corrupt", [], "withheld" if has_content else "none"
+            if row.tier == "observed":
+                evidence = "verified"
+            erased = any(
+                digest is not None and name not in view.sections
+                for name, digest in zip(SECTIONS, view.digests, strict=True)
+            )
+            if has_content and not view.parts:
+                content = "erased"
+            elif has_content and self._show:
+                content, messages = "shown", said(view, row)
+        if not {"what", "outcome"} & self._boundary.sections:
+            evidence = "withheld"
+        return "erased" if erased else evidence, messages, content
+
+
+_ENDINGS = {
+    "complete": "answered",
+    "truncated": "began to answer and broke off",
+    "client_gone": "was answering when the caller left; what was delivered is kept",
+    "upstream_error": "did not answer: the provider failed",
+    "denied": "was not asked: policy denied it",
+    "interrupted": "was answering when the gateway stopped; what was delivered is kept",
+}
+_WORDS = {
+    "tool.call": "Called a tool", "tool.result": "The tool answered",
+    "retrieval": "Looked up a data source", "approval.requested": "Asked for an approval",
+    "approval.granted": "The approval was given", "approval.denied": "The approval was refused",
+    "access.login": "Logged in", "access.denied": "Was refused",
+    "access.query": "Asked the records a question", "access.reveal": "Revealed content",
+    "access.export": "Exported evidence", "access.tail": "Followed the records live",
+    "retention.erased": "Content was erased", "retention.expired": "Content expired",
+    "retention.held": "A legal hold began", "retention.released": "A legal hold ended",
+    "kubernetes.audit": "The cluster reported an action",
+}  # fmt: skip
+
+
+def _sentence(row: Row, boundary: Boundary) -> str:
+    """What happened, in one sentence, from the facts that the boundary shows."""
+    what, outcome = "what" in boundary.sections, "outcome" in boundary.sections
+    model = (row.model if what else None) or "the model"
+    if row.type == "exchange.request":
+        api = f" through {row.api}" if what and row.api else ""
+        denied = "control" in boundary.sections and row.decision == "deny"
+        return f"Asked {model}{api}{'; policy denied it' if denied else ''}."
+    if row.type == "exchange.response":
+        subject = model[0].upper() + model[1:] if model == "the model" else model
+        if not outcome:
+            return f"{subject}: how it ended is withheld."
+        text = f"{subject} {_ENDINGS.get(row.status or '', 'ended in a way that is not known')}"
+        if row.http is not None and row.http >= 400:
+            text += f" with HTTP status {row.http}"
+        if what and row.tools:
+            text += f" and called {', '.join(row.tools)}"
+        return text + "."
+    text = _WORDS.get(row.type, "")
+    if row.type.startswith("change."):
+        text = f"Changed {row.target or row.type.removeprefix('change.')}" if what else "A change"
+    detail = ", ".join(row.tools or row.sources) if what else ""
+    return f"{text or row.type}{': ' + detail if detail else ''}."
