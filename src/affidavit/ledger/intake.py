@@ -1,0 +1,361 @@
+"""The way in: from all journals, through vault and ledger, in bounded batches.
+
+The order of effects in a step, and what a crash behind each of them leaves:
+
+1. journals are read, bodies joined (nothing);
+2. what was read is synced where it stands (nothing), because the writer may not have got to it:
+   the ledger must not hold a request whose record a restart would not find;
+3. ``prepare``: indexes, leaves, links (nothing);
+4. ``store.put``: sections and content durable (content without a leaf: the store takes it back
+   when it is opened beside the ledger);
+5. ``commit`` (everything is in the ledger; the counters in it say so, and nothing is done twice);
+6. ``on_placed``: the index, which catches up from vault and ledger by itself;
+7. segments without anything left to do are removed (they are passed over and removed again).
+
+So a step may end anywhere; the next start finishes with every acknowledged record once and one
+outcome per request. A record that no leaf can hold is replaced by one that says so (``sweep``),
+and the rest goes on. Any error of store or ledger ends the process; nothing is retried in it.
+
+Not here: what is written for writers that are gone (``sweep``), and the journal's format.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from affidavit.clock import Clock
+from affidavit.durable import Disk
+from affidavit.errors import CorruptError, ParseError, UnavailableError
+from affidavit.ledger import sweep
+from affidavit.ledger.assemble import Ready
+from affidavit.ledger.inbox import Inbox, OpenKey, segment_days
+from affidavit.ledger.leaf import is_incarnation
+from affidavit.ledger.plan import Plan, Submission
+from affidavit.record.model import Placed
+
+READ_BYTES = 1 << 20
+"""Bytes read of one journal before the others have their turn."""
+
+LOOK_SECONDS = 1.0
+"""How often a writer that says nothing is looked at: is it still alive?"""
+
+PATIENCE_SECONDS = 10.0
+"""How long a journal that cannot be read to its end is tried again before a gap is recorded."""
+
+
+class Store(Protocol):
+    """Where sections and content go: the vault, which the ledger does not know."""
+
+    def put(self, placed: Sequence[Placed]) -> None:
+        """Keep these; durable on return. Places never committed are given out again later."""
+
+
+class Ledger(Protocol):
+    """What the intake asks of the log."""
+
+    @property
+    def writing(self) -> AbstractContextManager[object]:
+        """Held from ``prepare`` to ``commit``."""
+
+    def prepare(self, submissions: Sequence[Submission]) -> Plan:
+        """Work out a batch, possibly with leaves of the ledger's own."""
+
+    def commit(self, plan: Plan) -> None:
+        """Make it true; durable on return."""
+
+    def take_own(self) -> list[Placed]:
+        """Leaves the ledger appended by itself since it was last asked."""
+
+    def next_src(self, incarnation: str) -> int:
+        """How many records of that writer are in the ledger."""
+
+    def ended(self, incarnation: str) -> bool:
+        """Whether the writer's last record is in the ledger."""
+
+    def writers(self) -> Mapping[str, int]:
+        """Writers that have not ended, without the ledger itself."""
+
+    def open_requests(self) -> Mapping[str, int]:
+        """Ids of requests without an outcome, with their index."""
+
+
+class Intake:
+    """Takes the records of all writers under ``root`` into the ledger; one thread uses it.
+
+    ``open_key`` opens journal segments (the keyring); ``on_placed`` gets every leaf once it is
+    committed, in order. ``held_bytes`` bounds the streamed bodies in memory, ``batch_records``
+    and ``batch_bytes`` what one commit takes (a single larger record is a batch of its own).
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        root: Path,
+        ledger: Ledger,
+        store: Store,
+        open_key: OpenKey,
+        clock: Clock,
+        on_placed: Callable[[Sequence[Placed]], None],
+        *,
+        held_bytes: int = 64 << 20,
+        batch_records: int = 500,
+        batch_bytes: int = 8 << 20,
+    ) -> None:
+        self._disk = disk
+        self._root = root
+        self._ledger = ledger
+        self._store = store
+        self._open_key = open_key
+        self._clock = clock
+        self._on_placed = on_placed
+        self._held_bytes = held_bytes
+        self._batch_records = batch_records
+        self._batch_bytes = batch_bytes
+        self._inboxes: dict[str, Inbox] = {}
+        self._kept: dict[str, str] = {}
+        self._looked_at: dict[str, float] = {}
+        self._damaged_at: dict[str, float] = {}
+
+    def step(self) -> int:
+        """Take in one batch; returns the number of leaves written.
+
+        Nothing to do is 0, and due heads and checkpoints are then written all the same; call
+        again after a pause of some milliseconds. Any error ends this object (see the module);
+        ``UnavailableError`` is one of the disk.
+        """
+        try:
+            return self._step()
+        except OSError as error:
+            raise UnavailableError(
+                f"The journals cannot be taken in: {error.strerror or error}.",
+                hint="Look at the disk, then restart; everything acknowledged is in the journals.",
+                kept="Recording goes on.",
+            ) from error
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """Journals that need a person: incarnation → what is wrong with it."""
+        found = {name: inbox.trouble() for name, inbox in self._inboxes.items()}
+        return {name: why for name, why in (found | self._kept).items() if why}
+
+    def backlog(self) -> int:
+        """Bytes of journal on disk, space made ahead included."""
+        return sum(path.stat().st_blocks * 512 for path in self._root.glob("*/*.seg"))
+
+    def oldest_day(self) -> str | None:
+        """The oldest day whose key a journal on disk needs; ``""`` if one does not say."""
+        days = [segment_days(path) for path in self._root.iterdir() if path.is_dir()]
+        return min(set().union(*days), default=None)
+
+    def close(self) -> None:
+        """Close all files and give back the leases that were taken."""
+        for inbox in self._inboxes.values():
+            inbox.close()
+        self._inboxes.clear()
+
+    # Reading
+
+    def _step(self) -> int:
+        self._discover()
+        idle = []
+        for inbox in self._inboxes.values():
+            news = inbox.waiting < self._batch_bytes and inbox.read(READ_BYTES)
+            if not news and not inbox.pending:
+                idle.append(inbox)
+        self._bound_memory()
+        written = self._take_in()
+        for inbox in idle:
+            if self._due(inbox):
+                written += self._wind_up(inbox)
+        written += self._end_lost()
+        self._rotate()
+        return written
+
+    def _discover(self) -> None:
+        names = {path.name for path in self._root.iterdir() if is_incarnation(path.name)}
+        for name in self._inboxes.keys() - names:
+            self._inboxes.pop(name).close()
+        for name in sorted(names - self._inboxes.keys() - self._kept.keys()):
+            inbox = Inbox(self._disk, self._root / name, self._open_key, self._ledger.next_src)
+            try:
+                self._begin(inbox)
+            except CorruptError as error:
+                self._kept[name] = error.message
+                continue
+            if inbox.end is not None and inbox.end.gap and self._is_over(inbox):
+                self._keep(inbox)
+            else:
+                self._inboxes[name] = inbox
+
+    def _begin(self, inbox: Inbox) -> None:
+        over = self._ledger.ended(inbox.incarnation)
+        inbox.begin(self._ledger.open_requests(), over=over)
+
+    def _bound_memory(self) -> None:
+        while sum(inbox.assembler.held for inbox in self._inboxes.values()) > self._held_bytes:
+            fullest = max(self._inboxes.values(), key=lambda inbox: inbox.assembler.held)
+            fullest.assembler.let_go()
+
+    def _rotate(self) -> None:
+        """Another journal is the first one next time."""
+        if self._inboxes:
+            name = next(iter(self._inboxes))
+            self._inboxes[name] = self._inboxes.pop(name)
+
+    # Writing
+
+    def _take_in(self) -> int:
+        """Commit one batch of what is pending (or of nothing), then shorten the journals."""
+        batch: list[Submission] = []
+        sources: list[Inbox] = []
+        size = 0
+        for inbox in self._inboxes.values():
+            if inbox.pending and len(batch) < self._batch_records and size < self._batch_bytes:
+                inbox.sync()
+                sources.append(inbox)
+                while inbox.pending and len(batch) < self._batch_records:
+                    if size and size + inbox.pending[0].size > self._batch_bytes:
+                        size = self._batch_bytes  # full: the others wait, too
+                        break
+                    ready = inbox.pending.popleft()
+                    size += ready.size
+                    batch.append(_submission(inbox, ready))
+        written = self._write(batch)
+        for inbox in sources:
+            inbox.shorten()
+        return written
+
+    def _write(self, batch: Sequence[Submission]) -> int:
+        with self._ledger.writing:
+            own = self._ledger.take_own()
+            try:
+                plan = self._ledger.prepare(batch)
+            except ParseError as error:
+                return self._write_one_by_one(batch, own, error)
+            self._store.put(plan.placed)
+            self._ledger.commit(plan)
+        placed = [*own, *plan.placed]
+        if placed:
+            self._on_placed(placed)
+        return len(plan.placed)
+
+    def _write_one_by_one(
+        self, batch: Sequence[Submission], own: Sequence[Placed], error: ParseError
+    ) -> int:
+        if own:
+            self._on_placed(own)
+        if len(batch) > 1:
+            return sum(self._write([one]) for one in batch)
+        src, record, _ = batch[0]
+        instead = sweep.refused(record, error.message, self._clock.now())
+        return self._write([Submission(src, instead)])
+
+    # Writers that are gone
+
+    def _due(self, inbox: Inbox) -> bool:
+        """Whether to wind up this writer now: it is gone, and not waited for."""
+        name, now = inbox.incarnation, self._clock.monotonic()
+        if inbox.leased and name not in self._damaged_at:
+            return True
+        if now - self._looked_at.get(name, -LOOK_SECONDS) < LOOK_SECONDS:
+            return False
+        self._looked_at[name] = now
+        return inbox.take_lease()
+
+    def _wind_up(self, inbox: Inbox) -> int:
+        """Do the next thing for a writer that is gone and whose journal seems to be read."""
+        if inbox.read(READ_BYTES) or inbox.pending:
+            return 0  # it came between the last look and the lease, or between two steps
+        name = inbox.incarnation
+        over = self._ledger.ended(name)
+        if inbox.end is None and not over:
+            return self._fix_end(inbox)
+        if inbox.assembler.exchanges:
+            self._interrupt(inbox, inbox.continuation if over else name)
+            return 0
+        written = self._write(self._last_words(inbox, over=over))
+        del self._inboxes[name]
+        if inbox.end is not None and inbox.end.gap:
+            self._keep(inbox)
+        else:
+            inbox.remove()
+        return written
+
+    def _fix_end(self, inbox: Inbox) -> int:
+        name, now = inbox.incarnation, self._clock.monotonic()
+        damage = inbox.damage()
+        if damage and now - self._damaged_at.setdefault(name, now) < PATIENCE_SECONDS:
+            self._begin(inbox)
+            return 0
+        self._damaged_at.pop(name, None)
+        inbox.fix_end(self._ledger.next_src(name), damage)
+        self._begin(inbox)
+        return 0
+
+    def _interrupt(self, inbox: Inbox, name: str) -> None:
+        """Make outcomes for open exchanges, as many as one batch takes."""
+        n = self._ledger.next_src(name)
+        size = 0
+        for request in list(inbox.assembler.exchanges)[: self._batch_records]:
+            exchange = inbox.assembler.close(request)
+            body = exchange.body()
+            if body is None:
+                body = b"" if exchange.recall is None else inbox.recall(exchange.recall)
+            record, bodies = sweep.interrupted(exchange.request, body, self._clock.now())
+            place = (name, n + len(inbox.pending))
+            inbox.pending.append(Ready(place, record, bodies, None, len(body), exchange.segment))
+            size += len(body)
+            if size >= self._batch_bytes:
+                return
+
+    def _last_words(self, inbox: Inbox, *, over: bool) -> list[Submission]:
+        """The gap, if there is one, and the ends that are missing: committed together."""
+        at = self._clock.now()
+        name, worker = inbox.incarnation, inbox.worker
+        records: list[Submission] = []
+        if not over:
+            n = self._ledger.next_src(name)
+            if inbox.end is not None and inbox.end.gap:
+                gap = sweep.gap(name, worker, inbox.end.gap, at)
+                records.append(Submission((name, n), gap))
+            last = (name, n + len(records))
+            records.append(Submission(last, sweep.ended(name, worker, at)))
+        continued = self._ledger.next_src(inbox.continuation)
+        if continued and not self._ledger.ended(inbox.continuation):
+            ended = sweep.ended(inbox.continuation, worker, at)
+            records.append(Submission((inbox.continuation, continued), ended))
+        return records
+
+    def _end_lost(self) -> int:
+        """End writers whose journal is not there at all; their open requests stay open."""
+        names = {*self._inboxes, *self._kept}
+        known = names | {sweep.continuation(name) for name in names}
+        lost = [name for name in self._ledger.writers() if name not in known]
+        written = 0
+        for name in lost:
+            n, at = self._ledger.next_src(name), self._clock.now()
+            gap = sweep.gap(name, "", "its journal is not there", at)
+            ended = sweep.ended(name, "", at)
+            written += self._write([Submission((name, n), gap), Submission((name, n + 1), ended)])
+        return written
+
+    def _is_over(self, inbox: Inbox) -> bool:
+        ends = (inbox.incarnation, inbox.continuation)
+        return all(self._ledger.ended(name) or not self._ledger.next_src(name) for name in ends)
+
+    def _keep(self, inbox: Inbox) -> None:
+        assert inbox.end is not None
+        self._kept[inbox.incarnation] = (
+            f"Kept, because it could not be read to its end: {inbox.end.gap}. "
+            "The ledger has a gap for it."
+        )
+        inbox.close()
+
+
+def _submission(inbox: Inbox, ready: Ready) -> Submission:
+    bodies = ready.bodies
+    if ready.recall is not None:
+        recalled = inbox.recall(ready.recall)
+        bodies = tuple(recalled if body is None else body for body in bodies)
+    return Submission(ready.src, ready.record, tuple(body or b"" for body in bodies))
