@@ -188,7 +188,11 @@ class JournalReader:
                 return
             limit = self._frames_that_count()  # asked before the last look at the segment
             left = self._read(segment, limit, left, found)
-            if self.reason or limit is None:
+            if self.reason:
+                return
+            if limit is None:
+                if not found:
+                    self._look_ahead()
                 return
             if self.position.frame >= limit:
                 self._advance(Position(self.position.segment + 1, 0, 0))
@@ -234,7 +238,7 @@ class JournalReader:
         except (AffidavitError, ValueError) as error:
             self.reason = f"the key of segment {number} does not open: {error}"
             return None
-        if self.position.offset < form.HEADER_BYTES:
+        if self.position.offset == 0:
             self.position = Position(number, 0, form.HEADER_BYTES)
         return _Segment(fd, header, cipher)
 
@@ -249,6 +253,18 @@ class JournalReader:
         finally:
             os.close(fd)
         return None if header is None else header.before
+
+    def _look_ahead(self) -> None:
+        """A later segment that has begun although the next one has not is damage, not an end."""
+        for number, path in self.segments():
+            if number > self.position.segment:
+                with path.open("rb") as file:
+                    if file.read(form.HEADER_BYTES).strip(b"\0"):
+                        self.reason = (
+                            f"segment {number} has begun, but no header says"
+                            f" where segment {self.position.segment} ends"
+                        )
+                        return
 
     def _read(
         self,
