@@ -76,7 +76,10 @@ class Sequencer:
         )
         disk.write_file(paths.log / "log.vkey", (self.log.vkey + "\n").encode(), mode=0o644)
         self.log_reader = LogReader(paths.log, Verifier.from_vkey(self.log.vkey))
-        self.vault = Vault.open(disk, paths.vault, self.keyring, self.log.size)
+        self.log.publish()  # the vault is opened beside leaves that can all be read
+        self.vault = Vault.open(
+            disk, paths.vault, self.keyring, self.log.size, self.log_reader.decoded
+        )
         self.vault_reader = VaultReader(
             paths.vault,
             Keyring.open(paths.key_database, kek, clock, read_only=True),
@@ -84,7 +87,6 @@ class Sequencer:
         )
         self.indexer = Indexer(paths.root, kek.derive("index.db"))
         self.indexer.start()
-        self.log.publish()
         catch_up(self.indexer, self.log_reader, self.vault_reader.view)
         self.intake = Intake(
             disk,

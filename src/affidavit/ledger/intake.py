@@ -139,6 +139,7 @@ class Intake:
         found = {name: inbox.trouble() for name, inbox in self._inboxes.items()}
         return {name: why for name, why in (found | self._kept).items() if why}
 
+    @property
     def backlog(self) -> int:
         """Bytes of journal on disk, space made ahead included."""
         return sum(path.stat().st_blocks * 512 for path in self._root.glob("*/*.seg"))
