@@ -110,12 +110,6 @@ class Sequencer:
     def _placed(self, placed: Sequence[Placed]) -> None:
         self._to_index.put((placed, self.log.size, self.log.root))
 
-    def _index_own(self) -> None:
-        """Hand on the leaves that the log appended by itself since the last batch."""
-        own = self.log.take_own()
-        if own:
-            self._placed(own)
-
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
         last_heads = self.clock.monotonic()
@@ -123,7 +117,6 @@ class Sequencer:
             while not self._stop.is_set():
                 while not self._asked.empty():
                     self._asked.get()()
-                self._index_own()
                 if self.intake.step() == 0 and self._asked.empty():
                     self._stop.wait(IDLE_SECONDS)
                 if self.clock.monotonic() - last_heads > 3600:  # hourly when idle
@@ -131,7 +124,6 @@ class Sequencer:
                     last_heads = self.clock.monotonic()
             while self.intake.step():
                 pass
-            self._index_own()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:

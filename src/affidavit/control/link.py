@@ -48,6 +48,7 @@ class ControlServer:
                 writer.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._server.wait_closed()
+            self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _peer_uid(writer) != os.getuid():
@@ -75,14 +76,15 @@ class ControlServer:
             handler = self._handlers.get(method)
             if handler is None:
                 raise errors.UsageError(f"There is no method {method}.")  # noqa: TRY301
-            answer = [number, None, await handler(params)]
+            answer = _frame([number, None, await handler(params)])
         except errors.AffidavitError as error:
-            answer = [number, error.as_json()["error"], None]
+            answer = _frame([number, error.as_json()["error"], None])
         except Exception as error:  # noqa: BLE001 - the other side must get an answer
             name = type(error).__name__
-            answer = [number, {"code": "internal", "message": f"The sequencer: {name}."}, None]
+            failure = {"code": "internal", "message": f"The sequencer: {name}."}
+            answer = _frame([number, failure, None])
         with contextlib.suppress(OSError):
-            writer.write(_frame(answer))
+            writer.write(answer)
             await writer.drain()
 
 
