@@ -62,6 +62,7 @@ def _sync(disk: Disk, path: Path) -> None:
         (Disk.reopen_append, lambda disk, path: disk.reopen_append(path, 3), True, 0),
         (Disk.overwrite, lambda disk, path: disk.overwrite(path, 1, b"X"), True, 0),
         (Disk.remove, lambda disk, path: disk.remove(path), True, 0),
+        (Disk.sync_file, lambda disk, path: disk.sync_file(path), True, 0),
         (AppendFile.write_buffered, _append, True, 1),
         (AppendFile.sync, _sync, True, 1),
     ],
@@ -244,6 +245,20 @@ def test_removing_what_is_not_there_is_no_error(tmp_path: Path) -> None:
     Disk().remove(tmp_path / "f", tmp_path / "g")
     Disk().remove(tmp_path / "f", tmp_path / "none" / "g")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_removed_durably_when_it_is_empty(tmp_path: Path) -> None:
+    """``remove_dir`` syncs the parent, is the same the second time, and keeps what is not empty."""
+    (tmp_path / "d").mkdir()
+    effects = FakeEffects(tmp_path)
+    Disk(effects).remove_dir(tmp_path / "d")
+    assert effects.calls() == ["rmdir(d)", "fsync_dir(.)"]
+    Disk(effects).remove_dir(tmp_path / "d")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "f").touch()
+    with pytest.raises(OSError, match="not empty"):
+        Disk().remove_dir(tmp_path / "full")
+    assert (tmp_path / "full" / "f").exists()
 
 
 def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
