@@ -181,6 +181,14 @@ class Call:
         )
 
     @property
+    def ready(self) -> bool:
+        """True when ``next`` would not wait."""
+        connection = self._connection
+        return connection is not None and (
+            connection.waiting_bytes > 0 or connection.parser.ended is not None
+        )
+
+    @property
     def ended(self) -> Ended | None:
         """How the body ended; ``None`` before its end has arrived."""
         return None if self._connection is None else self._connection.parser.ended
@@ -208,14 +216,15 @@ class Call:
                 return
         await self._exchange(await self._open(), head)
 
-    async def next(self) -> bytes:
+    async def next(self, within: float | None = None) -> bytes:
         """Fetch the next body bytes as they arrived; empty at the end of the body.
 
+        Waits ``within`` seconds, or the idle limit.
         ``UpstreamError`` and its kin for a body that was cut, garbled or stalled, after all that
         arrived before has been given.
         """
         assert self._connection is not None
-        return await self._connection.fetch(self._upstream.limits.idle)
+        return await self._connection.fetch(within or self._upstream.limits.idle)
 
     def abort(self, error: AffidavitError) -> None:
         """Close the connection now; ``start`` and ``next`` raise ``error`` if they are waiting."""

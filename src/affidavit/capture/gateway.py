@@ -1,0 +1,404 @@
+"""The gateway: a raw ASGI application that records every call before it is made.
+
+Rules, in the order in which a call meets them:
+
+1. What two parsers could read differently is refused, from the raw fields (``wire.http_rules``);
+   so is HTTP/1.0, whose clients cannot be told a cut answer from a whole one, and ``Upgrade``.
+2. The first path segment names the provider; the rest is forwarded byte for byte.
+3. The caller is identified before its body is read. Refusals are records (``refusals``).
+4. The body is read whole, within a limit of size and of time.
+5. The dialect reads it; failing to read is never failing to record.
+6. ``Relay`` records, forwards and streams back.
+
+``/receipts/{id}``, ``/healthz`` and ``/readyz`` are ours. Health is red while recording fails.
+Not here: sockets (``server``), what is recorded (``exchange``), the process (``worker``).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
+
+from affidavit import config as configuration
+from affidavit.capture import replies
+from affidavit.capture.current import Current
+from affidavit.capture.endpoint import Endpoint
+from affidavit.capture.exchange import Exchange
+from affidavit.capture.receipts import Receipts, access_record
+from affidavit.capture.refusals import Refusals, Refused
+from affidavit.capture.relay import RECORD_SECONDS, Relay
+from affidavit.capture.replies import Reply
+from affidavit.capture.sections import Asked, setting
+from affidavit.capture.server import Connection
+from affidavit.capture.upstream import Request
+from affidavit.clock import Clock
+from affidavit.control.attribution import Hints, ResponseSessions, attribute
+from affidavit.control.identity import Identity, presented_key
+from affidavit.control.link import ControlLink
+from affidavit.errors import (
+    AffidavitError,
+    CannotRecordError,
+    NotFoundError,
+    ParseError,
+    UnavailableError,
+    UsageError,
+)
+from affidavit.record.journal import JournalWriter
+from affidavit.wire.http_rules import check_request
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_LINGER_BYTES = 8 << 20
+_LINGER_SECONDS = 2.0
+
+
+class TooLargeError(UsageError):
+    """The request body is larger than this gateway takes."""
+
+    code = "usage.too_large"
+    http_status = 413
+
+
+class TooSlowError(UsageError):
+    """The request body did not arrive in time."""
+
+    code = "usage.too_slow"
+    http_status = 408
+
+
+class _GoneError(Exception):
+    """The client left before its request was whole; nothing was asked, nothing is recorded."""
+
+
+class Gateway:
+    """One worker's application. ``counters`` are plain numbers for metrics, by name."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: Mapping[str, Endpoint],
+        off: Mapping[str, str],
+        journal: JournalWriter,
+        current: Current,
+        link: ControlLink | None,
+        clock: Clock,
+        config: configuration.Config,
+        worker: str,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.draining = False
+        self._endpoints = endpoints
+        self._off = off
+        self._journal = journal
+        self._current = current
+        self._clock = clock
+        self._limits = config.gateway
+        self._worker = worker
+        self._setting = setting(
+            socket.gethostname(), worker, config.hash(), config.retention.default_class
+        )
+        self._refusals = Refusals(journal, self._setting, clock)
+        self._receipts = Receipts(link, clock)
+        self._sessions = ResponseSessions()
+        self._running: set[Relay] = set()
+        self._owed: set[asyncio.Task[None]] = set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI 3, ``http`` only)."""
+        if scope["type"] != "http":
+            return
+        connection: Connection = scope["affidavit.connection"]
+        try:
+            await self._route(scope, receive, send, connection)
+        except _GoneError:
+            self.counters["gone_early"] += 1
+            connection.abort()
+
+    # --- health and the end -----------------------------------------------------------------------
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether this worker can record, and what to say about it."""
+        refusing = self._journal.failure or self._journal.refusing
+        facts: dict[str, Any] = {"status": "ok", "worker": self._worker}
+        facts["running"] = len(self._running)
+        facts["counters"] = dict(self.counters)
+        if refusing is not None:
+            facts.update(refusing.as_json())
+            facts["status"] = "cannot record"
+        return refusing is None, facts
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new calls, let running ones end for ``seconds``, then interrupt the rest.
+
+        On return every call has its outcome in the journal, as far as the journal takes it.
+        """
+        self.draining = True
+        await self._quiet_within(seconds)
+        for relay in list(self._running):
+            relay.interrupt()
+        await self._quiet_within(RECORD_SECONDS + 1)
+        await self._refusals.flush()
+
+    def close(self) -> None:
+        """Close the unused connections to the providers."""
+        for endpoint in self._endpoints.values():
+            endpoint.upstream.close()
+
+    # --- a call -----------------------------------------------------------------------------------
+
+    async def _route(
+        self, scope: dict[str, Any], receive: Receive, send: Send, connection: Connection
+    ) -> None:
+        target: bytes = scope["affidavit.target"]
+        path = target.partition(b"?")[0]
+        name = path[1:].partition(b"/")[0].decode("latin-1")
+        if name in ("healthz", "readyz") and path == b"/" + name.encode():
+            await _answer(send, self._health_reply(ready=name == "readyz"))
+            return
+        endpoint = self._endpoints.get(name)
+        identity: Identity | None = None
+        try:
+            _check(scope, target)
+            if name == "receipts":
+                identity = self._identify(scope, "inject")
+                await _answer(send, await self._receipt(path, identity))
+                return
+            if endpoint is None:
+                self._no_provider(name)
+            if self.draining:
+                raise UnavailableError("The gateway is stopping.", hint="Send the request again.")
+            identity = self._identify(scope, endpoint.credential)
+            body = await self._read(scope, receive, connection)
+        except AffidavitError as error:
+            refused = Refused(
+                error,
+                name if endpoint is not None else "",
+                scope["method"],
+                target.decode("latin-1"),
+                _address(scope),
+                identity,
+            )
+            await self._turn_away(refused, endpoint, receive, send)
+            return
+        await self._call(scope, send, connection, endpoint, identity, body, target[len(name) + 1 :])
+
+    async def _call(
+        self,
+        scope: dict[str, Any],
+        send: Send,
+        connection: Connection,
+        endpoint: Endpoint,
+        identity: Identity,
+        body: bytes,
+        rest: bytes,
+    ) -> None:
+        current = self._current.snapshot
+        method: str = scope["method"]
+        target = endpoint.origin.prefix + (rest if rest.startswith(b"/") else b"/" + rest)
+        received = scope["headers"]
+        headers = endpoint.forwarded(received)
+        facts = endpoint.dialect.request(method, target.decode("latin-1"), headers, body)
+        hints = Hints(
+            session=facts.session or facts.conversation or None,
+            end_user=facts.end_user or None,
+            previous_response_id=facts.previous_response_id or None,
+        )
+        key = current.pseudonym_key(identity.tenant, identity.team)
+        asked = Asked(
+            endpoint.name,
+            method,
+            target.decode("latin-1"),
+            headers,
+            facts,
+            identity,
+            attribute(received, hints, identity, key, self._sessions),
+            _address(scope),
+            _media_type(headers),
+        )
+        exchange = Exchange(asked, body, endpoint.dialect, self._setting, self._clock)
+        relay = Relay(
+            exchange,
+            endpoint,
+            self._journal,
+            connection,
+            send,
+            write_timeout=self._limits.client_write_timeout,
+        )
+        no_body = not body and b"content-length" not in {name for name, _ in received}
+        request = Request(
+            method.encode(), target, endpoint.credentialed(headers), None if no_body else body
+        )
+        self.counters["requests"] += 1
+        self._running.add(relay)
+        self._quiet.clear()
+        try:
+            if await relay.record():
+                self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
+                await relay.carry(request)
+        except BaseException:
+            # Cancelled, or a fault of ours: the outcome is owed all the same.
+            if relay.owes_outcome:
+                relay.interrupt()
+                self._owe(relay)
+            raise
+        finally:
+            self._running.discard(relay)
+            self._note(relay, asked)
+            self._look_quiet()
+
+    def _note(self, relay: Relay, asked: Asked) -> None:
+        exchange = relay.exchange
+        if relay.unrecorded is not None:
+            self.counters["unrecordable"] += 1
+        else:
+            self.counters[f"outcome.{exchange.outcome or 'interrupted'}"] += 1
+        raw, facts = asked.attribution.session_raw, exchange.facts
+        if raw is not None and facts is not None and facts.id and asked.facts.api == "responses":
+            self._sessions.remember(asked.identity.tenant, facts.id, raw)
+
+    def _owe(self, relay: Relay) -> None:
+        def paid(task: asyncio.Task[None]) -> None:
+            self._owed.discard(task)
+            self._look_quiet()
+
+        task = asyncio.ensure_future(relay.conclude())
+        self._owed.add(task)
+        task.add_done_callback(paid)
+
+    def _look_quiet(self) -> None:
+        if not self._running and not self._owed:
+            self._quiet.set()
+
+    async def _quiet_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
+
+    # --- before a call ----------------------------------------------------------------------------
+
+    def _identify(self, scope: dict[str, Any], credential: Any) -> Identity:
+        return self._current.directory.find(presented_key(scope["headers"], credential))
+
+    def _no_provider(self, name: str) -> NoReturn:
+        reason = self._off.get(name)
+        if reason is not None:
+            raise UnavailableError(f"The provider {name} is off: {reason}.")
+        known = ", ".join(sorted(self._endpoints)) or "none"
+        raise NotFoundError(
+            "There is no provider of that name here.", hint=f"Configured are: {known}."
+        )
+
+    async def _read(self, scope: dict[str, Any], receive: Receive, connection: Connection) -> bytes:
+        """The whole body; ``TooLargeError``, ``TooSlowError``, or ``_GoneError``."""
+        limit = self._limits.max_body_bytes
+        announced = next((int(v) for n, v in scope["headers"] if n == b"content-length"), 0)
+        if announced > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        while True:
+            if connection.body_complete:
+                message = await receive()
+            else:
+                try:
+                    async with asyncio.timeout(self._limits.client_read_timeout):
+                        message = await receive()
+                except TimeoutError:
+                    raise TooSlowError("The request body did not arrive in time.") from None
+            if message["type"] == "http.disconnect":
+                raise _GoneError
+            if len(body) + len(message["body"]) > limit:
+                raise _too_large(limit)
+            if not message["more_body"]:
+                return bytes(body + message["body"]) if body else bytes(message["body"])
+            body += message["body"]
+
+    async def _turn_away(
+        self, refused: Refused, endpoint: Endpoint | None, receive: Receive, send: Send
+    ) -> None:
+        error = refused.error
+        if not isinstance(error, CannotRecordError):
+            self.counters["refused"] += 1
+            try:
+                await self._refusals.refuse(refused)
+            except CannotRecordError as unrecorded:
+                error = unrecorded
+        reply = replies.failure(error, endpoint.dialect if endpoint is not None else None)
+        if isinstance(error, ParseError | TooLargeError | TooSlowError):
+            # Where the next request begins is not certain, or far away.
+            reply.headers.append((b"connection", b"close"))
+        await _start(send, reply)
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        if isinstance(error, TooLargeError):
+            await _linger(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _receipt(self, path: bytes, identity: Identity) -> Reply:
+        record_id = path.removeprefix(b"/receipts/").decode("latin-1")
+        found = await self._receipts.find(record_id, identity, self._current.signer)
+        if found is None:
+            return replies.document({"id": record_id, "status": "not sequenced yet"}, 202)
+        if "halves" in found:
+            record = access_record(record_id, identity, self._setting, self._clock)
+            await self._journal.commit(record, ())
+        return replies.document(found)
+
+    def _health_reply(self, *, ready: bool) -> Reply:
+        good, facts = self.health()
+        if ready and self.draining:
+            good, facts["status"] = False, "draining"
+        return replies.document(facts, 200 if good else 503)
+
+
+def _check(scope: dict[str, Any], target: bytes) -> None:
+    headers = scope["headers"]
+    check_request(scope["method"], target, scope["http_version"], headers)
+    if scope["http_version"] != "1.1":
+        raise ParseError("This gateway speaks HTTP/1.1.", hint="Configure the client for HTTP/1.1.")
+    if any(name == b"upgrade" for name, _ in headers):
+        raise ParseError(
+            "Upgrade is not supported here.", hint="Configure the client for plain HTTP/1.1."
+        )
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(
+        f"The request body is larger than {limit} bytes.", hint="Raise gateway.max_body_bytes."
+    )
+
+
+def _address(scope: dict[str, Any]) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _media_type(headers: list[tuple[bytes, bytes]]) -> str:
+    value = next((value for name, value in headers if name == b"content-type"), b"")
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+async def _start(send: Send, reply: Reply) -> None:
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+
+
+async def _answer(send: Send, reply: Reply) -> None:
+    await _start(send, reply)
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+async def _linger(receive: Receive) -> None:
+    """Read on for a while, so that a client in the middle of sending gets to see the answer."""
+    taken = 0
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while taken < _LINGER_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    return
+                taken += len(message["body"])
+    except TimeoutError:
+        return

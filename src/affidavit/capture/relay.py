@@ -1,0 +1,295 @@
+"""One exchange on its way: journal, provider, journal, caller, in this order and no other.
+
+Rules:
+
+1. Nothing is sent to the provider before the request record is durable (guarantee G1).
+2. A piece of the response is in the journal before it is sent to the caller. Pieces are sent as
+   they come, except: the piece with the protocol's last event, and whatever ends the transfer,
+   wait until the outcome record is durable. So nobody holds a finished answer that the ledger
+   does not know to be finished.
+3. After the last event the framing has ``GRACE_SECONDS`` to end too; then the answer is done.
+4. Each exchange has exactly one outcome record, also when its task is cancelled. What ends it
+   first decides (``exchange``).
+5. When the journal refuses: nothing more goes to the provider or to the caller. A caller that has
+   seen nothing yet gets the provider's error shape with 503, any other a broken transfer.
+
+Not here: who may call and reading the request (``gateway``), what records say (``exchange``).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from affidavit.capture import replies
+from affidavit.capture.endpoint import Endpoint
+from affidavit.capture.exchange import Exchange
+from affidavit.capture.replies import Reply
+from affidavit.capture.server import Connection
+from affidavit.capture.upstream import Call, Request
+from affidavit.errors import (
+    AffidavitError,
+    CannotRecordError,
+    UnavailableError,
+    UpstreamError,
+)
+from affidavit.record.disclose import sections_digest
+from affidavit.record.journal import JournalWriter
+from affidavit.record.model import Part
+from affidavit.wire.http_rules import end_to_end
+
+GRACE_SECONDS = 0.25
+"""So long may a provider take to end the transfer after its protocol's last event."""
+
+RECORD_SECONDS = 5.0
+"""A disk that takes longer than this for one commit counts as one that cannot record."""
+
+_OURS = (b"affidavit-record", b"affidavit-digest")
+_DRAINING = UnavailableError("The gateway is stopping.", hint="Send the request again.")
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Relay:
+    """Carries one exchange: ``record``, then ``carry``. ``interrupt`` ends it, from anywhere.
+
+    ``digest`` and ``recorded_at`` are those of the request record; ``unrecorded`` is why a record
+    was not taken, if so.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        endpoint: Endpoint,
+        journal: JournalWriter,
+        connection: Connection,
+        send: Send,
+        *,
+        write_timeout: float,
+    ) -> None:
+        self.exchange = exchange
+        self.digest = ""
+        self.recorded_at = ""
+        self.unrecorded: CannotRecordError | None = None
+        self._endpoint = endpoint
+        self._journal = journal
+        self._connection = connection
+        self._send = send
+        self._write_timeout = write_timeout
+        self._call: Call | None = None
+        self._requested = False
+        self._concluding = False
+        self._head_sent = False
+        self._answered = False
+        self._in_journal = False
+        self._held = b""
+
+    async def carry(self, request: Request) -> None:
+        """Forward what ``record`` acknowledged, stream back, record the outcome, let go."""
+        try:
+            if not self.exchange.outcome:
+                await self._forward(request)
+            await self.conclude()
+        finally:
+            self._connection.watch(None)
+            if self._call is not None:
+                self._call.close()
+
+    def interrupt(self) -> None:
+        """End the exchange as ``interrupted``, unless something else has ended it already."""
+        self._stop("interrupted", _DRAINING)
+
+    @property
+    def owes_outcome(self) -> bool:
+        """Whether the request is in the journal, or may be, and its outcome was not yet written."""
+        return self._requested and not self._concluding
+
+    # --- the request ------------------------------------------------------------------------------
+
+    async def record(self) -> bool:
+        """Commit the request record; False if it was refused, and the caller has been told so."""
+        self._connection.watch(self._client_gone)
+        record, bodies = self.exchange.request()
+        self.digest = sections_digest(record)
+        self.recorded_at = record.at
+        self._requested = True
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._journal.commit(record, bodies)
+        except CannotRecordError as error:
+            self._requested = False
+            await self._refuse(error)
+            return False
+        except TimeoutError:
+            # The record is written and will be durable some day, or the journal fails.
+            await self._refuse(_too_slow())
+            self.exchange.settle("interrupted", self.unrecorded)
+        return True
+
+    async def _forward(self, request: Request) -> None:
+        exchange = self.exchange
+        call = self._call = self._endpoint.upstream.call(request)
+        exchange.forwarded()
+        try:
+            await call.start()
+        except AffidavitError as error:
+            exchange.failed(error)
+            return
+        exchange.head(call.status, call.headers)
+        try:
+            await self._stream(call)
+        except CannotRecordError as error:
+            self.unrecorded = error
+            self._stop("interrupted", error)
+
+    # --- the response -----------------------------------------------------------------------------
+
+    async def _stream(self, call: Call) -> None:
+        exchange = self.exchange
+        if not call.ready:
+            await self._send_head()
+        last_event = False
+        while not exchange.outcome:
+            try:
+                piece = await call.next(GRACE_SECONDS if last_event else None)
+            except AffidavitError as error:
+                if last_event:
+                    exchange.end(None)
+                else:
+                    exchange.failed(error)
+                return
+            if exchange.settled():
+                return
+            if not piece:
+                exchange.end(call.ended)
+                return
+            if call.finished and not self._in_journal:
+                # The whole body is here: it goes into the outcome record itself.
+                self._held = piece
+                exchange.piece(piece)
+                exchange.end(call.ended)
+                return
+            self._journal.piece(exchange.id, piece)
+            self._in_journal = True
+            last_event = exchange.piece(piece) or last_event
+            if last_event or call.finished:
+                self._held += piece
+            else:
+                await self._hand_over(piece)
+
+    async def _send_head(self) -> None:
+        assert self._call is not None
+        self._head_sent = True
+        status = self._call.status
+        fields = [f for f in end_to_end(self._call.headers) if f[0] not in _OURS]
+        fields += replies.pointers(self.exchange.id, self.digest)
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        if status == 304:
+            self._connection.no_body()
+
+    async def _hand_over(self, piece: bytes) -> None:
+        """Send a piece as soon as the caller takes it; one that takes nothing is given up."""
+        if not self._head_sent:
+            await self._send_head()
+        await self._send_body(piece, more=True)
+        if not self.exchange.outcome:
+            self.exchange.handed_over(len(piece))
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        connection = self._connection
+        if connection.write_paused and not await connection.writable(self._write_timeout):
+            error = UnavailableError(
+                f"The client took nothing for {self._write_timeout:g} seconds."
+            )
+            self._stop("client_gone", error)
+            connection.abort()
+            return
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    # --- the outcome ------------------------------------------------------------------------------
+
+    async def conclude(self) -> None:
+        """Record the outcome, then let go what was held; at most once."""
+        if self._concluding:
+            return
+        self._concluding = True
+        exchange = self.exchange
+        own: Reply | None = None
+        part: Part | None = None
+        bodies: tuple[bytes | None, ...] = ()
+        if exchange.outcome in ("upstream_error", "truncated", "interrupted") and not (
+            self._head_sent or exchange.received
+        ):
+            own = self._own_reply()
+            part = exchange.answered_by_gateway(own.status, own.headers, own.body)
+            bodies = (own.body,)
+        elif self._in_journal:
+            bodies = (None,)
+        elif self._held:
+            bodies = (self._held,)
+        if exchange.outcome not in ("client_gone", "interrupted"):
+            exchange.handed_over(len(self._held))
+        record = exchange.response(part)
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._journal.commit(record, bodies)
+        except (CannotRecordError, TimeoutError) as error:
+            # The sweep will close this exchange as interrupted, or the record lands late.
+            unrecorded = error if isinstance(error, CannotRecordError) else _too_slow()
+            self.unrecorded = unrecorded
+            if self._head_sent:
+                self._connection.break_off(self._write_timeout)
+            elif not self._answered:
+                await self._refuse(unrecorded)
+            return
+        await self._let_go(own)
+
+    async def _let_go(self, own: Reply | None) -> None:
+        """The outcome is durable: give the caller what waited for it, and the end it has."""
+        exchange = self.exchange
+        if self._answered:
+            return
+        if own is not None:
+            fields = [*own.headers, *replies.pointers(exchange.id, self.digest)]
+            await self._reply(own._replace(headers=fields))
+        elif exchange.outcome in ("client_gone", "interrupted"):
+            self._connection.break_off(self._write_timeout)
+        else:
+            if not self._head_sent:
+                await self._send_head()
+            await self._send_body(self._held, more=not exchange.whole)
+            if not exchange.whole:
+                self._connection.break_off(self._write_timeout)
+
+    def _own_reply(self) -> Reply:
+        error = self.exchange.error or UpstreamError("The provider did not answer.")
+        return replies.failure(error, self._endpoint.dialect, self.exchange.id)
+
+    async def _refuse(self, error: CannotRecordError) -> None:
+        """Nothing was done and nothing recorded: say so, in the provider's shape."""
+        self.unrecorded = error
+        self._answered = True
+        await self._reply(replies.failure(error, self._endpoint.dialect))
+
+    async def _reply(self, reply: Reply) -> None:
+        await self._send(
+            {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        )
+        await self._send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+    # --- what comes from the side -----------------------------------------------------------------
+
+    def _client_gone(self) -> None:
+        self._stop("client_gone", UnavailableError("The client left."))
+
+    def _stop(self, outcome: str, error: AffidavitError) -> None:
+        if self._concluding:
+            return
+        self.exchange.settle(outcome, error)
+        if self._call is not None:
+            self._call.abort(error)
+
+
+def _too_slow() -> CannotRecordError:
+    return CannotRecordError(
+        f"The journal did not take a record within {RECORD_SECONDS:g} seconds."
+    )

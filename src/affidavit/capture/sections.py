@@ -1,0 +1,202 @@
+"""What an exchange's two records say, section by section, and which chains they join.
+
+Rules:
+
+1. What is not known is left out, or written as ``unknown`` where a reader would ask for it.
+2. ``who`` and ``what`` hold nothing that identifies a human and no credential; ``person`` holds
+   the former, nothing holds the latter.
+3. A response joins every chain of its request (the ledger adds ``type``) and its own: the model
+   that served it and the tools it called. What is unknown, unparsed or over the limit joins the
+   dimension's ``.unattributed`` chain, so no answer by that dimension leaves it out.
+
+Not here: when something is recorded and which outcome it has (``exchange``).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from affidavit import __version__
+from affidavit.control.attribution import Attribution
+from affidavit.control.identity import Identity
+from affidavit.ids import b64u
+from affidavit.providers.facts import YES, RequestFacts, ResponseFacts
+from affidavit.record.model import MAX_VALUES, Chain, Part
+from affidavit.wire.credentials import recordable, redact_target
+
+_NOT_SERVED_BY_A_MODEL = frozenset({"models", "messages.count_tokens", "responses.input_tokens"})
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Setting(NamedTuple):
+    """What is the same for all exchanges of a worker: where it runs and under which rules."""
+
+    context: dict[str, Any]
+    retention_class: str
+
+
+def setting(host: str, worker: str, config_hash: str, retention_class: str) -> Setting:
+    """The setting of this process; ``config_hash`` in hex, of the configuration in force."""
+    gateway = {
+        "version": __version__,
+        "config_hash": config_hash,
+        "policy_hash": "none",
+        "host": host,
+        "worker": worker,
+    }
+    return Setting({"gateway": gateway, "workload": "unknown"}, retention_class)
+
+
+class Asked(NamedTuple):
+    """One request, understood: ``target`` and ``headers`` as they are forwarded."""
+
+    provider: str
+    method: str
+    target: str
+    headers: Headers
+    facts: RequestFacts
+    identity: Identity
+    attribution: Attribution
+    address: str
+    media_type: str
+
+
+def who(asked: Asked) -> dict[str, Any]:
+    """The section ``who``: pseudonyms, roles, and how sure we are."""
+    identity, attribution = asked.identity, asked.attribution
+    section: dict[str, Any] = {
+        "tenant": identity.tenant,
+        "actor": identity.actor,
+        "kind": identity.kind,
+        "role": identity.role,
+        "groups": list(identity.groups),
+        "team": identity.team,
+        "credential": identity.id,
+        "authenticated_by": "key",
+        "assurance": "key",
+        "session_source": attribution.session_source,
+    }
+    if attribution.session is not None:
+        section["session"] = attribution.session
+    if attribution.purpose is not None:
+        section["purpose"] = attribution.purpose
+    return section
+
+
+def person(asked: Asked) -> dict[str, Any]:
+    """The section ``person``: what identifies a human, or may."""
+    named = {
+        "email": asked.identity.email,
+        "name": asked.identity.name,
+        "end_user": asked.attribution.end_user,
+        "session": asked.attribution.session_raw,
+        "address": asked.address,
+        "user_agent": _header(asked.headers, b"user-agent"),
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def request_what(asked: Asked) -> dict[str, Any]:
+    """The section ``what`` of the request."""
+    attribution = asked.attribution
+    section: dict[str, Any] = asked.facts.what()
+    section["provider"] = asked.provider
+    section["http.request.method"] = asked.method
+    section["url.path"] = redact_target(asked.target)
+    section["http.request.headers"] = _impersonal(asked.headers)
+    if attribution.trace_id is not None:
+        section["trace_id"] = attribution.trace_id
+        section["span_id"] = attribution.span_id
+    if attribution.opt_out:
+        section["recording_opt_out"] = list(attribution.opt_out)
+    return section
+
+
+def response_what(
+    asked: Asked, parent: str, facts: ResponseFacts | None, headers: Headers, made_by: str
+) -> dict[str, Any]:
+    """The section ``what`` of the response; ``made_by`` is ``provider`` or ``gateway``."""
+    section: dict[str, Any] = {"dialect": asked.facts.dialect}
+    if facts is not None:
+        section.update(facts.what())
+    section["provider"] = asked.provider
+    section["parent"] = parent
+    section["response_made_by"] = made_by
+    section["http.response.headers"] = recordable(headers)
+    return section
+
+
+def content(parts: Iterable[Part]) -> dict[str, Any]:
+    """The section ``content``: commitments without salts, which travel with the parts."""
+    return {
+        "parts": [
+            {
+                "name": part.name,
+                "media_type": part.media_type,
+                "size": part.size,
+                "digest": b64u(part.digest),
+            }
+            for part in parts
+        ]
+    }
+
+
+def request_chains(asked: Asked) -> tuple[Chain, ...]:
+    """The chains of a request, without ``type`` and ``.values``."""
+    identity, facts, attribution = asked.identity, asked.facts, asked.attribution
+    tenant, unread = identity.tenant, facts.parsed != YES
+    chains: list[Chain] = []
+    if facts.model:
+        chains.append(Chain(tenant, "model", facts.model))
+    if not facts.model or unread:
+        chains.append(Chain(tenant, "model.unattributed", ""))
+    chains.append(Chain(tenant, "actor", identity.actor))
+    chains.append(Chain(tenant, "key", identity.id))
+    if attribution.session is not None:
+        chains.append(Chain(tenant, "session", attribution.session))
+    elif unread:
+        chains.append(Chain(tenant, "session.unattributed", ""))
+    return tuple(chains)
+
+
+def response_chains(
+    asked: Asked, request: tuple[Chain, ...], facts: ResponseFacts | None
+) -> tuple[Chain, ...]:
+    """The chains of a response: those of its request, the served model, the tools called.
+
+    ``facts`` is None when no provider answered; nothing was served then.
+    """
+    if facts is None:
+        return request
+    tenant, unread = asked.identity.tenant, facts.parsed != YES
+    chains = dict.fromkeys(request)
+    if facts.model:
+        chains[Chain(tenant, "model", facts.model)] = None
+    served = facts.status < 400 and asked.facts.api not in _NOT_SERVED_BY_A_MODEL
+    if unread or (served and not facts.model):
+        chains[Chain(tenant, "model.unattributed", "")] = None
+    tools = facts.tools_called
+    for tool in tools[:MAX_VALUES]:
+        chains[Chain(tenant, "tool", tool)] = None
+    if unread or len(tools) > MAX_VALUES:
+        chains[Chain(tenant, "tool.unattributed", "")] = None
+    return tuple(chains)
+
+
+def _impersonal(headers: Headers) -> list[list[str]]:
+    """Recordable fields without those that ``person`` holds or that name a human."""
+    return recordable(field for field in headers if field[0] not in _PERSONAL)
+
+
+_PERSONAL = frozenset({
+    b"user-agent", b"from", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip",
+    b"cf-connecting-ip", b"helicone-user-id", b"helicone-session-id", b"agent-session-id",
+    b"x-bf-session-id", b"mcp-session-id", b"x-litellm-session-id", b"x-litellm-trace-id",
+    b"x-litellm-end-user-id", b"x-litellm-customer-id", b"x-openwebui-user-email",
+    b"x-openwebui-user-id", b"x-openwebui-user-name", b"referer",
+})  # fmt: skip
+"""Names of fields, in lower case, whose values may identify a human."""
+
+
+def _header(headers: Headers, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
