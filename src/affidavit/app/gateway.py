@@ -14,7 +14,6 @@ from affidavit.capture import worker
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import endpoints
 from affidavit.capture.gateway import Gateway
-from affidavit.capture.upstream import UpstreamClient
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.link import ControlLink
@@ -43,24 +42,24 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     link = ControlLink(paths.control_socket)
     snapshot = await snapshots.first(link)
     current = Current(snapshot)
+    providers = endpoints(config)
     journal = JournalWriter.open(Disk(), paths.journal, name, current.recipient, clock)
-    upstream = UpstreamClient()
     gateway = Gateway(
-        endpoints=endpoints(config),
+        endpoints=providers,
         off={name: p.off for name, p in config.providers.items() if p.off},
         journal=journal,
         current=current,
         link=link,
-        upstream=upstream,
         clock=clock,
         config=config,
         worker=name,
     )
     following = asyncio.create_task(snapshots.follow(link, snapshot, current.update))
     try:
-        return await worker.serve(gateway, journal, sock, config=config, ready=tell_ready)
+        return await worker.serve(
+            gateway, journal, sock, config=config, clock=clock, ready=tell_ready
+        )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await upstream.close()
         await link.close()
