@@ -9,8 +9,10 @@ import apsw
 import pytest
 
 from affidavit import ids
-from affidavit.durable import Disk, open_database
+from affidavit.durable import Disk
 from affidavit.ledger import chains, staging
+from affidavit.ledger.chains import Link, parse_link
+from affidavit.ledger.leaf import Leaf
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer
@@ -20,7 +22,6 @@ from tests.world.clock import FakeClock
 
 ORIGIN = "audit.example/log1"
 SEED = bytes(range(32))
-STATE_KEY = b"k" * 32
 AT = "2026-11-23T12:00:00.000000Z"
 
 
@@ -43,6 +44,14 @@ def signer() -> Signer:
     return Signer(ORIGIN, SEED)
 
 
+def connect(directory: Path) -> apsw.Connection:
+    """state.db, as durable as the real one and not encrypted, as that takes 50 ms an open."""
+    connection = apsw.Connection(str(directory / "state.db"))
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    return connection
+
+
 class World:
     """A ledger below ``directory/log`` with its state.db beside; survives being reopened."""
 
@@ -56,7 +65,7 @@ class World:
 
     def open(self, **terms: Any) -> Log:
         """Open the ledger (again)."""
-        self.connection = open_database(self.directory / "state.db", STATE_KEY)
+        self.connection = connect(self.directory)
         self.log = Log.open(
             self.disk, self.root, self.connection, signer(), secret, self.clock, **terms
         )
@@ -83,6 +92,19 @@ class World:
     def reader(self) -> LogReader:
         """A reader of the files that checks signatures."""
         return LogReader(self.root, signer().verifier())
+
+
+def leaves(world: World) -> list[Leaf]:
+    """Every leaf, decoded."""
+    world.log.publish()
+    reader = world.reader()
+    return [reader.decoded(index) for index in range(world.log.size)]
+
+
+def links_of(world: World, index: int) -> dict[bytes, Link]:
+    """A record's links by chain key."""
+    world.log.publish()
+    return {link[16:33]: parse_link(link) for link in world.reader().links(index)}
 
 
 class Writer:

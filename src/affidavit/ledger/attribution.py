@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from affidavit.errors import ParseError
-from affidavit.ledger.chains import MISSING, VALUES, Epoch
+from affidavit.ledger.chains import MISSING, VALUES, Epoch, chain_name
 from affidavit.record.model import MAX_VALUES, UNATTRIBUTED, Chain, Record
 
 REQUIRED = {"exchange": ("model", "actor"), "tool": ("tool", "actor")}
@@ -71,8 +71,9 @@ class Attribution:
         values: dict[bytes, bytes] = {}
         missing: dict[bytes, bytes] = {}
         counts: dict[str, int] = {}
-        nameless = record.type == "ledger.gap" or (record.tenant == "" and record.type not in _OWN)
-        for chain in (*record.chains, Chain(record.tenant, "type", record.type)):
+        tenant = _tenant(record)
+        nameless = record.type == "ledger.gap" or (tenant == "" and record.type not in _OWN)
+        for chain in (*record.chains, Chain(tenant, "type", record.type)):
             base, _, derived = chain.dimension.partition(".")
             if derived == "values" or (base == "type" and chain.value != record.type):
                 continue  # these are the ledger's to say
@@ -104,7 +105,7 @@ class Attribution:
         for dimension in REQUIRED.get(record.type.partition(".")[0], ()):
             number = self._epoch.number(dimension)
             if number is not None:
-                key = self._keys(Chain(record.tenant, dimension + MISSING, "")).key
+                key = self._keys(Chain(_tenant(record), dimension + MISSING, "")).key
                 needs.append((frozenset((number, key[0])), key))
         return tuple(needs)
 
@@ -120,6 +121,15 @@ class Attribution:
                 self._chains.clear()
             found = self._chains[chain] = _Keys(key, values, missing)
         return found
+
+
+def _tenant(record: Record) -> str:
+    """The record's tenant, or none if no chain could be named by it."""
+    try:
+        chain_name(Chain(record.tenant, "type", ""))
+    except ParseError:
+        return ""
+    return record.tenant
 
 
 def merge(inherited: Sequence[bytes], joins: Joins) -> Sequence[bytes]:

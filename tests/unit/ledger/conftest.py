@@ -1,9 +1,27 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from affidavit.ledger import fsck
 from tests.world import ledger
+from tests.world.ledger import World, signer
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Salt trees once a run, small staging files."""
     ledger.quick(monkeypatch)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A ledger that is open; at the end everything in it is checked."""
+    made = World(tmp_path)
+    made.open()
+    yield made
+    if not made.log._failed:
+        made.log.publish()
+    report = fsck.check(made.root, signer().verifier())
+    assert report.ok, report.first
+    made.drop()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affidavit.errors import CorruptError, ParseError
@@ -126,7 +126,8 @@ def test_entries_and_tiles_have_their_sizes() -> None:
 
 def _grown(sizes: list[int]) -> dict[str, bytes]:
     """The files after publishing at each of the sizes, as the publisher would write them."""
-    frontier, tree, files, old = tiles.Frontier(), merkle.Tree(), {}, 0
+    frontier, tree, old = tiles.Frontier(), merkle.Tree(), 0
+    files: dict[str, bytes] = {}
     for new in sizes:
         hashes = [merkle.leaf_hash(b"%d" % i) for i in range(old, new)]
         frontier.extend("tile/0", hashes)
@@ -145,6 +146,7 @@ def _grown(sizes: list[int]) -> dict[str, bytes]:
     return files
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=6))
 def test_however_a_log_grows_every_tile_it_needs_is_written_once(steps: list[int]) -> None:
     """Any growth gives all tiles of the last size, with the same bytes as growth in one go."""
@@ -154,6 +156,7 @@ def test_however_a_log_grows_every_tile_it_needs_is_written_once(steps: list[int
         assert files[path.text()] == whole[path.text()]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 70_000))
 def test_the_tree_comes_back_from_its_unfinished_tiles(size: int) -> None:
     """Root and growth from the partial tiles alone."""

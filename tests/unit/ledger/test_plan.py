@@ -1,0 +1,129 @@
+"""Working out a batch: places, links, answers, counters, and what is refused."""
+
+import msgspec
+import pytest
+
+from affidavit.clock import add_seconds
+from affidavit.errors import (
+    ParseError,
+    UsageError,
+)
+from affidavit.ledger import chains, leaf
+from affidavit.record.model import Chain
+from tests.world.ledger import (
+    World,
+    Writer,
+    leaves,
+    links_of,
+    record,
+)
+
+
+def test_records_get_their_place_and_links(world: World) -> None:
+    """Index, time, counter, the digests of their sections; n and prev go up along each chain."""
+    writer = Writer()
+    batch = [*writer.exchange(model="x"), *writer.exchange(model="y", session="t")]
+    plan = world.put(batch)
+    assert [placed.index for placed in plan.placed] == [1, 2, 3, 4]
+    for placed, submission in zip(plan.placed, batch, strict=True):
+        found = leaf.decode(placed.leaf)
+        assert (found.index, found.src, found.id) == (
+            placed.index,
+            submission.src,
+            submission.record.id,
+        )
+        assert found.sections == submission.record.section_digests()
+        assert found.links == tuple(chains.link_digest(link) for link in placed.links)
+        assert found.time == placed.time == world.clock.now()
+    actor = world.log.epoch.key(Chain("acme", "actor", "a"))
+    row = [links_of(world, index)[actor] for index in range(1, 5)]
+    assert [link.n for link in row] == [1, 2, 3, 4]
+    assert [link.prev for link in row] == [None, 1, 2, 3]
+    assert len({link.salt for link in row}) == 4
+
+
+def test_the_first_record_of_a_new_value_joins_values(world: World) -> None:
+    """Once a value, in each base dimension, within the same batch too."""
+    writer = Writer()
+    world.put([writer.request(model="x"), writer.request(model="x"), writer.request(model="y")])
+    values = world.log.epoch.key(Chain("acme", "model.values", ""))
+    types = world.log.epoch.key(Chain("acme", "type.values", ""))
+    assert [values in links_of(world, index) for index in (1, 2, 3)] == [True, False, True]
+    assert [types in links_of(world, index) for index in (1, 2, 3)] == [True, False, False]
+
+
+def test_an_answer_finds_its_request_once(world: World) -> None:
+    """Across batches; a second answer and one to a stranger say null; chains are inherited."""
+    writer = Writer()
+    asked = writer.request(model="x")
+    world.put([asked])
+    assert world.log.open_requests() == {asked.record.id: 1}
+    served = Chain("acme", "model", "x-2026")
+    world.put([writer.response(asked, served), writer.response(asked), writer.response("nobody")])
+    found = leaves(world)
+    assert [one.re for one in found[2:5]] == [1, None, None]
+    assert world.log.open_requests() == {}
+    kinds = world.log.epoch.number("type")
+    inherited = {key for key in links_of(world, 1) if key[0] != kinds}
+    assert inherited <= set(links_of(world, 2))
+    assert world.log.epoch.key(served) in links_of(world, 2)
+
+
+def test_an_answer_before_its_request_answers_nothing(world: World) -> None:
+    """The request must be sequenced before it."""
+    writer = Writer()
+    asked = writer.request()
+    answer = Writer().response(asked)
+    world.put([answer, asked])
+    assert leaves(world)[1].re is None
+    assert asked.record.id in world.log.open_requests()
+
+
+def test_a_writers_counter_has_no_holes_and_ends(world: World) -> None:
+    """Neither skipped nor repeated nor continued after its end."""
+    writer = Writer()
+    world.put([writer.request()])
+    skipped = writer.request()._replace(src=(writer.name, 2))
+    repeated = writer.request()._replace(src=(writer.name, 0))
+    for wrong in (skipped, repeated):
+        with pytest.raises(UsageError, match="does not follow"):
+            world.log.prepare([wrong])
+    assert world.log.writers() == {writer.name: 1}
+    writer.n = 1
+    world.put([writer.ended()])
+    assert world.log.ended(writer.name)
+    assert world.log.writers() == {}
+    with pytest.raises(UsageError, match="does not follow"):
+        world.log.prepare([writer.request()])
+    with pytest.raises(UsageError, match="does not follow"):
+        world.log.prepare([writer.request()._replace(src=("not b64u", 0))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "x"},
+        {"type": "exchange.other"},
+        {"type": "ledger.heads"},
+        {"type": "ledger.opened"},
+        {"tier": "guessed"},
+        {"at": "yesterday"},
+        {"sections": (None,) * 6},
+        {"sections": ("é", *(None,) * 6)},
+    ],
+)
+def test_a_record_that_no_leaf_can_hold_is_refused(world: World, change: dict[str, object]) -> None:
+    """Before anything is written; the ledger's own types too."""
+    writer = Writer()
+    one = writer.request()
+    with pytest.raises(ParseError):
+        world.log.prepare([one._replace(record=msgspec.structs.replace(one.record, **change))])
+    assert world.log.next_src(writer.name) == 0
+
+
+def test_a_source_time_far_ahead_is_replaced(world: World) -> None:
+    """By ledger time, beyond five minutes; otherwise kept."""
+    writer = Writer()
+    near, far = add_seconds(world.clock.now(), 299), add_seconds(world.clock.now(), 301)
+    world.put([writer.submit(record("custom", (), at=at)) for at in (near, far)])
+    assert [one.at for one in leaves(world)[1:]] == [near, world.clock.now()]
