@@ -28,10 +28,14 @@ from affidavit.record.model import Frame, Piece, Record, Written
 
 
 class Recall(NamedTuple):
-    """Pieces of ``request`` to be read again: those in frames from ``begin`` up to ``end``."""
+    """Pieces of ``request`` to be read again: those in frames from ``begin`` up to ``end``.
+
+    ``begin`` is ``None`` for an outcome that came after its exchange was closed, whose pieces
+    may stand anywhere before it.
+    """
 
     request: str
-    begin: Position
+    begin: Position | None
     end: Position
 
 
@@ -135,7 +139,7 @@ class Assembler:
             if isinstance(frame, Piece):
                 self._piece(frame, after)
             elif isinstance(frame, Written):
-                yield from self._written(frame, after.segment)
+                yield from self._written(frame, after)
             self._before = after
 
     def floor(self) -> int:
@@ -165,7 +169,7 @@ class Assembler:
             exchange.add(piece.data, self._before, after)
             self.held += exchange.held
 
-    def _written(self, frame: Written, segment: int) -> Iterator[Ready]:
+    def _written(self, frame: Written, after: Position) -> Iterator[Ready]:
         record = frame.record
         src = self._place(frame.n)
         if self.hole:
@@ -174,11 +178,11 @@ class Assembler:
         if record.parent is not None and record.parent in self.exchanges:
             answered = self.close(record.parent)
         if record.type in ASKS and (src is not None or self._unanswered(record.id)):
-            self.exchanges[record.id] = Exchange(record, segment)
+            self.exchanges[record.id] = Exchange(record, after.segment)
         if record.type == "ledger.ended":
             self._ends(frame.n)
         if src is not None:
-            yield _ready(src, frame, answered, segment)
+            yield _ready(src, frame, answered, after)
 
     def _place(self, n: int) -> tuple[str, int] | None:
         """Where a record goes; ``None`` if the ledger has it already."""
@@ -200,16 +204,18 @@ class Assembler:
             self._records = n + 1
 
 
-def _ready(src: tuple[str, int], frame: Written, answered: Exchange | None, segment: int) -> Ready:
-    recall, streamed = None, b""
+def _ready(
+    src: tuple[str, int], frame: Written, answered: Exchange | None, after: Position
+) -> Ready:
+    record, bodies, recall = frame.record, frame.bodies, None
+    since = after.segment
     if answered is not None:
-        recall, streamed = answered.recall, answered.body() or b""
-    bodies: list[bytes | None] = []
-    for body in frame.bodies:
-        if body is not None:
-            bodies.append(body)
-        else:
-            bodies.append(streamed if recall is None else None)
-    size = sum(part.size for part in frame.record.parts)
-    since = segment if answered is None else min(segment, answered.segment)
-    return Ready(src, frame.record, tuple(bodies), recall, size, since)
+        since = min(since, answered.segment)
+    if None in bodies:
+        streamed = None if answered is None else answered.body()
+        if streamed is None and answered is not None:
+            recall = answered.recall
+        elif streamed is None and record.parent is not None:
+            recall = Recall(record.parent, None, after)
+        bodies = tuple(streamed if body is None else body for body in bodies)
+    return Ready(src, record, bodies, recall, sum(part.size for part in record.parts), since)

@@ -111,7 +111,7 @@ class Inbox:
 
     def recall(self, recall: Recall) -> bytes:
         """Read pieces again that were let go; ``CorruptError`` if they are not there any more."""
-        reader = JournalReader(self.directory, self._open_key, recall.begin)
+        reader = JournalReader(self.directory, self._open_key, recall.begin or self._start())
         pieces: list[bytes] = []
         try:
             while reader.position < recall.end:
@@ -132,9 +132,9 @@ class Inbox:
     def shorten(self) -> None:
         """Remove segments that hold nothing that is not in the ledger; their keys first.
 
-        None of a journal that could not be read to its end: it is kept.
+        None of a writer that is gone: its journal is removed as a whole, or kept.
         """
-        if self.end is not None and self.end.gap:
+        if self.end is not None:
             return
         floor = min([self.assembler.floor(), *(ready.since for ready in self.pending)])
         if floor <= self._oldest:
@@ -195,7 +195,8 @@ class Inbox:
         behind each, unless the writer is ``over``. So nothing that is just beginning is touched.
         """
         headers = [(path, _header(path)) for _, path in self._reader.segments()]
-        for (path, raw), (_, behind) in zip(headers, [*headers[1:], (None, b"")], strict=True):
+        behind_each = [*(raw for _, raw in headers[1:]), b""]
+        for (path, raw), behind in zip(headers, behind_each, strict=False):
             if not _is_destroyed(raw) or not (over or behind.startswith(MAGIC)):
                 return
             destroy_segment(self._disk, path)

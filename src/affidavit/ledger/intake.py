@@ -115,7 +115,7 @@ class Intake:
         self._inboxes: dict[str, Inbox] = {}
         self._kept: dict[str, str] = {}
         self._looked_at: dict[str, float] = {}
-        self._damaged_at: dict[str, float] = {}
+        self._damaged: dict[str, tuple[float, str]] = {}
 
     def step(self) -> int:
         """Take in one batch; returns the number of leaves written.
@@ -137,6 +137,7 @@ class Intake:
     def trouble(self) -> dict[str, str]:
         """Journals that need a person: incarnation → what is wrong with it."""
         found = {name: inbox.trouble() for name, inbox in self._inboxes.items()}
+        found |= {name: why for name, (_, why) in self._damaged.items()}
         return {name: why for name, why in (found | self._kept).items() if why}
 
     @property
@@ -257,7 +258,7 @@ class Intake:
     def _due(self, inbox: Inbox) -> bool:
         """Whether to wind up this writer now: it is gone, and not waited for."""
         name, now = inbox.incarnation, self._clock.monotonic()
-        if inbox.leased and name not in self._damaged_at:
+        if inbox.leased and name not in self._damaged:
             return True
         if now - self._looked_at.get(name, -LOOK_SECONDS) < LOOK_SECONDS:
             return False
@@ -286,10 +287,10 @@ class Intake:
     def _fix_end(self, inbox: Inbox) -> int:
         name, now = inbox.incarnation, self._clock.monotonic()
         damage = inbox.damage()
-        if damage and now - self._damaged_at.setdefault(name, now) < PATIENCE_SECONDS:
+        if damage and now - self._damaged.setdefault(name, (now, damage))[0] < PATIENCE_SECONDS:
             self._begin(inbox)
             return 0
-        self._damaged_at.pop(name, None)
+        self._damaged.pop(name, None)
         inbox.fix_end(self._ledger.next_src(name), damage)
         self._begin(inbox)
         return 0
