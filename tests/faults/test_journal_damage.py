@@ -1,10 +1,12 @@
 """Journals that were cut, flipped, swapped or made up: a true prefix is read, or nothing."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,18 @@ from affidavit.errors import UnavailableError
 from affidavit.record import journal_format as form
 from affidavit.record.journal import destroy_segment
 from affidavit.record.journal_reader import START, JournalReader, Position
-from tests.world.journals import ended, names, numbers, open_key, open_writer, read, record
+from affidavit.record.model import Frame, Opened, Piece
+from tests.world.journals import (
+    AT,
+    MONDAY,
+    ended,
+    names,
+    numbers,
+    open_key,
+    open_writer,
+    read,
+    record,
+)
 
 SMALL = 1200
 
@@ -232,6 +245,65 @@ def test_damage_can_be_stepped_over_frame_by_frame(long_journal: Path, tmp_path:
     assert numbers(frames) == []
     assert reader.skip()
     assert reader.position == Position(1, 0, 0)
+    reader.close()
+
+
+def _forge(directory: Path, *frames: Frame) -> None:
+    """A segment 0 as the holder of the public key, but not this program, might make it."""
+    key = bytes(32)
+    header = form.Header(directory.name, 0, 0, MONDAY.day, MONDAY.recipient.wrap(key))
+    raw = header.pack()
+    for number, frame in enumerate(frames):
+        raw += form.seal_frame(AESGCM(key), 0, number, form.encode(frame))
+    directory.mkdir()
+    _segment(directory).write_bytes(raw)
+
+
+def test_frames_out_of_their_place_are_refused(journal: Path, tmp_path: Path) -> None:
+    """``Opened`` comes first, only there, and names its own segment."""
+    opened = Opened(journal.name, 0, "w1", AT)
+    cases: list[tuple[list[Frame], int, str]] = [
+        ([Piece("r", b"x")], 0, "of another kind"),
+        ([opened, opened], 1, "of another kind"),
+        ([Opened(journal.name, 1, "w1", AT)], 0, "another segment"),
+        ([Opened("A" * 22, 0, "w1", AT)], 0, "another segment"),
+    ]
+    for number, (frames, good, reason) in enumerate(cases):
+        place = tmp_path / str(number)
+        place.mkdir()
+        _forge(place / journal.name, *frames)
+        got, reader = read(place / journal.name)
+        assert got == frames[:good]
+        assert reader.tail_state == "unreadable"
+        assert reason in reader.reason
+
+
+def test_what_the_disk_does_not_give_is_a_reason(journal: Path, tmp_path: Path) -> None:
+    """An error of the operating system while reading is told, not raised; skip finds its way."""
+    copy = Path(shutil.copytree(journal, tmp_path / journal.name))
+    _segment(copy).unlink()
+    _segment(copy).mkdir()
+    frames, reader = read(copy)
+    assert (frames, reader.tail_state) == ([], "unreadable")
+    assert "segment 0 does not read: Is a directory" in reader.reason
+    assert not reader.skip()
+
+
+def test_a_disk_that_fails_after_the_header_was_read(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO later on: no exception from poll, tail_state or skip."""
+    reader = JournalReader(journal, open_key)
+    assert len(reader.poll()) == 4
+
+    def broken(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    assert reader.tail_state == "unreadable"
+    assert reader.poll() == []
+    assert "Input/output error" in reader.reason
+    assert not reader.skip()
     reader.close()
 
 

@@ -198,6 +198,26 @@ def test_a_refused_frame_that_reached_the_disk_is_blanked(
     asyncio.run(run())
 
 
+def test_a_refused_frame_that_was_not_blanked_ends_the_writer(tmp_path: Path) -> None:
+    """If even the blanking fails, nobody knows what a reader sees: the writer has failed."""
+    effects = FakeEffects(
+        tmp_path,
+        Fault(named("pwrite", suffix=".seg", skip=2), NO_SPACE),
+        Fault(named("pwrite", suffix=".seg", skip=2)),
+    )
+
+    async def run() -> None:
+        writer = open_writer(tmp_path, Disk(effects))
+        await writer.commit(record(), (b"{}",))
+        with pytest.raises(CannotRecordError, match="Input/output"):
+            await writer.commit(record(), (b"{}",))
+        assert writer.failure is not None
+        writer.abandon()
+
+    asyncio.run(run())
+    assert [fault.fired for fault in effects.faults] == [1, 1]
+
+
 def test_a_failed_sync_is_told_to_all_who_wait_and_ends_the_writer(tmp_path: Path) -> None:
     """Every waiting commit is refused, later ones at once, and health has the reason."""
     effects = FakeEffects(tmp_path, Fault(named("fdatasync")))

@@ -8,9 +8,9 @@ frames count. Nothing here raises on garbage, and nothing writes. Not here: join
 bodies, what to do about damage (``ledger.intake``), removing segments (``journal``).
 """
 
+import contextlib
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -115,7 +115,7 @@ class JournalReader:
         try:
             self._poll(max_bytes, found)
         except OSError as error:
-            self.reason = f"segment {self.position.segment} cannot be read: {error.strerror}"
+            self.reason = f"segment {self.position.segment} does not read: {error.strerror}"
         return found
 
     @property
@@ -132,28 +132,26 @@ class JournalReader:
         if segment is None:
             return "clean"
         segment.refresh()
-        _, frame, offset = self.position
         try:
-            if _all_zeros(segment, offset):
+            if _all_zeros(segment, self.position.offset):
                 return "clean"
-            torn = segment.sealed_at(frame + 1, segment.behind(offset)) is None
+            return "torn" if self._next_whole(segment) is None else "unreadable"
         except OSError:
             return "unreadable"
-        return "torn" if torn else "unreadable"
 
     def skip(self) -> bool:
-        """Step over what cannot be read; ``False`` (and no step) if nothing follows it.
+        """Step over what does not read; ``False`` (and no step) if nothing follows it.
 
         To the frame behind the damaged one if that is whole, else to the next segment. Only for
         a caller that has noted the damage.
         """
-        segment, place = self._segment, self.position
-        if segment is not None:
-            behind = segment.behind(place.offset)
-            if segment.sealed_at(place.frame + 1, behind) is not None:
-                self.position = Position(place.segment, place.frame + 1, behind)
-                return True
-        later = [number for number, _ in self.segments() if number > place.segment]
+        if self._segment is not None:
+            with contextlib.suppress(OSError):
+                behind = self._next_whole(self._segment)
+                if behind is not None:
+                    self.position = behind
+                    return True
+        later = [number for number, _ in self.segments() if number > self.position.segment]
         if not later:
             return False
         self._advance(Position(later[0], 0, 0))
@@ -168,7 +166,7 @@ class JournalReader:
         numbers = sorted(n for n in map(form.segment_number, names) if n is not None)
         return [(number, self._path(number)) for number in numbers]
 
-    def lease(self, disk: Disk, who: str) -> AbstractContextManager[int]:
+    def lease(self, disk: Disk, who: str) -> contextlib.AbstractContextManager[int]:
         """Hold the writer's lease while inside; ``LockedError`` at once if the writer lives."""
         return disk.locked(self.directory / form.LEASE, who)
 
@@ -177,6 +175,14 @@ class JournalReader:
         if self._segment is not None:
             os.close(self._segment.fd)
             self._segment = None
+
+    def _next_whole(self, segment: _Segment) -> Position | None:
+        """Behind the damaged frame at ``position``, if the frame after it is whole."""
+        number, frame, offset = self.position
+        behind = segment.behind(offset)
+        if segment.sealed_at(frame + 1, behind) is None:
+            return None
+        return Position(number, frame + 1, behind)
 
     # Below: one segment after the other
 
