@@ -435,7 +435,8 @@ def read_leaf(data: bytes) -> dict[str, Any]:
         and all(map(is_time, (leaf["time"], leaf["at"])))
         and (type(leaf["id"]), type(leaf["type"]), leaf["tier"] in TIERS) == (str, str, True)
         and type(src) is list
-        and [type(part) for part in src] == [str, int]
+        and len(src) == 2
+        and (type(src[0]), is_count(src[1])) == (str, True)
         and all(type(digest) is str for digest in digests[7:])
         and (len(sections), links) == (7, sorted(set(links)))
         and (kind not in EXTRA or digests == [None] * 7)
@@ -540,6 +541,7 @@ def read_links(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[bytes, li
 def read_openings(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[tuple[int, Chain], bytes]:
     """Parse ``chains.jsonl``: (epoch leaf, chain) → chain id, by the salts of that leaf."""
     ids: dict[tuple[int, Chain], bytes] = {}
+    order: list[tuple[int, Chain]] = []
     for line in read_lines(data, "chains.jsonl"):
         fields = ["epoch", "tenant", "dimension", "value", "salt", "path"]
         epoch, tenant, dimension, value, salt, path = read_object(
@@ -559,7 +561,8 @@ def read_openings(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[tuple[
         need(b64u(root) == leaf["salts"], "wrong-opening", f"{chain} does not open in {epoch}.")
         label = b"affidavit/chain/v1\0" + struct.pack(">Q", epoch) + raw
         ids[epoch, chain] = hashlib.sha256(label + name).digest()[:16]
-    need(list(ids) == sorted(ids), "not-canonical", "chains.jsonl is not in order.")
+        order.append((epoch, chain))
+    need(order == sorted(set(order)), "not-canonical", "chains.jsonl is not in order.")
     return ids
 
 
@@ -609,7 +612,7 @@ class Answer:
         self.since, self.until = question["since"], question["until"]
         self.clock = "at" if question["clock"] == "source" else "time"
         self.epochs: list[tuple[int, int]] = []  # epoch leaf and its heads leaf, newest first
-        self.answers_shown = False  # whether an answer recorded by now would be shown
+        self.answers_shown = False  # whether an answer, in the newest epoch, would be shown
         self.unattributed: list[int] = []
         self.gaps: list[int] = []
         self.used: set[Any] = set()
@@ -622,8 +625,9 @@ class Answer:
         self.halves = {i: half for i, half in pairs.items() if half in self.leaves}
         silent = [i for i in set(pairs) - set(self.halves) if self.kind(i) in ANSWERS.values()]
         lost = [i for i in set(pairs) - set(self.halves) if pairs[i] is not None]
-        self.open = sorted(silent) if self.answers_shown else []
-        self.not_shown = sorted(lost if self.answers_shown else lost + silent)
+        newest = self.epochs[0][0] if self.answers_shown else max(self.leaves, default=0)
+        self.open = sorted(i for i in silent if i > newest)  # chains go on within an epoch only
+        self.not_shown = sorted({*lost, *silent} - {*self.open})
         self.shown = {*self.records, *self.halves.values(), *self.unattributed, *self.gaps}
         pieces = {*self.leaves, *self.ids, *self.links, *self.buckets}
         stray = sorted(map(str, pieces - self.used - self.shown))[:1]

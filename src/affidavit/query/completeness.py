@@ -118,6 +118,7 @@ class _Draft:
         self.inside: dict[Chain, set[int]] = {}
         self.answered: dict[int, int] = {}
         self.answers_shown = False
+        self.newest_epoch = -1
 
     @property
     def since(self) -> str:
@@ -158,6 +159,7 @@ class _Draft:
             until = min(self.question.until or last, last)
             self.question = msgspec.structs.replace(self.question, until=until)
         self.answers_shown = True
+        self.newest_epoch = proofs.epochs[0].epoch
         for place, epoch in enumerate(proofs.epochs):
             self.add(epoch.epoch)
             self.add(epoch.heads)
@@ -224,12 +226,12 @@ def _finish(
         half = leaf.re
         if leaf.type in {"exchange.request", "tool.call"}:
             half = draft.answered.get(index)
-            if half is None and not draft.answers_shown:
+            if half is None and draft.answers_shown and index > draft.newest_epoch:
+                opened.append(index)
+            elif half is None:
                 half = _answer_to(draft, index, answers)
                 if half is None:
                     not_shown.append(index)
-            elif half is None:
-                opened.append(index)
         if half is not None:
             draft.add(half)
             halves[index] = half

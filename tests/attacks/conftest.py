@@ -1,0 +1,40 @@
+"""One small ledger for all attacks that do not change it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from affidavit.evidence.bundle import Bundle, Choice
+from tests.attacks.world import World, by_model
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Exchanges of two models, one that nobody could attribute, a gap, an open request."""
+    made = World(tmp_path_factory.mktemp("world") / "log")
+    made.exchange(actor="act_alice")
+    made.exchange(model="gpt-b")
+    made.exchange(actor="act_bob")
+    made.add(model=None)
+    made.add(
+        "ledger.gap", model=None, actor=None, tenant="", body=None, who=None, what={"count": 3}
+    )
+    made.exchange(control={"decision": "deny"})
+    made.add()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def good(world: World) -> Bundle:
+    """All that is known of one model, with content."""
+    return world.bundle(by_model(), Choice(content="full"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[World]:
+    """A ledger of one's own."""
+    made = World(tmp_path / "log")
+    yield made
+    made.close()
