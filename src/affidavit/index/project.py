@@ -8,7 +8,8 @@ the names of the models that its response was served by. Not here: text (``text`
 
 What of a record's ``what`` becomes searchable: the names of the formats (OpenTelemetry's where
 it has one); for changes ``target`` (``{"kind": …, "name": …}`` or a text) and ``models`` (the
-models that depend on what was changed).
+models that depend on what was changed); ``actor``, ``key`` and ``identity`` say whose key or
+identity a change changed.
 """
 
 from collections.abc import Mapping
@@ -70,8 +71,9 @@ def project(view: View, request: Entry | None) -> Entry | None:
     if view.type in OWN_LEAVES:
         return None
     facts: dict[str, Any] = {}
+    what = _section(view, "what")
     facts.update(_who(_section(view, "who")))
-    facts.update(_what(_section(view, "what")))
+    facts.update(_what(what))
     facts.update(_control(_section(view, "control")))
     facts.update(_outcome(_section(view, "outcome")))
     person = _person(view)
@@ -84,6 +86,9 @@ def project(view: View, request: Entry | None) -> Entry | None:
             facts["parent"] = request.row.id
         if person is None and request.person is not None:
             person = msgspec.structs.replace(request.person, idx=view.index)
+    changed = what if view.type.startswith("change.") else {}
+    facts["actors"] = _names(facts["actor"], changed.get("actor"))
+    facts["credentials"] = _names(facts["credential"], changed.get("key"), changed.get("identity"))
     facts["models"] = tuple(dict.fromkeys(facts["models"]))
     facts["model"] = (
         facts.get("model_served") or facts.get("model_resolved") or facts.get("model_requested")

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from affidavit.durable import open_database
+from affidavit.durable import attach_key, open_database
 from affidavit.errors import UnavailableError
 from affidavit.index.schema import Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
@@ -38,7 +38,9 @@ class Reader:
         self.secret = hkdf(key, "affidavit/cursor/v1")
         self._db = open_database(directory / INDEX_FILE, key, read_only=True)
         try:
-            self._db.execute("ATTACH ? AS text KEY ?", (str(directory / TEXT_FILE), key))
+            self._db.execute(
+                "ATTACH ? AS text KEY ?", (str(directory / TEXT_FILE), attach_key(key))
+            )
             self._db.pragma("cache_size", -32_768)
             check_version(self._db, INDEX_FILE)
             check_version(self._db, TEXT_FILE, "text")

@@ -26,13 +26,17 @@ UNPOSTED = {
 OWN_LEAVES = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 """Types that carry nothing but the ledger's own bookkeeping; they get no row."""
 
+TENANTLESS = frozenset({"ledger.ended", "ledger.clock", "ledger.key"})
+"""Records of the ledger itself: without a tenant, and not of an unknown one."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """One record as the index knows it. Field order is the column order of table ``record``.
 
     A response carries what it inherits from its request (who, session, models, parent), as
     its chains do. ``models`` are all names ``model:`` finds it under: requested, resolved and
-    served of both halves, or the target of a change and what depends on it. ``model`` is the
+    served of both halves, or the target of a change and what depends on it; likewise ``actors``
+    and ``credentials``: who did it, and whose identity or key a change changed. ``model`` is the
     one it is counted under: served, else resolved, else requested. ``answered`` is the index of
     the response, in a request's row. Tokens are counts, ``first_byte`` and ``duration``
     seconds. ``present`` and ``shown`` are bit sets over the seven sections (bit 0 is ``who``):
@@ -52,10 +56,12 @@ class Row(msgspec.Struct, frozen=True):
     tenant: str | None = None
     team: str | None = None
     actor: str | None = None
+    actors: tuple[str, ...] = ()
     kind: str | None = None
     role: str | None = None
     groups: tuple[str, ...] = ()
     credential: str | None = None
+    credentials: tuple[str, ...] = ()
     assurance: str | None = None
     session: str | None = None
     purpose: str | None = None
@@ -127,10 +133,10 @@ def postings(row: Row) -> tuple[Posting, ...]:
     found: list[Posting] = [("model", model) for model in row.models]
     found += [("tool", tool) for tool in row.tools]
     found += [("source", source) for source in row.sources]
+    found += [("actor", actor) for actor in row.actors]
+    found += [("credential", credential) for credential in row.credentials]
     for dimension, value in (
-        ("actor", row.actor),
         ("session", row.session),
-        ("credential", row.credential),
         ("purpose", row.purpose),
         ("trace", row.trace),
         ("target", row.target),
@@ -142,9 +148,15 @@ def postings(row: Row) -> tuple[Posting, ...]:
             found.append((dimension, value))
     if row.http is not None and row.http >= 300:
         found.append(("status", str(row.http)))
-    if row.tenant is None:
+    if unattributed(row):
         found.append(("unattributed", ""))
     return tuple(dict.fromkeys(found))
+
+
+def unattributed(row: Row) -> bool:
+    """Whether the tenant was never known (a ``who`` that was erased was known)."""
+    erased = row.present & 1 and not row.shown & 1
+    return row.tenant is None and not erased and row.type not in TENANTLESS
 
 
 def person_postings(person: Person) -> tuple[Posting, ...]:

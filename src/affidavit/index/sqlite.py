@@ -28,7 +28,7 @@ INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__
 PERSON_COLUMNS = Person.__struct_fields__
-LISTS = frozenset({"groups", "models", "tools", "sources", "finish"})
+LISTS = frozenset({"actors", "groups", "credentials", "models", "tools", "sources", "finish"})
 """Columns that hold a JSON array of texts."""
 
 _INTEGERS = frozenset({

@@ -1,8 +1,10 @@
-"""Full text in a file of its own, ``text.db``: FTS5 without the texts, with secure deletion.
+"""Full text in a file of its own, ``text.db``: FTS5 without the texts, with real deletion.
 
 Rules: one document per message, number = ledger index × 4096 + place, so that a document leads
 to its record without a table; the texts themselves are not kept (``contentless_delete``), only
-the inverted index, and what is deleted is overwritten (``secure-delete``). A message that was
+the inverted index. Deleting from such an index leaves words behind until its segments are merged,
+so ``replace`` merges them all, and SQLite overwrites the freed pages (``secure_delete``): erasure
+costs a rewrite of the text index, so erase in batches. A message that was
 already said in its session (same role, same words) is indexed once, under the record in which it
 came first, because agents send their whole history with every turn. Not here: what the messages
 are (``messages``), and the thread that calls this (``indexer``).
@@ -27,7 +29,6 @@ _SCHEMA = (
         "CREATE VIRTUAL TABLE passage USING fts5 (body, content = '', contentless_delete = 1, "
         "tokenize = 'unicode61 remove_diacritics 2')"
     ),
-    "INSERT INTO passage (passage, rank) VALUES ('secure-delete', 1)",
     "CREATE TABLE session (no INTEGER PRIMARY KEY, tenant TEXT, name TEXT, UNIQUE (tenant, name))",
     (
         "CREATE TABLE uttered (session INTEGER, digest BLOB, document INTEGER, "
@@ -96,6 +97,8 @@ class TextStore:
                     "DELETE FROM session WHERE tenant = ? AND name = ?", (tenant, name)
                 )
             self._add(speeches)
+            # A deletion only marks a document; its words leave the file when segments are merged.
+            self._db.execute("INSERT INTO passage (passage) VALUES ('optimize')")
 
     def close(self) -> None:
         """Close the file."""
