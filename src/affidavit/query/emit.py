@@ -48,7 +48,8 @@ _HAS = {
     "source": "r.sources != '[]'",
     "tool": "r.tools != '[]'",
     "trace": "r.trace IS NOT NULL",
-    "unattributed": "r.tenant IS NULL",
+    "unattributed": "r.tenant IS NULL AND NOT (r.present & 1 != 0 AND r.shown & 1 = 0) "
+    "AND r.type NOT IN ('ledger.ended', 'ledger.clock', 'ledger.key')",
     "unparsed": "r.parsed IS NOT NULL AND r.parsed IS NOT 'yes'",
 }  # fmt: skip
 

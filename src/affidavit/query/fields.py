@@ -87,8 +87,9 @@ def _person(name: str, help_text: str, example: str) -> Field:
 _ALL = (
     Field("model", "name", "what", "a model, requested, resolved or served; its exchanges and "
           "the changes that touch it", "model:gpt-4o*", lists=("models",), dimension="model"),
-    _posted("actor", "who", "who caused it: a pseudonym, or a person's subject, e-mail or name "
-            "where the reader may see those", "actor:alice@example.com"),
+    Field("actor", "name", "who", "who caused it, or whose identity was changed: a pseudonym, or "
+          "a person's subject, e-mail or name where the reader may see those",
+          "actor:alice@example.com", lists=("actors",), dimension="actor"),
     _posted("session", "who", "a conversation or agent run", "session:ses_mfrggzdfmztwq2lk"),
     _posted("type", "leaf", "record type", "type:exchange.*", values=tuple(sorted(TYPES))),
     Field("since", "time", "leaf", "ledger time from here on: a date, a time, or so long ago "
@@ -130,7 +131,8 @@ _ALL = (
           lists=("groups",)),
     _name("assurance", "who", "how sure the identity is", "assurance:verified",
           values=("verified", "key", "asserted")),
-    _posted("credential", "who", "id of the key that was used", "credential:key_7Q2M"),
+    Field("credential", "name", "who", "id of the key that was used, or that was changed",
+          "credential:key_7Q2M", lists=("credentials",), dimension="credential"),
     _name("id", "leaf", "a record's id", "id:0199c0de*"),
     _name("parent", "what", "id of the record this one answers or belongs to", "parent:0199c0de*"),
     _posted("trace", "what", "trace id", "trace:4bf92f3577b34da6a3ce929d0e0e4736"),
