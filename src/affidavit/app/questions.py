@@ -6,6 +6,7 @@ answers are msgpack's own types and the structs of the stages. Not here: the soc
 """
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from affidavit.app.sequencer import Sequencer
 
 
+SNAPSHOT_SECONDS = 1.0
+"""How long an asker whose snapshot is the newest waits for a newer one."""
 HEADS_TRIES, HEADS_PAUSE = 50, 0.1
 """A heads leaf is made at most once a second; so many looks, so many seconds apart."""
 
@@ -29,7 +32,6 @@ HEADS_TRIES, HEADS_PAUSE = 50, 0.1
 def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
     """All methods by name."""
     methods = {
-        "snapshot": _snapshot,
         "status": _status,
         "keys.list": _keys_list,
         "receipt": _receipt,
@@ -50,6 +52,9 @@ def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
     async def revoke(params: dict[str, Any]) -> Any:
         return await _keys_revoke(sequencer, params)
 
+    async def snapshot(params: dict[str, Any]) -> Any:
+        return await _snapshot(sequencer, params)
+
     async def prove(params: dict[str, Any]) -> Any:
         return await _prove(sequencer, params)
 
@@ -57,12 +62,19 @@ def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
         "keys.create": create,
         "keys.revoke": revoke,
         "prove": prove,
+        "snapshot": snapshot,
     }
     return waiting | {name: bind(method) for name, method in methods.items()}
 
 
-def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
-    snapshot = sequencer.snapshot()
+async def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+    """The snapshot in force; ``None`` if it is the one of ``version`` for another second."""
+    snapshot = await sequencer.ask(sequencer.snapshot)
+    if params.get("version") != snapshot.version:
+        return snapshot
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(sequencer.changed.wait(), SNAPSHOT_SECONDS)
+    snapshot = await sequencer.ask(sequencer.snapshot)
     return None if params.get("version") == snapshot.version else snapshot
 
 
@@ -79,6 +91,7 @@ async def _keys_create(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
     await sequencer.record_key_change(identity, "created", params.get("by"))
     await sequencer.ask(lambda: store.put(identity))
+    sequencer.tell_changed()
     return {"identity": public(identity), "token": token}
 
 
@@ -87,6 +100,7 @@ async def _keys_revoke(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     identity = await sequencer.ask(lambda: store.revoked(params["id"]))
     await sequencer.record_key_change(identity, "revoked", params.get("by"))
     await sequencer.ask(lambda: store.put(identity))
+    sequencer.tell_changed()
     return public(identity)
 
 

@@ -102,6 +102,7 @@ class Sequencer:
         self._stop = threading.Event()
         self._failed: BaseException | None = None
         self.journal: JournalWriter | None = None
+        self.changed = asyncio.Event()
         self._snapshot: Snapshot | None = None
         self._recipient: Recipient
 
@@ -180,6 +181,11 @@ class Sequencer:
             config_hash=self.config.hash(),
         )
         return self._snapshot
+
+    def tell_changed(self) -> None:
+        """Wake whoever waits for a newer snapshot."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -1,4 +1,8 @@
-"""Keeping a process's view of identities and keys current to within a second."""
+"""Keeping a process's view of identities and keys current.
+
+The sequencer holds a question until something is new, or a second has passed, so a change is in
+force everywhere within milliseconds.
+"""
 
 import asyncio
 import contextlib
@@ -10,8 +14,8 @@ from affidavit.control.identity import Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.errors import AffidavitError, UnavailableError
 
-EVERY = 0.5
-"""Seconds between two looks; an answer of "nothing new" costs the sequencer microseconds."""
+AGAIN = 0.1
+"""Seconds before the sequencer is asked again after it did not answer."""
 
 
 async def first(link: ControlLink, within: float = 60.0) -> Snapshot:
@@ -32,10 +36,12 @@ async def follow(link: ControlLink, current: Snapshot, changed: Callable[[Snapsh
     """Call ``changed`` with each newer snapshot, for ever; the last one stands meanwhile."""
     version = current.version
     while True:
-        await asyncio.sleep(EVERY)
-        with contextlib.suppress(AffidavitError):
+        try:
             answer = await link.call("snapshot", {"version": version})
-            if answer is not None:
-                snapshot = msgspec.convert(answer, Snapshot)
-                version = snapshot.version
-                changed(snapshot)
+        except AffidavitError:
+            await asyncio.sleep(AGAIN)
+            continue
+        if answer is not None:
+            snapshot = msgspec.convert(answer, Snapshot)
+            version = snapshot.version
+            changed(snapshot)

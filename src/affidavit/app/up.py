@@ -98,8 +98,7 @@ class Machine:
         for sentence in self._warnings():
             say(sentence)
         try:
-            await self._start()
-            facts = await self._facts(first=first)
+            facts = await self._start(first=first)
             if as_json:
                 print(json.dumps(facts), flush=True)  # noqa: T201 - the one line of --json
             else:
@@ -122,7 +121,8 @@ class Machine:
         space = first_start.little_space(self.paths.root)
         return [*found, *([space] if space else [])]
 
-    async def _start(self) -> None:
+    async def _start(self, *, first: bool) -> dict[str, Any]:
+        """Start the children, in order; a new caller key is known before a gateway listens."""
         secrets = _secret_variables(self.config_path)
         open_environment, closed = environment(), environment(secrets)
         base = ["--data", str(self.paths.root), "--config", str(self.config_path)]
@@ -135,7 +135,9 @@ class Machine:
             self._add(f"gateway {n}", ["gateway", *base], self.gateway_socket, open_environment)
             for n in range(1, self.workers + 1)
         ]
+        facts = await self._facts(first=first)
         await asyncio.gather(*starting)
+        return facts
 
     async def _add(
         self,
