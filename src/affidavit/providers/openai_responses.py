@@ -70,7 +70,7 @@ class ResponsesAccumulator:
         self._response: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._done: set[int] = set()
-        self._deltas: dict[tuple[int, str, int], list[str]] = {}
+        self._deltas: dict[tuple[int, int, str], list[str]] = {}
         self._error: Error | None = None
 
     def event(self, event: Event) -> None:
@@ -153,13 +153,13 @@ class ResponsesAccumulator:
                 self._done.add(index)
         elif kind.endswith(".delta"):
             place = value.get("content_index", value.get("summary_index"))
-            key = (index, kind, place if type(place) is int else 0)
+            key = (index, place if type(place) is int else 0, kind)
             self._deltas.setdefault(key, []).append(text(value.get("delta")))
 
     def _gathered(self) -> list[dict[str, Any]]:
         """Items put together from events: those that were done, and the others from deltas."""
         items = {index: dict(item) for index, item in self._items.items()}
-        for (index, kind, _), pieces in sorted(self._deltas.items()):
+        for (index, _, kind), pieces in sorted(self._deltas.items()):
             item = items.get(index)
             if item is None or index in self._done:
                 continue

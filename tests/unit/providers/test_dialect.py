@@ -14,6 +14,7 @@ from affidavit.providers import registry
 from affidavit.providers.dialect import Headers, StreamReader, document_of
 from affidavit.providers.facts import ResponseFacts
 from affidavit.providers.openai_chat import ChatAccumulator
+from affidavit.wire.sse import MAX_EVENT_BYTES
 from tests.unit.providers.streams import EVENTS, JSON, asked, encode
 
 OPENAI = registry.lookup("openai")
@@ -68,6 +69,29 @@ def test_an_unlabelled_body_is_told_by_its_first_byte(
     assert facts.streamed == streamed
     assert facts.model == "m-1"
     assert facts.parsed == "yes"
+
+
+@pytest.mark.parametrize("first", [b"event: x", b": comment", b"id: 1", b"retry: 5", b"data:"])
+def test_a_stream_may_begin_with_any_field(first: bytes) -> None:
+    """No JSON text begins as a line of server-sent events does."""
+    assert read([], first + b"\n\n" + STREAM).terminal
+
+
+def test_no_body_where_none_is_allowed() -> None:
+    """204 and 304 have none; for a 200 that is remarkable."""
+    assert [read(JSON, status=status).parsed for status in (204, 304, 200)] == [
+        "yes",
+        "yes",
+        "unparsed: empty body",
+    ]
+
+
+def test_an_event_too_large_to_read_is_not_taken_for_a_missing_end() -> None:
+    """The last event may have been the one that was not read."""
+    facts = read(EVENTS, STREAM[:100], b"data: " + b"x" * MAX_EVENT_BYTES, b"\n\n")
+    assert facts.parsed == "unparsed: larger than is read"
+    assert not facts.expects_terminal
+    assert read(EVENTS, b"data: " + b"x" * MAX_EVENT_BYTES, b"\n\n", STREAM).terminal
 
 
 def test_a_stream_that_only_lacks_its_last_line_end_is_whole() -> None:

@@ -31,17 +31,30 @@ def test_what_of_a_request_has_no_person_and_no_unknowns() -> None:
     }
 
 
+def test_what_is_not_known_is_left_out() -> None:
+    """No empty strings and no empty lists in a section."""
+    response = ResponseFacts("opaque", "opaque", "opaque/1", 200)
+    assert response.what() == {
+        "dialect": "opaque",
+        "gen_ai.provider.name": "opaque",
+        "parser": "opaque/1",
+        "parsed": "yes",
+    }
+    assert response.outcome() == {"http.response.status_code": 200}
+
+
 def test_tools_called_are_those_of_the_outputs_in_order() -> None:
     """Each name once in ``tools_called``, every call in ``tool_calls``."""
     calls = [
         MessagePart("tool_call", id="1", name="b", arguments="{}"),
         MessagePart("text", "between"),
+        MessagePart("reasoning", "hm"),
         MessagePart("server_tool_call", id="2", name="a"),
         MessagePart("tool_call", id="3", name="b"),
     ]
     facts = ResponseFacts(
         "openai", "openai", "openai/1", 200,
-        messages=(Message("assistant", tuple(calls[:2])), Message("assistant", tuple(calls[2:]))),
+        messages=(Message("assistant", tuple(calls[:3])), Message("assistant", tuple(calls[3:]))),
     )  # fmt: skip
     assert facts.tools_called == ("b", "a")
     assert facts.tool_calls[0] == ToolCall("1", "b", "{}")

@@ -49,6 +49,13 @@ def test_compact_keeps_text_and_order() -> None:
     assert fields.compact(None) == ""
 
 
+def test_a_parameter_is_a_finite_number_or_absent() -> None:
+    """A wrong type is left out, not written as it came."""
+    body = {"a": 1, "b": "1", "c": True, "d": float("nan"), "e": [], "f": 0.0}
+    found = fields.parameters(body, [(name, name) for name in "abcdefg"])
+    assert found == {"gen_ai.request.a": 1, "gen_ai.request.f": 0.0}
+
+
 @given(st.dictionaries(st.sampled_from(["max_tokens", "n"]), st.sampled_from(ANYTHING)))
 def test_parameters_are_finite_numbers(body: dict[str, Any]) -> None:
     """Only what is a number becomes a parameter."""

@@ -53,6 +53,8 @@ def test_the_error_is_ours() -> None:
     media_type, body = OPAQUE.error_body(503, "c", "m", "h", "r")
     assert media_type == "application/json"
     assert json.loads(body) == {"error": {"code": "c", "message": "m", "hint": "h", "record": "r"}}
+    _, short = OPAQUE.error_body(503, "c", "m", "", "")
+    assert json.loads(short) == {"error": {"code": "c", "message": "m"}}
 
 
 @pytest.mark.parametrize("headers", [JSON, EVENTS, []])

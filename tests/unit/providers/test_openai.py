@@ -159,6 +159,7 @@ def test_counting_and_listing_are_read_without_a_model() -> None:
         (403, openai.PermissionDeniedError),
         (404, openai.NotFoundError),
         (429, openai.RateLimitError),
+        (500, openai.InternalServerError),
         (503, openai.InternalServerError),
         (504, openai.InternalServerError),
     ],
@@ -180,5 +181,6 @@ def test_our_errors_become_the_sdks_exceptions(
     with pytest.raises(expected) as caught:
         client.chat.completions.create(model="m", messages=[])
     assert caught.value.code == "policy.denied"
+    assert (caught.value.type == "server_error") == (status >= 500)
     assert "Not today. Ask." in str(caught.value)
     assert "0199" in str(caught.value.body)

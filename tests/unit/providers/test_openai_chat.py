@@ -38,6 +38,13 @@ def test_several_choices_grow_side_by_side() -> None:
     assert facts.terminal
 
 
+def test_what_a_stream_said_once_stays() -> None:
+    """A later chunk with another model or without a finish reason does not change the facts."""
+    later = {"id": "other", "model": "other", "choices": [{"index": 0, "delta": {}}]}
+    facts = streamed("openai", PATH, delta(reason="stop"), later, b"[DONE]")
+    assert (facts.id, facts.model, facts.finish_reasons) == ("c", "m", ("stop",))
+
+
 def test_several_tool_calls_grow_side_by_side() -> None:
     """Pieces are joined by index, names and ids from where they stand."""
     facts = streamed(
@@ -207,7 +214,7 @@ def test_the_conversation_of_a_request() -> None:
     )
     assert messages[2].parts[1] == MessagePart("tool_call", id="1", name="f", arguments="{}")
     assert messages[3].parts == (MessagePart("tool_call_response", "42", id="1"),)
-    assert messages[4].parts[0].content == "43"
+    assert messages[4].parts == (MessagePart("tool_call_response", "43"),)
     assert messages[5].parts[0].content == "done"
 
 

@@ -1,8 +1,10 @@
 """Content codings: every division in pieces, every truncation, bombs, and lies in the header."""
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import brotli
 import pytest
@@ -102,11 +104,29 @@ def test_unknown_and_too_many_codings() -> None:
     assert decode(b"", "gzip") == (b"", "")
 
 
+@cache
+def bomb_of(coding: str) -> bytes:
+    """10 MB of zeros, which is a few hundred bytes."""
+    return ENCODERS[coding](bytes(10_000_000))
+
+
+@pytest.mark.parametrize("coding", sorted(ENCODERS))
+def test_a_bomb_takes_no_memory(coding: str) -> None:
+    """Not only what comes out is bounded, also what is held while decoding."""
+    bomb = bomb_of(coding)
+    tracemalloc.start()
+    try:
+        decode(bomb, coding, limit=1000)
+        assert tracemalloc.get_traced_memory()[1] < 9_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("coding", sorted(ENCODERS))
 @pytest.mark.parametrize("size", [100, 1 << 20])
 def test_a_bomb_stops_at_the_limit(coding: str, size: int) -> None:
     """10 MB from a few hundred bytes: exactly ``limit`` bytes come out, then nothing."""
-    bomb = ENCODERS[coding](bytes(10_000_000))
+    bomb = bomb_of(coding)
     decoder = Decoder(coding, limit=100_000)
     total = 0
     for i in range(0, len(bomb), size):

@@ -57,6 +57,7 @@ FIELDS: dict[str, Fields] = {
     "colon in name": [(b"x:a", b"3")],
     "other letters in name": [("ⅹ-a".encode(), b"3")],
     "newline in name": [(b"x-a\r\nx-b", b"3")],
+    "LF in name": [(b"x-a\nx-b", b"3")],
     "too many": [(b"x-a", b"3")] * (MAX_HEADERS + 1),
     "too large": [(b"x-a", b"3" * 70_000)],
     "Connection: x-api-key": [(b"connection", b"x-api-key")],

@@ -58,6 +58,12 @@ def test_an_event_is_seen_with_the_carriage_return_that_ends_it() -> None:
     assert parser.feed(b"\n") == []
 
 
+def test_a_line_end_may_be_divided() -> None:
+    """CR in one piece and LF in the next are one line end, not an empty line between two."""
+    assert parse(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [Event("", b"a\nb")]
+    assert parse(b"data: a\r", b"", b"\n", b"\n") == [Event("", b"a")]
+
+
 LINES = st.sampled_from(
     [
         b"data: x", b"data:", b"data", b":c", b"event: e", b"event:", b"id: 1", b"id", b"retry: 5",

@@ -13,6 +13,7 @@ from affidavit.wire.strict_json import has_duplicate_keys, lenient, loads
 TWO_READINGS = [
     b'{"a":1,"a":2}',
     b'{"a":1,"\\u0061":2}',
+    b'{"a":1,"b":2,"c":3,"a":4}',
     b'[{"x":{"a":1,"a":1}}]',
     b"[NaN]",
     b"[Infinity]",
