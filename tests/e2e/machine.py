@@ -31,7 +31,7 @@ class Machine:
         arguments += ["--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]
         arguments += ["--config", str(config)] if config else []
         arguments += ["--demo"] if demo else []
-        self._arguments = [sys.executable, "-m", "affidavit.cli.main", *arguments]
+        self._arguments = [sys.executable, "-m", "affidavit", *arguments]
         self._environ = {**os.environ, **(environ or {})}
         self.start()
 
@@ -117,7 +117,7 @@ class Machine:
 
 def run_cli(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command line; with ``check``, exit code 0 is asserted."""
-    words: Sequence[str] = [sys.executable, "-m", "affidavit.cli.main", *arguments]
+    words: Sequence[str] = [sys.executable, "-m", "affidavit", *arguments]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert not check or done.returncode == 0, f"{arguments}: {done.returncode} {done.stderr}"
     return done
