@@ -64,7 +64,7 @@ class Access:
 
     def __init__(self, services: ConsoleServices) -> None:
         self._services = services
-        self._flood: dict[tuple[str, str], tuple[float, int]] = {}
+        self._flood: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     async def read(self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = "") -> str:
         """Record a read of type ``kind`` (``access.query`` …); returns the record's id.
@@ -95,10 +95,14 @@ class Access:
     ) -> None:
         """Record a refusal; within a minute of the last of its kind it is only counted.
 
+        Of one kind are those with the same code, the same key and the same route.
+
         ``identity`` is whose key was presented, if it is known. ``CannotRecordError`` as usual.
         """
         self._services.reads["denied"] += 1
-        kind = (reason.code, identity.id if identity else "")
+        parts = path.split("/")
+        route = "/".join(parts[: 3 if parts[1:2] == ["api"] else 2])
+        kind = (reason.code, identity.id if identity else "", route)
         now = self._services.clock.monotonic()
         since, uncounted = self._flood.get(kind, (float("-inf"), 0))
         if now - since < FLOOD_SECONDS:

@@ -107,14 +107,14 @@ def router(
     @routes.get("/tail", tags=["read"], summary="Rows as they come (server-sent events)")
     async def tail(
         request: Request,
-        q: Annotated[str, Query(max_length=4096)] = "",
+        expression: Annotated[str, Query(max_length=4096)] = "",
         after: Annotated[int | None, Query(ge=0)] = None,
         purpose: Annotated[str, Query(max_length=500)] = "",
         last_event_id: Annotated[str, Header(max_length=20)] = "",
     ) -> StreamingResponse:
         reader = authenticator.api(request)
         start = int(last_event_id) + 1 if last_event_id.isdecimal() else after
-        rows = await reads.tail(reader, q, start, purpose)
+        rows = await reads.tail(reader, expression, start, purpose)
         return StreamingResponse(_events(rows), media_type="text/event-stream")
 
     @routes.post("/reveal", tags=["read"], summary="Content, for a reason that is recorded")
@@ -135,8 +135,8 @@ def router(
         reader = authenticator.api(request)
         require_owner(reader)
         asked = body.model_dump() | {"tenant": reader.identity.tenant, "by": who(reader)}
-        made: dict[str, Any] = await services.control.call("keys.create", asked)
-        return made
+        made = await services.control.call("keys.create", asked)
+        return {**made["identity"], "token": made["token"]}
 
     @routes.delete("/keys/{key_id}", tags=["keys"], summary="Make a key worthless from now on")
     async def revoke_key(key_id: str, request: Request) -> dict[str, Any]:

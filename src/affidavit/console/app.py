@@ -19,13 +19,12 @@ from affidavit import __version__
 from affidavit.console import api, export_api, page, public
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Sessions
-from affidavit.console.guard import Guard
+from affidavit.console.guard import MAX_BODY, Guard
 from affidavit.console.proofs import Proofs
 from affidavit.console.reads import Reads
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import AffidavitError, NotFoundError, RefusedError, UsageError
 
-MAX_BODY = 1 << 20
 _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
 
 

@@ -28,6 +28,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+MAX_BODY = 1 << 20
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -51,10 +52,14 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY:
+            await _answer(UsageError("The body is too large."), 413, complete)
+            return
         try:
             self._check(scope)
         except AffidavitError as error:
-            await _answer(error, complete)
+            await _answer(error, error.http_status, complete)
             return
         await self._app(scope, receive, complete)
 
@@ -86,8 +91,8 @@ def _loopback_names(host: str) -> Sequence[str]:
     return ("127.0.0.1", "localhost", "::1", host) if loopback else ()
 
 
-async def _answer(error: AffidavitError, send: Send) -> None:
+async def _answer(error: AffidavitError, status: int, send: Send) -> None:
     body = json.dumps(error.as_json()).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -28,6 +28,8 @@ from affidavit.console.services import ConsoleServices
 from affidavit.errors import AffidavitError, ExpressionError, UnauthenticatedError, UsageError
 
 ROWS = 25
+RECENT = "type:exchange.*"
+"""What is shown before anything was asked."""
 _PATHS = ("/", "/login", "/logout")
 
 
@@ -77,7 +79,7 @@ def router(
         question = views.Question(q, purpose)
         health = await figures(services)
         try:
-            ask = Ask(q[:4096], ROWS, cursor[:1024], purpose[:500])
+            ask = Ask(q[:4096] or RECENT, ROWS, cursor[:1024], purpose[:500])
             answer = await reads.query(reader, ask)
         except ExpressionError as error:
             shown = views.home(reader, session, health, question, error)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from affidavit.console import resolve
-from affidavit.console.access import Access, recorded_expression
+from affidavit.console.access import Access, digest_term, recorded_expression
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -24,6 +24,7 @@ from affidavit.query import language
 from affidavit.query.search import ExchangePage, Page
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Tree
+from affidavit.wire.decode import decode
 
 POLL_SECONDS = 0.25
 QUIET_SECONDS = 15.0
@@ -99,13 +100,19 @@ class Reads:
         what = {
             "operation": "show",
             "kind": told.kind,
-            "name": told.name,
+            "name": self._recorded_name(reader, told),
             "boundary": reader.boundary.as_json(),
             "rows": len(told.lines),
         }
         await self._access.read("access.query", reader, what, purpose)
         answer: dict[str, Any] = msgspec.to_builtins(told)
         return answer
+
+    def _recorded_name(self, reader: Reader, told: Narrative) -> str:
+        """The name as it is recorded: what a caller called its session may identify a person."""
+        if told.kind != "session" or told.name.startswith("ses_"):
+            return told.name
+        return digest_term(self._services.snapshot(), reader.identity.tenant, told.name)
 
     def _narrative(self, reader: Reader, name: str, purpose: str) -> Narrative:
         snapshot = self._services.snapshot()
@@ -151,7 +158,9 @@ class Reads:
         for index in sorted(indexes):
             row = searcher.row(index, reader.boundary)
             half = {"id": row["id"], "index": index, "type": row["type"]}
-            listed = (vault.sections(index).get("content") or {}).get("parts", [])
+            sections = vault.sections(index)
+            encodings = _encodings(sections.get("what") or {})
+            listed = (sections.get("content") or {}).get("parts", [])
             parts, missing = vault.parts(index), vault.missing(index)
             shown = []
             for part in listed:
@@ -161,6 +170,7 @@ class Reads:
                     entry["missing"] = missing.get(part["name"], "Not in the vault.")
                 else:
                     entry["base64"] = base64.b64encode(data).decode()
+                    entry["text"] = _text(data, encodings.get(part["name"], ""))
                 shown.append(entry | {"size": part.get("size"), "digest": part.get("digest")})
             found.append({**half, "parts": shown})
         return found
@@ -228,3 +238,22 @@ def _page(page: Page | ExchangePage) -> dict[str, Any]:
         found = answer.pop("exchanges")
         answer["rows"] = [exchange.pop("row") | exchange for exchange in found]
     return answer
+
+
+def _encodings(what: dict[str, Any]) -> dict[str, str]:
+    """The content encoding of each body, as its headers stated it."""
+    found = {}
+    for half in ("request", "response"):
+        for name, value in what.get(f"http.{half}.headers") or []:
+            if name == "content-encoding":
+                found[f"{half}.body"] = value
+    return found
+
+
+def _text(data: bytes, encoding: str) -> str | None:
+    """The text of a part with its content encoding undone, ``None`` if it is not text."""
+    decoded = decode(data, encoding)
+    try:
+        return None if decoded.problem else decoded.data.decode()
+    except UnicodeDecodeError:
+        return None

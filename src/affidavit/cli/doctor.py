@@ -1,0 +1,98 @@
+"""``affidavit doctor``: is everything there that is needed, and if not, what to do."""
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.errors import AffidavitError
+
+_LOW_SPACE = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: ``state`` is ok, warn or bad."""
+
+    what: str
+    state: str
+    text: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("doctor")(doctor)
+
+
+def doctor(data: options.Data = None, url: options.Url = None, json: options.Json = False) -> None:
+    """Look at directory, configuration, disk and processes. Exit code 1 if something is bad.
+
+    Example: affidavit doctor
+    """
+    directory = options.data_directory(data)
+    found = [*_here(directory)] if not url else []
+    found += _console(data, url)
+    if json:
+        for finding in found:
+            output.json_line(finding._asdict())
+    else:
+        marks = {"ok": "ok", "warn": "!", "bad": "BAD"}
+        output.table(("", "What", ""), [(marks[f.state], f.what, f.text) for f in found])
+    if any(finding.state == "bad" for finding in found):
+        raise typer.Exit(1)
+
+
+def _here(directory: Path) -> Iterator[Finding]:
+    """What the machine itself shows."""
+    from affidavit.config import load
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("Python", "ok", version)
+    if not (directory / "keys" / "kek").is_file():
+        hint = f"not initialised; start it: affidavit up --data {directory}"
+        yield Finding("Data directory", "bad", f"{directory}: {hint}")
+        return
+    yield Finding("Data directory", "ok", str(directory.absolute()))
+    for name in ("keys", "keys/kek", "keys/owner", "run"):
+        path = directory / name
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            text = f"others may read it; chmod go-rwx {path}"
+            yield Finding(f"Permissions of {name}", "bad", text)
+    free = shutil.disk_usage(directory).free
+    state = "ok" if free >= _LOW_SPACE else "warn"
+    yield Finding("Disk", state, f"{free / 2**30:.1f} GiB free; recording refuses when it is full")
+    try:
+        config = load(directory / "config.yaml", os.environ)
+    except AffidavitError as error:
+        yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
+        return
+    off = [f"{name} is off: {p.off}" for name, p in config.providers.items() if p.off]
+    yield Finding("Configuration", "warn" if off else "ok", "; ".join(off) or "every provider on")
+
+
+def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
+    """What the running console says."""
+    try:
+        status = Client(data, url).get("/api/status")
+    except AffidavitError as error:
+        yield Finding("Console", "bad", f"{error.message} {error.hint}".strip())
+        return
+    reader = status["reader"]
+    said = f"version {status['version']}; you are {reader['role']} by {reader['authenticated_by']}"
+    yield Finding("Console", "ok", said)
+    recording = "ok" if status["recording"] else "bad"
+    yield Finding("Recording", recording, status["recording_problem"] or "on")
+    sequencer = "ok" if status["sequencer"] else "bad"
+    yield Finding("Sequencer", sequencer, status["sequencer_problem"] or "running")
+    for writer, sentence in (status.get("trouble") or {}).items():
+        yield Finding(f"Journal {writer[:8]}", "bad", sentence)
+    as_of, size = status["as_of"], status.get("size", 0)
+    behind = size - as_of["size"]
+    text = f"{size} leaves, searchable through {as_of['size']}"
+    yield Finding("Ledger", "warn" if behind > 1000 else "ok", text)

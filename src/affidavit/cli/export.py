@@ -1,0 +1,74 @@
+"""``affidavit export``: an evidence bundle that verifies offline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.durable import Disk
+from affidavit.errors import UnavailableError, UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("export")(export)
+
+
+def export(
+    expression: Annotated[str, typer.Argument(help="What to export.", metavar="EXPR")],
+    file: Annotated[Path, typer.Option("-o", "--output", help="File to write.", metavar="FILE")],
+    withhold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--withhold", help="Section to leave out; may be repeated.", metavar="SECTION"
+        ),
+    ] = None,
+    content: Annotated[
+        str, typer.Option("--content", help="none, digest or full.", metavar="HOW")
+    ] = "digest",
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Write evidence to FILE: what matches, and the proof that it is all. It is recorded.
+
+    Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
+    """
+    if content not in ("none", "digest", "full"):
+        raise UsageError(f"--content {content} is not none, digest or full.")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already.", hint="Another name, or --force.")
+    asked = {
+        "expression": expression,
+        "withhold": withhold or [],
+        "content": content,
+        "purpose": reason,
+    }
+    bundle, headers = Client(data, url).download("/api/export", asked)
+    try:
+        Disk().write_file(file.absolute(), bundle)
+    except OSError as error:
+        raise UnavailableError(
+            f"{file} could not be written: {error.strerror}.",
+            kept="The export is on record all the same.",
+        ) from error
+    told = {
+        "file": str(file),
+        "size": len(bundle),
+        "records": int(headers["affidavit-records"]),
+        "manifest": headers["affidavit-manifest"],
+    }
+    if json:
+        output.json_line(told)
+        return
+    output.facts(
+        [
+            ("Evidence", f"{file}, {len(bundle)} bytes, {told['records']} records"),
+            ("Manifest", f"{told['manifest']} (SHA-256; its record is in the ledger)"),
+            ("Next", f"affidavit verify {file} --key VKEY"),
+        ]
+    )

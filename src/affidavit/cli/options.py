@@ -1,0 +1,49 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Data directory; its console is found by a local socket. "
+        "Default: AFFIDAVIT_DATA, else ./affidavit-data.",
+        show_default=False,
+        metavar="DIR",
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="A console elsewhere, http://HOST:PORT; its key is taken from AFFIDAVIT_KEY. "
+        "Default: AFFIDAVIT_URL.",
+        show_default=False,
+        metavar="URL",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, nothing else there.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Configuration file. Default: config.yaml in the data directory.",
+        show_default=False,
+        metavar="FILE",
+    ),
+]
+Reason = Annotated[
+    str, typer.Option("--reason", help="Why; it is recorded.", metavar="TEXT", show_default=False)
+]
+
+
+def data_directory(given: Path | None) -> Path:
+    """The data directory that an option, the environment or the default names."""
+    import os
+
+    from affidavit.cli.client import DEFAULT_DATA
+
+    return given or Path(os.environ.get("AFFIDAVIT_DATA", DEFAULT_DATA))

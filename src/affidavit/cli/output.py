@@ -1,0 +1,156 @@
+"""How answers look: JSON Lines for programs, aligned text for people.
+
+Rules: stdout carries the answer and nothing else; with ``--json`` every line is one object in
+ASCII, so that no byte of a record reaches a terminal; for people, hidden characters of records
+are made visible. Lines fit 100 columns when the output is not a terminal. Colour only on a
+terminal. Not here: what is asked.
+"""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from affidavit.console.visible import snippet, visible
+
+WIDTH = 100
+_GOOD, _BAD, _DIM = "green", "red", "dim"
+
+
+@functools.cache
+def _console(stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, emoji=False, soft_wrap=False)
+
+
+def out() -> Console:
+    """The console for answers."""
+    return _console(stderr=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """Tell a person something on stderr."""
+    _console(stderr=True).print(Text(visible(text, lines=True), style), soft_wrap=True)
+
+
+def json_line(value: Mapping[str, Any]) -> None:
+    """One object on one line of stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def plain(text: str) -> None:
+    """A line of our own on stdout, not wrapped (keys, paths)."""
+    sys.stdout.write(visible(text, lines=True) + "\n")
+    sys.stdout.flush()
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table of texts; long cells are folded."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for title in titles:
+        grid.add_column(title, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
+    out().print(grid)
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> None:
+    """Names and values, one pair a line, the values aligned and folded."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=_DIM, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(name), Text(visible(str(value))))
+    out().print(grid)
+
+
+def moment(time: object) -> str:
+    """A stored time without its microseconds: ``2026-11-23 12:00:00``."""
+    return str(time or "")[:19].replace("T", " ")
+
+
+def tokens(row: Mapping[str, Any]) -> str:
+    """Tokens in and out, ``12→34``; empty if neither is known."""
+    both = [row.get("tokens_in"), row.get("tokens_out")]
+    if both == [None, None]:
+        return ""
+    return "→".join("?" if count is None else str(count) for count in both)
+
+
+def style_of(status: object, http: object = None) -> str:
+    """Colour of an outcome: green for what went well, red for what did not."""
+    if status == "complete" and not (isinstance(http, int) and http >= 400):
+        return _GOOD
+    return _BAD if status else _DIM
+
+
+def exchange(row: Mapping[str, Any]) -> None:
+    """An exchange, or another record, in up to three lines."""
+    status = row.get("status") or ("open" if row.get("open") else row.get("decision") or "")
+    http = row.get("http")
+    ended = f"{status} {http}" if isinstance(http, int) and http >= 400 else str(status)
+    width = out().width
+    grid = Table.grid(padding=(0, 2), expand=False)
+    grid.add_column(width=19, no_wrap=True, style=_DIM)
+    grid.add_column(width=18, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=22, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=11, no_wrap=True, justify="right")
+    grid.add_column(width=max(width - 78, 12), no_wrap=True, overflow="ellipsis")
+    kind = str(row.get("type") or "")
+    what = row.get("model") or row.get("target") or ("" if kind.startswith("exchange.") else kind)
+    grid.add_row(
+        moment(row.get("time")),
+        Text(visible(str(what or kind))),
+        Text(visible(str(row.get("name") or row.get("actor") or ""))),
+        tokens(row),
+        Text(visible(ended), style_of(row.get("status"), http)),
+    )
+    out().print(grid)
+    for mark, key in (("›", "prompt"), ("‹", "output")):
+        if row.get(key):
+            line = Text(f"{mark} {snippet(str(row[key]), width - 6)}")
+            out().print(Padding(line, (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
+    out().print(Padding(Text(f"{row.get('id', '')}", _DIM), (0, 0, 0, 2)))
+
+
+def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
+    """The last lines of an answer: how much was shown, as of when, and what is not in it."""
+    count = answer.get("count")
+    of = ""
+    if count is not None and count > shown:
+        of = f" of {'at least ' if answer.get('count_capped') else ''}{count} records"
+    at = answer["as_of"]
+    time = f", {moment(at['time'])} UTC" if at.get("time") else ""
+    parts = [f"{shown} {what}{of}, as of leaf {at['size']}{time}"]
+    if answer.get("gaps"):
+        parts.append(f"{answer['gaps']} gaps in this window")
+    if answer.get("unattributed"):
+        parts.append(f"{answer['unattributed']} records of unknown tenant")
+    if answer.get("withheld"):
+        parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
+    out().print(Text("; ".join(parts) + ".", _DIM))
+
+
+def verdict(lines: Mapping[str, Any]) -> None:
+    """The four lines of a verdict."""
+    names = ("integrity", "completeness", "assurance", "coverage")
+    out().print()
+    facts([(name.capitalize(), lines[name]) for name in names])
+
+
+def terminal_safe_environment() -> None:
+    """Make stdout and stderr take any text, whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    os.environ.setdefault("TERM", "dumb")

@@ -1,0 +1,80 @@
+"""``affidavit query``: search, newest first, with a proof on request."""
+
+from typing import Annotated, Any
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("query", epilog=_fields())(query)
+
+
+def _fields() -> str:
+    from affidavit.query.fields import FIELDS
+
+    names = ", ".join(sorted(FIELDS))
+    return f"Fields: {names}. Times: since:90d, until:2026-09-01. Prefix: model:gpt-4*."
+
+
+def query(
+    expression: Annotated[
+        str, typer.Argument(help="What to find; everything if left out.", metavar="EXPR")
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help="Rows at most.", metavar="N")
+    ] = 50,
+    cursor: Annotated[
+        str, typer.Option("--cursor", help="Go on where an answer ended.", metavar="TEXT")
+    ] = "",
+    prove: Annotated[
+        bool, typer.Option("--prove", help="State what is proved about the answer.")
+    ] = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Search the records you may see, newest first. The search is recorded.
+
+    People see exchanges; --json gives one flat object per record. With --prove, exit code 1 if
+    completeness is not proved.
+
+    Example: affidavit query 'model:gpt-4o since:90d' --prove
+    """
+    asked = {
+        "expression": expression,
+        "limit": limit,
+        "cursor": cursor,
+        "purpose": reason,
+        "prove": prove,
+        "view": "records" if json else "exchanges",
+    }
+    answer = Client(data, url).post("/api/query", asked)
+    if json:
+        for row in answer["rows"]:
+            output.json_line(row)
+    else:
+        _show(answer)
+    proof = answer.get("proof")
+    if proof is not None:
+        if json:
+            output.json_line({"proof": proof})
+        else:
+            output.verdict(proof)
+        if not proof["proved"]:
+            raise typer.Exit(1)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    rows = answer["rows"]
+    for row in rows:
+        output.exchange(row)
+    if not rows:
+        output.out().print("Nothing matches within what you may see.")
+    output.as_of(answer, len(rows), "shown")
+    if answer.get("cursor"):
+        output.say(f"More: the same with --cursor {answer['cursor']}")

@@ -1,0 +1,53 @@
+"""``affidavit reveal``: content, for a reason that is recorded."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.console.visible import visible
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("reveal")(reveal)
+
+
+def reveal(
+    name: Annotated[str, typer.Argument(help="Record id or #INDEX.", metavar="ID")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.", metavar="TEXT")],
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Show the content of a record or of both halves of an exchange, byte for byte.
+
+    --json has the bytes in base64; for people, content encodings are undone and hidden
+    characters made visible.
+
+    Example: affidavit reveal 0199c0de-… --reason 'incident 4711'
+    """
+    answer = Client(data, url).post("/api/reveal", {"id": name, "reason": reason})
+    for record in answer["records"]:
+        if json:
+            output.json_line(record)
+        else:
+            _people(record)
+    if not json:
+        output.say(f"Recorded as {answer['recorded_as']}.")
+
+
+def _people(record: dict[str, Any]) -> None:
+    screen = output.out()
+    screen.print(Text(f"{record['type']} {record['id']} (leaf {record['index']})", "bold"))
+    for part in record["parts"]:
+        title = f"{part['name']}, {part['media_type'] or 'unknown type'}, {part['size']} bytes"
+        screen.print(Text(visible(title), "dim"))
+        if "missing" in part:
+            screen.print(Text(visible(part["missing"]), "yellow"))
+        elif part["text"] is None:
+            screen.print(Text("Not text; --json has the bytes.", "yellow"))
+        else:
+            screen.print(Text(visible(part["text"], lines=True)), soft_wrap=True)

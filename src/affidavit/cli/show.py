@@ -1,0 +1,79 @@
+"""``affidavit show``: a record, an exchange, a session or a trace, as a narrative."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.padding import Padding
+from rich.text import Text
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.console.visible import visible
+
+_STYLES = {"verified": "green", "corrupt": "bold red", "gap": "bold red", "erased": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("show")(show)
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Record id, #INDEX, session (yours or its pseudonym), trace id.", metavar="NAME"
+        ),
+    ],
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Show what happened, in order, each line with the status of its evidence.
+
+    Exit code 1 if there is nothing of that name, or if a record is not what was recorded.
+
+    Example: affidavit show my-first-session
+    """
+    path = f"/api/show/{quote(name, safe='')}"
+    told = Client(data, url).get(path, purpose=reason or None)
+    if json:
+        for line in told["lines"]:
+            output.json_line(line)
+    else:
+        _people(told)
+    if any(line["evidence"] == "corrupt" for line in told["lines"]):
+        raise typer.Exit(1)
+
+
+def _people(told: dict[str, Any]) -> None:
+    screen = output.out()
+    title = f"{told['kind'].capitalize()} {visible(told['name'])}"
+    screen.print(Text(title, "bold"))
+    for line in told["lines"]:
+        evidence = str(line["evidence"])
+        head = Text()
+        head.append(f"{output.moment(line['time'])}  ", "dim")
+        head.append(f"{evidence:<10}", _STYLES.get(evidence, "dim"))
+        head.append(visible(line["text"]))
+        screen.print(head)
+        detail = [str((line["tokens_in"] is not None and f"tokens {output.tokens(line)}") or "")]
+        detail += [f"tools: {', '.join(line['tools'])}" if line["tools"] else ""]
+        detail += [f"#{line['index']}", line["id"]]
+        said = " · ".join(visible(part) for part in detail if part)
+        screen.print(Padding(Text(said, "dim"), (0, 0, 0, 4)))
+        for mark, key in (("›", "prompt"), ("‹", "output")):
+            if line.get(key):
+                screen.print(
+                    Padding(Text(f"{mark} {visible(line[key], lines=True)}"), (0, 0, 0, 4))
+                )
+    more = " The first lines only; there are more." if told.get("more") else ""
+    withheld = ", ".join(told["withheld"])
+    hidden = f" Withheld from your role: {withheld}." if withheld else ""
+    screen.print(
+        Text(
+            f"{len(told['lines'])} lines, as of leaf {told['as_of']['size']}.{more}{hidden}", "dim"
+        )
+    )

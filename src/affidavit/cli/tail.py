@@ -1,0 +1,43 @@
+"""``affidavit tail``: records as they come."""
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("tail")(tail)
+
+
+def tail(
+    expression: Annotated[
+        str, typer.Argument(help="What to follow; everything if left out.", metavar="EXPR")
+    ] = "",
+    after: Annotated[
+        int | None,
+        typer.Option(
+            "--after", min=0, help="Begin at this ledger index instead of now.", metavar="N"
+        ),
+    ] = None,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Follow the records you may see as they are made, until Ctrl-C. It is recorded.
+
+    Example: affidavit tail 'has:error'
+    """
+    client = Client(data, url)
+    with contextlib.suppress(KeyboardInterrupt):
+        asked = {"expression": expression, "after": after, "purpose": reason or None}
+        for row in client.events("/api/tail", **asked):
+            if json:
+                output.json_line(row)
+            else:
+                output.exchange(row)

@@ -1,0 +1,49 @@
+"""``affidavit verify``: checks evidence, offline, with the verifier that travels in it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli import options
+from affidavit.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("verify")(verify)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="A bundle or a .tlog-proof.", metavar="FILE")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", help="The log's verifier key, or a file of it; from outside.", metavar="VKEY"
+        ),
+    ] = None,
+    leaf: Annotated[
+        Path | None,
+        typer.Option("--leaf", help="For a .tlog-proof: the file with the leaf.", metavar="FILE"),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Check a bundle or a proof; no server, no network.
+
+    Exit code 0 if all of it holds, 1 if something is refused, 2 without a key from outside:
+    what travels in a bundle is no reason to trust it.
+
+    Example: affidavit verify evidence.zip --key log.vkey
+    """
+    from affidavit.evidence import verify as verifier
+
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    arguments = [str(file)]
+    for one in key or []:
+        arguments += ["--key", one]
+    if leaf is not None:
+        arguments += ["--leaf", str(leaf)]
+    if json:
+        arguments.append("--json")
+    raise typer.Exit(verifier.main(arguments))

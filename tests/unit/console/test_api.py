@@ -1,0 +1,435 @@
+"""The HTTP API answers within boundaries, in one error shape, and records each read first."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from affidavit.console.access import Access
+from affidavit.console.app import create_app, create_socket_app
+from affidavit.console.auth import Reader
+from affidavit.console.reads import Reads
+from affidavit.evidence import verify
+from affidavit.query.boundary import for_identity
+from affidavit.query.rows import ROW_FIELDS
+from tests.unit.console.conftest import BASE, Client
+from tests.world.machine import Machine
+
+READS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
+    ("POST", "/api/query", {"expression": "model:demo-chat"}),
+    ("GET", "/api/query?expression=", None),
+    ("GET", "/api/show/my-session", None),
+    ("GET", "/api/tail?after=0", None),
+    ("POST", "/api/reveal", {"id": "#1", "reason": "a test"}),
+    ("POST", "/api/export", {"expression": "model:demo-chat"}),
+    ("GET", "/api/keys", None),
+)
+"""Every way to see a record through the API."""
+
+
+def ask(client: TestClient, expression: str, **more: Any) -> dict[str, Any]:
+    """A query that must be answered."""
+    response = client.post("/api/query", json={"expression": expression, **more})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_query_shows_exchanges_to_people(client: Client) -> None:
+    """An owner's query gives joined exchanges, newest first, with texts and the as-of facts."""
+    answer = ask(client("owner"), "model:demo-chat type:exchange.*")
+    shown = [(row["prompt"], row["output"], row["status"]) for row in answer["rows"]]
+    assert shown == [
+        ("And a monitor?", "A witness who counts.", "complete"),
+        ("What is a witness?", "Somebody who saw it.", "complete"),
+    ]
+    assert answer["as_of"]["size"] > 4
+    assert (answer["gaps"], answer["withheld"], answer["cursor"]) == (0, [], "")
+
+
+def test_query_shows_flat_records_to_programs(client: Client) -> None:
+    """The records view has one flat object per record with the documented keys."""
+    answer = ask(client("owner"), "model:demo-chat type:exchange.*", view="records")
+    assert [row["type"] for row in answer["rows"]].count("exchange.request") == 2
+    assert all(set(row) <= set(ROW_FIELDS) for row in answer["rows"])
+
+
+def test_query_goes_on_at_its_cursor(client: Client) -> None:
+    """Pages follow each other without a repeat, by POST and by GET."""
+    expression = "session:my-session"
+    first = ask(client("owner"), expression, limit=1)
+    params = {"expression": expression, "limit": 1, "cursor": first["cursor"]}
+    rest = client("owner").get("/api/query", params=params)
+    ids = [row["id"] for row in first["rows"] + rest.json()["rows"]]
+    assert len(set(ids)) == len(ids) == 2
+
+
+def test_query_finds_by_the_names_people_use(client: Client) -> None:
+    """A caller's own session id and an actor's name find the records of their pseudonyms."""
+    assert len(ask(client("owner"), "session:my-session")["rows"]) == 2
+    assert len(ask(client("member"), "session:my-session")["rows"]) == 2
+    assert len(ask(client("owner"), 'actor:"the caller" session:my-session')["rows"]) == 2
+
+
+def test_an_auditor_sees_neither_content_nor_persons(client: Client) -> None:
+    """What the boundary withholds is in no byte of the answer, and the answer says so."""
+    response = client("auditor").post("/api/query", json={"expression": "session:my-session"})
+    assert "witness" not in response.text
+    assert "192.0.2.7" not in response.text
+    assert response.json()["withheld"] == ["person"]
+    told = client("auditor").get("/api/show/my-session?purpose=curious")
+    assert told.status_code == 200
+    assert "monitor" not in told.text
+
+
+def test_content_for_a_reason_needs_the_reason(client: Client) -> None:
+    """A responder gets prompts when a purpose is stated and none without."""
+    assert all(row["prompt"] is None for row in ask(client("responder"), "type:exchange.*")["rows"])
+    answer = ask(client("responder"), "session:my-session", purpose="incident 1")
+    assert {row["prompt"] for row in answer["rows"]} == {"What is a witness?", "And a monitor?"}
+
+
+def test_show_tells_a_session_in_order(client: Client) -> None:
+    """A session, found by the caller's own id, is one line per record, each with its evidence."""
+    told = client("owner").get("/api/show/my-session").json()
+    assert [line["type"] for line in told["lines"]] == ["exchange.request", "exchange.response"] * 2
+    assert {line["evidence"] for line in told["lines"]} == {"verified"}
+
+
+def test_reveal_gives_the_bytes_of_both_halves(client: Client, machine: Machine) -> None:
+    """A reveal has each part as bytes and text, and says which record it left."""
+    row = ask(client("owner"), "session:my-session")["rows"][0]
+    body = {"id": row["id"], "reason": "ticket 4711"}
+    answer = client("responder").post("/api/reveal", json=body).json()
+    parts = [part for record in answer["records"] for part in record["parts"]]
+    assert [part["name"] for part in parts] == ["request.body", "response.body"]
+    assert json.loads(base64.b64decode(parts[0]["base64"])) == json.loads(parts[0]["text"])
+    assert "And a monitor?" in parts[0]["text"]
+    told = machine.records("access.reveal")[-1]
+    assert told["what"]["reason"] == "ticket 4711"
+    assert [r["id"] for r in told["what"]["records"]] == [r["id"] for r in answer["records"]]
+
+
+@pytest.mark.parametrize("role", ["auditor", "compliance"])
+def test_reveal_is_refused_outside_the_boundary(
+    client: Client, machine: Machine, role: str
+) -> None:
+    """A role that never sees content is refused, and the refusal is a record."""
+    machine.clock.advance(61)  # past what is counted with an earlier refusal
+    response = client(role).post("/api/reveal", json={"id": "#1", "reason": "curious"})
+    assert (response.status_code, response.json()["error"]["code"]) == (403, "refused")
+    told = machine.records("access.denied")[-1]
+    assert told["who"]["actor"] == machine.identity(role).actor
+    assert told["what"]["url.path"] == "/api/reveal"
+
+
+def test_prove_states_four_lines(client: Client) -> None:
+    """A proved query names what is complete and what the proof rests on."""
+    proof = ask(client("owner"), "model:demo-chat", prove=True)["proof"]
+    assert proof["proved"] is True
+    assert proof["completeness"].startswith("all 4 records of")
+    assert "own key only" in proof["assurance"]
+    assert "not examined" in proof["coverage"]
+    assert proof["counts"]["records"] == 4
+
+
+def test_prove_says_when_nothing_is_proved(client: Client) -> None:
+    """An expression without a chain is answered and not proved, with the reason."""
+    proof = ask(client("owner"), "tokens>1", prove=True)["proof"]
+    assert proof["proved"] is False
+    assert proof["completeness"].startswith("not proved: ")
+
+
+def test_prove_resolves_names_to_chains(client: Client) -> None:
+    """A session by the caller's own id is proved as the chain of its pseudonym."""
+    proof = ask(client("owner"), "session:my-session", prove=True)["proof"]
+    assert proof["proved"] is True
+    assert proof["counts"]["records"] == 4
+
+
+def test_export_verifies_and_is_committed_to(client: Client, machine: Machine) -> None:
+    """A bundle passes the standalone verifier, and its manifest is in the record of the export."""
+    response = client("owner").post(
+        "/api/export", json={"expression": "model:demo-chat", "content": "full"}
+    )
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/zip"
+    found = verify.check(response.content, verify.read_keys([machine.log.vkey]))
+    assert found.facts["counts"]["records"] == 4
+    assert found.facts["manifest"] == response.headers["affidavit-manifest"]
+    told = machine.records("access.export")[-1]["what"]
+    assert told["manifest"] == response.headers["affidavit-manifest"]
+    assert (told["content"], told["rows"]) == ("full", 4)
+
+
+def test_export_holds_no_more_than_the_boundary(client: Client) -> None:
+    """An auditor's bundle discloses neither person nor content; content: full is refused."""
+    body = {"expression": "model:demo-chat", "content": "digest", "withhold": ["outcome"]}
+    response = client("auditor").post("/api/export", json=body)
+    members = verify.read_zip(response.content)
+    lines = bytes(members["disclosures.jsonl"]).splitlines()
+    shown = {json.loads(line)["section"] for line in lines}
+    assert shown
+    assert shown.isdisjoint({"person", "outcome"})
+    assert not [name for name in members if name.startswith("content/")]
+    refused = client("auditor").post("/api/export", json=body | {"content": "full"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "refused")
+
+
+def test_export_of_what_no_chain_holds_lists_it(client: Client, machine: Machine) -> None:
+    """Without a chain the bundle lists what matches and says that completeness is not proved."""
+    response = client("owner").post("/api/export", json={"expression": "http>=400"})
+    found = verify.check(response.content, verify.read_keys([machine.log.vkey]))
+    assert found.completeness.startswith("not proved")
+    assert found.facts["counts"]["records"] == 2  # the response that matches, and its request
+
+
+def test_keys_are_made_listed_and_revoked(client: Client, machine: Machine) -> None:
+    """A new reader key reads at once and no longer once revoked; no digest of it is shown."""
+    body = {"name": "visitor", "role": "auditor", "kind": "person"}
+    made = client("owner").post("/api/keys", json=body)
+    assert made.status_code == 201
+    token, key_id = made.json()["token"], made.json()["id"]
+    one = client("")
+    headers = {"authorization": f"Bearer {token}"}
+    assert one.get("/api/status", headers=headers).json()["reader"]["role"] == "auditor"
+    listed = client("owner").get("/api/keys")
+    assert key_id in {key["id"] for key in listed.json()["keys"]}
+    assert "key_hash" not in listed.text + made.text
+    assert token not in listed.text
+    revoked = client("owner").delete(f"/api/keys/{key_id}").json()["revoked"]
+    assert revoked["revoked"]
+    assert client("").get("/api/status", headers=headers).status_code == 401
+    methods = [method for method, _ in machine.link.asked]
+    assert {"keys.create", "keys.revoke"} <= set(methods)
+
+
+def test_the_socket_makes_its_user_the_owner(machine: Machine) -> None:
+    """On the local socket no key is needed; a key that is given decides."""
+    app = create_socket_app(machine.services())
+    with TestClient(app, base_url="http://localhost") as one:
+        reader = one.get("/api/status").json()["reader"]
+        assert (reader["role"], reader["authenticated_by"]) == ("owner", "socket")
+        headers = {"authorization": f"Bearer {machine.keys['auditor']}"}
+        assert one.get("/api/status", headers=headers).json()["reader"]["role"] == "auditor"
+        wrong = {"authorization": "Bearer nothing"}
+        assert one.get("/api/status", headers=wrong).status_code == 401
+        one.post("/api/query", json={"expression": "has:error"})
+    told = machine.records("access.query")[-1]["who"]
+    assert (told["authenticated_by"], told["assurance"]) == ("socket", "verified")
+    assert "credential" not in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [read for read in READS if "tail" not in read[1]]
+)
+def test_every_read_is_a_record(
+    client: Client, machine: Machine, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """Each way of reading leaves a record that says who, what was asked, and how much came."""
+    machine.settle()
+    before = machine.log.size
+    assert client("owner").request(method, path, json=body).status_code == 200
+    machine.settle()
+    leaf = next(
+        machine.reader_log.decoded(i)
+        for i in range(before, machine.log.published)
+        if machine.reader_log.decoded(i).type.startswith("access.")
+    )
+    sections = machine.vault_reader.sections(leaf.index)
+    assert sections["who"]["actor"] == machine.identity("owner").actor
+    assert sections["who"]["credential"] == machine.identity("owner").id
+    assert isinstance(sections["what"]["rows"], int)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), READS)
+def test_nothing_is_shown_that_cannot_be_recorded(
+    machine: Machine, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """With a journal that refuses, every read is 503 and holds no byte of a record (G13)."""
+    journal = machine.journal("broken")
+    journal.abandon()
+    app = create_app(machine.services(journal))
+    with TestClient(app, base_url=BASE) as one:
+        one.headers["authorization"] = f"Bearer {machine.keys['owner']}"
+        response = one.request(method, path, json=body)
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "unavailable.cannot_record"
+    for secret in ("witness", "act_", "demo-chat", machine.identity("caller").id):
+        assert secret not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/api/query", {"expression": "modl:x"}, 400, "usage.expression"),
+        ("POST", "/api/query", {"expression": "("}, 400, "usage.expression"),
+        ("POST", "/api/query", {"expression": "", "limit": 0}, 400, "usage"),
+        ("POST", "/api/query", {"expression": "", "extra": 1}, 400, "usage"),
+        ("POST", "/api/query", {"cursor": "nonsense"}, 400, "usage"),
+        ("GET", "/api/query?limit=x", None, 400, "usage"),
+        ("GET", "/api/show/nothing", None, 404, "not_found"),
+        ("GET", "/api/show/..%2F..%2Fetc", None, 404, "not_found"),
+        ("POST", "/api/reveal", {"id": "#1", "reason": "  "}, 400, "usage"),
+        ("POST", "/api/reveal", {"id": "#999", "reason": "x"}, 404, "not_found"),
+        ("POST", "/api/export", {"expression": "", "withhold": ["whom"]}, 400, "usage"),
+        ("POST", "/api/export", {"content": "some"}, 400, "usage"),
+        ("POST", "/api/keys", {"name": "x", "role": "king"}, 400, "usage"),
+        ("POST", "/api/keys", {"name": ""}, 400, "usage"),
+        ("DELETE", "/api/keys/key_nobody", None, 404, "not_found"),
+        ("GET", "/api/nothing", None, 404, "not_found"),
+        ("PUT", "/api/query", None, 405, "usage"),
+    ],
+)
+def test_errors_have_one_shape(
+    client: Client, method: str, path: str, body: object, status: int, code: str
+) -> None:
+    """Every error is {"error": {code, message, …}} with the status of its code."""
+    response = client("owner").request(method, path, json=body)
+    assert response.status_code == status, response.text
+    assert set(response.json()) == {"error"}
+    error = response.json()["error"]
+    assert error["code"] == code
+    assert error["message"].endswith(".")
+    assert "Traceback" not in response.text
+
+
+def test_an_expression_error_says_where_and_what_is_near(client: Client) -> None:
+    """The shape of the most common error, pinned."""
+    response = client("owner").post("/api/query", json={"expression": "modl:x"})
+    error = response.json()["error"]
+    assert (error["position"], error["nearest"]) == (0, "model")
+
+
+def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
+    """More than a mebibyte is not read."""
+    response = client("owner").post("/api/query", content=b"x" * ((1 << 20) + 1))
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "usage"
+
+
+def test_search_words_are_recorded_as_digests(client: Client, machine: Machine) -> None:
+    """Words of content and names of persons do not reach the record; the rest does, verbatim."""
+    expression = '"And a monitor" model:demo-chat email:secret@example.com session:my-session'
+    ask(client("owner"), expression)
+    told = machine.records("access.query")[-1]["what"]["expression"]
+    assert "model:demo-chat" in told
+    for word in ("monitor", "secret@example.com", "my-session"):
+        assert word not in told
+    assert told.count("hmac:") >= 3
+    ask(client("owner"), expression)
+    assert machine.records("access.query")[-1]["what"]["expression"] == told
+
+
+def test_refusals_in_a_flood_are_counted(machine: Machine) -> None:
+    """Many refusals of one kind within a minute are one record; the next one has their number."""
+    app = create_app(machine.services())
+    before = len(machine.records("access.denied"))
+    with TestClient(app, base_url=BASE) as one:
+        for _ in range(5):
+            assert one.get("/api/status").status_code == 401
+        machine.clock.advance(61)
+        assert one.get("/api/status").status_code == 401
+    told = machine.records("access.denied")[before:]
+    assert [record["what"]["repeated_before"] for record in told] == [0, 4]
+    assert "actor" not in told[0]["who"]
+
+
+def test_a_caller_key_opens_nothing(client: Client, machine: Machine) -> None:
+    """A key for the gateway is refused, by name, and the refusal names whose it was."""
+    machine.clock.advance(61)
+    response = client("caller").get("/api/status")
+    assert response.status_code == 403
+    assert (
+        machine.records("access.denied")[-1]["who"]["credential"] == machine.identity("caller").id
+    )
+
+
+def test_openapi_describes_every_route(client: Client) -> None:
+    """The OpenAPI 3.1 document is served to all and names the API's paths."""
+    document = client("").get("/api/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert {"/api/query", "/api/show/{name}", "/api/tail", "/api/reveal", "/api/export"} <= set(
+        document["paths"]
+    )
+
+
+def reader_of(machine: Machine, role: str) -> Reader:
+    """A reader as authentication makes one."""
+    identity = machine.identity(role)
+    return Reader(identity, "key", for_identity(identity), "127.0.0.1", "test")
+
+
+def test_tail_is_recorded_twice(machine: Machine) -> None:
+    """A tail is on record before its first row, and its end with the number of rows."""
+    services = machine.services()
+    reads = Reads(services, Access(services))
+    before = len(machine.records("access.tail"))
+
+    async def follow() -> list[dict[str, Any]]:
+        rows = await reads.tail(reader_of(machine, "owner"), "model:demo-chat", 0)
+        found = []
+        async for row in rows:
+            assert row is not None
+            found.append(row)
+            if len(found) == 3:
+                break
+        await rows.aclose()  # type: ignore[attr-defined] # an async generator
+        return found
+
+    rows = asyncio.run(follow())
+    assert [row["index"] for row in rows] == sorted(row["index"] for row in rows)
+    told = [record["what"] for record in machine.records("access.tail")[before:]]
+    assert [(t["phase"], t.get("rows")) for t in told] == [("begun", None), ("ended", 3)]
+
+
+def test_tail_ends_when_its_key_is_revoked(machine: Machine) -> None:
+    """A revoked key hears nothing more, at the next look."""
+    services = machine.services()
+    reads = Reads(services, Access(services))
+    identity, _ = machine.identities.draft(tenant="acme", name="temp", role="auditor")
+    machine.identities.put(identity)
+    reader = Reader(identity, "key", for_identity(identity), "", "")
+
+    async def follow() -> int:
+        rows = await reads.tail(reader, "", None)
+        machine.identities.put(machine.identities.revoked(identity.id))
+        return len([row async for row in rows])
+
+    assert asyncio.run(asyncio.wait_for(follow(), 10)) == 0
+
+
+def test_tail_starts_now_and_sends_what_comes(machine: Machine) -> None:
+    """Without an index a tail begins at the end of the ledger and sees the next record."""
+    services = machine.services()
+    reads = Reads(services, Access(services))
+
+    async def follow() -> dict[str, Any] | None:
+        rows = await reads.tail(reader_of(machine, "owner"), "model:demo-late", None)
+        loop = asyncio.get_running_loop()
+
+        def late() -> None:
+            machine.exchange("later", "yes", model="demo-late")
+            machine.settle()
+
+        await loop.run_in_executor(None, late)
+        row = await asyncio.wait_for(anext(rows), 10)
+        await rows.aclose()  # type: ignore[attr-defined] # an async generator
+        return row
+
+    row = asyncio.run(follow())
+    assert row is not None
+    assert row["model"] == "demo-late"
+
+
+def test_a_login_that_cannot_be_recorded_is_no_login(machine: Machine) -> None:
+    """Logging in is a read too: without its record there is no cookie."""
+    journal = machine.journal("broken")
+    journal.abandon()
+    with TestClient(create_app(machine.services(journal)), base_url=BASE) as one:
+        response = one.post("/login", data={"key": machine.keys["owner"]}, follow_redirects=False)
+    assert response.status_code == 503
+    assert "set-cookie" not in response.headers

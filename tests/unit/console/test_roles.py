@@ -1,0 +1,93 @@
+"""Who may call what: a table with a row for each route, and the router itself beside it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from starlette.routing import BaseRoute
+
+from affidavit.console.app import build
+from tests.unit.console.conftest import Client
+from tests.world.machine import ROLES, Machine
+
+ALL = frozenset({*ROLES, ""})
+READERS = ALL - {"caller", ""}
+OWNER = frozenset({"owner"})
+WITH_CONTENT = frozenset({"owner", "responder", "member"})
+NOBODY: frozenset[str] = frozenset()
+"""Routes that a key does not open: they want a login of the page."""
+
+TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
+    ("GET", "/api/openapi.json"): (ALL, "/api/openapi.json", None),
+    ("GET", "/api/status"): (READERS, "/api/status", None),
+    ("POST", "/api/query"): (READERS, "/api/query", {"expression": "type:exchange.*"}),
+    ("GET", "/api/query"): (READERS, "/api/query?expression=type:exchange.*", None),
+    ("GET", "/api/show/{name:path}"): (READERS, "/api/show/%231", None),
+    ("GET", "/api/tail"): (READERS, "/api/tail?expression=(", None),
+    ("POST", "/api/reveal"): (WITH_CONTENT, "/api/reveal", {"id": "#1", "reason": "a test"}),
+    ("POST", "/api/export"): (READERS, "/api/export", {"expression": "model:demo-chat"}),
+    ("GET", "/api/keys"): (OWNER, "/api/keys", None),
+    ("POST", "/api/keys"): (OWNER, "/api/keys", {"name": "made by a test"}),
+    ("DELETE", "/api/keys/{key_id}"): (OWNER, "/api/keys/key_nobody", None),
+    ("GET", "/healthz"): (ALL, "/healthz", None),
+    ("GET", "/readyz"): (ALL, "/readyz", None),
+    ("GET", "/metrics"): (ALL, "/metrics", None),
+    ("GET", "/log/{path:path}"): (ALL, "/log/checkpoint", None),
+    ("GET", "/static/console.css"): (ALL, "/static/console.css", None),
+    ("GET", "/"): (NOBODY, "/", None),
+    ("GET", "/show/{name:path}"): (NOBODY, "/show/%231", None),
+    ("POST", "/login"): (NOBODY, "/login", None),
+    ("POST", "/logout"): (NOBODY, "/logout", None),
+}
+"""Method and route → who gets past authentication, and a request that shows it."""
+
+PASSED = {200, 201, 303, 404}
+EXPECTED_ELSE = {("GET", "/api/tail"): 400, ("POST", "/login"): 400}
+"""Routes whose harmless request is answered with an error once it is past authentication."""
+
+
+def flattened(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
+    """Method and path of every route, those of included routers too."""
+    for route in routes:
+        inner = getattr(route, "routes", None) or getattr(
+            getattr(route, "original_router", None), "routes", None
+        )
+        if inner:
+            yield from flattened(inner)
+            continue
+        for method in getattr(route, "methods", None) or ():
+            if method != "HEAD":
+                yield method, str(getattr(route, "path", ""))
+
+
+def test_every_route_has_a_row(machine: Machine) -> None:
+    """A route without a row in the table fails here, and so does a row without a route."""
+    found = set(flattened(build(machine.services(), trusted=False).routes))
+    assert found == set(TABLE)
+
+
+@pytest.mark.parametrize("role", sorted(ALL))
+@pytest.mark.parametrize("route", sorted(TABLE), ids=" ".join)
+def test_routes_open_to_their_roles_alone(
+    client: Client, route: tuple[str, str], role: str
+) -> None:
+    """Each role gets in where the table says so; else 401 without a key and 403 with one."""
+    allowed, path, body = TABLE[route]
+    response = client(role).request(route[0], path, json=body, follow_redirects=False)
+    if role in allowed:
+        expected = EXPECTED_ELSE.get(route)
+        assert response.status_code == expected if expected else response.status_code in PASSED
+    elif allowed is NOBODY:
+        assert response.status_code == EXPECTED_ELSE.get(route, 401)
+        assert "witness" not in response.text
+    else:
+        assert response.status_code == (401 if role == "" else 403), response.text
+        assert "witness" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/log/tile/entries/000", "/log/links/000"])
+@pytest.mark.parametrize("role", sorted(ALL))
+def test_entries_and_links_are_the_owners(client: Client, path: str, role: str) -> None:
+    """What groups leaves is not public: only an owner gets past."""
+    status = client(role).get(path).status_code
+    assert status == {"owner": 404, "": 401}.get(role, 403)

@@ -1,0 +1,56 @@
+"""Hidden characters become visible, everything else stays."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit.console.visible import snippet, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, äöü, 漢字", "plain text, äöü, 漢字"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\u202eb", "a\\u202eb"),
+        ("tag\U000e0041", "tag\\U000e0041"),
+        ("soft\xadhyphen", "soft\\xadhyphen"),
+        ("\x9b2J", "\\x9b2J"),
+        ("one\ntwo\t", "one\\x0atwo\\x09"),
+        ("half \ud83d", "half \\ud83d"),
+        ("\u2028", "\\u2028"),
+        ("👩\u200d💻", "👩\u200d💻"),
+    ],
+)
+def test_hidden_characters_are_escaped(text: str, shown: str) -> None:
+    """Controls, direction overrides, tags and separators are shown as escapes."""
+    assert visible(text) == shown
+
+
+def test_lines_are_kept_where_asked_for() -> None:
+    """With lines, breaks and tabs stay, carriage returns do not."""
+    assert visible("a\n\tb\r\n", lines=True) == "a\n\tb\\x0d\n"
+
+
+def test_piles_of_marks_are_cut() -> None:
+    """At most four combining marks in a row are kept."""
+    assert visible("a" + "\u0301" * 50) == "a" + "\u0301" * 4
+
+
+@given(st.text())
+def test_nothing_hidden_is_left(text: str) -> None:
+    """Whatever comes in, what goes out has no control and no format character but joiners."""
+    for character in visible(text):
+        category = unicodedata.category(character)
+        assert category not in ("Cc", "Cs", "Co", "Zl", "Zp")
+        assert category != "Cf" or character in "\u200c\u200d"
+
+
+@given(st.text(), st.integers(1, 80))
+def test_snippets_fit(text: str, width: int) -> None:
+    """A snippet is one line of at most the width."""
+    line = snippet(text, width)
+    assert len(line) <= width
+    assert "\n" not in line

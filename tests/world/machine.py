@@ -1,0 +1,293 @@
+"""A whole installation in one process, driven by hand: real journals, ledger, vault and index.
+
+Records are written through journals and sequenced when a test says ``settle``. Only the link to
+the sequencer is played here, because nobody else runs.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from affidavit import durable, ids
+from affidavit.config import Config
+from affidavit.console.services import ConsoleServices
+from affidavit.control.attribution import session_pseudonym
+from affidavit.control.identity import Directory, Identity, Snapshot
+from affidavit.control.link import ControlLink
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk
+from affidavit.errors import UnavailableError
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import Reader
+from affidavit.ledger.intake import Intake
+from affidavit.ledger.log import Log
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Signer, Verifier
+from affidavit.query.prover import LogProver, Proofs
+from affidavit.record.disclose import commit_part, disclose
+from affidavit.record.journal import JournalWriter
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.model import SECTIONS, Chain, Record
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
+from affidavit.vault.vault import Vault
+from tests.world.clock import FakeClock
+
+TENANT = "acme"
+ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller")
+USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+
+
+class PlayedLink(ControlLink):
+    """Answers as the sequencer process would, from the parts of a ``Machine``."""
+
+    def __init__(self, machine: "Machine") -> None:
+        super().__init__(machine.root / "run" / "control.sock")
+        self._machine = machine
+        self.away = False
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    async def call(
+        self, method: str, params: dict[str, Any] | None = None, *, within: float = 5.0
+    ) -> Any:
+        """Answer one of the methods that the console uses."""
+        given = params or {}
+        self.asked.append((method, given))
+        if self.away:
+            raise UnavailableError("The sequencer does not answer.")
+        machine = self._machine
+        if method == "status":
+            return {
+                "size": machine.log.size, "published": machine.log.published,
+                "indexed": machine.indexer.size, "backlog_bytes": 0, "trouble": {},
+            }  # fmt: skip
+        by = given.pop("by")
+        assert by["role"] == "owner"
+        if method == "keys.create":
+            given["groups"] = tuple(given["groups"])
+            identity, token = machine.identities.draft(**given)
+            machine.identities.put(identity)
+            return {"identity": _public(identity), "token": token}
+        assert method == "keys.revoke"
+        identity = machine.identities.revoked(given["id"])
+        machine.identities.put(identity)
+        return _public(identity)
+
+
+def _public(identity: Identity) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(identity)
+    del shown["key_hash"]
+    return shown
+
+
+class PatientProver(LogProver):
+    """A prover on a clock that stands still: lets the second pass that heads leaves are apart."""
+
+    def __init__(self, machine: "Machine") -> None:
+        super().__init__(machine.log)
+        self._clock = machine.clock
+
+    def prove(self, chains: Sequence[Chain], since: str, after: int) -> Proofs:
+        """As ``LogProver``, one and a half seconds later."""
+        self._clock.advance(1.5)
+        return super().prove(chains, since, after)
+
+
+class Machine:
+    """Everything of one installation below ``root``; ``keys`` holds a key for each role."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.disk = Disk()
+        self.clock = FakeClock()
+        self.config = Config()
+        for name in ("run", "journal"):
+            self.disk.make_dir(root / name)
+        kek = KeyEncryptionKey.create(self.disk, root / "kek")
+        self.keyring = Keyring.open(root / "keys.db", kek, self.clock)
+        signer = Signer(self.config.log.origin, self.keyring.secret("log/seed"))
+        key = kek.derive("state.db")
+        self._state = durable.open_database(root / "state.db", key)
+        self._state_of_log = durable.open_database(root / "state.db", key)
+        self.identities = IdentityStore(self._state, self.clock)
+        self.keys = {}
+        for role in ROLES:
+            identity, self.keys[role] = self.identities.draft(
+                tenant=TENANT, name=f"the {role}", role=role, kind="person", team="support",
+                email=f"{role}@example.com",
+            )  # fmt: skip
+            self.identities.put(identity)
+        self.log = Log.open(
+            self.disk, root / "log", self._state_of_log, signer,
+            lambda index: self.keyring.secret(f"epoch/{index}"), self.clock,
+        )  # fmt: skip
+        self.log.publish()
+        self.reader_log = LogReader(root / "log", Verifier.from_vkey(self.log.vkey))
+        self.vault = Vault.open(
+            self.disk, root / "vault", self.keyring, self.log.size, self.reader_log.decoded
+        )
+        self.indexer = Indexer(root, kek.derive("index.db"))
+        self.indexer.start()
+        self._index([])
+        self.intake = Intake(
+            self.disk, root / "journal", self.log, self.vault, self.keyring.open_segment_key,
+            self.clock, on_placed=self._index,
+        )  # fmt: skip
+        self.vault_reader = VaultReader(root / "vault", self.keyring, self.reader_log.decoded)
+        self.index_reader = Reader(root, kek.derive("index.db"))
+        self.link = PlayedLink(self)
+        self._gateway = self.journal("gateway")
+        self._console = self.journal("console")
+
+    def _index(self, placed: Any) -> None:
+        self.indexer.apply(placed, self.log.size, self.log.root)
+
+    def journal(self, worker: str) -> JournalWriter:
+        """A journal of its own for a writer."""
+        today = self.clock.now()[:10]
+        recipient = self.keyring.recipient_key(today).recipient
+        return JournalWriter.open(
+            self.disk, self.root / "journal", worker, lambda: recipient, self.clock,
+            segment_bytes=1 << 18,
+        )  # fmt: skip
+
+    def services(self, journal: JournalWriter | None = None) -> ConsoleServices:
+        """The parts of a console process on this machine."""
+        owner = next(i for i in self.identities.all() if i.role == "owner")
+        return ConsoleServices(
+            clock=self.clock, config=self.config, data=self.root, log=self.reader_log,
+            vault=self.vault_reader, reader=self.index_reader, prover=PatientProver(self),
+            journal=journal or self._console, control=self.link, snapshot=self.snapshot,
+            directory=lambda: Directory(self.identities.all()), owner=owner,
+        )  # fmt: skip
+
+    def snapshot(self) -> Snapshot:
+        """Identities and keys as of now."""
+        identities = self.identities.all()
+        teams = {(i.tenant, i.team) for i in identities}
+        return Snapshot(
+            version=self.identities.version, origin=self.config.log.origin,
+            identities=identities, recipient_day="2026-11-23", recipient_public=b"",
+            receipt_seed=b"", receipt_vkey="", log_vkey=self.log.vkey,
+            pseudonym_keys={f"{t}\0{m}": self.keyring.pseudonym_secret(t, m) for t, m in teams},
+            config_hash=self.config.hash(),
+        )  # fmt: skip
+
+    def identity(self, role: str) -> Identity:
+        """The identity of one of the keys made at the start."""
+        return next(i for i in self.identities.all() if i.role == role)
+
+    def settle(self) -> None:
+        """Sequence, publish and index everything that is in the journals."""
+        self.clock.advance(1.0)
+        while self.intake.step():
+            pass
+        self.log.publish()
+        self._index(self.log.take_own())
+        self.indexer.settle()
+
+    def exchange(
+        self, prompt: str = "Hello?", output: str = "Good day.", **more: Any
+    ) -> tuple[str, str]:
+        """Record one chat exchange of the caller; returns the ids of request and response.
+
+        ``more``: model, session (the caller's own id), outcome, actor.
+        """
+        model = more.get("model", "demo-chat")
+        caller = self.identity("caller")
+        session = more.get("session")
+        who: dict[str, Any] = {
+            "tenant": TENANT, "actor": caller.actor, "kind": "service", "role": "caller",
+            "team": "support", "credential": caller.id, "authenticated_by": "key",
+            "assurance": "key", "session": "unknown", "session_source": "none",
+        }  # fmt: skip
+        person: dict[str, Any] = {"name": caller.name, "address": "192.0.2.7"}
+        chains = [
+            Chain(TENANT, "model", model), Chain(TENANT, "actor", caller.actor),
+            Chain(TENANT, "key", caller.id),
+        ]  # fmt: skip
+        if session is not None:
+            key = self.snapshot().pseudonym_key(TENANT, "support")
+            who |= {"session": session_pseudonym(key, session), "session_source": "header"}
+            person["session"] = session
+            chains.append(Chain(TENANT, "session", who["session"]))
+        headers = [["content-type", "application/json"]]
+        asked = {
+            "provider": "openai", "dialect": "openai", "api": "chat.completions",
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": model,
+            "http.request.method": "POST", "url.path": "/v1/chat/completions",
+            "http.request.headers": headers, "parsed": "yes",
+        }  # fmt: skip
+        body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+        control = {"decision": "allow", "reasons": [], "policy": "none"}
+        sections = {"who": who, "person": person, "what": asked, "control": control}
+        request = self._write("exchange.request", sections, chains, "request.body", body, None)
+        served = {"gen_ai.response.model": model, "http.response.headers": headers}
+        outcome = {
+            "outcome": "complete", "http.response.status_code": 200,
+            "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 7,
+        } | more.get("outcome", {})  # fmt: skip
+        choice = {
+            "index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": output},
+        }  # fmt: skip
+        body = {
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
+            "choices": [choice], "usage": USAGE,
+        }  # fmt: skip
+        sections = {"who": who, "what": served, "outcome": outcome}
+        response = self._write(
+            "exchange.response", sections, chains, "response.body", body, request
+        )
+        return request, response
+
+    def _write(
+        self, kind: str, sections: Mapping[str, Any], chains: list[Chain], part_name: str,
+        body: Mapping[str, Any], parent: str | None,
+    ) -> str:  # fmt: skip
+        data = json.dumps(body).encode()
+        part = commit_part(part_name, "application/json", data)
+        listed = {
+            "name": part_name, "media_type": part.media_type, "size": part.size,
+            "digest": ids.b64u(part.digest),
+        }  # fmt: skip
+        every = {**sections, "content": {"parts": [listed]}}
+        record = Record(
+            id=ids.record_id(), type=kind, at=self.clock.now(), tier="observed", tenant=TENANT,
+            retention_class="default",
+            sections=tuple(disclose(n, every[n]) if n in every else None for n in SECTIONS),
+            chains=tuple(chains), parts=(part,), parent=parent,
+        )  # fmt: skip
+        asyncio.run(_commit(self._gateway, record, data))
+        return record.id
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """The sections of all records of a type, after settling, in ledger order."""
+        self.settle()
+        return [
+            self.vault_reader.sections(index)
+            for index in range(self.log.published)
+            if self.reader_log.decoded(index).type == kind
+        ]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for journal in (self._gateway, self._console):
+            journal.abandon()
+        self.intake.close()
+        self.log.close()
+        self.vault.close()
+        self.indexer.close()
+        self.index_reader.close()
+        self.vault_reader.close()
+        self.keyring.close()
+        self._state.close()
+        self._state_of_log.close()
+
+
+async def _commit(journal: JournalWriter, record: Record, data: bytes) -> None:
+    await journal.commit(record, (data,))
