@@ -40,6 +40,7 @@ class World:
         self.clock = FakeClock()
         self.writer = ids.b64u(ids.salt())
         self.kept: dict[int, Shown] = {}
+        self.pairs: list[tuple[int, int]] = []
         self.signer = Signer(ORIGIN, seed)
         self.connection = apsw.Connection(str(root.parent / f"{root.name}.state"))
         self.log = self._open(dimensions)
@@ -136,6 +137,7 @@ class World:
             what={"gen_ai.response.model": served},
             outcome={"outcome": "complete", "gen_ai.usage.output_tokens": 7},
         )
+        self.pairs.append((request, response))
         return request, response
 
     def heads(self) -> None:

@@ -1,0 +1,131 @@
+"""The page for people: what it shows, and what no content makes it do."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit.evidence import report
+from affidavit.evidence.bundle import Choice
+from tests.attacks.world import World, by_model, members
+
+HOSTILE = "<script>alert(1)</script>\u202e\x1b[2J\"'><img src=x onerror=alert(1)>&amp;"
+
+
+class Page(HTMLParser):
+    """What a browser would find."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A ledger in which everything a caller can name is hostile."""
+    made = World(tmp_path_factory.mktemp("report") / "log")
+    body = b'{"messages":[{"role":"user","content":"' + b"".join(
+        b"\\u%04x" % ord(character) for character in HOSTILE
+    ) + b'"}]}'  # fmt: skip
+    made.exchange(model=HOSTILE, body=body, who={"actor": HOSTILE, "tenant": "acme"})
+    made.exchange()
+    made.add("change.prompt", body=None)
+    yield made
+    made.close()
+
+
+def page(world: World, model: str, content: str = "full") -> str:
+    """The report of a bundle."""
+    made = world.bundle(by_model(model), Choice(content=content))  # type: ignore[arg-type]  # cases
+    return members(made.data)["report.html"].decode()
+
+
+def test_hostile_content_stays_text(world: World) -> None:
+    """No tag, attribute or invisible character of a prompt or name reaches the page as such."""
+    text = page(world, HOSTILE)
+    found = Page(text)
+    assert set(found.tags) <= {
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "pre", "table", "tr",
+        "th", "td", "span",
+    }  # fmt: skip
+    names = {name for name, _ in found.attributes}
+    assert names <= {"lang", "charset", "http-equiv", "content", "name", "class"}
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert "U+202E" in found.text
+    assert "<script>alert(1)</script>" in found.text
+
+
+def test_the_policy_allows_the_style_and_nothing_else(world: World) -> None:
+    """The content security policy is strict, and its hash is that of the page's style."""
+    import base64
+    import hashlib
+
+    text = page(world, "gpt-a")
+    policy = dict(Page(text).attributes)["content"]
+    policy = next(
+        value for name, value in Page(text).attributes if value and "default-src" in value
+    )
+    assert policy.startswith("default-src 'none'")
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in re.sub("http-equiv", "", text)
+
+
+def test_the_page_tells_the_story(world: World) -> None:
+    """Question, verdict, records with actor and outcome, what was said, and how to check."""
+    found = Page(page(world, "gpt-a")).text
+    for expected in (
+        "model:gpt-a", "Integrity", "Completeness", "Assurance", "Coverage", "own key only",
+        "act_alice", "complete", "hello", "exchange.response", "change.prompt",
+        "python3 -I verify.py",
+    ):  # fmt: skip
+        assert expected in found, expected
+
+
+def test_what_is_withheld_is_said(world: World) -> None:
+    """The page counts the sections that are not shown, and shows no content."""
+    made = world.bundle(by_model(), Choice(withhold=("who",), content="none"))
+    found = Page(members(made.data)["report.html"].decode()).text
+    assert "who of " in found
+    assert "No content is shown in this bundle." in found
+    assert "act_alice" not in found
+
+
+def test_long_answers_are_cut_and_say_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit the page says how many records it does not list."""
+    monkeypatch.setattr(report, "MAX_ROWS", 1)
+    assert "2 more records are in the bundle" in Page(page(world, "gpt-a")).text
+
+
+@given(st.text())
+def test_visible_text_has_no_tricks(text: str) -> None:
+    """Whatever the text: no markup, and no character that hides or turns text around."""
+    shown = report.visible(text)
+    assert re.sub(r'<span class="c">U\+[0-9A-F]{4,6}</span>', "", shown).count("<") == 0
+    assert not set(shown) & set(map(chr, [*range(9), *range(0x202A, 0x202F), 0x200B, 0xFEFF]))
+
+
+def test_words_to_avoid_are_absent(world: World) -> None:
+    """The page and the README promise nothing that an auditor would strike out."""
+    made = members(world.bundle(by_model()).data)
+    for name in ("report.html", "README.txt"):
+        for word in ("immutable", "cannot", "tamper-proof"):
+            assert word not in made[name].decode()
