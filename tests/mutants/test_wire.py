@@ -110,7 +110,11 @@ WRONG = {
         ("if duplicates and has_duplicate_keys(data, value):", "if not duplicates:"),
         ('.encode("utf-8", "replace")', ".encode()"),
         ('text, problem = text[1:], "byte order mark"', "text = text[1:]"),
-        ("    except RecursionError:\n        return", "    except KeyError:\n        return"),
+        (
+            'except RecursionError:\n        return Parsed(None, "nested',
+            'except KeyError:\n        return Parsed(None, "nested',
+        ),
+        ("    except RecursionError:\n        return True", "    except KeyError:\n        return True"),
     ],
 }  # fmt: skip
 

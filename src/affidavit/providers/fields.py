@@ -62,15 +62,15 @@ def names(values: Iterable[Any]) -> tuple[str, ...]:
 
 
 def compact(value: Any) -> str:
-    """JSON text of a decoded value; a string stays as it is, ``None`` is ``""``."""
+    """JSON text of a value; a string stays as it is; ``""`` for ``None`` and for what is too deep."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     try:
         return _encode(value).decode()
-    except (OverflowError, RecursionError, ValueError):
-        return str(value)[:MAX_NAME]
+    except RecursionError:
+        return ""
 
 
 def usage(pairs: Iterable[tuple[str, Any]]) -> dict[str, int]:

@@ -74,8 +74,8 @@ def has_duplicate_keys(data: bytes, value: Any) -> bool:
     try:
         if _encode(value) == data:
             return False
-    except (OverflowError, RecursionError):
-        pass  # an integer beyond 64 bits, or nesting the encoder does not follow
+    except RecursionError:
+        return True  # nesting that cannot be followed is not known to be without one
     try:
         json.loads(data, object_pairs_hook=_refuse_duplicates)
     except _DuplicateKeyError:

@@ -154,6 +154,7 @@ def test_the_conversation_of_a_request() -> None:
                     {"type": "tool_result", "tool_use_id": "t1", "content": [
                         {"type": "text", "text": "43"}, {"type": "image", "source": image}]},
                     {"type": "tool_result", "tool_use_id": "t1"},
+                    {"type": "web_fetch_tool_result", "content": {"type": "error", "code": 1}},
                 ]},
             ],
         },
@@ -172,4 +173,6 @@ def test_the_conversation_of_a_request() -> None:
         MessagePart("other", name="container_upload"),
     )
     assert messages[3].parts[0].arguments == '{"a":1}'
-    assert [part.content for part in messages[4].parts] == ["42", "43\n", ""]
+    assert [part.content for part in messages[4].parts] == [
+        "42", "43\n", "", '{"type":"error","code":1}',
+    ]  # fmt: skip

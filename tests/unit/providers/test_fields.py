@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from affidavit.providers import fields
 
 ANYTHING: list[Any] = [None, True, 0, -1, 1 << 70, 1.5, float("nan"), float("inf"), "x", "x" * 600,
-                       [], [1, "a", {}], {}, {"a": 1}]  # fmt: skip
+                       [], [1, "a", {}], {}, {"a": 1}, [1 << 70]]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", ANYTHING)
@@ -47,6 +47,10 @@ def test_compact_keeps_text_and_order() -> None:
     assert fields.compact('{"b": 1}') == '{"b": 1}'
     assert fields.compact({"b": 1, "a": [None]}) == '{"b":1,"a":[null]}'
     assert fields.compact(None) == ""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert fields.compact(deep) == ""
 
 
 def test_a_parameter_is_a_finite_number_or_absent() -> None:

@@ -94,7 +94,7 @@ def test_content_in_parts() -> None:
     """Mistral's thinking and text parts, in a message and in deltas."""
     content = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
-        {"type": "text", "text": "so"},
+        "so",
         {"type": "image_url", "image_url": "https://a.example/x.png"},
     ]
     whole = answered("openai", PATH, {"choices": [{"message": {"content": content}}]})

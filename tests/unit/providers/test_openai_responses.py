@@ -160,6 +160,19 @@ def test_a_cut_stream_is_put_together_from_its_deltas() -> None:
     )
 
 
+def test_reasoning_that_was_cut_is_kept() -> None:
+    """Summary and text of a reasoning item that never came to its end; noise beside it."""
+    facts = streamed(
+        "openai", PATH,
+        started(0, type="reasoning"), grown("reasoning_text", 0, "h"),
+        grown("reasoning_text", 0, "m"), b"[DONE]", b"[1]",
+        {"type": "response.output_text.delta", "delta": "no place"},
+        grown("output_text", 7, "no item"), grown("unheard_of", 0, "x"), {"type": "other"},
+    )  # fmt: skip
+    assert facts.messages == (Message("assistant", (MessagePart("reasoning", "hm"),)),)
+    assert facts.parsed == "unparsed: an event is not a JSON object"
+
+
 @pytest.mark.parametrize("body", [{}, [], {"deleted": True}, {"output": "x", "object": "other"}])
 def test_other_documents_are_said_to_be_other(body: Any) -> None:
     """A body that is no response object gives no output."""

@@ -68,6 +68,7 @@ def test_depth_is_counted_in_containers() -> None:
         (b'{"a":1, "b":[ 2 ]}', {"a": 1, "b": [2]}, ""),
         (b'{"a":"\\u00e9"}', {"a": "é"}, ""),
         (b'{"a":12345678901234567890123}', {"a": 12345678901234567890123}, ""),
+        (b'{"a":12345678901234567890123,"a":1}', {"a": 1}, "duplicate key"),
         (b"no", None, "not JSON"),
     ],
 )
@@ -98,6 +99,15 @@ def test_a_duplicate_key_is_found_wherever_it_is(pairs: list[tuple[str, int]]) -
     for text in ("{" + inner + "}", '[{"z":{' + inner + "}}]", "{ " + inner + " }"):
         twice = len({name for name, _ in pairs}) < len(pairs)
         assert has_duplicate_keys(text.encode(), json.loads(text)) is twice
+
+
+def test_nesting_nobody_follows_counts_as_two_readings() -> None:
+    """Saying that there is no duplicate key needs having looked."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert has_duplicate_keys(b"[[]]", deep)
+    assert has_duplicate_keys(b"[" * 100_000, [])
 
 
 @given(st.binary(max_size=80))
