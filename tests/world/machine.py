@@ -105,9 +105,9 @@ class Machine:
         self.disk = Disk()
         self.clock = FakeClock()
         self.config = Config()
-        for name in ("run", "journal"):
+        for name in ("run", "journal", "keys"):
             self.disk.make_dir(root / name)
-        kek = KeyEncryptionKey.create(self.disk, root / "kek")
+        kek = KeyEncryptionKey.create(self.disk, root / "keys" / "kek")
         self.keyring = Keyring.open(root / "keys.db", kek, self.clock)
         signer = Signer(self.config.log.origin, self.keyring.secret("log/seed"))
         key = kek.derive("state.db")

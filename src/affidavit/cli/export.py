@@ -7,7 +7,6 @@ import typer
 
 from affidavit.cli import options, output
 from affidavit.cli.client import Client
-from affidavit.durable import Disk
 from affidavit.errors import UnavailableError, UsageError
 
 
@@ -38,6 +37,8 @@ def export(
 
     Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
     """
+    from affidavit.durable import Disk
+
     if content not in ("none", "digest", "full"):
         raise UsageError(f"--content {content} is not none, digest or full.")
     if file.exists() and not force:
@@ -65,10 +66,6 @@ def export(
     if json:
         output.json_line(told)
         return
-    output.facts(
-        [
-            ("Evidence", f"{file}, {len(bundle)} bytes, {told['records']} records"),
-            ("Manifest", f"{told['manifest']} (SHA-256; its record is in the ledger)"),
-            ("Next", f"affidavit verify {file} --key VKEY"),
-        ]
-    )
+    output.plain(f"{told['records']} records, {len(bundle)} bytes: {file}")
+    output.plain(f"Manifest {told['manifest']} (SHA-256, also in the record of this export)")
+    output.say(f"Check it anywhere: affidavit verify {file} --key VKEY")

@@ -30,7 +30,7 @@ def fsck(
 
     Example: affidavit fsck --data /srv/affidavit --deep
     """
-    from affidavit.ledger import fsck as ledger
+    from affidavit.ledger.fsck import check
     from affidavit.ledger.note import Verifier
 
     directory = options.data_directory(data)
@@ -38,7 +38,7 @@ def fsck(
     if not (log / "checkpoint").is_file():
         raise NotFoundError(f"{directory} holds no published log.", hint="Give it with --data.")
     vkey = key or (log / "log.vkey").read_text(encoding="ascii").strip()
-    report = ledger.check(log, Verifier.from_vkey(vkey))
+    report = check(log, Verifier.from_vkey(vkey))
     problems = list(report.problems)
     records = _deep(directory, report.size) if deep and report.ok else []
     problems += records

@@ -1,0 +1,347 @@
+"""Each verb that asks a console: for people, for programs, within boundaries."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from affidavit.query.rows import ROW_FIELDS
+from tests.unit.cli.conftest import Command, Result, Site
+
+
+@pytest.fixture
+def as_role(site: Site, monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
+    """Run a command over the network with the key of a role, which is the first argument."""
+
+    def call(role: str, *arguments: str) -> Result:
+        monkeypatch.setenv("AFFIDAVIT_URL", site.url)
+        monkeypatch.setenv("AFFIDAVIT_KEY", site.machine.keys[role])
+        return command(*arguments)
+
+    return call
+
+
+def test_query_for_people_shows_exchanges(command: Command, site: Site) -> None:
+    """Time, model, actor, tokens and outcome on one line, prompt and output below, then as of."""
+    result = command("query", "session:my-session", "--data", site.data)
+    assert (result.code, result.err) == (0, "")
+    for text in ("What is a witness?", "A witness who counts.", "demo-chat", "5→7", "complete"):
+        assert text in result.out
+    assert re.search(r"2 shown.*, as of leaf \d+, 2026-11-23 12:00:\d\d UTC", result.out)
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
+def test_query_for_programs_is_json_lines(command: Command, site: Site) -> None:
+    """One flat documented object per record, in ASCII, and nothing else on stdout."""
+    result = command("query", "type:exchange.*", "--json", "--data", site.data)
+    assert (result.code, result.err) == (0, "")
+    assert len(result.rows) == 8
+    assert all(set(row) <= set(ROW_FIELDS) for row in result.rows)
+    assert result.out.isascii()
+
+
+def test_hidden_characters_never_reach_the_terminal(command: Command, site: Site) -> None:
+    """Escapes and overrides in prompts, outputs and model names are shown, not obeyed."""
+    shown = ""
+    for arguments in (
+        ("query", "type:exchange.*"),
+        ("query", "type:exchange.*", "--json"),
+        ("show", "#8"),
+        ("reveal", "#8", "--reason", "look"),
+    ):
+        result = command(*arguments, "--data", site.data)
+        assert result.code == 0
+        shown += result.out + result.err
+    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"]
+    assert "\\x1b[2Jhidden\\u202e" in shown
+
+
+def test_query_pages_and_goes_on(command: Command, site: Site) -> None:
+    """A limited answer says how to go on, and going on shows what comes next."""
+    first = command("query", "type:exchange.*", "--limit", "1", "--data", site.data)
+    cursor = first.err.split("--cursor ")[1].strip()
+    second = command(
+        "query", "type:exchange.*", "--limit", "1", "--cursor", cursor, "--data", site.data
+    )
+    assert second.code == 0
+    assert "demo-error" in second.out
+    wrong = command("query", "model:x", "--cursor", cursor, "--data", site.data)
+    assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_query_prove_prints_four_lines(command: Command, site: Site) -> None:
+    """The verdict in four lines, code 0 if proved, 1 if not; as JSON the last line."""
+    result = command("query", "model:demo-chat", "--prove", "--data", site.data)
+    assert result.code == 0
+    names = [line.split()[0] for line in result.out.splitlines() if line[:1].isupper()]
+    assert names[-4:] == ["Integrity", "Completeness", "Assurance", "Coverage"]
+    assert "all 4 records of" in result.out
+    unproved = command("query", "tokens>1", "--prove", "--json", "--data", site.data)
+    assert unproved.code == 1
+    assert unproved.rows[-1]["proof"]["proved"] is False
+
+
+def test_a_wrong_expression_names_the_nearest_field(command: Command, site: Site) -> None:
+    """Code 2 and what was probably meant."""
+    result = command("query", "modl:x", "--data", site.data)
+    assert (result.code, result.out) == (2, "")
+    assert "model" in result.err
+
+
+def test_nothing_found_is_no_error(command: Command, site: Site) -> None:
+    """An answer may be empty; it still says as of when."""
+    result = command("query", "model:nobody", "--data", site.data)
+    assert result.code == 0
+    assert "Nothing matches" in result.out
+    assert "as of leaf" in result.out
+
+
+def test_show_tells_a_session(command: Command, site: Site) -> None:
+    """The lines of a session in order, each with its evidence; one object a line as JSON."""
+    result = command("show", "my-session", "--data", site.data)
+    assert result.code == 0
+    assert result.out.startswith("Session my-session\n")
+    assert result.out.count("verified") == 4
+    assert result.out.index("witness?") < result.out.index("counts.")
+    rows = command("show", "my-session", "--json", "--data", site.data).rows
+    assert [row["type"] for row in rows] == ["exchange.request", "exchange.response"] * 2
+
+
+def test_show_of_nothing_is_1(command: Command, site: Site) -> None:
+    """A name that nothing has is not found."""
+    result = command("show", "nothing", "--data", site.data)
+    assert (result.code, result.out) == (1, "")
+
+
+def test_reveal_shows_content_and_leaves_a_record(command: Command, site: Site) -> None:
+    """Both bodies as text, and the id of the record that was left."""
+    result = command("reveal", "#1", "--reason", "ticket 1", "--data", site.data)
+    assert result.code == 0
+    assert "What is a witness?" in result.out
+    assert "response.body" in result.out
+    assert "Recorded as " in result.err
+    told = site.machine.records("access.reveal")[-1]["what"]
+    assert told["reason"] == "ticket 1"
+
+
+def test_a_role_outside_its_boundary_is_3(as_role: Command) -> None:
+    """An auditor's reveal and a caller's query are refused with code 3."""
+    result = as_role("auditor", "reveal", "#1", "--reason", "curious")
+    assert (result.code, result.out) == (3, "")
+    assert as_role("caller", "query").code == 3
+
+
+def test_an_address_needs_a_key(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without AFFIDAVIT_KEY, or with a wrong one, code 3."""
+    assert command("query", "--url", site.url).code == 3
+    monkeypatch.setenv("AFFIDAVIT_KEY", "wrong")
+    assert command("query", "--url", site.url).code == 3
+
+
+def test_a_key_is_never_an_argument(command: Command) -> None:
+    """There is no option to pass a key on the command line, where others can read it."""
+    assert "AFFIDAVIT_KEY" in command("query", "--help").out
+    assert command("query", "--key", "x").code == 2
+
+
+def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path) -> None:
+    """A bundle is written once, verifies with the log's key, and fails after one changed byte."""
+    file = tmp_path / "evidence.zip"
+    arguments = ("export", "model:demo-chat", "-o", str(file), "--data", site.data)
+    result = command(*arguments)
+    assert result.code == 0
+    assert "4 records" in result.out
+    again = command(*arguments)
+    assert (again.code, again.out) == (2, "")
+    told = command(*arguments, "--force", "--json").rows[0]
+    assert told["size"] == file.stat().st_size
+    vkey = site.machine.log.vkey
+    good = command("verify", str(file), "--key", vkey)
+    assert good.code == 0
+    assert good.out.startswith("Integrity")
+    key_file = Path(site.data) / "log" / "log.vkey"
+    assert command("verify", str(file), "--key", str(key_file), "--json").rows[0]["ok"] is True
+    assert command("verify", str(file)).code == 2
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    bad = command("verify", str(file), "--key", vkey)
+    assert bad.code == 1
+    assert bad.out.startswith("REFUSED")
+
+
+def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) -> None:
+    """A file in a directory that is not there: code 4, and that the export is on record."""
+    result = command("export", "model:demo-chat", "-o", "no/where.zip", "--data", site.data)
+    assert (result.code, result.out) == (4, "")
+    assert "on record" in result.err
+
+
+def test_keys_are_made_listed_and_revoked(command: Command, site: Site) -> None:
+    """The key alone is on stdout; the list never shows it; revoking says whose it was."""
+    made = command("keys", "create", "Zoë \x1b", "--role", "auditor", "--data", site.data)
+    assert made.code == 0
+    assert re.fullmatch(r"aff_[\w-]{43}\n", made.out)
+    assert "not shown again" in made.err
+    rows = command("keys", "list", "--json", "--data", site.data).rows
+    key = next(row for row in rows if row["name"].startswith("Zoë"))
+    listed = command("keys", "list", "--data", site.data)
+    assert made.out.strip() not in listed.out
+    assert "\x1b" not in listed.out
+    revoked = command("keys", "revoke", key["id"], "--data", site.data)
+    assert (revoked.code, key["id"] in revoked.out) == (0, True)
+    assert command("keys", "revoke", "key_nobody", "--data", site.data).code == 1
+    as_json = command("keys", "create", "bot", "--json", "--data", site.data).rows[0]
+    assert as_json["token"].startswith("aff_")
+    assert as_json["role"] == "caller"
+
+
+def test_tail_shows_what_comes_until_ctrl_c(site: Site) -> None:
+    """As a process: rows as JSON Lines while they come, and code 0 on Ctrl-C."""
+    program = [sys.executable, "-c", "from affidavit.cli.main import main; main()"]
+    tail = subprocess.Popen(
+        [*program, "tail", "type:exchange.*", "--after", "0", "--json", "--data", site.data],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert tail.stdout is not None
+    rows = [json.loads(tail.stdout.readline()) for _ in range(8)]
+    assert [row["index"] for row in rows] == sorted(row["index"] for row in rows)
+    time.sleep(0.1)
+    os.kill(tail.pid, signal.SIGINT)
+    _, err = tail.communicate(timeout=10)
+    assert (tail.returncode, err) == (0, "")
+
+
+def test_tail_of_a_wrong_expression_is_2(command: Command, site: Site) -> None:
+    """Nothing is followed that is not understood."""
+    assert command("tail", "modl:x", "--data", site.data).code == 2
+
+
+def test_doctor_finds_what_is_wrong(command: Command, site: Site, tmp_path: Path) -> None:
+    """Over the network everything is well; an empty directory is bad, and says what to do."""
+    result = command("doctor", "--data", str(tmp_path / "nothing"), "--json")
+    assert result.code == 1
+    states = {row["what"]: row["state"] for row in result.rows}
+    assert states["Data directory"] == "bad"
+    assert states["Console"] == "bad"
+    assert "affidavit up" in command("doctor", "--data", str(tmp_path / "nothing")).out
+
+
+def test_doctor_by_address(as_role: Command, site: Site) -> None:
+    """What the running console says, without looking at this machine."""
+    result = as_role("auditor", "doctor", "--url", site.url, "--json")
+    assert result.code == 0, result.out
+    states = {row["what"]: row for row in result.rows}
+    assert states["Recording"]["state"] == "ok"
+    assert "you are auditor by key" in states["Console"]["text"]
+
+
+def test_fsck_passes_and_names_what_was_changed(
+    command: Command, site: Site, tmp_path: Path
+) -> None:
+    """A sound log is 0, a flipped byte is 1 and named; the log is not changed by looking."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(site.data) / "log", copy / "log")
+    good = command("fsck", "--data", str(copy))
+    assert good.code == 0
+    assert "as they were written" in good.out
+    assert "--key" in good.err
+    entries = next((copy / "log" / "tile" / "entries").rglob("*.p/*"))
+    data = bytearray(entries.read_bytes())
+    data[40] ^= 1
+    entries.write_bytes(data)
+    bad = command("fsck", "--data", str(copy), "--key", site.machine.log.vkey, "--json")
+    assert bad.code == 1
+    assert bad.rows[0]["problems"]
+    assert command("fsck", "--data", str(tmp_path / "nothing")).code == 1
+
+
+def test_fsck_deep_reads_every_record(command: Command, site: Site) -> None:
+    """With --deep sections and content are read too; a segment that was changed is named."""
+    good = command("fsck", "--deep", "--data", site.data)
+    assert good.code == 0, good.err
+    assert "sections and content" in good.out
+    segment = max((Path(site.data) / "vault").rglob("*"), key=_size)
+    data = segment.read_bytes()
+    segment.write_bytes(bytes(byte ^ 1 for byte in data[:4000]) + data[4000:])
+    try:
+        bad = command("fsck", "--deep", "--json", "--data", site.data)
+        assert bad.code == 1
+        assert bad.rows[0]["problems"]
+    finally:
+        segment.write_bytes(data)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def test_doctor_looks_at_this_machine(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the machine itself directory, permissions, disk and configuration are looked at too."""
+    config = Path(site.data) / "config.yaml"
+    config.write_text(
+        "providers:\n  openai: {base_url: https://x.example, secret: '${NO_SUCH_VARIABLE}'}\n"
+    )
+    monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
+    result = command("doctor", "--data", site.data, "--json")
+    states = {row["what"]: row for row in result.rows}
+    assert (result.code, states["Data directory"]["state"]) == (0, "ok")
+    assert "NO_SUCH_VARIABLE is not set" in states["Configuration"]["text"]
+    assert "owner by socket" in states["Console"]["text"]
+    kek = Path(site.data) / "keys" / "kek"
+    kek.chmod(0o644)
+    try:
+        assert command("doctor", "--data", site.data).code == 1
+    finally:
+        kek.chmod(0o600)
+    config.write_text("nonsense: 1\n")
+    assert command("doctor", "--data", site.data).code == 1
+    config.unlink()
+
+
+def test_index_rebuild_makes_the_same_index(command: Command, site: Site, tmp_path: Path) -> None:
+    """From a copy without an index an index of every record is made; from nothing, code 1."""
+    copy = tmp_path / "copy"
+    shutil.copytree(
+        site.data, copy, ignore=shutil.ignore_patterns("index.db*", "text.db*", "*.sock")
+    )
+    result = command("index", "rebuild", "--data", str(copy), "--json")
+    assert result.code == 0, result.err
+    assert result.rows[0]["records"] >= 8
+    assert (copy / "index.db").exists()
+    assert command("index", "rebuild", "--data", str(tmp_path / "nothing")).code == 1
+
+
+def test_config_check_says_what_is_in_force(command: Command, tmp_path: Path) -> None:
+    """A good file is shown without secrets; a wrong one is 2 and names the nearest key."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "providers:\n  openai: {dialect: openai, base_url: https://x.example, secret: hush}\n"
+    )
+    result = command("config", "check", "--config", str(file))
+    assert result.code == 0
+    assert "openai" in result.out
+    assert "hush" not in result.out
+    as_json = command("config", "check", "--config", str(file), "--json").rows[0]
+    assert as_json["providers"][0]["base_url"] == "https://x.example"
+    file.write_text("provders: {}\n")
+    wrong = command("config", "check", "--config", str(file))
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "providers" in wrong.err
+
+
+def test_version_is_json_too(command: Command) -> None:
+    """One object with the version."""
+    assert set(command("version", "--json").rows[0]) == {"version", "python"}
