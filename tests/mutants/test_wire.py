@@ -114,7 +114,7 @@ WRONG = {
             'except RecursionError:\n        return Parsed(None, "nested',
             'except KeyError:\n        return Parsed(None, "nested',
         ),
-        ("    except RecursionError:\n        return True", "    except KeyError:\n        return True"),
+        ("except RecursionError:\n        return True", "except KeyError:\n        return True"),
     ],
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ def names(values: Iterable[Any]) -> tuple[str, ...]:
 
 
 def compact(value: Any) -> str:
-    """JSON text of a value; a string stays as it is; ``""`` for ``None`` and for what is too deep."""
+    """JSON text of a value; a string as it is; ``""`` for ``None`` and for what is too deep."""
     if value is None:
         return ""
     if isinstance(value, str):
