@@ -210,8 +210,11 @@ def _condition(part: Tree, resolve: Resolve | None) -> Condition:
         return [part.op, "time" if part.field == "time" else "at", part.value]
     if isinstance(part, Has) and part.what in _HAS:
         return ["has", _HAS[part.what]]
-    if isinstance(part, Number) and part.field in _SECTION and part.op != "=":
-        return [part.op, _SECTION[part.field][0], part.value]
+    if isinstance(part, Number) and part.field in _SECTION:
+        path = _SECTION[part.field][0]
+        if part.op == "=":
+            return ["and", ["<=", path, part.value], [">=", path, part.value]]
+        return [part.op, path, part.value]
     if isinstance(part, Match) and part.field == "model":
         word = "prefix" if part.prefix else "is"
         tests = [[word, path, part.value] for path in _MODEL]
