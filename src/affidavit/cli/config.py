@@ -1,6 +1,5 @@
 """``affidavit config``: is the file what it should be."""
 
-import os
 from typing import Any
 
 import typer
@@ -26,7 +25,7 @@ def check(
     from affidavit.config import load
 
     path = config or options.data_directory(data) / "config.yaml"
-    loaded = load(path, os.environ)
+    loaded = load(path, options.environment())
     providers: list[dict[str, Any]] = [
         {
             "provider": name,

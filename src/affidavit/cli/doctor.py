@@ -1,6 +1,5 @@
 """``affidavit doctor``: is everything there that is needed, and if not, what to do."""
 
-import os
 import shutil
 import stat
 import sys
@@ -68,7 +67,7 @@ def _here(directory: Path) -> Iterator[Finding]:
     state = "ok" if free >= _LOW_SPACE else "warn"
     yield Finding("Disk", state, f"{free / 2**30:.1f} GiB free; recording refuses when it is full")
     try:
-        config = load(directory / "config.yaml", os.environ)
+        config = load(directory / "config.yaml", options.environment())
     except AffidavitError as error:
         yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
         return

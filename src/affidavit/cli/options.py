@@ -1,9 +1,12 @@
 """Options that several verbs share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from affidavit.cli.client import DEFAULT_DATA
 
 Data = Annotated[
     Path | None,
@@ -40,10 +43,14 @@ Reason = Annotated[
 ]
 
 
+def environment() -> dict[str, str]:
+    """The environment as the configuration is read in; the demo's own variable is known.
+
+    ``up --demo`` sets it for its processes alone, so it is not in the environment of other verbs.
+    """
+    return {"AFFIDAVIT_DEMO_URL": "http://127.0.0.1", **os.environ}
+
+
 def data_directory(given: Path | None) -> Path:
     """The data directory that an option, the environment or the default names."""
-    import os
-
-    from affidavit.cli.client import DEFAULT_DATA
-
     return given or Path(os.environ.get("AFFIDAVIT_DATA", DEFAULT_DATA))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -31,9 +31,26 @@ def _console(stderr: bool) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, emoji=False, soft_wrap=False)
 
 
-def out() -> Console:
-    """The console for answers."""
-    return _console(stderr=False)
+def width() -> int:
+    """How many columns an answer may have."""
+    return _console(stderr=False).width
+
+
+def show(renderable: RenderableType = "") -> None:
+    """Print an answer, without blanks at the end of lines where it is not a terminal."""
+    console = _console(stderr=False)
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    lines = captured.get().split("\n")
+    sys.stdout.write("\n".join(line.rstrip() for line in lines))
+
+
+def indented(text: str, by: int, style: str = "") -> None:
+    """A text of one or more lines, folded and moved to the right; hidden characters visible."""
+    show(Padding(Text(visible(text, lines=True), style), (0, 0, 0, by)))
 
 
 def say(text: str, style: str = "") -> None:
@@ -60,7 +77,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         grid.add_column(title, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
-    out().print(grid)
+    show(grid)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
@@ -70,7 +87,7 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         grid.add_row(Text(name), Text(visible(str(value))))
-    out().print(grid)
+    show(grid)
 
 
 def moment(time: object) -> str:
@@ -98,13 +115,13 @@ def exchange(row: Mapping[str, Any]) -> None:
     status = row.get("status") or ("open" if row.get("open") else row.get("decision") or "")
     http = row.get("http")
     ended = f"{status} {http}" if isinstance(http, int) and http >= 400 else str(status)
-    width = out().width
+    columns = width()
     grid = Table.grid(padding=(0, 2), expand=False)
     grid.add_column(width=19, no_wrap=True, style=_DIM)
     grid.add_column(width=18, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=22, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=11, no_wrap=True, justify="right")
-    grid.add_column(width=max(width - 78, 12), no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=max(columns - 78, 12), no_wrap=True, overflow="ellipsis")
     kind = str(row.get("type") or "")
     what = row.get("model") or row.get("target") or ("" if kind.startswith("exchange.") else kind)
     grid.add_row(
@@ -114,12 +131,13 @@ def exchange(row: Mapping[str, Any]) -> None:
         tokens(row),
         Text(visible(ended), style_of(row.get("status"), http)),
     )
-    out().print(grid)
+    show(grid)
     for mark, key in (("›", "prompt"), ("‹", "output")):
         if row.get(key):
-            line = Text(f"{mark} {snippet(str(row[key]), width - 6)}")
-            out().print(Padding(line, (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
-    out().print(Padding(Text(f"{row.get('id', '')}", _DIM), (0, 0, 0, 2)))
+            line = Text(f"{mark} {snippet(str(row[key]), columns)}", no_wrap=True)
+            line.truncate(columns - 2, overflow="ellipsis")
+            show(Padding(line, (0, 0, 0, 2)))
+    indented(str(row.get("id", "")), 2, _DIM)
 
 
 def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
@@ -137,13 +155,13 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
         parts.append(f"{answer['unattributed']} records of unknown tenant")
     if answer.get("withheld"):
         parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
-    out().print(Text("; ".join(parts) + ".", _DIM))
+    show(Text("; ".join(parts) + ".", _DIM))
 
 
 def verdict(lines: Mapping[str, Any]) -> None:
     """The four lines of a verdict."""
     names = ("integrity", "completeness", "assurance", "coverage")
-    out().print()
+    show()
     facts([(name.capitalize(), lines[name]) for name in names])
 
 

@@ -74,7 +74,7 @@ def _show(answer: dict[str, Any]) -> None:
     for row in rows:
         output.exchange(row)
     if not rows:
-        output.out().print("Nothing matches within what you may see.")
+        output.plain("Nothing matches within what you may see.")
     output.as_of(answer, len(rows), "shown")
     if answer.get("cursor"):
         output.say(f"More: the same with --cursor {answer['cursor']}")

@@ -40,14 +40,13 @@ def reveal(
 
 
 def _people(record: dict[str, Any]) -> None:
-    screen = output.out()
-    screen.print(Text(f"{record['type']} {record['id']} (leaf {record['index']})", "bold"))
+    output.show(Text(f"{record['type']} {record['id']} (leaf {record['index']})", "bold"))
     for part in record["parts"]:
         title = f"{part['name']}, {part['media_type'] or 'unknown type'}, {part['size']} bytes"
-        screen.print(Text(visible(title), "dim"))
+        output.show(Text(visible(title), "dim"))
         if "missing" in part:
-            screen.print(Text(visible(part["missing"]), "yellow"))
+            output.plain(part["missing"])
         elif part["text"] is None:
-            screen.print(Text("Not text; --json has the bytes.", "yellow"))
+            output.plain("Not text; --json has the bytes.")
         else:
-            screen.print(Text(visible(part["text"], lines=True)), soft_wrap=True)
+            output.plain(part["text"])

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.padding import Padding
 from rich.text import Text
 
 from affidavit.cli import options, output
@@ -49,31 +48,23 @@ def show(
 
 
 def _people(told: dict[str, Any]) -> None:
-    screen = output.out()
-    title = f"{told['kind'].capitalize()} {visible(told['name'])}"
-    screen.print(Text(title, "bold"))
+    output.show(Text(f"{told['kind'].capitalize()} {visible(told['name'])}", "bold"))
     for line in told["lines"]:
         evidence = str(line["evidence"])
         head = Text()
         head.append(f"{output.moment(line['time'])}  ", "dim")
         head.append(f"{evidence:<10}", _STYLES.get(evidence, "dim"))
         head.append(visible(line["text"]))
-        screen.print(head)
-        detail = [str((line["tokens_in"] is not None and f"tokens {output.tokens(line)}") or "")]
+        output.show(head)
+        detail = [f"tokens {output.tokens(line)}" if output.tokens(line) else ""]
         detail += [f"tools: {', '.join(line['tools'])}" if line["tools"] else ""]
         detail += [f"#{line['index']}", line["id"]]
-        said = " · ".join(visible(part) for part in detail if part)
-        screen.print(Padding(Text(said, "dim"), (0, 0, 0, 4)))
+        output.indented(" · ".join(part for part in detail if part), 4, "dim")
         for mark, key in (("›", "prompt"), ("‹", "output")):
             if line.get(key):
-                screen.print(
-                    Padding(Text(f"{mark} {visible(line[key], lines=True)}"), (0, 0, 0, 4))
-                )
+                output.indented(f"{mark} {line[key]}", 4)
     more = " The first lines only; there are more." if told.get("more") else ""
     withheld = ", ".join(told["withheld"])
     hidden = f" Withheld from your role: {withheld}." if withheld else ""
-    screen.print(
-        Text(
-            f"{len(told['lines'])} lines, as of leaf {told['as_of']['size']}.{more}{hidden}", "dim"
-        )
-    )
+    size = told["as_of"]["size"]
+    output.show(Text(f"{len(told['lines'])} lines, as of leaf {size}.{more}{hidden}", "dim"))

@@ -67,18 +67,22 @@ def answer(model: str, question: str) -> str:
 def after_tool(result: str) -> str:
     """The text a demo model answers once a tool has returned ``result``."""
     shown = " ".join(result.split())[:200]
-    return f"The tool returned: {shown}. {NOT_REAL}"
+    return f"The tool returned: {shown} {NOT_REAL}"
 
 
-def tool_call(name: str, schema: Any) -> ToolCall:
-    """A call of the named tool whose arguments fit the required part of its JSON schema."""
-    return ToolCall(name, json.dumps(_example(schema, 0), ensure_ascii=False))
+def tool_call(name: str, schema: Any, question: str) -> ToolCall:
+    """A call of the named tool whose arguments fit the required part of its JSON schema.
+
+    Texts among them are the beginning of ``question``.
+    """
+    topic = " ".join(question.split())[:80] or "demo"
+    return ToolCall(name, json.dumps(_example(schema, topic, 0), ensure_ascii=False))
 
 
-def _example(schema: Any, depth: int) -> Any:
+def _example(schema: Any, topic: str, depth: int) -> Any:
     """A small value that a JSON schema of the usual kind accepts."""
     if not isinstance(schema, dict) or depth > 8:
-        return {} if depth == 0 else "demo"
+        return {} if depth == 0 else topic
     if isinstance(schema.get("enum"), list) and schema["enum"]:
         return schema["enum"][0]
     kind = schema.get("type", "object" if depth == 0 else "string")
@@ -87,7 +91,7 @@ def _example(schema: Any, depth: int) -> Any:
         properties = properties if isinstance(properties, dict) else {}
         wanted = schema.get("required")
         names = wanted if isinstance(wanted, list) else list(properties)
-        return {str(name): _example(properties.get(name), depth + 1) for name in names}
+        return {str(name): _example(properties.get(name), topic, depth + 1) for name in names}
     plain: dict[Any, Any] = {
         "integer": 1,
         "number": 1.5,
@@ -95,7 +99,7 @@ def _example(schema: Any, depth: int) -> Any:
         "array": [],
         "null": None,
     }
-    return plain.get(kind, "demo") if isinstance(kind, str) else "demo"
+    return plain.get(kind, topic) if isinstance(kind, str) else topic
 
 
 def words(text: str) -> list[str]:

@@ -34,7 +34,7 @@ def message_reply(body: dict[str, Any]) -> Reply:
     last = messages[-1].get("content")
     blocks = [block for block in last if isinstance(block, dict)] if isinstance(last, list) else []
     results = [block for block in blocks if block.get("type") == "tool_result"]
-    call = None if results else _wanted_tool(body)
+    call = None if results else _wanted_tool(body, text_of(last))
     if call is not None:
         text, spoken = "", call.name + call.arguments
     else:
@@ -50,14 +50,14 @@ def message_reply(body: dict[str, Any]) -> Reply:
     return Reply(model, text, calls, answers.tokens(prompt), answers.tokens(spoken), identity)
 
 
-def _wanted_tool(body: dict[str, Any]) -> answers.ToolCall | None:
+def _wanted_tool(body: dict[str, Any], question: str) -> answers.ToolCall | None:
     """The first tool on offer, unless the request says that none is to be called."""
     choice, tools = body.get("tool_choice"), body.get("tools")
     if not isinstance(tools, list) or (isinstance(choice, dict) and choice.get("type") == "none"):
         return None
     for tool in tools:
         if isinstance(tool, dict) and isinstance(tool.get("name"), str):
-            return answers.tool_call(tool["name"], tool.get("input_schema"))
+            return answers.tool_call(tool["name"], tool.get("input_schema"), question)
     return None
 
 

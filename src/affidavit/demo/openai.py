@@ -71,7 +71,7 @@ def _items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return value
 
 
-def _wanted_tool(body: dict[str, Any]) -> ToolCall | None:
+def _wanted_tool(body: dict[str, Any], question: str) -> ToolCall | None:
     """The first function on offer, unless the request says that none is to be called."""
     if body.get("tool_choice") == "none":
         return None
@@ -79,7 +79,7 @@ def _wanted_tool(body: dict[str, Any]) -> ToolCall | None:
         if tool.get("type") == "function":
             function = tool.get("function", tool)
             if isinstance(function, dict) and isinstance(function.get("name"), str):
-                return answers.tool_call(function["name"], function.get("parameters"))
+                return answers.tool_call(function["name"], function.get("parameters"), question)
     return None
 
 
@@ -89,7 +89,7 @@ def reply_to(model: str, question: str, tool_result: str | None, body: dict[str,
         [body.get(name) for name in ("messages", "input", "instructions", "tools")],
         ensure_ascii=False,
     )
-    call = None if tool_result is not None else _wanted_tool(body)
+    call = None if tool_result is not None else _wanted_tool(body, question)
     if call is not None:
         text = ""
     elif tool_result is not None:

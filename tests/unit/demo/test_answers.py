@@ -27,7 +27,7 @@ def test_answers_are_deterministic_and_honest(model: str, question: str) -> None
 @given(JSON)
 def test_any_schema_gives_arguments(schema: Any) -> None:
     """Whatever stands where a schema should, the call's arguments are a JSON object or value."""
-    call = answers.tool_call("t", schema)
+    call = answers.tool_call("t", schema, "Where?")
     json.loads(call.arguments)
 
 
@@ -44,11 +44,12 @@ def test_arguments_fit_the_schema() -> None:
                 "required": ["lat"],
             },
             "note": {"type": "string"},
+            "query": {"type": "string"},
         },
-        "required": ["unit", "days", "where"],
+        "required": ["unit", "days", "where", "query"],
     }
-    made = json.loads(answers.tool_call("t", schema).arguments)
-    assert made == {"unit": "c", "days": 1, "where": {"lat": 1.5}}
+    made = json.loads(answers.tool_call("t", schema, "Where?").arguments)
+    assert made == {"unit": "c", "days": 1, "where": {"lat": 1.5}, "query": "Where?"}
 
 
 @given(st.text(max_size=50), st.integers(1, 256))

@@ -79,7 +79,7 @@ def test_chat_calls_the_tool_and_reads_its_result(client: openai.OpenAI) -> None
     assert calls is not None
     call: Any = calls[0]
     assert call.function.name == "weather"
-    assert json.loads(call.function.arguments) == {"city": "demo"}
+    assert json.loads(call.function.arguments) == {"city": "Weather?"}
     messages += [
         first.choices[0].message.model_dump(exclude_none=True),
         {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
@@ -97,7 +97,7 @@ def test_chat_streams_a_tool_call(client: openai.OpenAI) -> None:
         final = stream.get_final_completion()
     calls: Any = final.choices[0].message.tool_calls
     assert [call.function.name for call in calls] == ["weather"]
-    assert json.loads(calls[0].function.arguments) == {"city": "demo"}
+    assert json.loads(calls[0].function.arguments) == {"city": "Weather?"}
 
 
 def test_responses_whole_and_streamed_say_the_same(client: openai.OpenAI) -> None:
@@ -181,7 +181,11 @@ def test_messages_calls_a_tool_whole_and_streamed(other: anthropic.Anthropic) ->
     ask: Any = {"model": "demo-chat", "max_tokens": 100, "messages": messages, "tools": tools}
     whole = other.messages.create(**ask)
     call: Any = whole.content[0]
-    assert (whole.stop_reason, call.name, call.input) == ("tool_use", "weather", {"city": "demo"})
+    assert (whole.stop_reason, call.name, call.input) == (
+        "tool_use",
+        "weather",
+        {"city": "Weather?"},
+    )
     with other.messages.stream(**ask) as stream:
         streamed: Any = stream.get_final_message().content[0]
     assert streamed.input == call.input
