@@ -1,0 +1,1 @@
+"""Conversations with the whole program through real sockets, told as tables."""

@@ -4,10 +4,11 @@ The test keeps the day's private key, so it reads the journal as the sequencer w
 """
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -29,6 +30,8 @@ from affidavit.record.journal import JournalWriter
 from affidavit.record.journal_reader import JournalReader
 from affidavit.record.model import SECTIONS, Frame, Piece, Record, Written
 from affidavit.record.seal import RecipientKey
+from tests.world.rawclient import Answer, RawClient, request
+from tests.world.upstream import Step, Upstream
 
 KEY = "ak_" + "a" * 40
 OTHER_KEY = "ak_" + "b" * 40
@@ -228,11 +231,41 @@ class World:
                 pairs.append((entry, answers[0]))
         return pairs
 
-    def exchange(self) -> tuple[Entry, Entry]:
-        """The only exchange."""
-        pairs = self.exchanges()
+    def exchange(self, after: int = 0) -> tuple[Entry, Entry]:
+        """The only exchange behind the first ``after`` ones."""
+        self.wait_idle()
+        pairs = self.exchanges()[after:]
         assert len(pairs) == 1
         return pairs[0]
+
+
+class Lab:
+    """A world that many cases share, one after another, with a provider that can be told anew."""
+
+    def __init__(self, world: World, provider: Upstream) -> None:
+        self.world = world
+        self.provider = provider
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, directory: Path, **settings: Any) -> Iterator[Self]:
+        """Start both; calls stall after half a second unless ``settings`` say otherwise."""
+        limits = {"connect_timeout": 0.5, "first_byte_timeout": 0.5, "idle_timeout": 0.5}
+        settings["provider"] = {**limits, **settings.get("provider", {})}
+        with Upstream() as provider, World(directory, provider.url, **settings) as world:
+            yield cls(world, provider)
+
+    def run(
+        self, script: Sequence[Step], message: bytes = b"", *, head: bool = False
+    ) -> tuple[Answer, Entry, Entry]:
+        """One request to a provider that answers by ``script``: answer and both records."""
+        before = len(self.world.exchanges())
+        self.provider.play(script)
+        message = message or request("/openai/v1/chat/completions", chat(), key=KEY)
+        with RawClient(self.world.port) as client:
+            client.send(message)
+            answer = client.answer(head_request=head)
+        return (answer, *self.world.exchange(before))
 
 
 def _entry(frame: Written, pieces: dict[str, list[bytes]]) -> Entry:

@@ -60,6 +60,7 @@ class Upstream:
         slow_reader: bool = False,
     ) -> None:
         self._scripts = scripts or ([],)
+        self._first = 0
         self._tls = tls
         self._eager = eager
         self._lock = threading.Lock()
@@ -98,6 +99,13 @@ class Upstream:
         for thread in self._threads:
             thread.join(5)
 
+    def play(self, *scripts: Sequence[Step]) -> None:
+        """Answer from here on with these scripts, the first to the next request."""
+        with self._lock:
+            self._scripts = scripts
+            self._first = len(self.requests)
+            self.gone.clear()
+
     def wait_requests(self, count: int, within: float = 5.0) -> bool:
         """Wait until that many requests have come in whole."""
         end = time.monotonic() + within
@@ -130,9 +138,10 @@ class Upstream:
                 if request is None:
                     return
                 with self._lock:
-                    number = len(self.requests)
+                    number = len(self.requests) - self._first
                     self.requests.append(request)
-                if not self._play(wrapped, self._scripts[min(number, len(self._scripts) - 1)]):
+                    script = self._scripts[min(number, len(self._scripts) - 1)]
+                if not self._play(wrapped, script):
                     return
         except OSError:
             self.gone.set()

@@ -16,9 +16,12 @@ Not here: sockets (``server``), what is recorded (``exchange``), the process (``
 
 import asyncio
 import contextlib
+import logging
 import socket
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 from affidavit import config as configuration
@@ -51,6 +54,7 @@ from affidavit.wire.http_rules import check_request
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+_log = logging.getLogger("affidavit.gateway")
 _LINGER_BYTES = 8 << 20
 _LINGER_SECONDS = 2.0
 
@@ -240,8 +244,11 @@ class Gateway:
             if await relay.record():
                 self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
                 await relay.carry(request)
-        except BaseException:
+        except BaseException as fault:
             # Cancelled, or a fault of ours: the outcome is owed all the same.
+            if isinstance(fault, Exception):
+                self.counters["faults"] += 1
+                _report(fault, exchange.id)
             if relay.owes_outcome:
                 relay.interrupt()
                 self._owe(relay)
@@ -379,6 +386,13 @@ def _address(scope: dict[str, Any]) -> str:
 def _media_type(headers: list[tuple[bytes, bytes]]) -> str:
     value = next((value for name, value in headers if name == b"content-type"), b"")
     return value.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def _report(fault: Exception, record_id: str) -> None:
+    """Log where a fault of ours was, without its message, which may hold content (G8)."""
+    frames = traceback.extract_tb(fault.__traceback__)[-3:]
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+    _log.error("%s at %s while handling %s", type(fault).__name__, where, record_id)
 
 
 async def _start(send: Send, reply: Reply) -> None:

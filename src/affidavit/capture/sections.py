@@ -85,13 +85,14 @@ def who(asked: Asked) -> dict[str, Any]:
 
 def person(asked: Asked) -> dict[str, Any]:
     """The section ``person``: what identifies a human, or may."""
-    named = {
+    named: dict[str, Any] = {
         "email": asked.identity.email,
         "name": asked.identity.name,
         "end_user": asked.attribution.end_user,
         "session": asked.attribution.session_raw,
         "address": asked.address,
         "user_agent": _header(asked.headers, b"user-agent"),
+        "headers": recordable(field for field in asked.headers if field[0] in _PERSONAL),
     }
     return {name: value for name, value in named.items() if value}
 
@@ -185,17 +186,19 @@ def response_chains(
 
 def _impersonal(headers: Headers) -> list[list[str]]:
     """Recordable fields without those that ``person`` holds or that name a human."""
-    return recordable(field for field in headers if field[0] not in _PERSONAL)
+    return recordable(field for field in headers if field[0] not in _ELSEWHERE)
 
 
 _PERSONAL = frozenset({
-    b"user-agent", b"from", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip",
+    b"from", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip",
     b"cf-connecting-ip", b"helicone-user-id", b"helicone-session-id", b"agent-session-id",
     b"x-bf-session-id", b"mcp-session-id", b"x-litellm-session-id", b"x-litellm-trace-id",
     b"x-litellm-end-user-id", b"x-litellm-customer-id", b"x-openwebui-user-email",
     b"x-openwebui-user-id", b"x-openwebui-user-name", b"referer",
 })  # fmt: skip
-"""Names of fields, in lower case, whose values may identify a human."""
+"""Names of fields, in lower case, whose values may identify a human; they are in ``person``."""
+
+_ELSEWHERE = _PERSONAL | {b"user-agent"}
 
 
 def _header(headers: Headers, name: bytes) -> str:

@@ -1,0 +1,261 @@
+"""What happens to calls when they cannot be recorded (G1, fault plan rows 4, 5 and 38)."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.capture import relay as relay_module
+from affidavit.capture.exchange import Exchange
+from affidavit.capture.relay import Relay
+from affidavit.durable import Disk, Effects
+from affidavit.errors import CannotRecordError
+from tests.world.gateway import DONE, KEY, World, chat, chat_answer, chat_event
+from tests.world.rawclient import Answer, RawClient, request
+from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Step, Upstream, chunk, whole
+
+ASK = request("/openai/v1/chat/completions", chat(), key=KEY)
+STREAM = request("/openai/v1/chat/completions", chat(stream=True), key=KEY)
+EVENT = chat_event("Hello")
+
+
+class Failing(Effects):
+    """A disk that works until told how to fail; ``slow`` holds every sync until released."""
+
+    def __init__(self) -> None:
+        self.sync_error = 0
+        self.write_error = 0
+        self.full = False
+        self.slow = threading.Event()
+        self.slow.set()
+
+    def fdatasync(self, fd: int) -> None:
+        """Sync, unless it is to fail or to wait."""
+        self.slow.wait(20)
+        if self.sync_error:
+            raise OSError(self.sync_error, "injected")
+        super().fdatasync(fd)
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        """Write, unless it is to fail."""
+        if self.write_error:
+            raise OSError(self.write_error, "injected")
+        return super().pwrite(fd, data, offset)
+
+    def allocate(self, fd: int, size: int) -> None:
+        """Allocate, unless the disk is full."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "injected")
+        super().allocate(fd, size)
+
+
+def ask(world: World, message: bytes = ASK) -> Answer:
+    """One request on a connection of its own."""
+    with RawClient(world.port) as client:
+        client.send(message)
+        return client.answer()
+
+
+def health(world: World, path: str = "/healthz") -> int:
+    """Status of the health page."""
+    return ask(world, request(path, method="GET")).status
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["sync", "write"])
+def test_no_record_no_call(tmp_path: Path, number: int, call: str) -> None:
+    """503 in the provider's shape within a second; the provider sees not one byte; health red."""
+    effects = Failing()
+    with Upstream([whole(chat_answer())]) as provider:
+        world = World(tmp_path, provider.url, disk=Disk(effects))
+        with world:
+            assert health(world) == 200
+            setattr(effects, f"{call}_error", number)
+            began = time.monotonic()
+            answer = ask(world)
+            assert time.monotonic() - began < 1
+            assert (answer.status, answer.clean) == (503, True)
+            assert b'"error"' in answer.body
+            assert b"unavailable.cannot_record" in answer.body
+            assert world.gateway.counters["unrecordable"] == 1
+            assert not world.gateway.health()[0]
+        assert provider.got == b""
+
+
+def test_after_a_failed_sync_the_worker_ends_by_itself(tmp_path: Path) -> None:
+    """Exit code 4 without being told to, so that a supervisor replaces it; no last record."""
+    effects = Failing()
+    with Upstream([whole(chat_answer())]) as provider:
+        world = World(tmp_path, provider.url, disk=Disk(effects))
+        with world:
+            effects.sync_error = errno.EIO
+            assert ask(world).status == 503
+            assert world.wait_stopped(5)
+        assert world.exit_code == 4
+        assert "ledger.ended" not in [e.record.type for e in world.entries()]
+        assert provider.got == b""
+
+
+def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    """While there is no room calls are refused; when there is room again they are served."""
+    effects = Failing()
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects)) as world,
+    ):
+        large = request("/openai/v1/chat/completions", chat(user="x" * 400_000), key=KEY)
+        effects.full = True
+        statuses = [ask(world, large).status for _ in range(12)]
+        assert statuses[0] == 200
+        assert statuses[-1] == 503
+        assert health(world, "/readyz") == 503
+        asked = len(provider.requests)
+        assert asked == statuses.count(200)
+        effects.full = False
+        end = time.monotonic() + 5
+        while ask(world, large).status != 200 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert len(provider.requests) == asked + 1
+        assert health(world) == 200
+    assert [answered.outcome for _, answered in world.exchanges()] == ["complete"] * (asked + 1)
+    assert world.exit_code == 0
+
+
+def test_a_disk_that_hangs_refuses_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that takes too long is a refusal; when it lands late, it has one outcome."""
+    monkeypatch.setattr(relay_module, "RECORD_SECONDS", 0.3)
+    effects = Failing()
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects)) as world,
+    ):
+        effects.slow.clear()
+        began = time.monotonic()
+        answer = ask(world)
+        assert time.monotonic() - began < 1
+        assert answer.status == 503
+        effects.slow.set()
+    assert provider.got == b""
+    _, answered = world.exchange()
+    assert answered.outcome == "interrupted"
+
+
+def refuse_pieces(world: World, after: int) -> None:
+    """From piece number ``after`` on the journal takes none."""
+    real, count = world.journal.piece, 0
+
+    def piece(request_id: str, data: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise CannotRecordError("no room for a piece")
+        real(request_id, data)
+
+    world.journal.piece = piece  # type: ignore[method-assign]
+
+
+def refuse_outcomes(world: World) -> None:
+    """The journal takes no response record."""
+    real = world.journal.commit
+
+    async def commit(record: Any, bodies: Any) -> int:
+        if record.type == "exchange.response":
+            raise CannotRecordError("no room for an outcome")
+        return await real(record, bodies)
+
+    world.journal.commit = commit  # type: ignore[method-assign]
+
+
+def test_a_piece_that_is_not_recorded_is_not_sent(tmp_path: Path) -> None:
+    """The transfer breaks before it; outcome interrupted; the provider's connection is closed."""
+    with Upstream([SSE_HEAD + chunk(EVENT), 0.1, chunk(b"data: {}\n\n"), Do.HOLD]) as provider:
+        prepare: Callable[[World], None] = lambda world: refuse_pieces(world, 1)  # noqa: E731
+        with World(tmp_path, provider.url, prepare=prepare) as world:
+            answer = ask(world, STREAM)
+            assert provider.gone.wait(2)
+        assert (answer.body, answer.clean) == (EVENT, False)
+        _, answered = world.exchange()
+        assert answered.outcome == "interrupted"
+        assert answered.parts["response.body"] == EVENT
+
+
+@pytest.mark.parametrize(
+    ("script", "body"),
+    [
+        ([whole(chat_answer())], b""),
+        ([SSE_HEAD + chunk(EVENT), 0.05, chunk(DONE) + LAST_CHUNK], EVENT),
+        ([SSE_HEAD + chunk(EVENT), 0.05, chunk(DONE), 0.05, LAST_CHUNK], EVENT),
+        ([whole(b"x" * 500)[:-100], 0.05, b"x" * 100], b"x" * 400),
+    ],
+)
+def test_without_an_outcome_record_no_answer_ends(
+    tmp_path: Path, script: list[Any], body: bytes
+) -> None:
+    """The last event, the last bytes and the last chunk wait for the outcome and go with it."""
+    with (
+        Upstream(script) as provider,
+        World(tmp_path, provider.url, prepare=refuse_outcomes) as world,
+    ):
+        answer = ask(world, STREAM)
+    if body:
+        assert (answer.status, answer.body, answer.clean) == (200, body, False)
+    else:
+        assert answer.status == 503
+
+
+# --- mutants: the tests above must have teeth -----------------------------------------------------
+
+
+def test_mutant_forwarding_before_the_record_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that forwards first lets bytes reach the provider: the check sees them."""
+
+    async def record(self: Relay) -> bool:
+        self.exchange.request()
+        return True
+
+    monkeypatch.setattr(Relay, "record", record)
+    effects = Failing()
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects)) as world,
+    ):
+        effects.sync_error = errno.EIO
+        ask(world)
+    assert provider.got != b""
+
+
+def test_mutant_not_awaiting_the_outcome_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that lets go before the outcome is durable ends an unrecorded answer."""
+
+    async def conclude(self: Relay) -> None:
+        await self._let_go(None)
+
+    monkeypatch.setattr(Relay, "conclude", conclude)
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url, prepare=refuse_outcomes) as world,
+    ):
+        assert ask(world).clean
+
+
+def test_mutant_not_holding_the_last_event_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that sends the last event at once gives away a finished answer."""
+    real = Exchange.piece
+    monkeypatch.setattr(Exchange, "piece", lambda self, data: real(self, data) and False)
+    script: list[Step] = [SSE_HEAD + chunk(EVENT), 0.05, chunk(DONE), 0.05, LAST_CHUNK]
+    with (
+        Upstream(script) as provider,
+        World(tmp_path, provider.url, prepare=refuse_outcomes) as world,
+    ):
+        answer = ask(world, STREAM)
+    assert DONE in answer.body
