@@ -42,18 +42,17 @@ async def figures(services: ConsoleServices) -> dict[str, Any]:
     return found
 
 
-def _metric(name: str, kind: str, help_text: str, value: float, labels: str = "") -> str:
-    return f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n{name}{labels} {value:g}\n"
+def _gauge(name: str, help_text: str, value: int) -> str:
+    return f"# HELP {name} {help_text}\n# TYPE {name} gauge\n{name} {value}\n"
 
 
 def _metrics(services: ConsoleServices, found: dict[str, Any]) -> str:
     """The figures in Prometheus' text format 0.0.4."""
+    recording, up = int(found["recording"]), int(found["sequencer"])
     lines = [
-        _metric("affidavit_recording", "gauge", "1 if the console can record reads.",
-                float(found["recording"])),
-        _metric("affidavit_sequencer_up", "gauge", "1 if the sequencer answers.",
-                float(found["sequencer"])),
-    ]  # fmt: skip
+        _gauge("affidavit_recording", "1 if the console can record reads.", recording),
+        _gauge("affidavit_sequencer_up", "1 if the sequencer answers.", up),
+    ]
     gauges = {
         "size": ("affidavit_ledger_leaves", "Leaves in the ledger."),
         "published": ("affidavit_ledger_published_leaves", "Leaves under the checkpoint."),
@@ -62,10 +61,10 @@ def _metrics(services: ConsoleServices, found: dict[str, Any]) -> str:
     }
     for key, (name, help_text) in gauges.items():
         if isinstance(found.get(key), int):
-            lines.append(_metric(name, "gauge", help_text, found[key]))
+            lines.append(_gauge(name, help_text, found[key]))
     if isinstance(found.get("trouble"), dict):
         name, help_text = "affidavit_journals_in_trouble", "Journals that need a person."
-        lines.append(_metric(name, "gauge", help_text, len(found["trouble"])))
+        lines.append(_gauge(name, help_text, len(found["trouble"])))
     name = "affidavit_console_reads_total"
     lines.append(f"# HELP {name} Reads recorded by this console.\n# TYPE {name} counter\n")
     lines += [

@@ -229,6 +229,8 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
     if not texts:
         texts = [element("div", str(row.get("type") or ""), class_="quiet")]
     status = str(row.get("status") or ("open" if row.get("open") else ""))
+    if isinstance(row.get("http"), int) and row["http"] >= 400:
+        status += f" {row['http']}"
     return element(
         "tr",
         element("td", element("a", time, href=link), class_="time"),

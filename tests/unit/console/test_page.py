@@ -125,7 +125,7 @@ def test_login_takes_a_form_only(machine: Machine) -> None:
 def test_home_shows_health_and_recent_exchanges(browser: TestClient, machine: Machine) -> None:
     """The page says whether recording works, how long the ledger is, and what came last."""
     page = browser.get("/").text
-    for text in ("Recording", "Sequencer", "leaves", "What is a witness?", "demo-chat"):
+    for text in ("Recording", "Sequencer", "leaves", "What is a witness?", "complete 429"):
         assert text in page
     check_markup(page)
     told = machine.records("access.query")[-1]
