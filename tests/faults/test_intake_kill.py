@@ -66,13 +66,13 @@ def finish(root: Path, keyring: Keyring, journals: list[Journal]) -> list[str]:
         return [str(error)]
 
 
-def run(root: Path, keyring: Keyring, *faults: Fault) -> FakeEffects:
+def run(root: Path, keyring: Keyring, *faults: Fault, patience: int = 8) -> FakeEffects:
     """One run of a sequencer that ends at a fault, or finishes; what it did."""
     effects = FakeEffects(root, *faults)
     sequencer = None
     try:
         sequencer = Sequencer(root, keyring, Disk(effects), batch_records=3)
-        sequencer.drain(patience=8)
+        sequencer.drain(patience=patience)
     except Crash:
         pass
     finally:
@@ -105,6 +105,38 @@ def _kill_everywhere(tmp_path: Path, keyring: Keyring, every: int = 1) -> Iterat
 def test_killed_anywhere_the_next_start_finishes(tmp_path: Path, keyring: Keyring) -> None:
     """Behind each effect of a whole run: nothing lost, nothing doubled, one outcome."""
     assert list(_kill_everywhere(tmp_path, keyring)) == []
+
+
+def _damaged(root: Path) -> list[Journal]:
+    """The journals, with a frame in the middle of the largest one that cannot be read."""
+    journals = write_journals(root)
+    path = root / "journal" / journals[2].name / "00000000.seg"
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
+    return journals
+
+
+def test_killed_anywhere_beside_a_damaged_journal(tmp_path: Path, keyring: Keyring) -> None:
+    """What can be read is saved once, the gap is one, and the rest is as without the damage."""
+    journals = _damaged(tmp_path / "original")
+    shutil.copytree(tmp_path / "original", tmp_path / "whole")
+    steps = run(tmp_path / "whole", keyring, patience=25).count
+    with contextlib.closing(Sequencer(tmp_path / "whole", keyring)) as whole:
+        there = {leaf.id for leaf in whole.log.leaves}
+    readable = [one for journal in journals for one in journal.acknowledged if one.id in there]
+    assert 0 < len(readable) < sum(len(journal.acknowledged) for journal in journals)
+    for number in range(0, steps, 2):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "original", root)
+        run(root, keyring, Fault(at(number), 0, persisted=True), patience=25)
+        with contextlib.closing(Sequencer(root, keyring, batch_records=3)) as sequencer:
+            sequencer.drain(patience=25)
+            wrong = judge(sequencer, journals, acknowledged=readable)
+            types = [leaf.type for leaf in sequencer.log.leaves]
+        assert wrong == [f"left behind: {journals[2].name}"]
+        assert types.count("ledger.gap") == 1
+        shutil.rmtree(root)
 
 
 def _removed_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:

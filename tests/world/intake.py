@@ -33,6 +33,7 @@ from tests.world.clock import FakeClock
 from tests.world.journals import Day, open_key
 
 AT = "2026-11-23T12:00:00.000000Z"
+_DISK = Disk()
 
 
 class PlainLog:
@@ -129,9 +130,9 @@ def _leaf(placed: Placed) -> Leaf:
 class Sequencer:
     """Intake, plain log and vault over ``root``; ``keyring`` stands elsewhere and survives all."""
 
-    def __init__(self, root: Path, keyring: Keyring, disk: Disk | None = None, **how: int) -> None:
+    def __init__(self, root: Path, keyring: Keyring, disk: Disk = _DISK, **how: int) -> None:
         self.root = root
-        self.disk = disk or Disk()
+        self.disk = disk
         self.clock = FakeClock()
         self.keyring = keyring
         self.placed: list[Placed] = []

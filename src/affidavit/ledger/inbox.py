@@ -87,12 +87,17 @@ class Inbox:
         """Whether the writer is gone and its lease is ours."""
         return self._lease is not None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether it was decided that something in it cannot be read."""
+        return self.end is not None and bool(self.end.gap)
+
     def read(self, max_bytes: int) -> bool:
         """Read on, about so many bytes; whether there was anything."""
         if self.assembler.hole:
             return False
         frames = self._reader.poll(max_bytes)
-        while not frames and self.end is not None and self.end.gap and self._reader.skip():
+        while not frames and self.damaged and self._reader.skip():
             frames = self._reader.poll(max_bytes)
         self._unsynced.update(position.segment for position, _ in frames)
         self.pending.extend(self.assembler.feed(frames))
@@ -110,13 +115,16 @@ class Inbox:
         self._unsynced.clear()
 
     def recall(self, recall: Recall) -> bytes:
-        """Read pieces again that were let go; ``CorruptError`` if they are not there any more."""
+        """Read pieces again that were let go; ``CorruptError`` if they cannot be read any more.
+
+        Of a journal with damage, what can be read.
+        """
         reader = JournalReader(self.directory, self._open_key, recall.begin or self._start())
         pieces: list[bytes] = []
         try:
             while reader.position < recall.end:
                 frames = reader.poll()
-                if not frames:
+                if not frames and not (self.damaged and reader.skip()):
                     raise CorruptError(f"Journal {self.incarnation}: {reader.reason or 'cut'}.")
                 pieces += [
                     frame.data

@@ -24,6 +24,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from affidavit.clock import Clock
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, ParseError, UnavailableError
@@ -32,6 +34,7 @@ from affidavit.ledger.assemble import Ready
 from affidavit.ledger.inbox import Inbox, OpenKey, segment_days
 from affidavit.ledger.leaf import is_incarnation
 from affidavit.ledger.plan import Plan, Submission
+from affidavit.record.disclose import check_part
 from affidavit.record.model import Placed
 
 READ_BYTES = 1 << 20
@@ -185,7 +188,7 @@ class Intake:
             except CorruptError as error:
                 self._kept[name] = error.message
                 continue
-            if inbox.end is not None and inbox.end.gap and self._is_over(inbox):
+            if inbox.damaged and self._is_over(inbox):
                 self._keep(inbox)
             else:
                 self._inboxes[name] = inbox
@@ -278,7 +281,7 @@ class Intake:
             return 0
         written = self._write(self._last_words(inbox, over=over))
         del self._inboxes[name]
-        if inbox.end is not None and inbox.end.gap:
+        if inbox.damaged:
             self._keep(inbox)
         else:
             inbox.remove()
@@ -343,8 +346,10 @@ class Intake:
         return written
 
     def _is_over(self, inbox: Inbox) -> bool:
-        ends = (inbox.incarnation, inbox.continuation)
-        return all(self._ledger.ended(name) or not self._ledger.next_src(name) for name in ends)
+        more = inbox.continuation
+        return self._ledger.ended(inbox.incarnation) and (
+            self._ledger.ended(more) or not self._ledger.next_src(more)
+        )
 
     def _keep(self, inbox: Inbox) -> None:
         assert inbox.end is not None
@@ -356,8 +361,20 @@ class Intake:
 
 
 def _submission(inbox: Inbox, ready: Ready) -> Submission:
-    bodies = ready.bodies
-    if ready.recall is not None:
-        recalled = inbox.recall(ready.recall)
-        bodies = tuple(recalled if body is None else body for body in bodies)
-    return Submission(ready.src, ready.record, tuple(body or b"" for body in bodies))
+    """The record with its bodies.
+
+    Of a damaged journal, a body that is not what was committed to is left out: the content
+    section still says what it was, and the gap why it is not there.
+    """
+    recalled = b"" if ready.recall is None else inbox.recall(ready.recall)
+    bodies = [recalled if body is None else body for body in ready.bodies]
+    record = ready.record
+    if inbox.damaged:
+        whole = [
+            (part, body)
+            for part, body in zip(record.parts, bodies, strict=True)
+            if check_part(part, body)
+        ]
+        record = msgspec.structs.replace(record, parts=tuple(part for part, _ in whole))
+        bodies = [body for _, body in whole]
+    return Submission(ready.src, record, tuple(bodies))

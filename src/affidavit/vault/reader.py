@@ -128,6 +128,9 @@ class VaultReader:
             key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
             if isinstance(key, str):
                 reasons[blob.name] = key
+        there = {blob.name for blob in stored.entry.blobs}
+        listed = self._committed_parts(leaf, stored)
+        reasons.update({name: "Not in the vault." for name in listed if name not in there})
         return reasons
 
     def _disclosures(self, leaf: Leaf, stored: _Stored | None) -> tuple[str | None, ...]:

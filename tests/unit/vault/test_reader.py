@@ -177,6 +177,14 @@ def test_a_removed_section_has_a_reason(world: _World) -> None:
     assert world.reader.disclosures(0)[:6] == item.record.sections[:6]
 
 
+def test_a_part_that_was_never_put_has_a_reason(world: _World) -> None:
+    """A part that the content section lists and the vault does not hold is named."""
+    made, _ = record({"request.body": b"lost", "other": b"kept"})
+    world.put(place(0, (msgspec.structs.replace(made, parts=made.parts[1:]), (b"kept",))))
+    assert world.reader.parts(0) == {"other": b"kept"}
+    assert world.reader.missing(0) == {"request.body": "Not in the vault."}
+
+
 def test_every_changed_byte_of_a_segment_is_noticed(world: _World) -> None:
     """No changed byte of the sealed bytes gives an answer other than an error."""
     world.put(place(0, record({"request.body": b"hello"}, without=("context", "control"))))
