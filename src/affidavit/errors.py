@@ -6,7 +6,9 @@
     ├── UsageError                 usage.*      the caller asked wrongly        exit 2, HTTP 400
     │   ├── ConfigError            usage.config
     │   ├── ExpressionError        usage.expression (carries position and nearest)
-    │   └── ParseError             usage.parse  bytes that are not what they claim to be
+    │   ├── ParseError             usage.parse  bytes that are not what they claim to be
+    │   ├── TooLargeError          usage.too_large  more than is taken               HTTP 413
+    │   └── TooSlowError           usage.too_slow   did not arrive in time           HTTP 408
     ├── NotFoundError              not_found    nothing there for this reader    exit 1, HTTP 404
     ├── RefusedError               refused.*    policy, boundary, hold           exit 3, HTTP 403
     │   └── UnauthenticatedError   refused.unauthenticated                       exit 3, HTTP 401
@@ -82,6 +84,20 @@ class ParseError(UsageError):
     """Bytes are not in the format they claim: duplicate key, unknown field, trailing bytes, …."""
 
     code = "usage.parse"
+
+
+class TooLargeError(UsageError):
+    """What was sent is larger than what is taken."""
+
+    code = "usage.too_large"
+    http_status = 413
+
+
+class TooSlowError(UsageError):
+    """What was announced did not arrive in time."""
+
+    code = "usage.too_slow"
+    http_status = 408
 
 
 class NotFoundError(AffidavitError):

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from affidavit import config as configuration
-from affidavit.capture import replies
+from affidavit.capture import admission, replies
+from affidavit.capture.admission import GoneError, Receive
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.exchange import Exchange
@@ -45,36 +46,15 @@ from affidavit.errors import (
     CannotRecordError,
     NotFoundError,
     ParseError,
+    TooLargeError,
+    TooSlowError,
     UnavailableError,
-    UsageError,
 )
 from affidavit.record.journal import JournalWriter
-from affidavit.wire.http_rules import check_request
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _log = logging.getLogger("affidavit.gateway")
-_LINGER_BYTES = 8 << 20
-_LINGER_SECONDS = 2.0
-
-
-class TooLargeError(UsageError):
-    """The request body is larger than this gateway takes."""
-
-    code = "usage.too_large"
-    http_status = 413
-
-
-class TooSlowError(UsageError):
-    """The request body did not arrive in time."""
-
-    code = "usage.too_slow"
-    http_status = 408
-
-
-class _GoneError(Exception):
-    """The client left before its request was whole; nothing was asked, nothing is recorded."""
 
 
 class Gateway:
@@ -119,7 +99,7 @@ class Gateway:
         connection: Connection = scope["affidavit.connection"]
         try:
             await self._route(scope, receive, send, connection)
-        except _GoneError:
+        except GoneError:
             self.counters["gone_early"] += 1
             connection.abort()
 
@@ -167,7 +147,7 @@ class Gateway:
         endpoint = self._endpoints.get(name)
         identity: Identity | None = None
         try:
-            _check(scope, target)
+            admission.check(scope, target)
             if name == "receipts":
                 identity = self._identify(scope, "inject")
                 await _answer(send, await self._receipt(path, identity))
@@ -177,7 +157,7 @@ class Gateway:
             if self.draining:
                 raise UnavailableError("The gateway is stopping.", hint="Send the request again.")
             identity = self._identify(scope, endpoint.credential)
-            body = await self._read(scope, receive, connection)
+            body = await admission.read_body(scope, receive, connection, self._limits)
         except AffidavitError as error:
             refused = Refused(
                 error,
@@ -300,30 +280,6 @@ class Gateway:
             "There is no provider of that name here.", hint=f"Configured are: {known}."
         )
 
-    async def _read(self, scope: dict[str, Any], receive: Receive, connection: Connection) -> bytes:
-        """The whole body; ``TooLargeError``, ``TooSlowError``, or ``_GoneError``."""
-        limit = self._limits.max_body_bytes
-        announced = next((int(v) for n, v in scope["headers"] if n == b"content-length"), 0)
-        if announced > limit:
-            raise _too_large(limit)
-        body = bytearray()
-        while True:
-            if connection.body_complete:
-                message = await receive()
-            else:
-                try:
-                    async with asyncio.timeout(self._limits.client_read_timeout):
-                        message = await receive()
-                except TimeoutError:
-                    raise TooSlowError("The request body did not arrive in time.") from None
-            if message["type"] == "http.disconnect":
-                raise _GoneError
-            if len(body) + len(message["body"]) > limit:
-                raise _too_large(limit)
-            if not message["more_body"]:
-                return bytes(body + message["body"]) if body else bytes(message["body"])
-            body += message["body"]
-
     async def _turn_away(
         self, refused: Refused, endpoint: Endpoint | None, receive: Receive, send: Send
     ) -> None:
@@ -341,7 +297,7 @@ class Gateway:
         await _start(send, reply)
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
         if isinstance(error, TooLargeError):
-            await _linger(receive)
+            await admission.linger(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _receipt(self, path: bytes, identity: Identity) -> Reply:
@@ -359,23 +315,6 @@ class Gateway:
         if ready and self.draining:
             good, facts["status"] = False, "draining"
         return replies.document(facts, 200 if good else 503)
-
-
-def _check(scope: dict[str, Any], target: bytes) -> None:
-    headers = scope["headers"]
-    check_request(scope["method"], target, scope["http_version"], headers)
-    if scope["http_version"] != "1.1":
-        raise ParseError("This gateway speaks HTTP/1.1.", hint="Configure the client for HTTP/1.1.")
-    if any(name == b"upgrade" for name, _ in headers):
-        raise ParseError(
-            "Upgrade is not supported here.", hint="Configure the client for plain HTTP/1.1."
-        )
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(
-        f"The request body is larger than {limit} bytes.", hint="Raise gateway.max_body_bytes."
-    )
 
 
 def _address(scope: dict[str, Any]) -> str:
@@ -402,17 +341,3 @@ async def _start(send: Send, reply: Reply) -> None:
 async def _answer(send: Send, reply: Reply) -> None:
     await _start(send, reply)
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
-
-
-async def _linger(receive: Receive) -> None:
-    """Read on for a while, so that a client in the middle of sending gets to see the answer."""
-    taken = 0
-    try:
-        async with asyncio.timeout(_LINGER_SECONDS):
-            while taken < _LINGER_BYTES:
-                message = await receive()
-                if message["type"] == "http.disconnect" or not message["more_body"]:
-                    return
-                taken += len(message["body"])
-    except TimeoutError:
-        return
