@@ -107,7 +107,7 @@ def test_an_error_is_typed_for_the_sdk_and_on_record(machine: Machine) -> None:
             model="demo-error", messages=[{"role": "user", "content": "fail"}]
         )
     rows = machine.wait_rows("session:s-error type:exchange.response", 1)
-    assert rows[0]["http_status"] == 429
+    assert rows[0]["http"] == 429
 
 
 def test_an_unknown_key_is_refused_in_the_providers_shape(machine: Machine) -> None:

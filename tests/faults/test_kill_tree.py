@@ -44,10 +44,11 @@ def _wait_for_streams(clients: Clients, least: int) -> int:
 def _kill_child(machine: Machine, name: str) -> None:
     """SIGKILL one child and assert that its supervisor saw it die of that."""
     seen = machine.messages().count("(by SIGKILL)")
-    pids = [pid for pid, process in machine.children().items() if process == name]
-    assert pids, f"no {name} process"
-    os.kill(random.choice(pids), signal.SIGKILL)
     until = time.monotonic() + 20
+    while not (pids := [pid for pid, what in machine.children().items() if what == name]):
+        assert time.monotonic() < until, f"no {name} process came back"
+        time.sleep(0.01)
+    os.kill(random.choice(pids), signal.SIGKILL)
     while machine.messages().count("(by SIGKILL)") <= seen:
         assert time.monotonic() < until, f"the {name} process did not die by SIGKILL"
         time.sleep(0.002)
@@ -64,6 +65,22 @@ def _world(directory: Path, kills: int, seed: int) -> tuple[Counter[str], list[i
     port = int(machine.gateway.rpartition(":")[2])
     clients = Clients(port, machine.key, STREAMS)
     loop.run(clients.start())
+    try:
+        log, done, flying = _kills(machine, loop, clients, kills, chance)
+        assert machine.stop() == 0, machine.messages()[-3000:]
+    finally:
+        if machine.process.poll() is None:
+            machine.kill()
+    _compare(directory, machine, provider, log)
+    loop.run(provider.stop())
+    loop.close()
+    return done, flying
+
+
+def _kills(
+    machine: Machine, loop: Loop, clients: Clients, kills: int, chance: random.Random
+) -> tuple[list[Received], Counter[str], list[int]]:
+    """Kill so many times; returns what the clients got, kills by target, streams at each."""
     done: Counter[str] = Counter()
     flying: list[int] = []
     log: list[Received] = clients.log
@@ -85,11 +102,7 @@ def _world(directory: Path, kills: int, seed: int) -> tuple[Counter[str], list[i
             _kill_child(machine, target)
         done[target] += 1
     loop.run(clients.stop())
-    assert machine.stop() == 0, machine.messages()[-3000:]
-    _compare(directory, machine, provider, log)
-    loop.run(provider.stop())
-    loop.close()
-    return done, flying
+    return log, done, flying
 
 
 def _compare(directory: Path, machine: Machine, provider: Provider, log: list[Received]) -> Audited:
@@ -116,7 +129,7 @@ def _compare(directory: Path, machine: Machine, provider: Provider, log: list[Re
         whole += b"[DONE]" in one.entity
         if b"[DONE]" in one.entity:
             assert found.outcomes[record].sections["outcome"]["outcome"] == "complete"
-    assert whole > STREAMS, "too few streams came through whole for this to show anything"
+    assert whole >= STREAMS, "too few streams came through whole for this to show anything"
     return found
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from affidavit import app
+from affidavit.app import early
 from affidavit.errors import AffidavitError
 
 _PR_SET_PDEATHSIG = 1
@@ -43,6 +44,8 @@ def main() -> int:
     parser.add_argument("--fd", type=int, default=-1)
     parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args()
+    if options.process == "sequencer":
+        early.remember()
     _die_with_parent(options.parent)
     try:
         if options.process == "sequencer":

@@ -15,13 +15,14 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from affidavit import config as configuration
 from affidavit import durable
-from affidavit.app import questions, system
+from affidavit.app import early, questions, system
 from affidavit.app.paths import Paths
 from affidavit.app.ready import tell_ready
 from affidavit.clock import Clock, SystemClock
@@ -30,7 +31,7 @@ from affidavit.control.identity import Identity, Snapshot
 from affidavit.control.link import ControlServer
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
-from affidavit.errors import CannotRecordError, NotFoundError
+from affidavit.errors import CannotRecordError, LockedError, NotFoundError
 from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up
 from affidavit.ledger.intake import Intake
@@ -48,6 +49,10 @@ from affidavit.vault.vault import Vault
 T = TypeVar("T")
 IDLE_SECONDS = 0.02
 """Pause of the sequencing thread when no journal holds anything new."""
+LOCK_SECONDS = 20.0
+"""How long a start waits for the process before it to end."""
+FINISH_SECONDS = 10.0
+"""How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
 
 class Sequencer:
@@ -123,12 +128,17 @@ class Sequencer:
                 if self.clock.monotonic() - last_heads > 3600:  # hourly when idle
                     self.log.ensure_heads_after(self.log.size - 1)
                     last_heads = self.clock.monotonic()
-            while self.intake.step():
-                pass
+            self._finish()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:
             self._to_index.put(None)
+
+    def _finish(self) -> None:
+        """Sequence the rest, writers that died lately included; what is stuck waits for a start."""
+        until = self.clock.monotonic() + FINISH_SECONDS
+        while self.intake.step() or (self.log.writers() and self.clock.monotonic() < until):
+            time.sleep(IDLE_SECONDS)
 
     def _index(self) -> None:
         """Apply to the index what was sequenced, in order, many batches at once when behind."""
@@ -241,6 +251,8 @@ class Sequencer:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        if early.asked_to_stop():
+            stopping.set()
         indexing = threading.Thread(target=self._index, name="index")
         sequencing = threading.Thread(target=self._sequence, name="sequence")
         indexing.start()
@@ -288,6 +300,21 @@ class Sequencer:
         self.keyring.close()
 
 
+@contextlib.contextmanager
+def _locked(paths: Paths, disk: Disk) -> Iterator[None]:
+    """The sequencer's lock; waits for a predecessor whose supervisor died and that still drains."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            with disk.locked(paths.sequencer_lock, "sequencer"):
+                yield
+                return
+        except LockedError:
+            if time.monotonic() > until or early.asked_to_stop():
+                raise
+            time.sleep(0.1)
+
+
 def run(data: Path, config_path: Path | None) -> int:
     """Run the sequencer of a data directory until SIGTERM; ``LockedError`` if one runs there."""
     paths = Paths(data)
@@ -295,5 +322,5 @@ def run(data: Path, config_path: Path | None) -> int:
     disk = Disk()
     if not paths.initialised:
         raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")
-    with disk.locked(paths.sequencer_lock, "sequencer"):
+    with _locked(paths, disk):
         return asyncio.run(Sequencer(paths, config, disk, SystemClock()).run(tell_ready))

@@ -98,36 +98,63 @@ class Supervisor:
                 return
             await child.start()
 
-    async def drain(self, groups: Sequence[Sequence[str]], within: float) -> bool:
-        """Stop the named groups one after the other; ``False`` if something had to be killed.
+    async def drain(self, groups: Sequence[Sequence[str]], last: str, within: float) -> bool:
+        """Stop the named groups one after the other, and ``last`` when it has done its work.
 
-        ``within`` is seconds per group. Children not named are stopped at the end.
+        ``False`` if something had to be killed or ``last`` failed. ``within`` is seconds per
+        group. Children not named are stopped at the end.
         """
         self.stopping.set()
         named = [name for group in groups for name in group]
-        rest = [child.name for child in self.children if child.name not in named]
+        rest = [c.name for c in self.children if c.name not in {*named, last}]
         clean = True
-        for group in [*groups, rest]:
-            members = [child for child in self.children if child.name in group]
-            for child in members:
-                child.send(signal.SIGTERM)
-            clean &= all(await asyncio.gather(*(self._wait(c, within) for c in members)))
+        for group in groups:
+            clean &= await self._stop(group, within)
+        clean &= await self._finish(last, within)
+        clean &= await self._stop(rest, within)
         for task in self._watchers.values():
             task.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
         return clean
 
+    async def _stop(self, names: Sequence[str], within: float) -> bool:
+        members = [
+            child
+            for child in self.children
+            if child.name in names and child.process and child.process.returncode is None
+        ]
+        for child in members:
+            child.send(signal.SIGTERM)
+        return all(await asyncio.gather(*(self._wait(child, within) for child in members)))
+
+    async def _finish(self, name: str, within: float) -> bool:
+        """Stop a child that has work left: if it is down just now, it is started to do it."""
+        for child in self.children:
+            if child.name != name or child.process is None:
+                continue
+            for _ in range(3):
+                if child.process.returncode is not None and child.process.returncode != 0:
+                    await child.start()
+                child.send(signal.SIGTERM)
+                if not await self._wait(child, within):
+                    return False
+                if child.process.returncode == 0:
+                    return True
+            self._report(f"{name} did not finish; the next start goes on with it.")
+            return False
+        return True
+
     async def _wait(self, child: Child, within: float) -> bool:
         if child.process is None:
             return True
         try:
-            await asyncio.wait_for(child.process.wait(), within)
+            code = await asyncio.wait_for(child.process.wait(), within)
         except TimeoutError:
             self._report(f"{child.name} did not end within {within:.0f} s and was killed.")
             child.send(signal.SIGKILL)
             await child.process.wait()
             return False
-        return True
+        return code in {0, -signal.SIGTERM}
 
 
 def environment(without: Sequence[str] = ()) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Machine:
             say("Stopping; a second Ctrl-C does not wait.")
         finally:
             groups = [[f"gateway {n}" for n in range(1, self.workers + 1)], ["console"]]
-            clean = await self.supervisor.drain([*groups, ["sequencer"]], DRAIN_SECONDS)
+            clean = await self.supervisor.drain(groups, "sequencer", DRAIN_SECONDS)
         return 0 if clean else 4
 
     def _warnings(self) -> list[str]:
