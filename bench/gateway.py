@@ -1,6 +1,6 @@
 """An audited exchange beside a plain reverse proxy and another gateway, in one run.
 
-    python bench/gateway.py [--seconds 8] [--connections 32] [--json out.json]
+    python bench/gateway.py [--seconds 8] [--connections 32] [--litellm PROGRAM] > out.json
 
 Every contender stands in front of the same provider (nginx answering from memory; for streams a
 small asyncio server that sends 20 events) on this machine and is asked by the same loader:
@@ -50,6 +50,11 @@ ANSWER = {
 }
 EVENTS = 20
 PATH = "/v1/chat/completions"
+
+
+def say(text: str) -> None:
+    """For people, beside the JSON."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def free_port() -> int:
@@ -375,11 +380,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--litellm", default=shutil.which("litellm") or "")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     for program in ("nginx", "wrk"):
         if shutil.which(program) is None:
-            print(f"not measured: {program} is not installed")
+            say(f"not measured: {program} is not installed")
+            print("{}")
             return
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_fast())))
@@ -400,15 +405,14 @@ def main() -> None:
                 models = {"whole": "w", "streamed": "s"}
                 bench.contender("litellm", base, models, "x", groups)
         else:
-            print("not measured: litellm (give its program with --litellm)")
+            say("not measured: litellm (give its program with --litellm)")
     show(bench.results)
-    if options.json:
-        options.json.write_text(json.dumps(bench.results, indent=1))
+    print(json.dumps(bench.results, indent=1))
 
 
 def show(results: dict[str, dict[str, Any]]) -> None:
     """The table, with ratios to nginx in the same run."""
-    print(
+    say(
         f"{'contender':<10} {'kind':<9} {'req/s':>8} {'/nginx':>7} {'p50 ms':>8} {'p99 ms':>8}"
         f" {'first p50':>9} {'errors':>6}  CPU µs per request"
     )
@@ -417,7 +421,7 @@ def show(results: dict[str, dict[str, Any]]) -> None:
         for name, result in results.items():
             got = result[kind]
             rate = got.get("per_second", 0.0)
-            print(
+            say(
                 f"{name:<10} {kind:<9} {rate:8.0f} {rate / reference:7.3f}"
                 f" {got.get('p50_ms', 0):8.2f} {got.get('p99_ms', 0):8.2f}"
                 f" {got.get('first_byte_p50_ms', 0):9.2f} {got['errors']:6.0f}  {got.get('cpu_us')}"
