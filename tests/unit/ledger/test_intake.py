@@ -10,6 +10,7 @@ import pytest
 from affidavit.durable import Effects
 from affidavit.errors import UnavailableError
 from affidavit.ledger import sweep
+from affidavit.ledger.inbox import Inbox
 from affidavit.vault.keyring import Keyring
 from tests.world.intake import Journal, Sequencer, judge, make, open_keyring
 
@@ -87,6 +88,17 @@ def test_a_writer_that_lives_is_left_alone(opened: Sequencer) -> None:
     opened.drain()
     assert _types(opened) == ["exchange.request", "exchange.response", "ledger.ended"]
     assert judge(opened, [journal]) == []
+
+
+def test_without_the_lease_a_living_writer_would_be_swept(
+    opened: Sequencer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the lease, and nothing else, that keeps the sweep from a silent writer."""
+    monkeypatch.setattr(Inbox, "take_lease", lambda _: True)
+    journal = Journal(opened.root)
+    journal.request()
+    opened.drain()
+    assert _types(opened) == ["exchange.request", "exchange.response", "ledger.ended"]
 
 
 def test_a_dead_writer_is_closed_and_ended(opened: Sequencer) -> None:
