@@ -19,7 +19,7 @@ from affidavit.query.completeness import Answer, batch_proof, build
 from affidavit.query.prover import LogProver
 from affidavit.query.question import Question
 from affidavit.record.disclose import commit_part, disclose
-from affidavit.record.model import DIMENSIONS, SECTIONS, Chain, Part, Record
+from affidavit.record.model import DIMENSIONS, SECTIONS, Chain, Part, Placed, Record
 from tests.world.clock import FakeClock
 
 ORIGIN = "ledger.example/test"
@@ -41,6 +41,7 @@ class World:
         self.writer = ids.b64u(ids.salt())
         self.kept: dict[int, Shown] = {}
         self.pairs: list[tuple[int, int]] = []
+        self.placed: list[Placed] = []
         self.signer = Signer(ORIGIN, seed)
         self.connection = apsw.Connection(str(root.parent / f"{root.name}.state"))
         self.log = self._open(dimensions)
@@ -119,6 +120,7 @@ class World:
         submission = Submission((self.writer, self.log.next_src(self.writer)), record, bodies)
         plan = self.log.prepare([submission])
         self.log.commit(plan)
+        self.placed += plan.placed
         index = plan.placed[-1].index
         salted = tuple((p.salt, b) for p, b in zip(parts, bodies, strict=True))
         self.kept[index] = Shown(texts, salted)
@@ -132,6 +134,7 @@ class World:
             "exchange.response",
             parent=name,
             model=served,
+            actor=None,
             body=b'{"choices":[]}',
             who=None,
             what={"gen_ai.response.model": served},
@@ -145,6 +148,7 @@ class World:
         self.clock.advance(5.0)
         self.log.ensure_heads_after(self.log.size - 1)
         self.log.publish()
+        self.placed += self.log.take_own()
 
     def show(self, index: int) -> Shown:
         """What a vault would give for a leaf."""

@@ -827,11 +827,19 @@ def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str,
         committed = leaf is None or leaf["sections"][SECTIONS.index(section)] is not None
         if value is None and committed:
             return None
-        found = value.get(key) if type(value) is dict else None
+        found = look_up(value, key)
         if found is not None:
             each = found if type(found) is list else [found]
             return any(compare(word, one, rest[-1]) for one in each)
     return False
+
+
+def look_up(value: Any, key: str) -> Any:
+    """The value under a key, or under the rest of the key in an object; ``None`` if not there."""
+    if not isinstance(value, dict) or key in value:
+        return value.get(key) if isinstance(value, dict) else None
+    outer, _, inner = key.partition(".")
+    return look_up(value.get(outer), inner) if inner else None
 
 
 def compare(word: str, value: Any, wanted: Any) -> bool:

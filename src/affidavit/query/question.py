@@ -55,7 +55,7 @@ _SECTION = {
     "group": ("who.groups",),
     "assurance": ("who.assurance",),
     "purpose": ("who.purpose",),
-    "provider": ("what.provider",),
+    "provider": ("what.provider", "what.gen_ai.provider.name"),
     "api": ("what.api",),
     "operation": ("what.gen_ai.operation.name",),
     "path": ("what.url.path",),
@@ -81,7 +81,10 @@ _HAS = {
     "session": "who.session",
     "trace": "what.trace_id",
 }
-_MODEL = ("what.gen_ai.request.model", "what.model_resolved", "what.gen_ai.response.model")
+_SERVED = "what.gen_ai.response.model"
+_MODEL = ("what.gen_ai.request.model", "what.model_resolved", _SERVED, "what.models")
+_CHANGED = {"actor": ("what.actor",), "credential": ("what.key", "what.identity")}
+"""Where a change says whose actor or key it changed."""
 
 Resolve = Callable[[str, str], Sequence[str]]
 """(field, value) → the pseudonyms it stands for, for ``actor`` and ``session``."""
@@ -216,12 +219,27 @@ def _condition(part: Tree, resolve: Resolve | None) -> Condition:
             return ["and", ["<=", path, part.value], [">=", path, part.value]]
         return [part.op, path, part.value]
     if isinstance(part, Match) and part.field == "model":
-        word = "prefix" if part.prefix else "is"
-        tests = [[word, path, part.value] for path in _MODEL]
-        return ["or", *tests, ["half", tests[-1]]]
+        return _of_model("prefix" if part.prefix else "is", part.value)
     if isinstance(part, Match) and part.field in _SECTION and not part.value.isdigit():
         values = [part.value] if part.prefix else _values(part.field, part.value, resolve)
         word = "prefix" if part.prefix else "is"
         paths = _SECTION[part.field]
-        return ["or", *([word, path, value] for path in paths for value in values)]
+        tests: list[Condition] = [[word, path, value] for path in paths for value in values]
+        paths = _CHANGED.get(part.field, ())
+        changed = [[word, path, value] for path in paths for value in values]
+        if changed:
+            tests.append(["and", ["prefix", "type", "change."], ["or", *changed]])
+        return ["or", *tests]
     return ["stated", unparse(part)]
+
+
+def _of_model(word: str, value: str) -> Condition:
+    """Requested, resolved, served in either half, or what a change changed or touches."""
+    target: Condition = [
+        "or",
+        ["is", "what.target.kind", "model"],
+        ["is", "what.target.kind", "alias"],
+    ]
+    tests: list[Condition] = [[word, path, value] for path in _MODEL]
+    changed: Condition = ["and", target, [word, "what.target.name", value]]
+    return ["or", *tests, ["half", [word, _SERVED, value]], changed]
