@@ -60,12 +60,14 @@ def ours(facts: ResponseFacts) -> Reading:
         facts.fingerprint,
         facts.finish_reasons,
         facts.usage,
-        tuple(_output(message) for message in facts.messages),
+        tuple(output(message) for message in facts.messages),
         (facts.status, error.code, error.type, error.message) if error else None,
     )
 
 
-def _output(message: Message) -> Output:
+def output(message: Message) -> Output:
+    """One output message, in the shape of the comparison."""
+
     def joined(kind: str) -> str:
         return "".join(part.content for part in message.parts if part.type == kind)
 
