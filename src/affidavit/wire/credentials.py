@@ -48,7 +48,9 @@ _ENDINGS = (
     "-authorization", "-auth", "-credential", "-credentials", "-signature", "-cookie", "-jwt",
     "-assertion",
 )  # fmt: skip
-_HARMLESS = frozenset({"idempotency-key", "x-idempotency-key", "sec-websocket-key"})
+_HARMLESS = frozenset(
+    {"idempotency-key", "x-idempotency-key", "sec-websocket-key", "x-time-per-token"}
+)
 _SCHEME = re.compile(rb"\s*(?:bearer|basic|digest|negotiate|aws4-hmac-sha256)\s", re.IGNORECASE)
 _LINKS = frozenset({"location", "content-location", "operation-location", "referer", "link"})
 _SEPARATORS = re.compile(r"([&;])")
