@@ -195,7 +195,8 @@ class Machine:
     ) -> tuple[str, str]:
         """Record one chat exchange of the caller; returns the ids of request and response.
 
-        ``more``: model, session (the caller's own id), outcome, actor.
+        ``more``: model, session (the caller's own id), outcome; raw (the response's bytes as
+        they were on the wire) and encoding (its content encoding).
         """
         model = more.get("model", "demo-chat")
         caller = self.identity("caller")
@@ -225,8 +226,14 @@ class Machine:
         body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
         control = {"decision": "allow", "reasons": [], "policy": "none"}
         sections = {"who": who, "person": person, "what": asked, "control": control}
-        request = self._write("exchange.request", sections, chains, "request.body", body, None)
-        served = {"gen_ai.response.model": model, "http.response.headers": headers}
+        data = json.dumps(body).encode()
+        request = self._write("exchange.request", sections, chains, "request.body", data, None)
+        served: dict[str, Any] = {
+            "gen_ai.response.model": model,
+            "http.response.headers": list(headers),
+        }
+        if "encoding" in more:
+            served["http.response.headers"].append(["content-encoding", more["encoding"]])
         outcome = {
             "outcome": "complete", "http.response.status_code": 200,
             "gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 7,
@@ -240,16 +247,16 @@ class Machine:
             "choices": [choice], "usage": USAGE,
         }  # fmt: skip
         sections = {"who": who, "what": served, "outcome": outcome}
+        data = more.get("raw", json.dumps(body).encode())
         response = self._write(
-            "exchange.response", sections, chains, "response.body", body, request
+            "exchange.response", sections, chains, "response.body", data, request
         )
         return request, response
 
     def _write(
         self, kind: str, sections: Mapping[str, Any], chains: list[Chain], part_name: str,
-        body: Mapping[str, Any], parent: str | None,
+        data: bytes, parent: str | None,
     ) -> str:  # fmt: skip
-        data = json.dumps(body).encode()
         part = commit_part(part_name, "application/json", data)
         listed = {
             "name": part_name, "media_type": part.media_type, "size": part.size,

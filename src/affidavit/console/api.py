@@ -85,7 +85,7 @@ def router(
         reader = authenticator.api(request)
         answer = await reads.query(reader, Ask(**asked.model_dump()))
         if asked.prove:
-            answer["proof"] = await proofs.verdict(reader, asked.expression)
+            answer["proof"] = await proofs.verdict(reader, asked.expression, asked.purpose)
         return answer
 
     @routes.post("/query", tags=["read"], summary="Search, newest first")

@@ -47,13 +47,13 @@ class Proofs:
         self._access = access
         self._reads = reads
 
-    async def verdict(self, reader: Reader, expression: str) -> dict[str, Any]:
+    async def verdict(self, reader: Reader, expression: str, purpose: str) -> dict[str, Any]:
         """The four lines for ``expression``, the counts they rest on, and ``proved``.
 
         ``proved``: no record of the chains that hold the answer can be missing. The caller has
         recorded the question. ``CorruptError`` if the evidence does not verify.
         """
-        wanted = Wanted(expression, content="none")
+        wanted = Wanted(expression, content="none", purpose=purpose)
         made = await self._services.blocking(lambda: self._make(reader, wanted))
         lines = dict(zip(LINES, made.verdict, strict=True))
         proved = not lines["completeness"].startswith("not proved")

@@ -64,6 +64,33 @@ def test_an_address_that_is_none_is_wrong_use(url: str) -> None:
         Client(None, url).get("/api/status")
 
 
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("name", ["cut off", "no HTTP", "nothing"])
+def test_a_broken_download_is_unavailable(name: str) -> None:
+    """Half a bundle is no bundle."""
+    for url in answering(BROKEN[name]):
+        with pytest.raises(UnavailableError):
+            Client(None, url).download("/api/export", {})
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("name", ["cut off", "no HTTP"])
+def test_a_broken_stream_is_unavailable(name: str) -> None:
+    """A stream that is none, or ends in the middle of nothing, is told."""
+    data = BROKEN[name].replace(b"{", b"data: {\n")
+    for url in answering(data):
+        with pytest.raises(UnavailableError):
+            list(Client(None, url).events("/api/tail"))
+
+
+@pytest.mark.usefixtures("key")
+def test_https_is_verified() -> None:
+    """Over https the certificate is checked: somebody without one is unavailable."""
+    for url in answering(b"not TLS"):
+        with pytest.raises(UnavailableError):
+            Client(None, url.replace("http://", "https://")).get("/api/status")
+
+
 def test_an_address_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is not even sent."""
     monkeypatch.delenv("AFFIDAVIT_KEY", raising=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from typing import Any
 
@@ -111,6 +112,62 @@ def test_reveal_gives_the_bytes_of_both_halves(client: Client, machine: Machine)
     told = machine.records("access.reveal")[-1]
     assert told["what"]["reason"] == "ticket 4711"
     assert [r["id"] for r in told["what"]["records"]] == [r["id"] for r in answer["records"]]
+
+
+def test_reveal_undoes_content_encodings_for_text(client: Client, machine: Machine) -> None:
+    """Text is decoded as its headers say, the bytes stay; what is no text has bytes only."""
+    squeezed = gzip.compress(b'{"squeezed": true}')
+    _, first = machine.exchange(model="demo-raw", raw=squeezed, encoding="gzip")
+    _, second = machine.exchange(model="demo-raw", raw=b"\xff\xfe", encoding="identity")
+    _, third = machine.exchange(model="demo-raw", raw=squeezed[:-9], encoding="gzip")
+    machine.settle()
+
+    def reveal(name: str) -> dict[str, Any]:
+        body = {"id": name, "reason": "a test"}
+        answer = client("owner").post("/api/reveal", json=body).json()
+        part: dict[str, Any] = answer["records"][1]["parts"][0]
+        return part
+
+    part = reveal(first)
+    assert (part["text"], base64.b64decode(part["base64"])) == ('{"squeezed": true}', squeezed)
+    assert reveal(second)["text"] is None
+    assert reveal(third)["text"] is None
+
+
+def test_reveal_says_what_is_not_there(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part whose key was destroyed is listed with its size and the reason."""
+    monkeypatch.setattr(machine.vault_reader, "parts", lambda _: {})
+    gone = {"request.body": "erased 2026-11-23"}
+    monkeypatch.setattr(machine.vault_reader, "missing", lambda _: gone)
+    answer = client("owner").post("/api/reveal", json={"id": "#1", "reason": "a test"}).json()
+    parts = [part for record in answer["records"] for part in record["parts"]]
+    assert [part["missing"] for part in parts] == ["erased 2026-11-23", "Not in the vault."]
+    assert all("base64" not in part and part["size"] > 0 for part in parts)
+
+
+def test_what_nobody_foresaw_is_one_sentence(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unforeseen failure is 500 in the same shape, without its cause."""
+
+    def fail(_: int) -> None:
+        raise KeyError("witness")
+
+    monkeypatch.setattr(machine.vault_reader, "missing", fail)
+    response = client("owner").post("/api/reveal", json={"id": "#1", "reason": "a test"})
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal"
+    assert "witness" not in response.text
+
+
+def test_export_lists_no_more_than_a_limit(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only a list can be given, a list that is too long is refused, not cut."""
+    monkeypatch.setattr("affidavit.console.proofs.MAX_LISTED", 1)
+    monkeypatch.setattr("affidavit.console.proofs.PAGE", 1)
+    response = client("owner").post("/api/export", json={"expression": "tokens>=0"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "usage")
 
 
 @pytest.mark.parametrize("role", ["auditor", "compliance"])

@@ -143,6 +143,37 @@ def test_a_question_is_answered_and_a_wrong_one_explained(browser: TestClient) -
     assert "Nothing matches" in empty.text
 
 
+def test_older_exchanges_are_a_link_away(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full page has a link to the next one, which shows other exchanges."""
+    monkeypatch.setattr("affidavit.console.page.ROWS", 1)
+    page = browser.get("/").text
+    link = re.search(r'href="(/\?[^"]*cursor=[^"]*)">Older', page)
+    assert link is not None
+    older = browser.get(html.unescape(link[1]))
+    assert older.status_code == 200
+    rows = [re.findall(r'href="(/show/[^"]+)"', text) for text in (page, older.text)]
+    assert len(rows[0]) == len(rows[1]) == 1
+    assert rows[0] != rows[1]
+
+
+def test_the_page_says_what_a_role_does_not_see(client: Client, machine: Machine) -> None:
+    """An auditor reads on the page which sections are withheld, and finds no name."""
+    one = client("")
+    one.post("/login", data={"key": machine.keys["auditor"]})
+    page = one.get("/").text
+    assert "withheld from your role: person" in page
+    assert "the caller" not in page
+
+
+def test_a_form_that_is_none_is_refused(client: Client) -> None:
+    """Bytes that are no form are wrong use, not a failure."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    for body in (b"key=\xff", b"&".join(b"a=1" for _ in range(30))):
+        assert client("").post("/login", content=body, headers=headers).status_code == 400
+
+
 def test_show_tells_the_narrative(browser: TestClient) -> None:
     """A session's page has its lines in order with their evidence."""
     page = browser.get("/show/my-session").text

@@ -1,0 +1,91 @@
+"""What people read fits, lines up, and says what is not in it."""
+
+import contextlib
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from affidavit.cli import output
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """A console that writes to this test's stdout."""
+    output._console.cache_clear()
+
+
+AS_OF = {"size": 7, "time": "2026-11-23T12:00:00.000000Z", "root": ""}
+
+
+def test_the_as_of_line_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts that were capped, gaps, unknown tenants and withheld sections are all said."""
+    answer = {
+        "as_of": AS_OF, "count": 10_000, "count_capped": True, "gaps": 2, "unattributed": 1,
+        "withheld": ["person"],
+    }  # fmt: skip
+    output.as_of(answer, 50, "shown")
+    said = " ".join(capsys.readouterr().out.split())
+    assert said == (
+        "50 shown of at least 10000 records, as of leaf 7, 2026-11-23 12:00:00 UTC; "
+        "2 gaps in this window; 1 records of unknown tenant; withheld from your role: person."
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"tokens_in": 1, "tokens_out": 2}, "1→2"),
+        ({"tokens_in": 1, "tokens_out": None}, "1→?"),
+        ({"tokens_in": None, "tokens_out": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_tokens(row: dict[str, object], shown: str) -> None:
+    """Unknown is shown as unknown, and as nothing where nothing is known."""
+    assert output.tokens(row) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "http", "style"),
+    [("complete", 200, "green"), ("complete", 429, "red"), ("truncated", 200, "red"),
+     (None, None, "dim")],
+)  # fmt: skip
+def test_style_of_an_outcome(status: str | None, http: int | None, style: str) -> None:
+    """Green is for what went well."""
+    assert output.style_of(status, http) == style
+
+
+ROW = st.fixed_dictionaries(
+    {"type": st.sampled_from(["exchange.request", "change.key"]), "id": st.text(max_size=40)},
+    optional={
+        "model": st.text(max_size=60), "name": st.text(max_size=60), "target": st.text(),
+        "status": st.sampled_from(["complete", "client_gone"]), "http": st.integers(100, 599),
+        "tokens_in": st.integers(0, 10**9), "tokens_out": st.integers(0, 10**9),
+        "prompt": st.text(), "output": st.text(), "open": st.booleans(),
+    },
+)  # fmt: skip
+
+
+@given(ROW)
+def test_an_exchange_fits_100_columns(row: dict[str, object]) -> None:
+    """Whatever a record says, no line is wider and none ends in blanks."""
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        output._console.cache_clear()
+        output.exchange(row)
+    lines = stream.getvalue().split("\n")
+    assert len(lines) >= 3
+    assert all(cell_len(line) <= 100 and line == line.rstrip() for line in lines)
+
+
+def test_nothing_ends_in_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Output that is piped has no blanks at the end of lines."""
+    output.table(("A", "B"), [("1", "x" * 200), ("2", None)])
+    output.indented("two\nlines", 4)
+    output.exchange({"type": "exchange.request", "id": "i", "model": "m", "prompt": "p"})
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) > 6
+    assert all(line == line.rstrip() for line in lines)
