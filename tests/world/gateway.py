@@ -99,6 +99,7 @@ class World:
         more: dict[str, Provider] | None = None,
         disk: Disk | None = None,
         link: Any = None,
+        day_key: RecipientKey | None = None,
         prepare: Callable[["World"], None] | None = None,
     ) -> None:
         settings = {"secret": SECRET, **(provider or {})}
@@ -107,7 +108,7 @@ class World:
         limits = {"drain_seconds": 1.0, **(gateway or {})}
         self.config = Config.model_validate({"providers": named, "gateway": limits})
         self.directory = directory / "journal"
-        self.day_key = RecipientKey.generate("2026-11-23")
+        self.day_key = day_key or RecipientKey.generate("2026-11-23")
         self.identities = (identity(), identity(2, token=OTHER_KEY))
         self.port = 0
         self.exit_code: int | None = None
@@ -119,7 +120,6 @@ class World:
         self._prepare = prepare
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._stopping: asyncio.Task[int]
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
@@ -160,14 +160,18 @@ class World:
         while self.gateway.health()[1]["running"] and time.monotonic() < end:
             time.sleep(0.005)
 
+    def serve(self, ready: Callable[[], None]) -> int:
+        """Serve on this thread until a signal or the journal ends it; the exit code."""
+        return uvloop.run(self._serve(ready))
+
     def _run(self) -> None:
         try:
-            self.exit_code = uvloop.run(self._serve())
+            self.exit_code = self.serve(self._ready.set)
         except BaseException as error:  # noqa: BLE001 - given to the test's thread
             self._failure = error
             self._ready.set()
 
-    async def _serve(self) -> int:
+    async def _serve(self, ready: Callable[[], None]) -> int:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         clock = SystemClock()
@@ -194,7 +198,7 @@ class World:
         self.port = listener.getsockname()[1]
         return await worker.serve(
             self.gateway, self.journal, listener, config=self.config, clock=clock,
-            ready=self._ready.set, stop=self._stop,
+            ready=ready, stop=self._stop,
         )  # fmt: skip
 
     # --- reading back -----------------------------------------------------------------------------

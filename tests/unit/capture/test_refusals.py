@@ -1,0 +1,114 @@
+"""Claims about records of those who were turned away."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from affidavit.capture import refusals as module
+from affidavit.capture.refusals import Refusals, Refused
+from affidavit.control.identity import Identity
+from affidavit.errors import (
+    AffidavitError,
+    CannotRecordError,
+    ParseError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from affidavit.record.model import Chain, Record
+from tests.unit.capture.facts import SETTING, opened
+from tests.world.clock import FakeClock
+from tests.world.gateway import identity
+
+
+class Journal:
+    """Takes records, or refuses them."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.refusing = False
+
+    async def commit(self, record: Record, bodies: Any) -> int:
+        """Keep the record."""
+        if self.refusing:
+            raise CannotRecordError("no room")
+        assert bodies == ()
+        self.records.append(record)
+        return len(self.records)
+
+
+def refused(error: AffidavitError, who: Identity | None = None) -> Refused:
+    """One refusal."""
+    return Refused(error, "openai", "POST", "/openai/v1/x?key=secret", "192.0.2.7", who)
+
+
+def make(journal: Journal) -> Refusals:
+    """Refusals into this journal."""
+    return Refusals(journal, SETTING, FakeClock())  # type: ignore[arg-type]
+
+
+def test_a_strangers_refusal_belongs_to_every_answer() -> None:
+    """access.denied, outcome denied, no tenant, the chain that is part of every answer."""
+    journal = Journal()
+    asyncio.run(make(journal).refuse(refused(UnauthenticatedError("who?"))))
+    (record,) = journal.records
+    sections = opened(record)
+    assert (record.type, record.tenant) == ("access.denied", "")
+    assert record.chains == (Chain("", "unattributed", ""),)
+    assert sections["outcome"]["outcome"] == "denied"
+    assert sections["control"]["decision"] == "deny"
+    assert sections["what"]["url.path"] == "/openai/v1/x?key=[redacted]"
+    assert sections["person"] == {"address": "192.0.2.7"}
+
+
+def test_a_callers_refusal_is_in_its_chains() -> None:
+    """Who is known is named."""
+    journal = Journal()
+    asyncio.run(make(journal).refuse(refused(TooLargeError("big"), identity())))
+    assert [c.dimension for c in journal.records[0].chains] == ["actor", "key"]
+    assert opened(journal.records[0])["who"]["credential"] == "key_1"
+
+
+def test_a_flood_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is recorded at once, the rest as one count at the end of the window, per kind."""
+    monkeypatch.setattr(module, "WINDOW_SECONDS", 0.05)
+    journal = Journal()
+
+    async def work() -> None:
+        refusals = make(journal)
+        for _ in range(100):
+            await refusals.refuse(refused(UnauthenticatedError("who?")))
+            await refusals.refuse(refused(ParseError("what?")))
+        assert len(journal.records) == 2
+        await asyncio.sleep(0.1)
+        assert [opened(r)["what"]["count"] for r in journal.records] == [1, 1, 99, 99]
+        await refusals.refuse(refused(ParseError("what?")))
+        await refusals.flush()
+
+    asyncio.run(work())
+    assert sum(opened(r)["what"]["count"] for r in journal.records) == 201
+
+
+def test_counts_are_not_lost_while_the_journal_refuses() -> None:
+    """What could not be written is written when it can be."""
+    journal = Journal()
+
+    async def work() -> None:
+        refusals = make(journal)
+        for _ in range(3):
+            await refusals.refuse(refused(ParseError("what?")))
+        journal.refusing = True
+        await refusals.flush()
+        journal.refusing = False
+        await refusals.flush()
+
+    asyncio.run(work())
+    assert [opened(r)["what"]["count"] for r in journal.records] == [1, 2]
+
+
+def test_a_refusal_that_cannot_be_recorded_is_an_error() -> None:
+    """The caller of ``refuse`` learns it, and answers 503."""
+    journal = Journal()
+    journal.refusing = True
+    with pytest.raises(CannotRecordError):
+        asyncio.run(make(journal).refuse(refused(ParseError("what?"))))

@@ -1,0 +1,90 @@
+"""Claims about reading and writing HTTP/1.1 towards a provider, without sockets."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit.capture.upstream_http import Ended, ResponseParser, request_head
+from affidavit.errors import UpstreamProtocolError
+
+CHUNKED = (
+    b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n1;ext=1\r\n \r\n5\r\nworld\r\n0\r\nx-trailer: 1\r\n\r\n"
+)
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-A: 1\r\nx-a:  2 \r\n\r\nhello world"
+CLOSE = b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\nhello world"
+
+
+def read(data: bytes, bounds: list[int], method: bytes = b"POST") -> tuple[object, ...]:
+    """Everything a parser tells of these bytes, cut at these places."""
+    parser = ResponseParser(method)
+    body = b""
+    for a, b in itertools.pairwise([0, *bounds, len(data)]):
+        if a < b:
+            body += parser.feed(data[a:b])
+    if parser.ended is None:
+        parser.eof()
+    return parser.status, parser.headers, body, parser.ended, parser.reusable, parser.received
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "reusable"),
+    [
+        (CHUNKED, Ended.CHUNKED, True),
+        (LENGTH, Ended.LENGTH, True),
+        (CLOSE, Ended.CLOSE, False),
+    ],
+)
+@given(cuts=st.lists(st.integers(0, len(CHUNKED)), max_size=20))
+def test_any_division_gives_the_same_response(
+    data: bytes, ended: Ended, reusable: bool, cuts: list[int]
+) -> None:
+    """Status, fields, body and end do not depend on how the bytes arrived."""
+    bounds = sorted({cut for cut in cuts if cut < len(data)})
+    found = read(data, bounds)
+    assert found == read(data, [])
+    assert found == read(data, list(range(len(data))))
+    assert (found[0], found[2], found[3], found[4]) == (200, b"hello world", ended, reusable)
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_garbage_is_refused_or_read_and_nothing_else(data: bytes, framed: bool) -> None:
+    """Any bytes give a response or ``UpstreamProtocolError``."""
+    if framed:
+        data = b"HTTP/1.1 200 OK\r\n" + data
+    parser = ResponseParser(b"POST")
+    try:
+        parser.feed(data)
+        parser.eof()
+    except UpstreamProtocolError:
+        assert parser.ended is None
+    else:
+        assert parser.ended is not None
+
+
+def test_excess_behind_the_end_is_noticed_in_one_read_or_two() -> None:
+    """More bytes than the response has make the connection unfit."""
+    for pieces in ([LENGTH + b"HTTP/1.1 200 OK\r\n\r\n"], [LENGTH, b"x"], [LENGTH + b"\0"]):
+        parser = ResponseParser(b"POST")
+        assert b"".join(parser.feed(piece) for piece in pieces) == b"hello world"
+        assert parser.excess
+        assert not parser.reusable
+
+
+def test_what_came_before_a_fault_is_given_out() -> None:
+    """Body bytes before a broken chunk are salvaged, once."""
+    parser = ResponseParser(b"POST")
+    parser.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    with pytest.raises(UpstreamProtocolError):
+        parser.feed(b"5\r\nhello\r\nzz\r\n")
+    assert parser.salvaged() == b"hello"
+    assert parser.salvaged() == b""
+
+
+def test_a_request_is_written_field_by_field() -> None:
+    """Order and values are kept; the length is added."""
+    head = request_head(b"POST", b"/a?b", [(b"host", b"h"), (b"x", b"\xe9 ")], 3)
+    assert head == b"POST /a?b HTTP/1.1\r\nhost: h\r\nx: \xe9 \r\ncontent-length: 3\r\n\r\n"
