@@ -23,6 +23,9 @@ WRAPPED_BYTES = 80
 PIECE_BYTES = 65536
 _PREFIX = 7
 _TAG = 16
+_ONLY = b"\x00\x00\x00\x00\x01"
+"""Counter and last flag of the first piece when it is the last one, too."""
+
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -81,6 +84,8 @@ def seal_blob(key: bytes, data: bytes, associated: bytes) -> bytes:
     """
     cipher = AESGCM(key)
     prefix = ids.random_bytes(_PREFIX)
+    if len(data) <= PIECE_BYTES:  # nearly always
+        return prefix + cipher.encrypt(prefix + _ONLY, data, associated)
     count = _pieces(len(data))
     view = memoryview(data)
     out = [prefix]

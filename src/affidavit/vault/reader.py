@@ -6,6 +6,7 @@ committed to are an error, never an answer. What is not there has a reason. Noth
 where things stand and, in the keyring, keys. Not here: who may read what (``query``).
 """
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -31,6 +32,8 @@ from affidavit.vault.segments import Catalogue, Segment, wraps_path
 _OPEN_FILES = 64
 _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
+_SECTION_KINDS = frozenset(range(len(SECTIONS)))
+_CONTENT_KINDS = frozenset({_CONTENT, wraps.PART})
 
 
 class _Stored(NamedTuple):
@@ -129,70 +132,58 @@ class VaultReader:
             if isinstance(key, str):
                 reasons[blob.name] = key
         there = {blob.name for blob in stored.entry.blobs}
-        listed = self._committed_parts(leaf, stored)
+        content = self._disclosures(leaf, stored)[_CONTENT]
+        listed = {} if content is None else _listed(content)
         reasons.update({name: "Not in the vault." for name in listed if name not in there})
         return reasons
 
     def _disclosures(self, leaf: Leaf, stored: _Stored | None) -> tuple[str | None, ...]:
         found: list[str | None] = [None] * len(SECTIONS)
-        for blob, plain in self._opened(stored, parts=False):
-            if plain is None:
-                continue
-            text = open_section(plain)
-            if b64u(disclose.digest(text)) != leaf.sections[blob.kind]:
-                raise CorruptError(f"Section {blob.name} of leaf {leaf.index} is another one.")
-            found[blob.kind] = text
+        for blob, plain in self._opened(stored, _SECTION_KINDS):
+            if plain is not None:
+                found[blob.kind] = _section(leaf, blob, plain)
         return tuple(found)
 
     def _parts(self, leaf: Leaf, stored: _Stored | None) -> list[tuple[str, OpenedPart | None]]:
-        committed = self._committed_parts(leaf, stored)
+        committed: dict[str, str] = {}
         found: list[tuple[str, OpenedPart | None]] = []
-        for blob, plain in self._opened(stored, parts=True):
+        for blob, plain in self._opened(stored, _CONTENT_KINDS):  # the section comes first
             if plain is None:
-                found.append((blob.name, None))
-                continue
-            part = open_part(plain)
-            digest = b64u(hashlib.sha256(part.salt + part.data).digest())
-            if committed.get(blob.name, digest) != digest:
-                raise CorruptError(f"Part {blob.name} of leaf {leaf.index} is another one.")
-            found.append((blob.name, part))
+                if blob.kind == wraps.PART:
+                    found.append((blob.name, None))
+            elif blob.kind == _CONTENT:
+                committed = _listed(_section(leaf, blob, plain))
+            else:
+                found.append((blob.name, _part(leaf, blob, plain, committed)))
         return found
 
-    def _committed_parts(self, leaf: Leaf, stored: _Stored | None) -> dict[str, str]:
-        """The digests that the content section states, as far as it can be read."""
-        text = self._disclosures(leaf, stored)[_CONTENT]
-        if text is None:
-            return {}
-        value = disclose.open_disclosure(text, "content")
-        listed = value.get("parts", []) if isinstance(value, dict) else []
-        return {
-            str(part["name"]): str(part["digest"])
-            for part in listed
-            if isinstance(part, dict) and "name" in part and "digest" in part
-        }
-
     def _opened(
-        self, stored: _Stored | None, *, parts: bool
+        self, stored: _Stored | None, kinds: frozenset[int]
     ) -> Iterator[tuple[wraps.Blob, bytes | None]]:
-        """Each section, or each part, in order, unsealed; ``None`` where its key is gone."""
+        """Each blob of these kinds, in order, unsealed; ``None`` where its key is gone."""
         if stored is None:
             return
         wrapping = self._wrapping(stored)
-        at = stored.entry.offset
-        with stored.path.open("rb", buffering=0) as segment:
+        with contextlib.ExitStack() as closing:
+            segment = None
+            at = stored.entry.offset
             for blob in stored.entry.blobs:
-                if (blob.kind == wraps.PART) == parts:
-                    key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
-                    if isinstance(key, str):
-                        yield blob, None
-                    else:
-                        sealed = os.pread(segment.fileno(), blob.size, at)
-                        associated = (stored.entry.id + blob.name).encode()
-                        yield blob, open_blob(unwrap_key(key, blob.wrapped), sealed, associated)
-                at += blob.size
+                begin, at = at, at + blob.size
+                key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
+                if blob.kind not in kinds:
+                    continue
+                if isinstance(key, str):
+                    yield blob, None
+                    continue
+                segment = segment or closing.enter_context(stored.path.open("rb", buffering=0))
+                sealed = os.pread(segment.fileno(), blob.size, begin)
+                associated = (stored.entry.id + blob.name).encode()
+                yield blob, open_blob(unwrap_key(key, blob.wrapped), sealed, associated)
 
     def _wrapping(self, stored: _Stored) -> tuple[bytes | str, bytes | str]:
         """The wrapping keys without and with the subjects' keys, or why there is none."""
+        if not stored.path.exists():
+            return "Its segment was removed.", "Its segment was removed."
         try:
             bucket = self._keyring.bucket_secret(stored.bucket)
         except NotFoundError as gone:
@@ -291,6 +282,34 @@ class _Directory:
 
     def _read(self, offset: int, size: int) -> bytes:
         return os.pread(self._file.fileno(), size, offset)
+
+
+def _section(leaf: Leaf, blob: wraps.Blob, plain: bytes) -> str:
+    """The disclosure in an opened blob, checked against the leaf."""
+    text = open_section(plain)
+    if b64u(disclose.digest(text)) != leaf.sections[blob.kind]:
+        raise CorruptError(f"Section {blob.name} of leaf {leaf.index} is another one.")
+    return text
+
+
+def _part(leaf: Leaf, blob: wraps.Blob, plain: bytes, committed: dict[str, str]) -> OpenedPart:
+    """The part in an opened blob, checked against what the content section lists."""
+    part = open_part(plain)
+    digest = b64u(hashlib.sha256(part.salt + part.data).digest())
+    if committed.get(blob.name, digest) != digest:
+        raise CorruptError(f"Part {blob.name} of leaf {leaf.index} is another one.")
+    return part
+
+
+def _listed(content: str) -> dict[str, str]:
+    """The parts that a content section lists, with their digests."""
+    value = disclose.open_disclosure(content, "content")
+    listed = value.get("parts", []) if isinstance(value, dict) else []
+    return {
+        str(part["name"]): str(part["digest"])
+        for part in listed
+        if isinstance(part, dict) and "name" in part and "digest" in part
+    }
 
 
 def _values(disclosures: tuple[str | None, ...]) -> dict[str, Any]:

@@ -147,11 +147,14 @@ class Vault:
         fresh = ids.random_bytes(ids.KEY_BYTES * len(plain))
         sealed: list[bytes] = []
         described: list[wraps.Blob] = []
-        for place, (kind, name, blob) in enumerate(plain):
-            key = fresh[ids.KEY_BYTES * place : ids.KEY_BYTES * (place + 1)]
-            sealed.append(seal_blob(key, blob, record_id + name.encode()))
+        at = 0
+        for kind, name, blob in plain:
+            key = fresh[at : at + ids.KEY_BYTES]
+            at += ids.KEY_BYTES
+            data = seal_blob(key, blob, record_id + name.encode())
             wrapping = shared if kind in wraps.OF_THE_SUBJECT else alone
-            described.append(wraps.Blob(kind, name, len(sealed[-1]), wrap_key(wrapping, key)))
+            sealed.append(data)
+            described.append(wraps.Blob(kind, name, len(data), wrap_key(wrapping, key)))
         return sealed, tuple(described)
 
     def _subjects(self, items: Iterable[Placed]) -> dict[Subject, Key]:

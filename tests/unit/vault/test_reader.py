@@ -177,6 +177,15 @@ def test_a_removed_section_has_a_reason(world: _World) -> None:
     assert world.reader.disclosures(0)[:6] == item.record.sections[:6]
 
 
+def test_a_removed_segment_has_a_reason(world: _World) -> None:
+    """When the ciphertext is gone and the wraps are not, nothing is read and it is said why."""
+    world.put(place(0, record({"request.body": b"hello"})))
+    world.segment().unlink()
+    assert world.reader.view(0).sections == {}
+    assert world.reader.salted_parts(0) == (None,)
+    assert set(world.reader.missing(0).values()) == {"Its segment was removed."}
+
+
 def test_a_part_that_was_never_put_has_a_reason(world: _World) -> None:
     """A part that the content section lists and the vault does not hold is named."""
     made, _ = record({"request.body": b"lost", "other": b"kept"})
