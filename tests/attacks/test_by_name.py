@@ -571,6 +571,12 @@ def test_time_that_goes_back(forger: Forger) -> None:
     sees(forger.publish(), forger.world, "time-decreases")
 
 
+def test_a_record_from_the_future(forger: Forger) -> None:
+    """A source time more than five minutes after ledger time could hide from a window."""
+    forger.leaves[forger.chain()[2][0]]["at"] = "2026-11-23T13:00:00.000000Z"
+    sees(forger.publish(), forger.world, "bad-leaf")
+
+
 def test_a_record_in_two_places(forger: Forger) -> None:
     """The same record, or the same number of a writer, under two leaves is seen."""
     chain = forger.chain()

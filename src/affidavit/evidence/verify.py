@@ -104,7 +104,6 @@ COUNTED = {
     "unattributed": "unattributed",
     "halves_not_shown": "halves not shown",
 }
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 FIRST = 2**64 - 1  # what the first link of a chain names as the leaf before it
 
 
@@ -471,6 +470,8 @@ def read_leaves(data: bytes) -> dict[int, dict[str, Any]]:
         need(leaf["index"] > index, "not-canonical", "leaves.jsonl is not in order.")
         index, before, time, request = leaf["index"], time, leaf["time"], leaf.get("re")
         need(time >= before, "time-decreases", f"Leaf {index} is earlier than a leaf before it.")
+        good = five_minutes_before(leaf["at"]) <= time
+        need(good, "bad-leaf", f"Leaf {index} claims a time that had not come.")
         marks = {leaf["id"], tuple(leaf["src"])}
         need(not marks & seen, "repeated-record", f"Leaf {index} repeats a record.")
         need(request not in seen, "answered-twice", f"Leaf {request} is answered by two leaves.")
@@ -725,9 +726,12 @@ class Answer:
 
 
 def five_minutes_before(time: str) -> str:
-    """The time five minutes before; "" stays."""
-    moment = datetime.fromisoformat(time[:-1]) - timedelta(minutes=5) if time else None
-    return moment.strftime(TIME) if moment else ""
+    """The time five minutes before; "" (the beginning) before that."""
+    try:
+        moment = datetime.fromisoformat(time[:-1]) - timedelta(minutes=5)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 # ---------------------------------------------------------------------------- what is disclosed

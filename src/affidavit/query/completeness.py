@@ -31,6 +31,8 @@ SLACK_SECONDS = 300
 """How much later than ledger time a source may claim to be, in seconds."""
 
 _MICROSECOND = -0.000_001
+_NO_EARLIER = "1970-01-02"
+"""No ledger is older; an earlier start is the beginning."""
 
 Answers = Callable[[int], int | None]
 """Index of a request → index of the leaf that answers it, as far as the index knows."""
@@ -124,7 +126,9 @@ class _Draft:
     def since(self) -> str:
         """Ledger time from which the chains are walked; ``""``: from the beginning."""
         since = self.question.since
-        return add_seconds(since, -SLACK_SECONDS) if since and self.question.source_time else since
+        if not self.question.source_time or since < _NO_EARLIER:
+            return "" if since < _NO_EARLIER else since
+        return add_seconds(since, -SLACK_SECONDS)
 
     def covered_by(self, proofs: Proofs) -> bool:
         """Whether the heads are later than the window."""

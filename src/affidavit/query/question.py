@@ -109,25 +109,29 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None) -> Question:
-    """What has to be proved for ``tree``, asked about ``tenants``.
+    """What has to be proved for ``tree``, asked about ``tenants``: those the reader may ask about.
 
+    ``tenant:`` in the expression narrows them down, and never leads to another one.
     ``resolve`` turns an actor or session that is no pseudonym into pseudonyms; that these are
     the right ones is asserted, not proved. ``UsageError`` if the window ends before it begins.
     """
     words = unparse(tree)
     parts = list(conjuncts(tree))
-    asked = sorted({p.value for p in parts if isinstance(p, Match) and p.field == "tenant"})
-    chains, rest = _drive(parts, asked or sorted(tenants), resolve)
+    named = {p.value for p in parts if isinstance(p, Match) and p.field == "tenant"}
+    within = sorted(set(tenants) & named if named else set(tenants))
+    chains, rest = _drive(parts, within, resolve)
     times = "time"
     if window(tree) == (None, None) and window(tree, "source_time") != (None, None):
         times = "source_time"
     since, before = window(tree, times)
     rest = [part for part in rest if not (isinstance(part, Moment) and part.field == times)]
-    until = "" if before is None else from_unix_us(to_unix_us(before) - 1)
+    until = "" if before is None else from_unix_us(max(to_unix_us(before) - 1, 0))
     if since and until and since > until:
         raise UsageError("The window of the question ends before it begins.")
     why = ""
-    if not chains:
+    if not within:
+        why = "the expression names no tenant that the reader may ask about"
+    elif not chains:
         why = "the expression names no chain (a model, actor, session, key, tool, source or type)"
     elif len(chains) > MAX_CHAINS:
         why = f"the expression needs {len(chains)} chains, and {MAX_CHAINS} are the limit"

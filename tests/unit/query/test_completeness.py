@@ -179,6 +179,8 @@ def test_source_time(world: World) -> None:
     made = world.bundle(question, answer=answer)
     assert "of source time, as recorded before leaf" in made.verdict[1]
     assert today in answer.leaves
+    ancient = by_model(since="0001-01-01T00:00:00.000000Z", source_time=True)
+    assert world.bundle(ancient).counts["records"] == 2
 
 
 def test_too_large_an_answer_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,13 @@ def test_tenants() -> None:
     assert [chain.tenant for chain in found.chains] == ["y"]
 
 
+def test_another_tenants_chain_is_never_walked() -> None:
+    """``tenant:`` outside what the reader may ask about proves nothing, and says so."""
+    found = ask("model:a tenant:z", "x", "y")
+    assert found.chains == ()
+    assert "no tenant that the reader may ask about" in found.not_proved
+
+
 def test_names_are_resolved_to_pseudonyms() -> None:
     """A person's name becomes the pseudonyms it stands for, all of them."""
 
@@ -92,6 +99,13 @@ def test_the_window() -> None:
     assert (ask("model:a").since, ask("model:a").until) == ("", "")
     with pytest.raises(UsageError):
         ask("model:a since:2026-09-01 until:2026-08-01")
+
+
+def test_windows_before_all_time() -> None:
+    """Dates before any ledger are windows like others, and end nowhere in an error of ours."""
+    assert ask("model:a since:0001-01-01").since.startswith("0001-01-01")
+    assert ask("model:a until:0001-01-01").until == "1970-01-01T00:00:00.000000Z"
+    assert ask("model:a source_time>=0001-01-01").source_time
 
 
 def test_source_time() -> None:
