@@ -65,13 +65,13 @@ def test_what_was_received_before_a_kill_is_in_the_journal(tmp_path: Path) -> No
         RawClient(worker.port) as client,
     ):
         client.send(STREAM)
-        assert client.wait_for(EVENT * 2)
+        assert client.wait_for(EVENT)
         time.sleep(0.05)
         kill(worker)
         received = client.answer().body
         (asked,) = worker.journal.entries()
         assert asked.parts["request.body"] == chat(stream=True)
-        assert len(received) >= 2 * len(EVENT)
+        assert received.count(EVENT) > 1
         assert pieces(worker).startswith(received)
 
 
