@@ -71,7 +71,6 @@ class Access:
 
         ``what`` says what was asked and how much was found. ``CannotRecordError``: show nothing.
         """
-        self._services.reads[kind.removeprefix("access.")] += 1
         identity = reader.identity
         person = {
             "name": identity.name,
@@ -88,7 +87,9 @@ class Access:
             "what": what,
             "control": {"decision": "allow", "reasons": [], "policy": "none"},
         }
-        return await self._write(kind, said, chains)
+        record = await self._write(kind, said, chains)
+        self._services.reads[kind.removeprefix("access.")] += 1
+        return record
 
     async def denied(
         self, reason: AffidavitError, identity: Identity | None, address: str, path: str

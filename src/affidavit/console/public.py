@@ -66,7 +66,7 @@ def _metrics(services: ConsoleServices, found: dict[str, Any]) -> str:
         name, help_text = "affidavit_journals_in_trouble", "Journals that need a person."
         lines.append(_gauge(name, help_text, len(found["trouble"])))
     name = "affidavit_console_reads_total"
-    lines.append(f"# HELP {name} Reads recorded by this console.\n# TYPE {name} counter\n")
+    lines.append(f"# HELP {name} Reads on record, and refusals, by kind.\n# TYPE {name} counter\n")
     lines += [
         f'{name}{{kind="{kind}"}} {count}\n' for kind, count in sorted(services.reads.items())
     ]
