@@ -56,6 +56,29 @@ def test_a_key_is_on_disk_when_it_is_returned(
     reader.close()
 
 
+def test_the_next_process_finds_the_same_keys(
+    tmp_path: Path, kek: KeyEncryptionKey, keyring: Keyring
+) -> None:
+    """Bucket, subject and day keys are the same ones after opening the keyring again."""
+    subject = ("acme", "sub_1", "default")
+    again = _again(tmp_path, kek)
+    for ring in (keyring, again):
+        ring.bucket("acme", "default", "2026-11-23")
+        ring.subjects([subject])
+        ring.recipient_key("2026-11-23")
+    one, two = (
+        keyring.bucket("acme", "default", "2026-11-23"),
+        again.bucket("acme", "default", "2026-11-23"),
+    )
+    assert one == two
+    assert keyring.subjects([subject]) == again.subjects([subject])
+    private = [ring.recipient_key("2026-11-23").private_bytes() for ring in (keyring, again)]
+    assert private[0] == private[1]
+    assert again.recipient_days() == ["2026-11-23"]
+    assert again.destroy_recipients("2026-11-23") == []
+    again.close()
+
+
 def test_keys_differ_by_each_part_of_their_name(keyring: Keyring) -> None:
     """Tenant, class and day each lead to another B; tenant, subject and class to another S."""
     names = [("a", "c", "2026-01-01"), ("b", "c", "2026-01-01"), ("a", "d", "2026-01-01")]
