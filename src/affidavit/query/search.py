@@ -11,38 +11,28 @@ read is recorded (whoever asks does that first), and proofs (``completeness``).
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from affidavit.clock import add_seconds
 from affidavit.errors import NotFoundError, UsageError
 from affidavit.ids import b64u, from_b64u
-from affidavit.index.messages import Said, said
+from affidavit.index.messages import Said
 from affidavit.index.reader import Reader
 from affidavit.index.rollup import Key, Sums
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import emit
 from affidavit.query.boundary import Boundary, inject
+from affidavit.query.content import Contents, look, snippet, worst
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.tree import And, Moment, Phrase, Tree, leaves, window
-from affidavit.record.model import View
 
 MAX_LIMIT = 1_000
-SNIPPET = 600
-"""Characters of a prompt or an output in an exchange; a narrative shows them whole."""
-
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
 _COMMON = 5_000
 _MAC_BYTES = 16
-
-
-class Contents(Protocol):
-    """What is needed of ``vault.reader.VaultReader``."""
-
-    def view(self, index: int) -> View:
-        """The record as it can be read now; ``CorruptError`` if it is not what was recorded."""
 
 
 class AsOf(msgspec.Struct, frozen=True):
@@ -77,12 +67,14 @@ class Exchange(msgspec.Struct, frozen=True):
 
     ``row`` has the keys of ``ROW_FIELDS``, and ``response_id``; another record than an exchange
     stands alone. ``prompt`` is the last message that was asked, ``output`` what was answered;
-    ``None`` where there is none or it may not be shown. ``open``: no response is recorded yet.
+    ``None`` where there is none or it may not be shown; ``content`` says which (as in
+    ``content.Look``). ``open``: no response is recorded yet.
     """
 
     row: dict[str, Any]
     prompt: str | None
     output: str | None
+    content: str
     open: bool
 
 
@@ -326,19 +318,21 @@ class Searcher:
                     "reason", "parent")  # fmt: skip
             merged |= {k: v for k, v in over.items() if v not in (None, []) and k not in keep}
             merged["response_id"] = response.id
-        open_ = request.type == "exchange.request" and request.answered is None
-        prompt = output = None
-        if boundary.shows_content(reason):
-            asked = [m for m in self.messages(request) if m.role in ("user", "tool")]
-            prompt = _snippet(asked[-1:] or self.messages(request)[-1:])
-            output = _snippet(self.messages(response)) if response is not None else None
-            if request.type == "exchange.response":
-                prompt, output = None, prompt
-        return Exchange(merged, prompt, output, open_)
-
-    def messages(self, row: Row) -> list[Said]:
-        """What was said in a record, from the vault; empty without one. The caller may show it."""
-        return [] if self.contents is None else said(self.contents.view(row.idx), row)
+        seen = [
+            look(self.contents, one, show=boundary.shows_content(reason))
+            for one in (request, response)
+            if one is not None
+        ]
+        said = [snippet(_last(seen[0].messages)), *(snippet(one.messages) for one in seen[1:])]
+        if request.type == "exchange.response":  # the other half is not here to be asked
+            said = [None, snippet(seen[0].messages)]
+        return Exchange(
+            merged,
+            said[0],
+            said[1] if len(said) > 1 else None,
+            worst([one.content for one in seen]),
+            request.type == "exchange.request" and request.answered is None,
+        )
 
     def _cursor(self, asked: Tree, before: int) -> str:
         payload = before.to_bytes(8, "big")
@@ -384,9 +378,10 @@ def _check_limit(limit: int) -> None:
         raise UsageError(f"A page has 1 to {MAX_LIMIT} entries, not {limit}.")
 
 
-def _snippet(messages: Sequence[Said]) -> str | None:
-    text = "\n".join(message.text for message in messages)
-    return (text if len(text) <= SNIPPET else text[:SNIPPET] + "…") or None
+def _last(messages: list[Said]) -> list[Said]:
+    """The message that was asked: the last of a user or a tool, else the last of all."""
+    asked = [message for message in messages if message.role in ("user", "tool")]
+    return asked[-1:] or messages[-1:]
 
 
 def _whole_days(tree: Tree) -> Tree:

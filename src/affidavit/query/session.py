@@ -1,10 +1,8 @@
 """Reconstruction: what happened in an exchange, a session or a trace, in order, line by line.
 
-Rules: one record, one line, in ledger order, each with the status of its evidence: ``verified``
-(observed by us and, just now, the same as what the ledger committed to), ``unchecked`` (nobody
-looked at the vault), ``reported`` and ``imported`` (others told us), ``withheld`` (its facts are
-outside the reader's boundary), ``erased``, ``corrupt`` (what is stored is not what was recorded),
-``gap``. Beside the records of the session stand the changes to its models while it ran, and the
+Rules: one record, one line, in ledger order, each with the status of its evidence as
+``content.Look`` has it, or ``withheld`` (its facts are outside the reader's boundary), or ``gap``.
+Beside the records of the session stand the changes to its models while it ran, and the
 gaps that fell into it. A message that an earlier line shows is not shown again. Not here: who may
 read what (``boundary``) and that the reading is recorded.
 """
@@ -13,25 +11,24 @@ import re
 
 import msgspec
 
-from affidavit.errors import CorruptError, NotFoundError
-from affidavit.index.messages import Said, said
+from affidavit.errors import NotFoundError
+from affidavit.index.messages import Said
 from affidavit.index.schema import Row
 from affidavit.query.boundary import Boundary, inject
+from affidavit.query.content import look
 from affidavit.query.rows import withheld
 from affidavit.query.search import AsOf, Searcher
 from affidavit.query.tree import And, Match, Number, Or, Tree
-from affidavit.record.model import SECTIONS
 
 MAX_LINES = 2_000
 _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_CONTENT_BIT = 1 << SECTIONS.index("content")
 
 
 class Line(msgspec.Struct, frozen=True):
     """One record of a narrative. ``prompt`` and ``output`` are ``None`` unless shown.
 
-    ``content`` says why: ``shown``, ``withheld``, ``erased``, or ``none`` where a record has
-    none. ``tokens_in`` and ``tokens_out`` are ``None`` where not known. ``text`` is one sentence.
+    ``content`` says why, as in ``content.Look``. Tokens are ``None`` where not known. ``text`` is
+    one sentence.
     """
 
     index: int
@@ -134,7 +131,9 @@ class _Teller:
                 None, (), None, None, None, "gap", "none", None, None,
             )  # fmt: skip
         sections = self._boundary.sections
-        evidence, messages, content = self._evidence(row)
+        evidence, content, messages = look(self._searcher.contents, row, show=self._show)
+        if not {"what", "outcome"} & sections and evidence != "corrupt":
+            evidence = "withheld"
         what, outcome = "what" in sections, "outcome" in sections
         texts = "\n\n".join(m.text for m in messages if m not in self._heard) or None
         self._heard.update(messages)
@@ -147,32 +146,6 @@ class _Teller:
             row.status if outcome else None, evidence, content,
             None if is_output else texts, texts if is_output else None,
         )  # fmt: skip
-
-    def _evidence(self, row: Row) -> tuple[str, list[Said], str]:
-        """Status of the evidence, the messages to show, and what became of the content."""
-        has_content = bool(row.present & _CONTENT_BIT)
-        content = "withheld" if has_content else "none"
-        messages: list[Said] = []
-        evidence = row.tier if row.tier != "observed" else "unchecked"
-        erased = bool(row.present & ~row.shown)
-        if self._searcher.contents is not None:
-            try:
-                view = self._searcher.contents.view(row.idx)
-            except CorruptError:
-                return "corrupt", [], "withheld" if has_content else "none"
-            if row.tier == "observed":
-                evidence = "verified"
-            erased = any(
-                digest is not None and name not in view.sections
-                for name, digest in zip(SECTIONS, view.digests, strict=True)
-            )
-            if has_content and not view.parts:
-                content = "erased"
-            elif has_content and self._show:
-                content, messages = "shown", said(view, row)
-        if not {"what", "outcome"} & self._boundary.sections:
-            evidence = "withheld"
-        return "erased" if erased else evidence, messages, content
 
 
 _ENDINGS = {

@@ -7,11 +7,11 @@ import msgspec
 
 from affidavit.clock import from_unix_us
 from affidavit.ids import record_id
+from affidavit.index.project import viewed
 from affidavit.ledger import merkle
 from affidavit.ledger.note import Checkpoint
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.model import SECTIONS, Placed, Record, View
-from affidavit.index.project import viewed
 
 KEY = bytes(range(32))
 START = 1_790_000_000_000_000  # 2026-09-21T14:13:20Z

@@ -141,7 +141,7 @@ KEYS = sorted({*WHO, *WHAT, *SERVED, *OUTCOME, "target", "models", "tools_called
 def test_any_json_in_any_section_gives_a_row_that_can_be_stored(
     kind: str, sections: dict[str, Any]
 ) -> None:
-    """Projection is total: odd values become unknown, never an error or a column of a wrong type."""
+    """Projection is total: odd values become unknown, never an error or a wrong column."""
     view = View(
         0, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", "id", kind, "observed",
         None, ("w", 0), (None,) * 7, sections, {},

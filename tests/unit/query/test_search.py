@@ -1,0 +1,239 @@
+"""Answers: what a page says beside its rows, cursors, what is withheld, sums."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.ids import b64u, from_b64u
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import Reader
+from affidavit.query import boundary
+from affidavit.query.language import parse
+from affidavit.query.rows import ROW_FIELDS
+from affidavit.query.search import Searcher
+from affidavit.query.tree import All, Tree
+from tests.unit.index.made import KEY, START, World, request, response
+
+NOW = "2026-09-21T15:00:00.000000Z"
+OWNER = boundary.owner("act_owner")
+AUDITOR = boundary.auditor("act_auditor", "acme")
+MEMBER = boundary.member("act_alice", "acme", "support")
+
+
+def ask(text: str) -> Tree:
+    """A parsed expression."""
+    return parse(text, NOW)
+
+
+def indexes(rows: list[dict[str, Any]]) -> list[int]:
+    """Where the rows stand."""
+    return [row["index"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("model:gpt-4o", [7, 5, 4, 3, 2, 1, 0]),
+        ("model:gpt-4o-2024-08-06", [7, 4, 3, 2, 1, 0]),
+        ("actor:alice@example.com type:exchange.*", [3, 2, 1, 0]),
+        ("actor:ALICE*", [3, 2, 1, 0]),
+        ("actor:act_bob", [7, 4]),
+        ("email:bob@*", [7, 4]),
+        ("session:ses_2", [7, 4]),
+        ("status:client_gone", [3]),
+        ("status:2*", [7, 3, 1]),
+        ("tool:search", [7]),
+        ("trace:t1", [1, 0]),
+        ("target:model:gpt-4o", [5]),
+        ("group:oncall -has:answer type:exchange.request", []),
+        ("has:answer", [4, 2, 0]),
+        ("has:error", [3]),
+        ("has:gap", [6]),
+        ("tokens>11", [7, 3, 1]),
+        ("tokens_out<7", []),
+        ("finish:stop", [7, 3, 1]),
+        ("since:2026-09-21T14:13:25Z until:2026-09-21T14:13:27Z", [6, 5]),
+        ("index>=6", [7, 6]),
+        ('"how old"', [2]),
+        ("tow*", [0]),
+        ('-"how old" type:exchange.request', [4, 0]),
+        ("provider:openai -team:support", [7, 4]),
+        ("", [7, 6, 5, 4, 3, 2, 1, 0]),
+    ],
+)
+def test_questions_have_these_answers(searcher: Searcher, text: str, found: list[int]) -> None:
+    """Each field finds what its help says."""
+    assert indexes(searcher.run(ask(text), OWNER).rows) == found
+
+
+def test_a_page_says_through_when_and_what_else(searcher: Searcher, office: World) -> None:
+    """Size, time and root of the ledger the answer covers; gaps and unattributed records."""
+    page = searcher.run(ask("session:ses_1"), OWNER)
+    assert (page.as_of.size, page.as_of.time) == (8, office.records[-1].time)
+    assert page.as_of.root == b64u(office.root(8))
+    assert (page.gaps, page.unattributed, page.count, page.count_capped) == (1, 1, 5, False)
+    assert searcher.run(ask("session:ses_1 until:2026-09-21T14:13:25Z"), OWNER).gaps == 0
+
+
+def test_rows_are_flat_and_documented(searcher: Searcher) -> None:
+    """Every key of a row is in the documented table; values are scalars or lists of texts."""
+    for row in searcher.run(All(), OWNER).rows:
+        assert set(row) == set(ROW_FIELDS)
+        for value in row.values():
+            flat = value if isinstance(value, list) else [value]
+            assert all(isinstance(item, str | int | float | bool | None) for item in flat)
+
+
+def test_sections_outside_the_boundary_are_absent_and_named(searcher: Searcher) -> None:
+    """A key of a withheld section is not there, so null means not known."""
+    page = searcher.run(All(), AUDITOR)
+    assert page.withheld == ("person",)
+    assert indexes(page.rows) == [7, 5, 4, 3, 2, 1, 0]
+    for row in page.rows:
+        assert not {"email", "subject", "name", "end_user", "address"} & set(row)
+        assert "alice" not in str(row).replace("act_alice", "").lower()
+
+
+def test_a_member_sees_the_own_team_only(searcher: Searcher) -> None:
+    """Another team's records are neither counted nor found by id, and an OR does not help."""
+    page = searcher.run(ask("team:research OR -team:research"), MEMBER)
+    assert indexes(page.rows) == [5, 3, 2, 1, 0]
+    assert page.count == 5
+    with pytest.raises(NotFoundError):
+        searcher.row(4, MEMBER)
+    assert searcher.row("#4", OWNER)["actor"] == "act_bob"
+
+
+def test_a_record_is_found_by_id_and_index(searcher: Searcher, office: World) -> None:
+    """Id, index and #index name the same record."""
+    name = office.records[5].record.id
+    assert searcher.row(name, OWNER) == searcher.row(5, OWNER) == searcher.row("5", OWNER)
+    for nothing in ("01a20a9e-18b2-78b3-a550-0f194c38365a", "99", "#999999999999999999", "x"):
+        with pytest.raises(NotFoundError):
+            searcher.row(nothing, OWNER)
+
+
+def test_cursors_walk_all_pages_once(searcher: Searcher) -> None:
+    """Pages follow each other without a hole or a repetition; the last has no cursor."""
+    found, cursor, pages = [], "", 0
+    while pages == 0 or cursor:
+        page = searcher.run(ask("model:*"), OWNER, limit=3, cursor=cursor)
+        found += indexes(page.rows)
+        cursor, pages = page.cursor, pages + 1
+    assert (found, pages) == ([7, 5, 4, 3, 2, 1, 0], 3)
+
+
+def test_a_cursor_is_of_one_question_and_one_boundary(searcher: Searcher) -> None:
+    """A changed cursor, or one of another question or reader, is refused."""
+    cursor = searcher.run(All(), OWNER, limit=2).cursor
+    assert searcher.run(All(), OWNER, limit=2, cursor=cursor).rows
+    raw = from_b64u(cursor)
+    changed = [
+        b64u(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]) for place in range(len(raw))
+    ]
+    for bad in (*changed, cursor[:-1], cursor + "A", "é", b64u(raw[:8])):
+        with pytest.raises(UsageError):
+            searcher.run(All(), OWNER, limit=2, cursor=bad)
+    with pytest.raises(UsageError):
+        searcher.run(ask("model:*"), OWNER, cursor=cursor)
+    with pytest.raises(UsageError):
+        searcher.run(All(), AUDITOR, cursor=cursor)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1_001])
+def test_pages_have_a_size(searcher: Searcher, limit: int) -> None:
+    """A page is 1 to 1,000 entries."""
+    for ask_for in (searcher.run, searcher.exchanges):
+        with pytest.raises(UsageError):
+            ask_for(All(), OWNER, limit=limit)
+
+
+def test_counts_are_capped(searcher: Searcher) -> None:
+    """Counting stops at the cap and says so."""
+    page = searcher.run(All(), OWNER, limit=1, count_to=5)
+    assert (page.count, page.count_capped) == (5, True)
+
+
+def test_tail_gives_what_is_new_and_where_to_go_on(searcher: Searcher) -> None:
+    """Oldest first; ``next`` passes over what does not match."""
+    page = searcher.tail(ask("type:exchange.response"), OWNER, after=2, limit=1)
+    assert (indexes(page.rows), page.next) == ([3], 4)
+    page = searcher.tail(ask("type:exchange.response"), OWNER, after=page.next)
+    assert (indexes(page.rows), page.next) == ([7], 8)
+    page = searcher.tail(ask("type:exchange.response"), OWNER, after=8)
+    assert (page.rows, page.next) == ([], 8)
+
+
+def test_exchanges_join_both_halves(searcher: Searcher) -> None:
+    """People see one entry: the request with its outcome, the question and the answer."""
+    page = searcher.exchanges(ask("session:ses_1 type:exchange.*"), OWNER)
+    first, second = page.exchanges
+    assert (first.row["index"], first.row["status"], first.open) == (2, "client_gone", False)
+    assert (first.prompt, first.output, first.content) == ("and how old", "built in 1889", "shown")
+    assert second.row["model_requested"] == "gpt-4o"
+    assert second.row["model_served"] == "gpt-4o-2024-08-06"
+    assert (second.row["tokens_in"], second.row["decision"]) == (5, "allow")
+
+
+def test_exchanges_show_content_for_a_reason_only(searcher: Searcher) -> None:
+    """Without a reason a member sees that there is content, not the content."""
+    without = searcher.exchanges(ask("type:exchange.*"), MEMBER).exchanges[0]
+    assert (without.prompt, without.output, without.content) == (None, None, "withheld")
+    stated = searcher.exchanges(ask("type:exchange.*"), MEMBER, reason="ticket 7").exchanges[0]
+    assert stated.output == "built in 1889"
+    audited = searcher.exchanges(ask("type:exchange.*"), AUDITOR, reason="ticket").exchanges[0]
+    assert audited.content == "withheld"
+    with pytest.raises(RefusedError):
+        searcher.run(ask('"secret"'), MEMBER)
+
+
+def test_erased_content_is_said_to_be_erased(searcher: Searcher, office: World) -> None:
+    """What was erased is told from what is withheld."""
+    office.erase(4, "request.body")
+    exchange = searcher.exchanges(ask("actor:act_bob"), OWNER).exchanges[0]
+    assert (exchange.prompt, exchange.output, exchange.content) == (None, "no", "erased")
+
+
+def test_sums_come_by_any_of_their_keys(searcher: Searcher) -> None:
+    """Requests, errors and tokens of closed exchanges."""
+    answer = searcher.aggregate(All(), OWNER, by=("actor",))
+    assert [(r["actor"], r["requests"], r["errors"], r["tokens_in"]) for r in answer.rows] == [
+        ("act_alice", 2, 1, 10), ("act_bob", 1, 0, 5),
+    ]  # fmt: skip
+    assert searcher.aggregate(ask("actor:act_alice"), MEMBER, by=()).rows[0]["requests"] == 2
+    with pytest.raises(UsageError):
+        searcher.aggregate(All(), OWNER, by=("email",))
+
+
+def test_sums_are_over_whole_days(searcher: Searcher) -> None:
+    """The window is widened to days and the answer says which."""
+    answer = searcher.aggregate(ask("since:2026-09-21T14:13:22Z until:2026-09-21T14:13:23Z"), OWNER)
+    assert answer.rows[0]["requests"] == 3
+    assert (answer.since, answer.until) == (
+        "2026-09-21T00:00:00.000000Z", "2026-09-22T00:00:00.000000Z",
+    )  # fmt: skip
+
+
+def test_text_behind_rows_limits_what_a_text_answer_covers(tmp_path: Path) -> None:
+    """An answer that needs text is as of the text, and says so; others are as of the rows."""
+    world = World([request(0, "one"), response(1, 0, "two"), request(2, "one")])
+    indexer = Indexer(tmp_path, KEY)
+    indexer._threads[0].run = lambda: None  # type: ignore[method-assign]  # a writer that is slow
+    indexer.start()
+    indexer.apply(world.records[:2], 2, world.root(2))
+    reader = Reader(tmp_path, KEY)
+    found = Searcher(reader, world)
+    assert found.run(All(), OWNER).as_of.size == 2
+    page = found.run(ask("one OR type:exchange.request"), OWNER)
+    assert (page.rows, page.as_of.size, page.count) == ([], 0, 0)
+    reader.close()
+
+
+def test_times_before_and_after_everything(searcher: Searcher) -> None:
+    """Windows outside the ledger's times are empty or all of it."""
+    assert START
+    assert searcher.run(ask("since:2030-01-01"), OWNER).count == 0
+    assert searcher.run(ask("until:2020-01-01"), OWNER).count == 0
+    assert searcher.run(ask("since:2020-01-01 until:2030-01-01"), OWNER).count == 8

@@ -1,0 +1,119 @@
+"""Reconstruction: one ordered list of lines, each with the status of its evidence."""
+
+import pytest
+
+from affidavit.errors import CorruptError, NotFoundError
+from affidavit.query import boundary
+from affidavit.query.search import Searcher
+from affidavit.query.session import Line, narrative
+from affidavit.record.model import View
+from tests.unit.index.made import World
+
+OWNER = boundary.owner("act_owner")
+MEMBER = boundary.member("act_alice", "acme", "support")
+AUDITOR = boundary.auditor("act_auditor", "acme")
+
+
+def told(lines: list[Line]) -> list[tuple[int, str, str]]:
+    """Place, sentence and evidence of each line."""
+    return [(line.index, line.text, line.evidence) for line in lines]
+
+
+def test_a_session_is_told_in_order_with_changes_and_gaps(searcher: Searcher) -> None:
+    """Questions, answers, the change to the model and the gap that fell into it."""
+    found = narrative(searcher, "ses_2", OWNER)
+    assert (found.kind, found.more, found.as_of.size) == ("session", False, 8)
+    assert told(found.lines) == [
+        (4, "Asked gpt-4o through chat.completions.", "verified"),
+        (5, "Changed model:gpt-4o.", "verified"),
+        (6, "In this interval something could not be recorded.", "gap"),
+        (7, "gpt-4o-2024-08-06 answered and called search.", "verified"),
+    ]
+    assert found.lines[0].prompt == "tell me a secret"
+    assert found.lines[3].output == "no"
+    assert (found.lines[3].tokens_in, found.lines[3].tokens_out) == (5, 7)
+
+
+def test_an_exchange_is_told_by_either_half(searcher: Searcher, office: World) -> None:
+    """The id of the request, that of the response, or an index lead to both lines."""
+    for name in (office.records[2].record.id, office.records[3].record.id, "#3", "2"):
+        found = narrative(searcher, name, OWNER)
+        assert (found.kind, [line.index for line in found.lines]) == ("exchange", [2, 3])
+    assert "when the caller left" in found.lines[1].text
+
+
+def test_a_trace_is_told(searcher: Searcher) -> None:
+    """A trace id leads to its records."""
+    assert [line.index for line in narrative(searcher, "t1", OWNER).lines] == [0, 1]
+
+
+def test_what_is_not_there_and_what_may_not_be_seen_look_alike(searcher: Searcher) -> None:
+    """A name outside the boundary is as unknown as one that never was."""
+    for name, reader in (("ses_2", MEMBER), ("#4", MEMBER), ("nothing", OWNER), ("", OWNER)):
+        with pytest.raises(NotFoundError):
+            narrative(searcher, name, reader)
+
+
+def test_content_needs_what_the_boundary_says(searcher: Searcher) -> None:
+    """A member states a reason; an auditor never sees content."""
+    for reader, reason, content in (
+        (MEMBER, "", "withheld"), (MEMBER, "ticket 7", "shown"), (AUDITOR, "ticket 7", "withheld"),
+    ):  # fmt: skip
+        line = narrative(searcher, "ses_1", reader, reason=reason).lines[0]
+        assert line.content == content
+        assert (line.prompt is not None) == (content == "shown")
+        assert line.evidence == "verified"
+
+
+def test_a_message_is_told_once(searcher: Searcher, office: World) -> None:
+    """Agents resend their history; the narrative shows what is new."""
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert [line.prompt for line in lines if line.prompt] == [
+        "how tall is the tower", "and how old",
+    ]  # fmt: skip
+
+
+def test_erased_evidence_is_said_to_be_erased(searcher: Searcher, office: World) -> None:
+    """An erased section and erased content each have their word."""
+    office.erase(0, "request.body")
+    office.erase(1, "what")
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert (lines[0].evidence, lines[0].content) == ("verified", "erased")
+    assert lines[1].evidence == "erased"
+
+
+def test_damage_is_a_word_in_the_answer_not_its_end(searcher: Searcher, office: World) -> None:
+    """A record that is not what was recorded is named; the others are told all the same."""
+
+    class Damaged:
+        def view(self, index: int) -> View:
+            if index == 2:
+                raise CorruptError("request.body of record 2 is not what was recorded.")
+            if index == 3:
+                raise NotFoundError("not published yet")
+            return office.view(index)
+
+    lines = narrative(Searcher(searcher.reader, Damaged()), "ses_1", OWNER).lines
+    assert [(line.evidence, line.content) for line in lines][:4] == [
+        ("verified", "shown"), ("verified", "shown"), ("corrupt", "corrupt"),
+        ("unchecked", "pending"),
+    ]  # fmt: skip
+
+
+def test_without_a_vault_nothing_is_called_verified(searcher: Searcher) -> None:
+    """Evidence nobody looked at is unchecked."""
+    lines = narrative(Searcher(searcher.reader, None), "ses_1", OWNER).lines
+    assert {line.evidence for line in lines} == {"unchecked"}
+    assert lines[0].prompt is None
+
+
+def test_facts_outside_the_boundary_are_withheld(searcher: Searcher) -> None:
+    """A reader without who, what and outcome sees that something happened, and when."""
+    nothing = boundary.Boundary("act", "odd", OWNER.rows, frozenset(), "never")
+    with pytest.raises(NotFoundError):
+        narrative(searcher, "ses_1", nothing)
+    (line, _) = narrative(searcher, "#1", nothing).lines
+    assert (line.evidence, line.actor, line.model, line.outcome) == (
+        "withheld", None, None, None,
+    )  # fmt: skip
+    assert line.text == "Asked the model."
