@@ -32,11 +32,11 @@ def secret(index: int) -> bytes:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute each salt tree once a test run, and keep staging files small."""
-    monkeypatch.setattr(chains, "salt_tree", _salt_tree)
+    monkeypatch.setattr(chains, "salt_tree", salt_tree)
     monkeypatch.setattr(staging, "FILE_BYTES", 1 << 15)
 
 
-_salt_tree = functools.cache(chains.salt_tree)
+salt_tree = functools.cache(chains.salt_tree)
 
 
 def signer() -> Signer:

@@ -101,8 +101,8 @@ class _Walk:
         entries = self._items(tiles.ENTRIES, first, self._size)
         links = self._items(tiles.LINKS, first, self._size)
         hashes = [merkle.leaf_hash(entry) for entry in entries]
-        self._tile(tiles.hash_row(0), first, self._size, hashes)
-        for level, node in self._tree.extend(hashes):
+        self._tile(tiles.hash_row(0), first + len(hashes) - 1, self._size, hashes)
+        for level, node in self._tree.extend(hashes, tiles.HEIGHT):
             row = tiles.hash_row(level)
             kept = self._rows.setdefault(row, [])
             kept.append(node)
@@ -124,7 +124,10 @@ class _Walk:
         if found != hashes:
             path = tiles.tile_for(row, index, count).text()
             at = next(at for at, pair in enumerate(zip(found, hashes)) if pair[0] != pair[1])  # noqa: B905 - the widths are equal
-            raise CorruptError(f"{path}: hash {at} does not follow from the leaves.")
+            below = f"leaf {index - len(hashes) + 1 + at} in {tiles.ENTRIES}"
+            if row != tiles.hash_row(0):
+                below = "the tiles below"
+            raise CorruptError(f"{path}: hash {at} does not follow from {below}.")
 
     def _items(self, row: str, index: int, count: int) -> list[bytes]:
         """The items of a tile as wide as the checkpoint needs, and its earlier partial forms."""

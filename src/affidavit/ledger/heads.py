@@ -122,8 +122,8 @@ class HeadsMap:
     Memory: 48 bytes a chain and about 100 a bucket.
     """
 
-    def __init__(self, bits: int = FIRST_BITS) -> None:
-        self.bits = bits
+    def __init__(self, bits: int | None = None) -> None:
+        self.bits = bits = FIRST_BITS if bits is None else bits
         self.count = 0
         self._buckets = [b""] * (1 << bits)
         self._levels = [bytearray(node) * (1 << bits - i) for i, node in enumerate(_empty(bits))]

@@ -132,7 +132,7 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
         bundles.append(tiles.frame(b"".join(ordered)))
         placed.append(Placed(index, time, re_index, item.src, record, item.bodies, leaf, ordered))
     tree = tip.tree.copy()
-    risen = tree.extend(hashes)
+    risen = tree.extend(hashes, tiles.HEIGHT)
     kinds = [item.record.type for item in items]
     opening = next((base + at for at, kind in enumerate(kinds) if kind in OPENING), None)
     return Plan(
@@ -167,7 +167,7 @@ def read_back(
     opening = next((leaf for leaf in leaves if leaf.opening), None)
     hashes = [merkle.leaf_hash(entry) for entry in batch.entries]
     tree = tip.tree.copy()
-    risen = tree.extend(hashes)
+    risen = tree.extend(hashes, tiles.HEIGHT)
     plan = Plan(
         batch.first,
         [],

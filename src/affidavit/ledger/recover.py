@@ -139,7 +139,7 @@ def _restore_tree(tip: Tip, disk: _OnDisk, committed: Committed) -> None:
         raise CorruptError("The tiles do not lead to the published checkpoint.", hint=_HINT)
     more = [disk.get(index) for index in range(size, committed.size)]
     hashes = [merkle.leaf_hash(entry) for entry, _ in more]
-    risen = tree.extend(hashes)
+    risen = tree.extend(hashes, tiles.HEIGHT)
     entries = [tiles.frame(entry) for entry, _ in more]
     tip.extend(tree, hashes, risen, entries, [tiles.frame(b"".join(links)) for _, links in more])
     if tree.root() != committed.root:

@@ -178,7 +178,7 @@ def outgrown(old: int, new: int) -> list[TilePath]:
     """Tiles partial in a checkpoint of ``old`` leaves and full in one of ``new`` leaves."""
     after = dict(rows(new))
     return [
-        TilePath(row, count // WIDTH)
+        TilePath(row, count // WIDTH, WIDTH)
         for row, count in rows(old)
         if count % WIDTH and after[row] // WIDTH > count // WIDTH
     ]
