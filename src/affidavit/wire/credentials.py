@@ -2,8 +2,9 @@
 
 Guarantee G8: no credential of a caller or a provider on disk or in logs. Headers are judged by
 exact name, by the usual endings of such names, and by the authentication schemes their values
-begin with; query parameters by decoded name. When in doubt a value is left out: the record then
-lacks a header, which is better than holding a key.
+begin with; query parameters by decoded name. A key of ours is known by its form wherever in a
+target or a field it stands. When in doubt a value is left out: the record then lacks a header,
+which is better than holding a key.
 
 Not here: secrets inside bodies and prompts (the detectors of ``control`` look for those).
 """
@@ -53,6 +54,7 @@ _HARMLESS = frozenset(
 )
 _SCHEME = re.compile(rb"\s*(?:bearer|basic|digest|negotiate|aws4-hmac-sha256)\s", re.IGNORECASE)
 _LINKS = frozenset({"location", "content-location", "operation-location", "referer", "link"})
+_OUR_KEY = re.compile(r"aff_[0-9A-Za-z_-]{20,}")
 _SEPARATORS = re.compile(r"([&;])")
 _USERINFO = re.compile(r"(//)[^/?#@\s]*@")
 
@@ -67,8 +69,9 @@ def is_credential(name: str) -> bool:
 def recordable(headers: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
     """Return ``[[name, value], …]`` for a record, in order: names in lower case, no credentials.
 
-    A value that begins with an authentication scheme counts as a credential whatever its name.
-    Values that are links lose their credential parameters. Text is latin-1, as in HTTP.
+    A value that begins with an authentication scheme, or has a key of ours in it, counts as a
+    credential whatever its name. Values that are links lose their credential parameters. Text is
+    latin-1, as in HTTP.
     """
     kept: list[list[str]] = []
     for raw_name, raw_value in headers:
@@ -76,6 +79,8 @@ def recordable(headers: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
         if is_credential(name) or _SCHEME.match(raw_value):
             continue
         value = raw_value.decode("latin-1")
+        if _OUR_KEY.search(value):
+            continue
         kept.append([name, redact_target(value) if name in _LINKS else value])
     return kept
 
@@ -85,8 +90,10 @@ def redact_target(target: str) -> str:
 
     Names are compared decoded and without regard to case, so ``k%65y=`` and ``API_KEY=`` are
     seen; ``;`` separates parameters as ``&`` does, as some servers have it. User information
-    in a URL goes too. Everything else stays byte for byte.
+    in a URL goes too, and a key of ours anywhere. Everything else stays byte for byte.
     """
+    if "aff_" in target:
+        target = _OUR_KEY.sub(REDACTED, target)
     path, mark, query = target.partition("?")
     if "@" in path:
         path = _USERINFO.sub(r"\1", path)

@@ -38,6 +38,20 @@ def test_values_that_are_credentials_are_left_out(value: bytes) -> None:
     assert recordable([(b"x-forwarded-original", value)]) == []
 
 
+def test_a_key_of_ours_is_known_wherever_it_stands() -> None:
+    """In a path, under any parameter name, in a field of any name."""
+    key = "aff_" + "Ab-9_" * 8
+    assert redact_target(f"/{key}/v1/x?a=1&b={key}") == "/[redacted]/v1/x?a=1&b=[redacted]"
+    assert recordable([(b"x-whatever", f"my key is {key}.".encode())]) == []
+    assert redact_target("/v1/aff_short?x=staff_members") == "/v1/aff_short?x=staff_members"
+
+
+def test_harmless_fields_stay() -> None:
+    """Fields whose names only end like those of credentials."""
+    for name in ("idempotency-key", "x-time-per-token"):
+        assert recordable([(name.encode(), b"1")]) == [[name, "1"]]
+
+
 def test_what_is_recorded_is_in_order_and_lower_case() -> None:
     """Names in lower case, values as sent, in the order of the wire, doubles kept."""
     assert recordable(
