@@ -8,9 +8,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Combine, convert to JSON in memory, add up per folder of the package."""
+    """Convert to JSON in memory, add up per folder of the package."""
     run = [sys.executable, "-m", "coverage"]
-    subprocess.run([*run, "combine", "-q"], check=False)
     out = subprocess.run([*run, "json", "-q", "-o", "-"], check=False, capture_output=True)
     if out.returncode != 0:
         print("coverage: no data")

@@ -159,5 +159,6 @@ def _settings(app: object) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # who connected is who connected, whatever the request claims
         timeout_graceful_shutdown=5,
     )
