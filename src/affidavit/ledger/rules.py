@@ -132,7 +132,7 @@ class Replay:
         for name in _NEEDS.get(leaf.type.partition(".")[0], ()):
             either = {self._numbers.get(name), self._numbers.get(name + MISSING)}
             if name in self._numbers and not either & joined:
-                raise self._broken(leaf, f"has neither a {name} nor says that it is unattributed")
+                raise self._broken(leaf, f"names no {name} and does not say so")
         if leaf.type == "ledger.gap" and self._numbers[UNATTRIBUTED] not in joined:
             raise self._broken(leaf, "is a gap and not in the chain of what is unattributed")
 

@@ -1,0 +1,64 @@
+"""Fsck on sound and unsound logs; what a flipped byte does is in tests/faults."""
+
+from pathlib import Path
+
+from affidavit.ledger import fsck
+from tests.world.ledger import World, Writer, signer
+
+
+def test_a_sound_log_passes_whole(world: World) -> None:
+    """Across tile boundaries, with progress told after each bundle."""
+    writer = Writer()
+    for _ in range(3):
+        world.put([writer.request() for _ in range(150)])
+        world.log.publish()
+    told: list[tuple[int, int]] = []
+    report = fsck.check(
+        world.root, signer().verifier(), progress=lambda done, size: told.append((done, size))
+    )
+    assert report == fsck.Report(451, world.log.root.hex(), 451, 2)
+    assert (report.ok, report.first) == (True, "")
+    assert told == [(256, 451), (451, 451)]
+
+
+def test_the_first_bad_thing_is_named_and_ends_the_check(world: World) -> None:
+    """With how far it came."""
+    world.put(Writer().exchange())
+    world.log.publish()
+    path = world.root / "links/000.p/3"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    report = fsck.check(world.root, signer().verifier())
+    assert not report.ok
+    assert report.leaves == 2
+    assert report.problems == ("Leaf 2 has other links than those that are stored for it.",)
+    path.write_bytes(data)
+
+
+def test_a_checkpoint_with_another_root_is_named(world: World) -> None:
+    """Even if nobody checks the signature."""
+    path = world.root / "checkpoint"
+    data = path.read_bytes()
+    lines = data.split(b"\n")
+    lines[2] = b"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    path.write_bytes(b"\n".join(lines))
+    assert fsck.check(world.root, signer().verifier()).first.startswith("checkpoint: The signature")
+    assert fsck.check(world.root, None).first == "checkpoint: its root is not that of the leaves."
+    path.write_bytes(data)
+
+
+def test_nothing_is_changed(world: World, tmp_path: Path) -> None:
+    """Not a byte, not a file."""
+    world.put(Writer().exchange())
+    world.log.publish()
+
+    def seen() -> dict[str, tuple[bytes, int]]:
+        return {
+            str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in tmp_path.rglob("*")
+            if path.is_file()
+        }
+
+    before = seen()
+    assert fsck.check(world.root, signer().verifier()).ok
+    assert seen() == before
