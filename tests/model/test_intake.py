@@ -1,6 +1,7 @@
 """Writers, deaths, restarts and the passing of time in any order, against what was promised."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from affidavit.durable import Disk
 from affidavit.ledger.leaf import ASKS
 from tests.world.intake import Journal, Sequencer, judge, make, open_keyring
 
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _data = st.binary(max_size=900)
 _pick = st.integers(0, 10**6)
 
@@ -27,7 +29,7 @@ class Intake(RuleBasedStateMachine):
     @initialize(batch=st.integers(1, 6), held=st.sampled_from([0, 500, 1 << 20]))
     def begin(self, batch: int, held: int) -> None:
         """A sequencer with small batches and little memory, or more."""
-        self.root = Path(tempfile.mkdtemp(prefix="intake"))
+        self.root = Path(tempfile.mkdtemp(prefix="intake", dir=_MEMORY))
         self.keyring = open_keyring(self.root / "keys")
         self.how = {"batch_records": batch, "held_bytes": held, "batch_bytes": 2000}
         self.sequencer = self._open_sequencer()
