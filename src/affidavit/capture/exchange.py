@@ -10,6 +10,8 @@ Rules:
    end, and a stream whose protocol has a last event had it. Where only the end of the connection
    delimits, JSON must be whole JSON; of other contents nobody can tell, and ``body_end`` says so.
 4. Bytes are hashed and read in the order in which they arrive; reading them never fails.
+5. ``person``, ``context`` and ``control`` stand in the request record alone; a response is of the
+   same call and the same worker.
 
 ::
 
@@ -19,6 +21,8 @@ Not here: sockets, the journal and time limits (``gateway``); what the sections 
 """
 
 from typing import Any
+
+import msgspec
 
 from affidavit import ids
 from affidavit.capture import sections
@@ -65,7 +69,7 @@ class Exchange:
         self._ended: Ended | None = None
         self._reader: StreamReader | None = None
         self._hasher: PartHasher | None = None
-        self._who: dict[str, Any] = {}
+        self._who = msgspec.Raw()
         self._chains: tuple[Chain, ...] = ()
         self._subjects: tuple[str, ...] = ()
 
@@ -74,7 +78,8 @@ class Exchange:
     def request(self) -> tuple[Record, tuple[bytes, ...]]:
         """The request record and the bodies beside its parts."""
         asked = self._asked
-        self._who = sections.who(asked)
+        self._who = msgspec.Raw(msgspec.json.encode(sections.who(asked)))
+        impersonal, personal = sections.shown(asked.headers)
         self._chains = sections.request_chains(asked)
         if asked.identity.kind == "person":
             self._subjects = (asked.identity.actor,)
@@ -92,10 +97,10 @@ class Exchange:
             retention_class=self._setting.retention_class,
             sections=(
                 disclose("who", self._who),
-                disclose("person", sections.person(asked)),
-                disclose("what", sections.request_what(asked)),
+                disclose("person", sections.person(asked, personal)),
+                disclose("what", sections.request_what(asked, impersonal)),
                 disclose("context", self._setting.context),
-                disclose("control", {"decision": "allow", "reasons": [], "policy": "none"}),
+                disclose("control", sections.ALLOWED),
                 None,
                 disclose("content", sections.content(parts)),
             ),
@@ -206,7 +211,7 @@ class Exchange:
                 disclose("who", self._who),
                 None,
                 disclose("what", what),
-                disclose("context", self._setting.context),
+                None,
                 None,
                 disclose("outcome", self._outcome(facts)),
                 disclose("content", sections.content(parts)),

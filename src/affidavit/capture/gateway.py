@@ -20,19 +20,20 @@ import logging
 import socket
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from affidavit import config as configuration
 from affidavit.capture import admission, replies
+from affidavit.capture import relay as relaying
 from affidavit.capture.admission import GoneError, Receive
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.exchange import Exchange
 from affidavit.capture.receipts import Receipts, access_record
 from affidavit.capture.refusals import Refusals, Refused
-from affidavit.capture.relay import RECORD_SECONDS, Relay
+from affidavit.capture.relay import Relay
 from affidavit.capture.replies import Reply
 from affidavit.capture.sections import Asked, setting
 from affidavit.capture.server import Connection
@@ -54,6 +55,7 @@ from affidavit.record.journal import JournalWriter
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+_LOOK_SECONDS = 0.1
 _log = logging.getLogger("affidavit.gateway")
 
 
@@ -91,6 +93,7 @@ class Gateway:
         self._owed: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._watchdog: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3, ``http`` only)."""
@@ -125,7 +128,7 @@ class Gateway:
         await self._quiet_within(seconds)
         for relay in list(self._running):
             relay.interrupt()
-        await self._quiet_within(RECORD_SECONDS + 1)
+        await self._quiet_within(relaying.RECORD_SECONDS + 1)
         await self._refusals.flush()
 
     def close(self) -> None:
@@ -213,13 +216,15 @@ class Gateway:
             send,
             write_timeout=self._limits.client_write_timeout,
         )
-        no_body = not body and b"content-length" not in {name for name, _ in received}
+        no_body = not body and all(name != b"content-length" for name, _ in received)
         request = Request(
             method.encode(), target, endpoint.credentialed(headers), None if no_body else body
         )
         self.counters["requests"] += 1
         self._running.add(relay)
         self._quiet.clear()
+        if self._watchdog is None:
+            self._watchdog = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         try:
             if await relay.record():
                 self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
@@ -231,7 +236,7 @@ class Gateway:
                 _report(fault, exchange.id)
             if relay.owes_outcome:
                 relay.interrupt()
-                self._owe(relay)
+                self._owe(relay.conclude())
             raise
         finally:
             self._running.discard(relay)
@@ -248,14 +253,26 @@ class Gateway:
         if raw is not None and facts is not None and facts.id and asked.facts.api == "responses":
             self._sessions.remember(asked.identity.tenant, facts.id, raw)
 
-    def _owe(self, relay: Relay) -> None:
+    def _owe(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that whoever asked for it may not wait for; ``drain`` does."""
+
         def paid(task: asyncio.Task[None]) -> None:
             self._owed.discard(task)
             self._look_quiet()
 
-        task = asyncio.ensure_future(relay.conclude())
+        task = asyncio.ensure_future(work)
         self._owed.add(task)
         task.add_done_callback(paid)
+
+    def _look(self) -> None:
+        """Find commits that take too long, while anything is running."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - relaying.RECORD_SECONDS
+        for relay in self._running:
+            if 0.0 < relay.committing_since < oldest:
+                relay.committing_since = 0.0
+                self._owe(relay.give_up())
+        self._watchdog = loop.call_later(_LOOK_SECONDS, self._look) if self._running else None
 
     def _look_quiet(self) -> None:
         if not self._running and not self._owed:

@@ -53,7 +53,8 @@ class Relay:
     """Carries one exchange: ``record``, then ``carry``. ``interrupt`` ends it, from anywhere.
 
     ``digest`` and ``recorded_at`` are those of the request record; ``unrecorded`` is why a record
-    was not taken, if so.
+    was not taken, if so; ``committing_since`` is the event loop's time at which a commit began
+    that has not ended, else 0: whoever sees it grow old calls ``give_up``.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Relay:
         self._connection = connection
         self._send = send
         self._write_timeout = write_timeout
+        self._loop = asyncio.get_running_loop()
+        self.committing_since = 0.0
         self._call: Call | None = None
         self._requested = False
         self._concluding = False
@@ -112,18 +115,28 @@ class Relay:
         self.digest = sections_digest(record)
         self.recorded_at = record.at
         self._requested = True
+        self.committing_since = self._loop.time()
         try:
-            async with asyncio.timeout(RECORD_SECONDS):
-                await self._journal.commit(record, bodies)
+            await self._journal.commit(record, bodies)
         except CannotRecordError as error:
             self._requested = False
             await self._refuse(error)
             return False
-        except TimeoutError:
-            # The record is written and will be durable some day, or the journal fails.
-            await self._refuse(_too_slow())
-            self.exchange.settle("interrupted", self.unrecorded)
+        finally:
+            self.committing_since = 0.0
         return True
+
+    async def give_up(self) -> None:
+        """A commit takes too long: the caller is told so now; the record may land late."""
+        error = CannotRecordError(
+            f"The journal did not take a record within {RECORD_SECONDS:g} seconds."
+        )
+        self._stop("interrupted", error)
+        self.unrecorded = error
+        if self._head_sent:
+            self._connection.break_off(self._write_timeout)
+        else:
+            await self._refuse(error)
 
     async def _forward(self, request: Request) -> None:
         exchange = self.exchange
@@ -229,18 +242,19 @@ class Relay:
         if exchange.outcome not in ("client_gone", "interrupted"):
             exchange.handed_over(len(self._held))
         record = exchange.response(part)
+        self.committing_since = self._loop.time()
         try:
-            async with asyncio.timeout(RECORD_SECONDS):
-                await self._journal.commit(record, bodies)
-        except (CannotRecordError, TimeoutError) as error:
-            # The sweep will close this exchange as interrupted, or the record lands late.
-            unrecorded = error if isinstance(error, CannotRecordError) else _too_slow()
-            self.unrecorded = unrecorded
+            await self._journal.commit(record, bodies)
+        except CannotRecordError as error:
+            # The sweep will close this exchange as interrupted.
+            self.unrecorded = error
             if self._head_sent:
                 self._connection.break_off(self._write_timeout)
-            elif not self._answered:
-                await self._refuse(unrecorded)
+            else:
+                await self._refuse(error)
             return
+        finally:
+            self.committing_since = 0.0
         await self._let_go(own)
 
     async def _let_go(self, own: Reply | None) -> None:
@@ -265,8 +279,10 @@ class Relay:
         return replies.failure(error, self._endpoint.dialect, self.exchange.id)
 
     async def _refuse(self, error: CannotRecordError) -> None:
-        """Nothing was done and nothing recorded: say so, in the provider's shape."""
+        """Nothing was done, or nothing is recorded of it: say so, in the provider's shape."""
         self.unrecorded = error
+        if self._answered:
+            return
         self._answered = True
         await self._reply(replies.failure(error, self._endpoint.dialect))
 
@@ -287,9 +303,3 @@ class Relay:
         self.exchange.settle(outcome, error)
         if self._call is not None:
             self._call.abort(error)
-
-
-def _too_slow() -> CannotRecordError:
-    return CannotRecordError(
-        f"The journal did not take a record within {RECORD_SECONDS:g} seconds."
-    )

@@ -13,7 +13,10 @@ Not here: when something is recorded and which outcome it has (``exchange``).
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import msgspec
 
 from affidavit import __version__
 from affidavit.control.attribution import Attribution
@@ -21,7 +24,7 @@ from affidavit.control.identity import Identity
 from affidavit.ids import b64u
 from affidavit.providers.facts import YES, RequestFacts, ResponseFacts
 from affidavit.record.model import MAX_VALUES, Chain, Part
-from affidavit.wire.credentials import recordable, redact_target
+from affidavit.wire.credentials import is_credential, recordable, redact_target
 
 _NOT_SERVED_BY_A_MODEL = frozenset({"models", "messages.count_tokens", "responses.input_tokens"})
 
@@ -29,10 +32,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Setting(NamedTuple):
-    """What is the same for all exchanges of a worker: where it runs and under which rules."""
+    """What is the same for all exchanges of a worker; ``context`` is that section, as JSON."""
 
-    context: dict[str, Any]
+    context: msgspec.Raw
     retention_class: str
+
+
+ALLOWED = msgspec.Raw(b'{"decision":"allow","reasons":[],"policy":"none"}')
+"""The section ``control`` of a request that no policy was asked about."""
 
 
 def setting(host: str, worker: str, config_hash: str, retention_class: str) -> Setting:
@@ -44,7 +51,8 @@ def setting(host: str, worker: str, config_hash: str, retention_class: str) -> S
         "host": host,
         "worker": worker,
     }
-    return Setting({"gateway": gateway, "workload": "unknown"}, retention_class)
+    context = {"gateway": gateway, "workload": "unknown"}
+    return Setting(msgspec.Raw(msgspec.json.encode(context)), retention_class)
 
 
 class Asked(NamedTuple):
@@ -83,28 +91,28 @@ def who(asked: Asked) -> dict[str, Any]:
     return section
 
 
-def person(asked: Asked) -> dict[str, Any]:
-    """The section ``person``: what identifies a human, or may."""
+def person(asked: Asked, headers: list[list[str]]) -> dict[str, Any]:
+    """The section ``person``: what identifies a human, or may; ``headers`` from ``shown``."""
     named: dict[str, Any] = {
         "email": asked.identity.email,
         "name": asked.identity.name,
         "end_user": asked.attribution.end_user,
         "session": asked.attribution.session_raw,
         "address": asked.address,
-        "user_agent": _header(asked.headers, b"user-agent"),
-        "headers": recordable(field for field in asked.headers if field[0] in _PERSONAL),
+        "user_agent": next((value for name, value in headers if name == "user-agent"), ""),
+        "headers": [field for field in headers if field[0] != "user-agent"],
     }
     return {name: value for name, value in named.items() if value}
 
 
-def request_what(asked: Asked) -> dict[str, Any]:
-    """The section ``what`` of the request."""
+def request_what(asked: Asked, headers: list[list[str]]) -> dict[str, Any]:
+    """The section ``what`` of the request; ``headers`` from ``shown``."""
     attribution = asked.attribution
     section: dict[str, Any] = asked.facts.what()
     section["provider"] = asked.provider
     section["http.request.method"] = asked.method
     section["url.path"] = redact_target(asked.target)
-    section["http.request.headers"] = _impersonal(asked.headers)
+    section["http.request.headers"] = headers
     if attribution.trace_id is not None:
         section["trace_id"] = attribution.trace_id
         section["span_id"] = attribution.span_id
@@ -123,7 +131,8 @@ def response_what(
     section["provider"] = asked.provider
     section["parent"] = parent
     section["response_made_by"] = made_by
-    section["http.response.headers"] = recordable(headers)
+    impersonal, personal = shown(headers)
+    section["http.response.headers"] = impersonal + personal
     return section
 
 
@@ -184,22 +193,39 @@ def response_chains(
     return tuple(chains)
 
 
-def _impersonal(headers: Headers) -> list[list[str]]:
-    """Recordable fields without those that ``person`` holds or that name a human."""
-    return recordable(field for field in headers if field[0] not in _ELSEWHERE)
+def shown(headers: Headers) -> tuple[list[list[str]], list[list[str]]]:
+    """The recordable fields in order: those for ``what``, and those that may name a human."""
+    impersonal: list[list[str]] = []
+    personal: list[list[str]] = []
+    for name, value in headers:
+        if _is_secret(name):
+            continue
+        target = personal if name in _PERSONAL else impersonal
+        target += (
+            _field(name, value) if len(value) <= _CACHED_BYTES else recordable([(name, value)])
+        )
+    return impersonal, personal
+
+
+_CACHED_BYTES = 100
+"""SDKs send the same short fields with every request; what is known of them is remembered."""
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: bytes) -> bool:
+    return is_credential(name.decode("latin-1"))
+
+
+@lru_cache(maxsize=4096)
+def _field(name: bytes, value: bytes) -> list[list[str]]:
+    return recordable([(name, value)])
 
 
 _PERSONAL = frozenset({
-    b"from", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip",
+    b"user-agent", b"from", b"forwarded", b"x-forwarded-for", b"x-real-ip", b"true-client-ip",
     b"cf-connecting-ip", b"helicone-user-id", b"helicone-session-id", b"agent-session-id",
     b"x-bf-session-id", b"mcp-session-id", b"x-litellm-session-id", b"x-litellm-trace-id",
     b"x-litellm-end-user-id", b"x-litellm-customer-id", b"x-openwebui-user-email",
     b"x-openwebui-user-id", b"x-openwebui-user-name", b"referer",
 })  # fmt: skip
 """Names of fields, in lower case, whose values may identify a human; they are in ``person``."""
-
-_ELSEWHERE = _PERSONAL | {b"user-agent"}
-
-
-def _header(headers: Headers, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")

@@ -94,9 +94,7 @@ class Connection(asyncio.Protocol):
     def detach(self) -> bool:
         """End the exchange; True if another may follow."""
         self._busy = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline = 0.0
         return self.parser.reusable and not self.transport.get_write_buffer_size()
 
     def fail(self, error: AffidavitError) -> None:
@@ -145,6 +143,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, with ``exc`` if it was reset."""
         self.lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if exc is not None and self._busy and self.parser.ended is None and self._error is None:
             self._error = UpstreamError("The provider reset the connection.")
         self._closed()
@@ -172,7 +173,11 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def _arm(self, limit: float) -> None:
-        """Start the clock for one wait. One timer serves them all; it looks at ``_deadline``."""
+        """Start the clock for one wait.
+
+        One timer serves all waits of a connection: it is not touched when they end, and when it
+        fires it looks at ``_deadline``.
+        """
         self._limit = limit
         self._deadline = self._loop.time() + limit
         if self._timer is not None and self._timer.when() > self._deadline:

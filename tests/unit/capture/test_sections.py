@@ -6,7 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.capture.sections import person, request_chains, request_what, response_chains, who
+from affidavit.capture.sections import (
+    person,
+    request_chains,
+    request_what,
+    response_chains,
+    shown,
+    who,
+)
 from affidavit.providers import registry
 from affidavit.record.model import Chain
 from tests.unit.capture.facts import JSON, asked
@@ -29,12 +36,12 @@ def test_who_holds_pseudonyms_and_no_name() -> None:
         session="ses_x", session_source="header", session_raw="alice-session",
         end_user="alice-end", purpose="ticket-7",
     )  # fmt: skip
-    open_sections = json.dumps([who(one), request_what(one)]).lower()
+    open_sections = json.dumps([who(one), request_what(one, shown(one.headers)[0])]).lower()
     assert "alice" not in open_sections
     assert "192.0.2.7" not in open_sections
     assert who(one)["session"] == "ses_x"
     assert who(one)["purpose"] == "ticket-7"
-    assert person(one) == {
+    assert person(one, shown(one.headers)[1]) == {
         "email": "alice@example.com",
         "name": "Alice Doe",
         "end_user": "alice-end",
@@ -49,18 +56,20 @@ def test_unknown_is_left_out() -> None:
     """No session, no purpose, no trace: no such names."""
     one = asked()
     assert {"session", "purpose", "delegation"}.isdisjoint(who(one))
-    assert {"trace_id", "span_id", "recording_opt_out"}.isdisjoint(request_what(one))
+    assert {"trace_id", "span_id", "recording_opt_out"}.isdisjoint(
+        request_what(one, shown(one.headers)[0])
+    )
 
 
 def test_an_opt_out_is_noted_and_not_obeyed() -> None:
     """Headers that switch recording off elsewhere are on record."""
-    section = request_what(asked(opt_out=("helicone-omit-request",)))
+    section = request_what(asked(opt_out=("helicone-omit-request",)), [])
     assert section["recording_opt_out"] == ["helicone-omit-request"]
 
 
 def test_credentials_in_the_query_are_not_recorded() -> None:
     """The path keeps its parameters, not the values of credential ones."""
-    section = request_what(asked(path="/v1/x?api_key=secret&y=2"))
+    section = request_what(asked(path="/v1/x?api_key=secret&y=2"), [])
     assert section["url.path"] == "/v1/x?api_key=[redacted]&y=2"
 
 
