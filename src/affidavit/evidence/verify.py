@@ -230,6 +230,7 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
     """
     members: dict[str, memoryview] = {}
     directory, offset, whole = b"", 0, memoryview(data)
+    need(len(data) < 2**31, "not-canonical", "The file is larger than a bundle may be.")
     while data[offset : offset + 4] == b"PK\x03\x04" and offset + 30 <= len(data):
         size, length = struct.unpack_from("<IH", data, offset + 22)
         start = offset + 30 + length
@@ -246,6 +247,7 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
         offset = start + size
     names = list(members)
     good = names[:1] == ["manifest.json"] and names[1:] == sorted(names[1:])
+    good = good and len(names) < 2**16
     need(good, "not-canonical", "This is no zip with the manifest first and the rest by name.")
     numbers = (0, 0, len(names), len(names), len(directory), offset, 0)
     end = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", *numbers)
@@ -426,7 +428,7 @@ def read_leaf(data: bytes) -> dict[str, Any]:
     fields = LEAF_OF_ANSWER if kind in ANSWERS else LEAF + EXTRA.get(kind, ())
     need(tuple(leaf) == fields, "bad-leaf", "A leaf does not have the fields of its type.")
     index, src, sections, links = leaf["index"], leaf["src"], leaf["sections"], leaf["links"]
-    digests = [*sections, *links] if type(sections) is type(links) is list else [0]
+    digests = [*sections, *links] if type(sections) is type(links) is list else []
     request = leaf.get("re")
     good = (
         leaf["v"] == 1
@@ -436,7 +438,8 @@ def read_leaf(data: bytes) -> dict[str, Any]:
         and type(src) is list
         and len(src) == 2
         and (type(src[0]), is_count(src[1])) == (str, True)
-        and all(type(digest) is str for digest in digests[7:])
+        and type(sections) is type(links) is list
+        and all(type(link) is str for link in links)
         and (len(sections), links) == (7, sorted(set(links)))
         and (kind not in EXTRA or digests == [None] * 7)
         and (request is None or request < index)
