@@ -46,6 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.process == "sequencer":
         early.remember()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     _die_with_parent(options.parent)
     try:
         if options.process == "sequencer":

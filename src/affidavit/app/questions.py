@@ -7,6 +7,7 @@ answers are msgpack's own types and the structs of the stages. Not here: the soc
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,40 +32,26 @@ HEADS_TRIES, HEADS_PAUSE = 50, 0.1
 
 def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
     """All methods by name."""
-    methods = {
-        "status": _status,
-        "keys.list": _keys_list,
-        "receipt": _receipt,
-    }
 
-    def bind(method: Any) -> Handler:
+    def bind(method: Callable[["Sequencer", dict[str, Any]], Awaitable[Any]]) -> Handler:
         async def answer(params: dict[str, Any]) -> Any:
             try:
-                return await sequencer.ask(lambda: method(sequencer, params))
+                return await method(sequencer, params)
             except (KeyError, TypeError) as error:
                 raise UsageError(f"A parameter is missing or wrong: {error}.") from error
 
         return answer
 
-    async def create(params: dict[str, Any]) -> Any:
-        return await _keys_create(sequencer, params)
-
-    async def revoke(params: dict[str, Any]) -> Any:
-        return await _keys_revoke(sequencer, params)
-
-    async def snapshot(params: dict[str, Any]) -> Any:
-        return await _snapshot(sequencer, params)
-
-    async def prove(params: dict[str, Any]) -> Any:
-        return await _prove(sequencer, params)
-
-    waiting: dict[str, Handler] = {
-        "keys.create": create,
-        "keys.revoke": revoke,
-        "prove": prove,
-        "snapshot": snapshot,
+    methods = {
+        "keys.create": _keys_create,
+        "keys.list": _keys_list,
+        "keys.revoke": _keys_revoke,
+        "prove": _prove,
+        "receipt": _receipt,
+        "snapshot": _snapshot,
+        "status": _status,
     }
-    return waiting | {name: bind(method) for name, method in methods.items()}
+    return {name: bind(method) for name, method in methods.items()}
 
 
 async def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
@@ -78,8 +65,8 @@ async def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     return None if params.get("version") == snapshot.version else snapshot
 
 
-def _status(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
-    return sequencer.status()
+async def _status(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
+    return await sequencer.ask(sequencer.status)
 
 
 async def _keys_create(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
@@ -111,8 +98,8 @@ def public(identity: Identity) -> dict[str, Any]:
     return shown
 
 
-def _keys_list(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
-    return [public(identity) for identity in sequencer.identities.all()]
+async def _keys_list(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
+    return [public(identity) for identity in await sequencer.ask(sequencer.identities.all)]
 
 
 async def _prove(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
@@ -126,7 +113,11 @@ async def _prove(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     raise UnavailableError("The ledger published no heads in time.", hint="affidavit doctor")
 
 
-def _receipt(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _receipt(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+    return await sequencer.ask(lambda: _receipt_now(sequencer, params))
+
+
+def _receipt_now(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     """Both leaves of an exchange with their proofs, for the caller who made it.
 
     ``None`` while the request is not in a published checkpoint. ``NotFoundError`` also for a

@@ -31,18 +31,26 @@ class Child:
         self.process: asyncio.subprocess.Process | None = None
         self.restarts = 0
 
+    def command(self) -> list[str]:
+        """What to run."""
+        return [sys.executable, "-m", "affidavit.app", *self.arguments]
+
     async def start(self) -> None:
-        """Start it; its messages go where ours go."""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "affidavit.app",
-            *self.arguments,
-            pass_fds=self.fds,
-            env=self.environ,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        """Start it; its messages go where ours go.
+
+        It begins with SIGTERM blocked, so that one sent before it listens waits for it.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command(),
+                pass_fds=self.fds,
+                env=self.environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def send(self, number: int) -> None:
         """Send a signal if it still runs."""
@@ -125,7 +133,8 @@ class Supervisor:
         ]
         for child in members:
             child.send(signal.SIGTERM)
-        return all(await asyncio.gather(*(self._wait(child, within) for child in members)))
+        codes = await asyncio.gather(*(self._wait(child, within) for child in members))
+        return all(code in {0, -signal.SIGTERM} for code in codes)
 
     async def _finish(self, name: str, within: float) -> bool:
         """Stop a child that has work left: if it is down just now, it is started to do it."""
@@ -136,25 +145,23 @@ class Supervisor:
                 if child.process.returncode is not None and child.process.returncode != 0:
                     await child.start()
                 child.send(signal.SIGTERM)
-                if not await self._wait(child, within):
-                    return False
-                if child.process.returncode == 0:
-                    return True
+                code = await self._wait(child, within)
+                if code is None or code == 0:
+                    return code == 0
             self._report(f"{name} did not finish; the next start goes on with it.")
             return False
         return True
 
-    async def _wait(self, child: Child, within: float) -> bool:
-        if child.process is None:
-            return True
+    async def _wait(self, child: Child, within: float) -> int | None:
+        """Its exit code; ``None`` if it had to be killed."""
+        assert child.process is not None
         try:
-            code = await asyncio.wait_for(child.process.wait(), within)
+            return await asyncio.wait_for(child.process.wait(), within)
         except TimeoutError:
             self._report(f"{child.name} did not end within {within:.0f} s and was killed.")
             child.send(signal.SIGKILL)
             await child.process.wait()
-            return False
-        return code in {0, -signal.SIGTERM}
+            return None
 
 
 def environment(without: Sequence[str] = ()) -> dict[str, str]:

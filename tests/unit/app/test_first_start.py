@@ -1,0 +1,105 @@
+"""A first start: what is made, how private it is, and that a cut one is begun again."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from affidavit import config, durable
+from affidavit.app import first_start
+from affidavit.app.paths import Paths
+from affidavit.clock import SystemClock
+from affidavit.control.identity import Directory
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk
+from affidavit.errors import UnavailableError
+from affidavit.record.keys import KeyEncryptionKey
+from tests.world.fakedisk import Crash, FakeEffects, Fault, at
+
+
+def _prepare(root: Path, disk: Disk | None = None) -> bool:
+    return first_start.prepare(Paths(root), disk or Disk(), SystemClock(), demo=False)
+
+
+def _identities(root: Path) -> IdentityStore:
+    paths = Paths(root)
+    key = KeyEncryptionKey.load(paths.key_encryption_key).derive("state.db")
+    return IdentityStore(durable.open_database(paths.state, key), SystemClock())
+
+
+def test_everything_is_made_once_and_private(tmp_path: Path) -> None:
+    """Directories 0700, keys 0600; the owner's key file opens the door; a second start keeps it."""
+    root = tmp_path / "data"
+    assert _prepare(root)
+    paths = Paths(root)
+    for path in (paths.keys, paths.run, paths.vault, paths.journal):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    for path in (paths.key_encryption_key, paths.owner_key, paths.config):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    token = paths.owner_key.read_text().strip()
+    assert Directory(_identities(root).all()).find(token).role == "owner"
+    assert not _prepare(root)
+    assert paths.owner_key.read_text().strip() == token
+    assert len(_identities(root).all()) == 1
+
+
+def test_the_configuration_written_is_valid_and_names_a_log_of_its_own(tmp_path: Path) -> None:
+    """Two installations are two origins."""
+    origins = set()
+    for name in ("a", "b"):
+        _prepare(tmp_path / name)
+        origins.add(config.load(Paths(tmp_path / name).config, {}).log.origin)
+    assert len(origins) == 2
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is put beside what is not ours."""
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UnavailableError, match="other files"):
+        _prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_key_that_others_may_read_stops_the_start(tmp_path: Path) -> None:
+    """The key-encryption key has to be private, or nothing starts."""
+    _prepare(tmp_path / "d")
+    Paths(tmp_path / "d").key_encryption_key.chmod(0o644)
+    with pytest.raises(UnavailableError, match="others"):
+        _prepare(tmp_path / "d")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="not proven: root writes everywhere")
+def test_a_read_only_place_has_its_sentence(tmp_path: Path) -> None:
+    """No traceback, but what could not be done."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(UnavailableError, match="could not be prepared"):
+        _prepare(tmp_path / "d")
+
+
+def test_cut_at_every_effect_the_next_start_makes_it_whole(tmp_path: Path) -> None:
+    """Wherever a first start dies, the next one gives exactly one owner whose key works."""
+    number = 0
+    while True:
+        root = tmp_path / str(number)
+        fault = Fault(at(number), error=0)
+        try:
+            _prepare(root, Disk(FakeEffects(tmp_path, fault)))
+        except Crash:
+            assert fault.fired == 1
+        else:
+            break
+        _prepare(root)
+        owners = [i for i in _identities(root).all() if i.role == "owner"]
+        token = Paths(root).owner_key.read_text().strip()
+        assert Directory(owners).find(token) in owners
+        assert len(owners) == 1
+        number += 1
+    assert number > 15
+
+
+def test_little_space_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a gibibyte there is a sentence, above there is none."""
+    assert first_start.little_space(tmp_path) is None or first_start.LOW_SPACE > 0
+    monkeypatch.setattr(first_start, "LOW_SPACE", 1 << 60)
+    assert "MiB are free" in (first_start.little_space(tmp_path) or "")

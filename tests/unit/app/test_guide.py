@@ -1,0 +1,33 @@
+"""What is printed at the start can be copied as it is."""
+
+import shlex
+
+from affidavit.app.guide import guide
+
+FACTS = {
+    "gateway": "http://127.0.0.1:8787",
+    "console": "http://127.0.0.1:8788",
+    "owner_key_file": "/d/keys/owner",
+    "caller_key": "aff_x",
+    "vkey": "affidavit/abc+00000000+AAAA",
+    "pid": 1,
+    "data": "/path with space/d",
+}
+
+
+def test_commands_are_whole_shell_words() -> None:
+    """Each indented line parses as shell, paths with spaces included, and carries the data path."""
+    text = guide(FACTS, demo=True, first=True)
+    lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    joined = " ".join(lines).replace("\\ ", " ")
+    assert "/path with space/d" in shlex.split(joined)
+    assert "not from a real provider" in text
+    assert "aff_x" in text
+    assert "demo-chat" in text
+
+
+def test_without_a_new_key_it_says_how_to_make_one() -> None:
+    """A second start has no key to show, as only digests are kept."""
+    text = guide({**FACTS, "caller_key": None}, demo=False, first=False)
+    assert "keys create" in text
+    assert "YOUR-KEY" in text

@@ -1,0 +1,137 @@
+"""The sequencer process in this process: keys, proofs, receipts and a clean end."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from affidavit import config as configuration
+from affidavit.app import first_start, snapshots
+from affidavit.app.paths import Paths
+from affidavit.app.rebuild import run as rebuild
+from affidavit.app.sequencer import Sequencer
+from affidavit.app.sequencer import run as run_sequencer
+from affidavit.clock import SystemClock
+from affidavit.control.identity import Directory, Snapshot
+from affidavit.control.link import ControlLink
+from affidavit.durable import Disk
+from affidavit.errors import LockedError, NotFoundError, UsageError
+from affidavit.ledger import fsck
+from affidavit.ledger.leaf import decode
+from affidavit.ledger.log_reader import LogReader
+from tests.world.audit import audit
+
+
+def _sequencer(root: Path, story: Callable[[ControlLink], Awaitable[None]]) -> int:
+    """Run a sequencer on ``root`` while ``story`` talks to it, then stop it by SIGTERM."""
+    paths, disk = Paths(root), Disk()
+    first_start.prepare(paths, disk, SystemClock(), demo=False)
+    config = configuration.load(paths.config, {})
+
+    async def both() -> int:
+        sequencer = Sequencer(paths, config, disk, SystemClock())
+        running = asyncio.create_task(sequencer.run(lambda: None))
+        link = ControlLink(paths.control_socket)
+        try:
+            await snapshots.first(link)
+            await story(link)
+        finally:
+            await link.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return await running
+
+    return asyncio.run(both())
+
+
+def _types(root: Path) -> list[str]:
+    reader = LogReader(Paths(root).log)
+    size = reader.checkpoint().size
+    return [decode(data).type for _, data in reader.leaves(0, size)]
+
+
+def test_a_key_is_on_record_before_it_is_in_force(tmp_path: Path) -> None:
+    """Creating and revoking keys leaves ``change.key``; watchers learn of it at once."""
+    root = tmp_path / "d"
+
+    async def story(link: ControlLink) -> None:
+        seen: list[Snapshot] = []
+        first = await snapshots.first(link)
+        following = asyncio.create_task(snapshots.follow(link, first, seen.append))
+        made = await link.call("keys.create", {"name": "bot", "team": "red"})
+        assert "key_hash" not in made["identity"]
+        for _ in range(100):
+            if seen:
+                break
+            await asyncio.sleep(0.01)
+        found = Directory(seen[-1].identities).find(made["token"])
+        assert found.id == made["identity"]["id"]
+        assert seen[-1].pseudonym_key("default", "red") != seen[-1].pseudonym_key("default", "")
+        await link.call("keys.revoke", {"id": found.id, "by": {"tenant": "default", "actor": "a"}})
+        listed = await link.call("keys.list", {})
+        assert [i["revoked"] is not None for i in listed] == [False, True]
+        with pytest.raises(UsageError):
+            await link.call("keys.create", {"name": "x", "role": "root"})
+        with pytest.raises(UsageError):
+            await link.call("keys.create", {})
+        following.cancel()
+
+    assert _sequencer(root, story) == 0
+    types = _types(root)
+    assert types.count("change.key") == 2
+    assert types.count("ledger.key") == 2
+    assert types.count("change.config") == 1
+    assert types.count("change.identity") == 1
+    assert types[-1] == "ledger.ended"
+    assert fsck.check(Paths(root).log, None).ok
+    audit(root, beside=tmp_path / "beside")
+
+
+def test_what_has_not_changed_is_not_told_again(tmp_path: Path) -> None:
+    """A second start of the same configuration adds no change records."""
+    root = tmp_path / "d"
+
+    async def nothing(link: ControlLink) -> None:
+        assert (await link.call("status", {}))["size"] > 0
+
+    assert _sequencer(root, nothing) == 0
+    before = _types(root).count("change.config")
+    assert _sequencer(root, nothing) == 0
+    assert _types(root).count("change.config") == before == 1
+
+
+def test_a_receipt_for_nothing_is_none(tmp_path: Path) -> None:
+    """A record that is not in the ledger yet has no receipt yet."""
+
+    async def story(link: ControlLink) -> None:
+        asked = {"id": "0199-not-there", "tenant": "default", "actor": "a"}
+        assert await link.call("receipt", asked) is None
+
+    assert _sequencer(tmp_path / "d", story) == 0
+
+
+def test_the_index_is_not_rebuilt_under_a_running_sequencer(tmp_path: Path) -> None:
+    """In place needs the sequencer stopped; beside it may run."""
+    root = tmp_path / "d"
+    paths = Paths(root)
+
+    async def nothing(_: ControlLink) -> None:
+        return
+
+    assert _sequencer(root, nothing) == 0
+    with Disk().locked(paths.sequencer_lock, "somebody"), pytest.raises(LockedError):
+        rebuild(root, None)
+    assert rebuild(root, tmp_path / "beside") == rebuild(root, None) > 0
+    assert _sequencer(root, nothing) == 0
+
+
+def test_a_directory_that_is_none_has_its_sentence(tmp_path: Path) -> None:
+    """Neither sequencer nor rebuild begin something there."""
+    config = tmp_path / "c.yaml"
+    config.write_text("")
+    with pytest.raises(NotFoundError):
+        run_sequencer(tmp_path / "none", config)
+    with pytest.raises(NotFoundError):
+        rebuild(tmp_path / "none", None)
