@@ -139,7 +139,7 @@ def _shown(answer: verify.Answer, chain: Chain) -> list[int]:
     return [link.leaf for link in links if answer.inside(link.leaf)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.binary(min_size=0, max_size=400), st.integers(0, 2**16))
 def test_hostile_bytes_never_end_in_a_traceback(
     histories: list[History], noise: bytes, place: int

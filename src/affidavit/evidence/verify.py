@@ -229,7 +229,8 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
     follow from names and contents, and here they are compared with what they have to be.
     """
     members: dict[str, memoryview] = {}
-    directory, offset, whole = b"", 0, memoryview(data)
+    listed: list[bytes] = []
+    offset, whole = 0, memoryview(data)
     need(len(data) < 2**31, "not-canonical", "The file is larger than a bundle may be.")
     while data[offset : offset + 4] == b"PK\x03\x04" and offset + 30 <= len(data):
         size, length = struct.unpack_from("<IH", data, offset + 22)
@@ -241,14 +242,15 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
         need(good, "not-canonical", f"{show(name)} does not stand in the zip as it has to.")
         good = re.fullmatch(MEMBER, name) and name not in members
         need(good, "not-canonical", f"{show(name)} is no member of a bundle, or is there twice.")
-        directory += b"PK\x01\x02\x14\x03" + fixed
-        directory += struct.pack("<HHHII", 0, 0, 0, 0o100644 << 16, offset) + name.encode()
+        listed += [b"PK\x01\x02\x14\x03" + fixed]
+        listed += [struct.pack("<HHHII", 0, 0, 0, 0o100644 << 16, offset) + name.encode()]
         members[name] = body
         offset = start + size
     names = list(members)
     good = names[:1] == ["manifest.json"] and names[1:] == sorted(names[1:])
     good = good and len(names) < 2**16
     need(good, "not-canonical", "This is no zip with the manifest first and the rest by name.")
+    directory = b"".join(listed)
     numbers = (0, 0, len(names), len(names), len(directory), offset, 0)
     end = directory + b"PK\x05\x06" + struct.pack("<HHHHIIH", *numbers)
     need(data[offset:] == end, "not-canonical", "The zip's directory is not as it has to be.")
