@@ -147,8 +147,12 @@ def test_an_abort_mid_stream_keeps_what_was_delivered(machine: Machine) -> None:
 
 def test_show_export_verify_offline(machine: Machine, tmp_path: Path) -> None:
     """Another person finds the session, takes evidence away and proves it without the project."""
-    machine.wait_rows("session:s-chat", 2)
-    shown = machine.cli("show", "s-chat").stdout
+    with _openai(machine, "s-show") as client:
+        client.chat.completions.create(
+            model="demo-chat", messages=[{"role": "user", "content": "for the auditor"}]
+        )
+    machine.wait_rows("session:s-show", 2)
+    shown = machine.cli("show", "s-show").stdout
     assert "demo-chat" in shown
     bundle = tmp_path / "evidence.zip"
     machine.cli("export", "model:demo-chat since:90d", "-o", str(bundle))

@@ -12,9 +12,11 @@ import socket
 import sys
 from pathlib import Path
 
-from affidavit import app
+import apsw
+
+from affidavit import app, durable
 from affidavit.app import early
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,6 +61,12 @@ def main() -> int:
     except AffidavitError as error:
         sys.stderr.write(f"{options.process}: {error.message} {error.hint}\n")
         return error.exit_code
+    except (OSError, apsw.Error) as error:
+        trouble = durable.disk_trouble(error)
+        if trouble is None:
+            raise
+        sys.stderr.write(f"{options.process}: The disk does not do what is needed: {trouble}.\n")
+        return UnavailableError.exit_code
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ made; a directory that is there is never made again.
 import shutil
 from pathlib import Path
 
+import apsw
+
 from affidavit import durable, ids
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
@@ -52,13 +54,18 @@ def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool) -> bool:
         if first:
             KeyEncryptionKey.create(disk, paths.key_encryption_key)
         _owner(paths, disk, clock, "demo" if demo else "default")
-    except OSError as error:
-        raise UnavailableError(
-            f"{paths.root} could not be prepared: {error.strerror}.",
-            hint="Is the disk full or the directory read-only?",
-        ) from error
+    except (OSError, apsw.Error) as error:
+        raise refused(paths, error) from error
     durable.check_private(paths.key_encryption_key)
     return first
+
+
+def refused(paths: Paths, error: Exception) -> UnavailableError:
+    """The error for a directory that the disk does not let us prepare."""
+    return UnavailableError(
+        f"{paths.root} could not be prepared: {durable.disk_trouble(error) or error}.",
+        hint="Is the disk full or the directory read-only?",
+    )
 
 
 def little_space(path: Path) -> str | None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from affidavit import clock as clock_module
 from affidavit import config as configuration
 from affidavit import durable
 from affidavit.app import early, questions, system
@@ -49,6 +50,8 @@ from affidavit.vault.vault import Vault
 T = TypeVar("T")
 IDLE_SECONDS = 0.02
 """Pause of the sequencing thread when no journal holds anything new."""
+HOUR = 3600.0
+"""Seconds between two looks for day keys that nothing needs."""
 LOCK_SECONDS = 20.0
 """How long a start waits for the process before it to end."""
 FINISH_SECONDS = 10.0
@@ -118,21 +121,28 @@ class Sequencer:
 
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
-        last_heads = self.clock.monotonic()
+        last_hour = self.clock.monotonic() - HOUR
         try:
             while not self._stop.is_set():
                 while not self._asked.empty():
                     self._asked.get()()
                 if self.intake.step() == 0 and self._asked.empty():
                     self._stop.wait(IDLE_SECONDS)
-                if self.clock.monotonic() - last_heads > 3600:  # hourly when idle
-                    self.log.ensure_heads_after(self.log.size - 1)
-                    last_heads = self.clock.monotonic()
+                if self.clock.monotonic() - last_hour > HOUR:
+                    self._destroy_old_day_keys()
+                    last_hour = self.clock.monotonic()
             self._finish()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:
             self._to_index.put(None)
+
+    def _destroy_old_day_keys(self) -> None:
+        """A day's key goes when no journal needs it any more; the last two days stay."""
+        yesterday = clock_module.add_seconds(self.clock.now(), -86_400)[:10]
+        oldest = self.intake.oldest_day()
+        if oldest != "":
+            self.keyring.destroy_recipients(min(oldest or yesterday, yesterday))
 
     def _finish(self) -> None:
         """Sequence the rest, writers that died lately included; what is stuck waits for a start."""

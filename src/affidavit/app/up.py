@@ -52,17 +52,25 @@ def up(
     default = "affidavit-demo" if demo else "affidavit-data"
     paths = Paths(data or Path(os.environ.get("AFFIDAVIT_DATA", default)))
     disk = Disk()
-    disk.make_dir(paths.run)
+    with contextlib.ExitStack() as held:
+        _take(paths, disk, held)
+        first = first_start.prepare(paths, disk, SystemClock(), demo=demo)
+        machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
+        return asyncio.run(machine.run(first=first, as_json=as_json))
+
+
+def _take(paths: Paths, disk: Disk, held: contextlib.ExitStack) -> None:
+    """Make the directory ours until ``held`` ends."""
     try:
-        with disk.locked(paths.up_lock, "affidavit up"):
-            first = first_start.prepare(paths, disk, SystemClock(), demo=demo)
-            machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
-            return asyncio.run(machine.run(first=first, as_json=as_json))
+        disk.make_dir(paths.run)
+        held.enter_context(disk.locked(paths.up_lock, "affidavit up"))
     except LockedError as error:
         raise LockedError(
             f"Affidavit already runs on {paths.root}: {error.message}",
             hint="Use it as it is, stop it, or give another directory with --data.",
         ) from error
+    except OSError as error:
+        raise first_start.refused(paths, error) from error
 
 
 class Machine:
