@@ -39,13 +39,17 @@ def find(canaries: Iterable[str], roots: Iterable[Path]) -> list[str]:
     wanted = [
         (f"{name} of {canary[:6]}…", data)
         for canary in canaries
-        for name, data in forms(canary).items()
+        for data, name in {data: name for name, data in reversed(forms(canary).items())}.items()
     ]
     hits = []
     for root in roots:
         for path in [root] if root.is_file() else sorted(root.rglob("*")):
             if not path.is_file() or path.is_socket():
                 continue
-            data = path.read_bytes()
+            try:
+                # what a segment has reserved and not yet written takes no time
+                data = path.read_bytes().rstrip(b"\0") + b"\0"
+            except FileNotFoundError:
+                continue  # gone since it was listed; the next search sees what it became
             hits += [f"{path}: {name}" for name, needle in wanted if needle in data]
     return hits
