@@ -8,6 +8,7 @@ which is the sequencer's.
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -36,8 +37,12 @@ class SystemClock:
 def from_unix_us(microseconds: int) -> str:
     """Text of a count of microseconds since 1970, UTC; years 1970 to 9999."""
     seconds, micros = divmod(microseconds, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{micros:06d}Z"
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def to_unix_us(text: str) -> int:

@@ -34,6 +34,10 @@ _OPT_OUT_HEADERS = frozenset({
     b"x-litellm-enable-message-redaction", b"cf-aig-collect-log-payload",
     b"helicone-omit-request", b"helicone-omit-response", b"x-bf-disable-content-logging",
 })  # fmt: skip
+_READ = frozenset({*_SESSION_HEADERS, *_USER_HEADERS, *_OPT_OUT_HEADERS}) | {
+    b"affidavit-purpose",
+    b"traceparent",
+}
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?\Z")
 
 
@@ -93,7 +97,7 @@ def attribute(
     """Say where a call belongs; never raises, whatever the headers hold."""
     found: dict[bytes, str] = {}
     for name, value in headers:
-        if name not in found and value.strip():
+        if name in _READ and name not in found and value.strip():
             found[name] = value.strip().decode("utf-8", "replace")[:MAX_VALUE]
     raw, source = _session(found, hints, identity.tenant, sessions)
     trace = _TRACEPARENT.match(found.get(b"traceparent", "").encode())
