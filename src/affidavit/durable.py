@@ -91,6 +91,19 @@ def is_no_space(error: OSError) -> bool:
     return error.errno in _NO_SPACE
 
 
+def disk_trouble(error: BaseException) -> str | None:
+    """What the disk said, if ``error`` comes from a disk (SQLite's included); else ``None``."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, apsw.FullError):
+        return os.strerror(errno.ENOSPC)
+    if isinstance(error, apsw.ReadOnlyError):
+        return os.strerror(errno.EROFS)
+    if isinstance(error, apsw.IOError | apsw.CantOpenError):
+        return str(error)
+    return None
+
+
 class AppendFile:
     """A file its owner extends at the end; bytes once written are never changed.
 
@@ -312,7 +325,7 @@ def open_database(path: Path, key: bytes, *, read_only: bool = False) -> apsw.Co
 
     ``key`` is 32 bytes. Writers get WAL, ``synchronous=FULL``, ``secure_delete`` and memory for
     temporary tables, so that nothing of the content reaches the disk in the clear.
-    ``UnavailableError`` if the key does not open the file or the file is damaged.
+    ``UnavailableError`` if the key does not open the file, the file is damaged or the disk refuses.
     """
     flags = apsw.SQLITE_OPEN_READONLY
     if not read_only:
@@ -330,10 +343,13 @@ def open_database(path: Path, key: bytes, *, read_only: bool = False) -> apsw.Co
             connection.pragma("secure_delete", "on")
         else:
             connection.pragma("schema_version")
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
+        trouble = disk_trouble(error)
         raise UnavailableError(
-            f"{path.name} did not open: {error}.",
-            hint="Is this the key-encryption key that the directory was made with?",
+            f"{path.name} did not open: {trouble or error}.",
+            hint="Look at the disk: is it full or read-only?"
+            if trouble
+            else "Is this the key-encryption key that the directory was made with?",
         ) from error
     return connection
 

@@ -14,7 +14,10 @@ START_SECONDS = 90
 
 
 class Machine:
-    """``affidavit up`` with its own data directory and free ports; stop it with ``stop``."""
+    """``affidavit up`` with its own data directory and free ports; stop it with ``stop``.
+
+    ``prefix`` is a command that runs the program somewhere else (``tests.world.disks``).
+    """
 
     def __init__(
         self,
@@ -24,14 +27,16 @@ class Machine:
         demo: bool = False,
         workers: int = 1,
         environ: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.data = data
+        self._prefix = prefix
         self.log = data.parent / f"{data.name}.stderr"
         arguments = ["up", "--data", str(data), "--json", "--workers", str(workers)]
         arguments += ["--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]
         arguments += ["--config", str(config)] if config else []
         arguments += ["--demo"] if demo else []
-        self._arguments = [sys.executable, "-m", "affidavit", *arguments]
+        self._arguments = [*prefix, sys.executable, "-m", "affidavit", *arguments]
         self._environ = {**os.environ, **(environ or {})}
         self.start()
 
@@ -72,7 +77,8 @@ class Machine:
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line against this installation."""
-        return run_cli(*arguments, "--data", str(self.data), check=check)
+        data = str(self.data)
+        return run_cli(*arguments, "--data", data, check=check, prefix=self._prefix)
 
     def rows(self, expression: str, limit: int = 1000) -> list[dict[str, Any]]:
         """The records that match, as ``query --json`` gives them."""
@@ -115,9 +121,11 @@ class Machine:
             time.sleep(0.01)
 
 
-def run_cli(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str, check: bool = True, prefix: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run the command line; with ``check``, exit code 0 is asserted."""
-    words: Sequence[str] = [sys.executable, "-m", "affidavit", *arguments]
+    words: Sequence[str] = [*prefix, sys.executable, "-m", "affidavit", *arguments]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert not check or done.returncode == 0, f"{arguments}: {done.returncode} {done.stderr}"
     return done

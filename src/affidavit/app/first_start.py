@@ -17,10 +17,15 @@ from affidavit.config import DEFAULT_YAML
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
+from affidavit.ledger import staging
+from affidavit.record.journal import SEGMENT_BYTES
 from affidavit.record.keys import KeyEncryptionKey
 
 LOW_SPACE = 1 << 30
 """Below this many free bytes a start says so."""
+
+BASE_SPACE = 8 << 20
+"""What databases and tiles of an empty installation take, with room to spare."""
 
 DEMO_YAML = """\
 # The demo: its models are called demo-… and answers are not from a real provider.
@@ -66,6 +71,17 @@ def refused(paths: Paths, error: Exception) -> UnavailableError:
         f"{paths.root} could not be prepared: {durable.disk_trouble(error) or error}.",
         hint="Is the disk full or the directory read-only?",
     )
+
+
+def check_space(path: Path, writers: int) -> None:
+    """``UnavailableError`` unless so many journals and the ledger's staging file have room."""
+    needed = writers * SEGMENT_BYTES + staging.FILE_BYTES + BASE_SPACE
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise UnavailableError(
+            f"Only {free >> 20} MiB are free at {path}; a start takes {needed >> 20} MiB.",
+            hint="Free disk space, or choose another directory with --data.",
+        )
 
 
 def little_space(path: Path) -> str | None:

@@ -53,10 +53,14 @@ class Child:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def send(self, number: int) -> None:
-        """Send a signal if it still runs."""
+        """Send a signal if it still runs.
+
+        Not ``Popen.send_signal``, which waits for the process behind the event loop's back: an
+        exit in that instant would be lost and reported as 255.
+        """
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
+                os.kill(self.process.pid, number)
 
 
 class Supervisor:

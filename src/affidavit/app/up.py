@@ -56,6 +56,7 @@ def up(
         _take(paths, disk, held)
         first = first_start.prepare(paths, disk, SystemClock(), demo=demo)
         machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
+        first_start.check_space(paths.root, machine.workers + 2)  # console and sequencer write, too
         return asyncio.run(machine.run(first=first, as_json=as_json))
 
 
