@@ -18,30 +18,27 @@ from typing import Self
 
 import apsw
 
-from affidavit import ids
-from affidavit.clock import Clock, to_unix_us
+from affidavit.clock import Clock
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, UnavailableError, UsageError
 from affidavit.ids import b64u
 from affidavit.ledger import note, staging
 from affidavit.ledger.chains import RULES, Epoch, Opening, all_dimensions
 from affidavit.ledger.heads import HeadProof
-from affidavit.ledger.leaf import HEADS, NO_SECTIONS, HeadsTerms, Leaf, terms_tail
+from affidavit.ledger.leaf import HEADS, HeadsTerms, Leaf, terms_tail
 from affidavit.ledger.merkle import EMPTY_ROOT
+from affidavit.ledger.own import Own, own_record
 from affidavit.ledger.plan import Item, Plan, Submission, read_back, work_out
 from affidavit.ledger.prover import Prover
 from affidavit.ledger.publish import Publisher
 from affidavit.ledger.recover import epoch_of, recover
 from affidavit.ledger.state import Committed, LedgerState
-from affidavit.record.disclose import disclose
-from affidavit.record.model import DIMENSIONS, SECTIONS, Chain, Placed, Record
+from affidavit.record.model import DIMENSIONS, Chain, Placed
 
 PUBLISH_SECONDS = 0.2
 HEADS_SECONDS = 3.0
 IDLE_HEADS_SECONDS = 3600.0
 ASKED_HEADS_SECONDS = 1.0
-CLOCK_TOLERANCE_US = 1_000_000
-"""A clock this far behind ledger time is recorded as ``ledger.clock``, once until it recovers."""
 
 _WAIT_SECONDS = 2.0
 
@@ -64,7 +61,8 @@ class Log:
         clock: Clock,
     ) -> None:
         self.writing = threading.RLock()
-        self.own = b64u(ids.salt())
+        self._own = Own(clock)
+        self.own = self._own.incarnation
         self._disk = disk
         self._root = root
         self._state = state
@@ -76,7 +74,6 @@ class Log:
         self._placed: list[Placed] = []
         self._failed = False
         self._asked = False
-        self._clock_noted = False
         self._published_at = self._heads_at = clock.monotonic()
 
     # opening and closing
@@ -138,10 +135,10 @@ class Log:
         self._disk.remove(*old)
         first: list[Item] = []
         if self._committed.size == 0:
-            first.append(self._own_item("ledger.opened", terms_tail(self._tip.epoch.terms())))
+            first.append(self._item("ledger.opened", terms_tail(self._tip.epoch.terms())))
         elif before is not None and before.own in self.writers():
             src = (before.own, self.next_src(before.own))
-            first.append(Item(src, self._own_record("ledger.ended")))
+            first.append(Item(src, own_record("ledger.ended", self._time())))
         if first:
             self._commit_own(work_out(self._tip, first, self._time()))
             self._publish()
@@ -170,9 +167,8 @@ class Log:
         index = self._tip.tree.size + 1
         previous = self._tip.epoch.index
         epoch = Epoch(index, previous, dimensions, rules, self._secret(index))
-        heads = self._own_item(HEADS, terms_tail(self._next_claim()))
-        opening = self._own_item("ledger.epoch", terms_tail(epoch.terms()), 1)
-        self._commit_own(work_out(self._tip, [heads, opening], self._time(), epoch))
+        items = [self._heads_item(), self._item("ledger.epoch", terms_tail(epoch.terms()), 1)]
+        self._commit_own(work_out(self._tip, items, self._time(), epoch))
 
     def close(self) -> None:
         """Append heads and the sequencer's ``ledger.ended``, publish, and let the lock go.
@@ -182,9 +178,8 @@ class Log:
         with self.writing, self._exit:
             if self._failed:
                 return
-            heads = self._own_item(HEADS, terms_tail(self._next_claim()))
-            ended = self._own_item("ledger.ended", "", 1)
-            self._commit_own(work_out(self._tip, [heads, ended], self._time()))
+            items = [self._heads_item(), self._item("ledger.ended", "", 1)]
+            self._commit_own(work_out(self._tip, items, self._time()))
             self.publish()
             self._failed = True
 
@@ -201,36 +196,22 @@ class Log:
         time = self._time()
         items: list[Item] = []
         if self._heads_due():
-            items.append(self._own_item(HEADS, terms_tail(self._next_claim())))
-        late = self._clock_lag(time)
-        if late:
-            said = disclose("what", late)
-            items.append(self._own_item("ledger.clock", "", len(items), said))
+            items.append(self._heads_item())
+        late = self._own.clock_lag(time)
+        if late is not None:
+            items.append(self._item("ledger.clock", "", len(items), late))
         items += [Item(*submission) for submission in submissions]
         return work_out(self._tip, items, time)
 
     def _time(self) -> str:
         return max(self._clock.now(), self._tip.time)
 
-    def _own_record(self, kind: str, what: str | None = None) -> Record:
-        sections: tuple[str | None, ...] = NO_SECTIONS
-        if what is not None:
-            sections = tuple(what if name == "what" else None for name in SECTIONS)
-        return Record(ids.record_id(), kind, self._time(), "observed", "", "", sections, ())
+    def _item(self, kind: str, tail: str = "", ahead: int = 0, what: str | None = None) -> Item:
+        n = self.next_src(self.own) + ahead
+        return self._own.item(n, kind, self._time(), tail, what)
 
-    def _own_item(self, kind: str, tail: str = "", ahead: int = 0, what: str | None = None) -> Item:
-        src = (self.own, self.next_src(self.own) + ahead)
-        return Item(src, self._own_record(kind, what), (), tail)
-
-    def _clock_lag(self, time: str) -> dict[str, str] | None:
-        now = self._clock.now()
-        if now >= time:
-            self._clock_noted = False
-            return None
-        if self._clock_noted or to_unix_us(time) - to_unix_us(now) < CLOCK_TOLERANCE_US:
-            return None
-        self._clock_noted = True
-        return {"clock": now, "ledger_time": time}
+    def _heads_item(self) -> Item:
+        return self._item(HEADS, terms_tail(self._next_claim()))
 
     def _heads_due(self) -> bool:
         since = self._clock.monotonic() - self._heads_at
