@@ -133,11 +133,16 @@ class _Walk:
         """The items of a tile as wide as the checkpoint needs, and its earlier partial forms."""
         path = tiles.tile_for(row, index, count)
         items = self._reader.tile(path)[: path.width]
-        directory = self._root / (path._replace(width=tiles.WIDTH).text() + ".p")
-        for partial in sorted(directory.iterdir()) if directory.is_dir() else ():
-            if not partial.name.isdigit() or int(partial.name) >= path.width:
-                continue  # not a tile, or of a checkpoint that is not published yet
-            width = int(partial.name)
-            if self._reader.tile(path._replace(width=width))[:width] != items[:width]:
-                raise CorruptError(f"{row}/{partial.relative_to(self._root / row)}: has changed.")
+        for width in self._partial(path._replace(width=tiles.WIDTH), path.width):
+            earlier = path._replace(width=width)
+            if self._reader.tile(earlier)[:width] != items[:width]:
+                raise CorruptError(f"{earlier.text()} is not the beginning of its tile.")
         return items
+
+    def _partial(self, full: tiles.TilePath, below: int) -> list[int]:
+        """Widths of a tile's partial forms that are there; none once they are cleared away."""
+        try:
+            names = [path.name for path in (self._root / f"{full.text()}.p").iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if name.isdigit() and int(name) < below)

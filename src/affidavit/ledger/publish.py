@@ -50,11 +50,13 @@ class Publisher:
 
     def clean(self, old: int, new: int) -> None:
         """Remove partial tiles whose full tile the checkpoint of ``new`` leaves refers to."""
-        gone: list[Path] = []
-        for path in tiles.outgrown(old, new):
-            directory = self._root / (path.text() + ".p")
+        directories = [
+            directory
+            for path in tiles.outgrown(old, new)
+            if (directory := self._root / (path.text() + ".p")).is_dir()
+        ]
+        if directories:
+            self._disk.remove(*(one for place in directories for one in sorted(place.iterdir())))
+        for directory in directories:
             self._directories.discard(directory)
-            if directory.is_dir():
-                gone += sorted(directory.iterdir())
-        if gone:
-            self._disk.remove(*gone)
+            self._disk.remove_dir(directory)
