@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from affidavit import ids
 from affidavit.clock import add_seconds
 from affidavit.errors import CorruptError, ParseError, UsageError
@@ -113,11 +115,12 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
         record = item.record
         rows = sorted(zip([next(digests) for _ in links], links, strict=True))
         ordered = tuple([link for _, link in rows])
-        at = record.at if record.at <= latest else time
+        if record.at > latest:
+            record = msgspec.structs.replace(record, at=time)
         leaf = compose(
             index,
             time,
-            at,
+            record.at,
             (record.id, record.type, record.tier),
             item.src,
             answers_field(record.type, re_index),

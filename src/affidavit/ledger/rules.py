@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from affidavit.errors import CorruptError, ParseError
 from affidavit.ids import b64u
 from affidavit.ledger.chains import MISSING, VALUES, Link, all_dimensions, link_digest, parse_link
-from affidavit.ledger.heads import HeadsMap
+from affidavit.ledger.heads import HeadsMap, bits_for
 from affidavit.ledger.leaf import ANSWERS, ASKS, BARE, EpochTerms, HeadsTerms, Leaf
 from affidavit.record.model import UNATTRIBUTED
 
@@ -95,6 +95,8 @@ class Replay:
     def _heads(self, leaf: Leaf, claim: HeadsTerms) -> None:
         if claim.epoch != self._epoch:
             raise self._broken(leaf, "claims the heads of another epoch")
+        if claim.bits > bits_for(len(self._chains)) + 1:
+            raise self._broken(leaf, "claims a map with more buckets than its chains need")
         values = ((b"\x00" + name, self._chains[name]) for name in self._changed)
         self._map.adopt(self._map.advance(values))
         self._changed = {}

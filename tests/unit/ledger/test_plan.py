@@ -125,5 +125,6 @@ def test_a_source_time_far_ahead_is_replaced(world: World) -> None:
     """By ledger time, beyond five minutes; otherwise kept."""
     writer = Writer()
     near, far = add_seconds(world.clock.now(), 299), add_seconds(world.clock.now(), 301)
-    world.put([writer.submit(record("custom", (), at=at)) for at in (near, far)])
+    plan = world.put([writer.submit(record("custom", (), at=at)) for at in (near, far)])
+    assert [placed.record.at for placed in plan.placed] == [near, world.clock.now()]
     assert [one.at for one in leaves(world)[1:]] == [near, world.clock.now()]

@@ -163,6 +163,12 @@ def _heads_with_other_bits(rows: Rows) -> None:
     _set(rows, 4, heads=HeadsTerms(terms.epoch, terms.bits + 1, terms.map))
 
 
+def _heads_of_a_monstrous_map(rows: Rows) -> None:
+    terms = rows[4][0].heads
+    assert terms is not None
+    _set(rows, 4, heads=HeadsTerms(terms.epoch, 48, terms.map))
+
+
 def _heads_of_another_epoch(rows: Rows) -> None:
     terms = rows[4][0].heads
     assert terms is not None
@@ -237,6 +243,7 @@ BROKEN: list[tuple[Callable[[Rows], None], str]] = [
     (_left_out, "says that it is leaf 4"),
     (_false_heads, "claims heads that do not follow"),
     (_heads_with_other_bits, "claims heads that do not follow"),
+    (_heads_of_a_monstrous_map, "more buckets than its chains need"),
     (_heads_of_another_epoch, "heads of another epoch"),
     (_other_links, "other links than those"),
     (_twice_in_one_chain, "in one chain twice"),
