@@ -158,20 +158,35 @@ def test_a_full_disk_refuses_at_once_and_recording_resumes_when_there_is_space(
 
 
 async def _smaller_still_fits(root: Path, effects: FakeEffects) -> None:
-    writer = open_writer(root, Disk(effects), segment_bytes=8192)
+    clock = FakeClock()
+    writer = open_writer(root, Disk(effects), clock=clock, segment_bytes=8192)
     effects.full = True
     with pytest.raises(CannotRecordError):
         await writer.commit(record(b"b" * 9000), (b"b" * 9000,))
     assert _health(writer)[0] is not None
     one = record()
     await writer.commit(one, (b"{}",))
+    assert _health(writer)[0] is not None  # the disk is as full as before
+    before = effects.count
+    writer.retry()
+    assert effects.count == before  # not within a second of the last attempt
+    clock.advance(RETRY_SECONDS)
+    writer.retry()
+    assert effects.count > before
+    assert _health(writer)[0] is not None
+    effects.full = False
+    clock.advance(RETRY_SECONDS)
+    writer.retry()
     assert _health(writer) == (None, None)
+    two = record()
+    await writer.commit(two, (b"{}",))
     writer.abandon()
-    assert _got(root) == ([one.id], [0])
+    writer.retry()
+    assert _got(root) == ([one.id, two.id], [0, 1])
 
 
 def test_on_a_full_disk_what_fits_in_the_segment_is_still_recorded(tmp_path: Path) -> None:
-    """A body too large for the rest of the segment does not keep smaller records out."""
+    """A body too large for the segment keeps no smaller record out; red until there is room."""
     asyncio.run(_smaller_still_fits(tmp_path, FakeEffects(tmp_path)))
 
 

@@ -207,6 +207,41 @@ def test_without_an_outcome_record_no_answer_ends(
         assert answer.status == 503
 
 
+@pytest.mark.parametrize(
+    ("script", "kept", "delivered", "made_by"),
+    [
+        ([whole(chat_answer())], chat_answer(), 0, "provider"),
+        ([SSE_HEAD + chunk(EVENT), 0.05, chunk(DONE) + LAST_CHUNK], EVENT + DONE, len(EVENT), ""),
+        ([Do.RST], None, None, "gateway"),
+    ],
+)
+def test_a_refused_outcome_is_recorded_when_there_is_room(
+    tmp_path: Path, script: list[Any], kept: bytes | None, delivered: int | None, made_by: str
+) -> None:
+    """By the same worker, once, as interrupted, with what came and how much of it was given."""
+    with (
+        Upstream(script) as provider,
+        World(tmp_path, provider.url, prepare=refuse_outcomes) as world,
+    ):
+        answer = ask(world, STREAM)
+        assert [e.record.type for e in world.entries()] == ["exchange.request"]
+        del world.journal.commit  # the real one again
+        end = time.monotonic() + 5
+        while time.monotonic() < end and not world.gateway.counters["settled"]:
+            time.sleep(0.02)
+    _, answered = world.exchange()
+    assert answered.outcome == "interrupted"
+    said = answered.sections["outcome"]
+    assert said["error"]["code"] == "unavailable.cannot_record"
+    if kept is None:
+        assert answered.parts["response.body"] == answer.body
+        assert said["http.response.status_code"] == answer.status == 503
+    else:
+        assert answered.parts["response.body"] == kept
+        assert said["bytes_delivered"] == delivered
+    assert made_by in answered.sections["what"]["response_made_by"]
+
+
 # --- mutants: the tests above must have teeth -----------------------------------------------------
 
 

@@ -148,6 +148,13 @@ class Exchange:
             self.outcome = outcome
             self.error = error
 
+    def withheld(self, error: AffidavitError, size: int) -> None:
+        """The outcome was not recorded, so the caller did not get the last ``size`` bytes."""
+        if self.outcome not in ("client_gone", "interrupted"):
+            self.outcome = "interrupted"
+            self.error = error
+            self.delivered -= size
+
     def settled(self) -> bool:
         """Whether the outcome is decided."""
         return self.outcome != ""

@@ -19,7 +19,7 @@ import contextlib
 import logging
 import socket
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -91,6 +91,8 @@ class Gateway:
         self._sessions = ResponseSessions()
         self._running: set[Relay] = set()
         self._owed: set[asyncio.Task[None]] = set()
+        self._unsettled: deque[Relay] = deque()
+        self._settling = False
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._watchdog: asyncio.TimerHandle | None = None
@@ -119,6 +121,16 @@ class Gateway:
             facts["status"] = "cannot record"
         return refusing is None, facts
 
+    def recover(self) -> None:
+        """Call this ten times a second: a journal that refused is tried again, outcomes are paid.
+
+        So health turns green without a caller, and an exchange whose outcome was refused has one.
+        """
+        self._journal.retry()
+        if self._unsettled and not self._settling and self._journal.refusing is None:
+            self._settling = True
+            self._owe(self._settle())
+
     async def drain(self, seconds: float) -> None:
         """Refuse new calls, let running ones end for ``seconds``, then interrupt the rest.
 
@@ -129,6 +141,8 @@ class Gateway:
         for relay in list(self._running):
             relay.interrupt()
         await self._quiet_within(relaying.RECORD_SECONDS + 1)
+        self.recover()
+        await self._quiet_within(relaying.RECORD_SECONDS)
         await self._refusals.flush()
 
     def close(self) -> None:
@@ -236,11 +250,12 @@ class Gateway:
                 _report(fault, exchange.id)
             if relay.owes_outcome:
                 relay.interrupt()
-                self._owe(relay.conclude())
+                self._owe(self._conclude(relay))
             raise
         finally:
             self._running.discard(relay)
             self._note(relay, asked)
+            self._put_off(relay)
             self._look_quiet()
 
     def _note(self, relay: Relay, asked: Asked) -> None:
@@ -253,6 +268,25 @@ class Gateway:
         if raw is not None and facts is not None and facts.id and asked.facts.api == "responses":
             self._sessions.remember(asked.identity.tenant, facts.id, raw)
 
+    async def _conclude(self, relay: Relay) -> None:
+        await relay.conclude()
+        self._put_off(relay)
+
+    def _put_off(self, relay: Relay) -> None:
+        if relay.unsettled:
+            self._unsettled.append(relay)
+
+    async def _settle(self) -> None:
+        try:
+            while self._unsettled:
+                await self._unsettled[0].settle()
+                self._unsettled.popleft()
+                self.counters["settled"] += 1
+        except CannotRecordError:
+            pass  # recover() comes again
+        finally:
+            self._settling = False
+
     def _owe(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that whoever asked for it may not wait for; ``drain`` does."""
 
@@ -261,6 +295,7 @@ class Gateway:
             self._look_quiet()
 
         task = asyncio.ensure_future(work)
+        self._quiet.clear()
         self._owed.add(task)
         task.add_done_callback(paid)
 

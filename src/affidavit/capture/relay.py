@@ -9,7 +9,7 @@ Rules:
    does not know to be finished.
 3. After the last event the framing has ``GRACE_SECONDS`` to end too; then the answer is done.
 4. Each exchange has exactly one outcome record, also when its task is cancelled. What ends it
-   first decides (``exchange``).
+   first decides (``exchange``). One that the journal refused is due again when it has room.
 5. When the journal refuses: nothing more goes to the provider or to the caller. A caller that has
    seen nothing yet gets the provider's error shape with 503, any other a broken transfer.
 
@@ -39,6 +39,9 @@ from affidavit.wire.http_rules import end_to_end
 
 GRACE_SECONDS = 0.25
 """So long may a provider take to end the transfer after its protocol's last event."""
+
+MAX_HELD = 1 << 20
+"""More bytes than this behind the last event are not waited for."""
 
 RECORD_SECONDS = 5.0
 """A disk that takes longer than this for one commit counts as one that cannot record."""
@@ -85,6 +88,7 @@ class Relay:
         self._answered = False
         self._in_journal = False
         self._held = b""
+        self._late: tuple[Part | None, tuple[bytes | None, ...]] | None = None
 
     async def carry(self, request: Request) -> None:
         """Forward what ``record`` acknowledged, stream back, record the outcome, let go."""
@@ -105,6 +109,11 @@ class Relay:
     def owes_outcome(self) -> bool:
         """Whether the request is in the journal, or may be, and its outcome was not yet written."""
         return self._requested and not self._concluding
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the journal refused the outcome; ``settle`` when it has room again."""
+        return self._late is not None
 
     # --- the request ------------------------------------------------------------------------------
 
@@ -186,6 +195,8 @@ class Relay:
             last_event = exchange.piece(piece) or last_event
             if last_event or call.finished:
                 self._held += piece
+                if len(self._held) > MAX_HELD and not call.finished:
+                    exchange.end(None)
             else:
                 await self._hand_over(piece)
 
@@ -227,18 +238,11 @@ class Relay:
         self._concluding = True
         exchange = self.exchange
         own: Reply | None = None
-        part: Part | None = None
-        bodies: tuple[bytes | None, ...] = ()
         if exchange.outcome in ("upstream_error", "truncated", "interrupted") and not (
             self._head_sent or exchange.received
         ):
             own = self._own_reply()
-            part = exchange.answered_by_gateway(own.status, own.headers, own.body)
-            bodies = (own.body,)
-        elif self._in_journal:
-            bodies = (None,)
-        elif self._held:
-            bodies = (self._held,)
+        part, bodies = self._content(own)
         if exchange.outcome not in ("client_gone", "interrupted"):
             exchange.handed_over(len(self._held))
         record = exchange.response(part)
@@ -246,16 +250,44 @@ class Relay:
         try:
             await self._journal.commit(record, bodies)
         except CannotRecordError as error:
-            # The sweep will close this exchange as interrupted.
-            self.unrecorded = error
-            if self._head_sent:
-                self._connection.break_off(self._write_timeout)
-            else:
-                await self._refuse(error)
+            await self._withhold(error)
             return
         finally:
             self.committing_since = 0.0
         await self._let_go(own)
+
+    async def settle(self) -> None:
+        """Record the outcome that was refused when it was due; at most once.
+
+        ``CannotRecordError`` if it is refused again. If this worker ends before, the sweep closes
+        the exchange as interrupted.
+        """
+        if self._late is not None:
+            part, bodies = self._late
+            await self._journal.commit(self.exchange.response(part), bodies)
+            self._late = None
+
+    async def _withhold(self, error: CannotRecordError) -> None:
+        """The outcome was not taken, so the caller does not get what waited for it."""
+        exchange = self.exchange
+        exchange.withheld(error, len(self._held))
+        answer = replies.failure(error, self._endpoint.dialect, exchange.id)
+        unseen = not (self._head_sent or exchange.received)
+        self._late = self._content(answer if unseen else None)
+        if self._head_sent:
+            self.unrecorded = error
+            self._connection.break_off(self._write_timeout)
+        else:
+            await self._refuse(error, exchange.id)
+
+    def _content(self, own: Reply | None) -> tuple[Part | None, tuple[bytes | None, ...]]:
+        """The outcome's content: a reply of ours, or what came from the provider."""
+        if own is not None:
+            part = self.exchange.answered_by_gateway(own.status, own.headers, own.body)
+            return part, (own.body,)
+        if self._in_journal:
+            return None, (None,)
+        return None, (self._held,) if self._held else ()
 
     async def _let_go(self, own: Reply | None) -> None:
         """The outcome is durable: give the caller what waited for it, and the end it has."""
@@ -265,6 +297,8 @@ class Relay:
         if own is not None:
             fields = [*own.headers, *replies.pointers(exchange.id, self.digest)]
             await self._reply(own._replace(headers=fields))
+        elif exchange.outcome == "interrupted" and not self._head_sent:
+            await self._reply(self._own_reply())
         elif exchange.outcome in ("client_gone", "interrupted"):
             self._connection.break_off(self._write_timeout)
         else:
@@ -278,13 +312,13 @@ class Relay:
         error = self.exchange.error or UpstreamError("The provider did not answer.")
         return replies.failure(error, self._endpoint.dialect, self.exchange.id)
 
-    async def _refuse(self, error: CannotRecordError) -> None:
-        """Nothing was done, or nothing is recorded of it: say so, in the provider's shape."""
+    async def _refuse(self, error: CannotRecordError, record_id: str = "") -> None:
+        """Nothing was done, or its outcome is not recorded: say so, in the provider's shape."""
         self.unrecorded = error
         if self._answered:
             return
         self._answered = True
-        await self._reply(replies.failure(error, self._endpoint.dialect))
+        await self._reply(replies.failure(error, self._endpoint.dialect, record_id))
 
     async def _reply(self, reply: Reply) -> None:
         await self._send(

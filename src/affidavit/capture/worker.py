@@ -60,8 +60,10 @@ async def serve(
         while not stop.is_set() and journal.failure is None and not serving.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+            gateway.recover()
         server.should_exit = True
-        await gateway.drain(config.gateway.drain_seconds)
+        # With a failed journal no call can end well, and callers wait for the next worker.
+        await gateway.drain(0 if journal.failure is not None else config.gateway.drain_seconds)
         await serving
     gateway.close()
     if journal.failure is None:

@@ -7,6 +7,7 @@ Rules:
 2. ``piece`` returns after its frame was written; it is synced with the next commit.
 3. A segment is preallocated, so a full disk shows when the next segment is made, where nothing
    is lost: the writer then refuses, tries again at most once a second, and goes on by itself.
+   ``retry`` tries without a record, so that a writer nobody calls finds out, too.
 4. If a frame does not fit on the disk nevertheless, its first bytes are blanked, the segment is
    left as it stands, and the next segment's header says how many frames of it count.
 5. After any other failed write, and after a failed fdatasync, the writer has failed for good:
@@ -64,8 +65,8 @@ class JournalWriter:
 
     ``incarnation`` names the writer and its directory: 22 characters, b64u of 16 random bytes.
     ``failure`` is set for good by a failed write or sync: exit and be replaced. ``refusing`` says
-    why the latest attempt was refused, also when that may pass (a full disk); ``None`` once a
-    write has succeeded.
+    why the latest attempt was refused, also when that may pass (a full disk), and stays until
+    another segment could be made; smaller records may be taken meanwhile.
     """
 
     def __init__(
@@ -150,6 +151,16 @@ class JournalWriter:
         """
         self._append(Piece(request_id, data))
 
+    def retry(self) -> None:
+        """After a refusal that may have passed, make room again if there is some now.
+
+        Call it now and then; it asks the disk at most once a second and takes milliseconds.
+        """
+        waiting = self.refusing is not None and self._clock.monotonic() >= self._retry_at
+        if waiting and self.failure is None and not self._closed:
+            with contextlib.suppress(CannotRecordError):
+                self._begin_segment(self._recipient(), 0)
+
     async def close(self, ended: Record) -> None:
         """Commit the last record (``ledger.ended``), sync, and give the lease back.
 
@@ -206,7 +217,6 @@ class JournalWriter:
         except OSError as error:
             self._leave(segment)
             raise self._torn(segment.file, error) from error
-        self.refusing = None
         if self._spare is None and segment.file.size * 2 > segment.size:
             path = self._directory / form.segment_name(self._number + 1)
             self._spare = self._threads.submit(self._create, path, self._segment_bytes)
@@ -251,6 +261,7 @@ class JournalWriter:
             file.close()
             raise torn from error
         self._number = number
+        self.refusing = None
         self._segment = _Segment(number, recipient.day, file, key, size)
         return self._segment
 
