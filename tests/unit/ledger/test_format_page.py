@@ -62,7 +62,7 @@ def test_the_link_and_the_head_on_the_page_follow() -> None:
     proof = made.prove(2, 0, key, value)
     head = hashlib.sha256(b"affidavit/head/v1\x00" + value).digest()
     assert proof.bucket.hex() == (key[1:] + head).hex() == _said("bytes")
-    assert (str(proof.number), b64u(made.root)) == (_said("bucket"), _said("map"))
+    assert (str(proof.number), b64u(made.root)) == (_said("bucket no"), _said("map"))
     buckets = [merkle.leaf_hash(b"")] * 2**16
     buckets[proof.number] = merkle.leaf_hash(proof.bucket)
     assert merkle.root(buckets) == base64.urlsafe_b64decode(_said("map") + "=")
