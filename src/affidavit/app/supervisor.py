@@ -14,6 +14,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+_HELD = frozenset({signal.SIGTERM, signal.SIGINT})
+
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 """Seconds before the first, second, … restart; one that lived a minute counts from the start."""
 
@@ -38,9 +40,12 @@ class Child:
     async def start(self) -> None:
         """Start it; its messages go where ours go.
 
-        It begins with SIGTERM blocked, so that one sent before it listens waits for it.
+        It begins with SIGTERM blocked, so that one sent before it listens waits for it. Children
+        start side by side, so the mask is not put back to what it was: one of them would find the
+        other's, and this process would never hear a signal again. The fork comes before anything
+        is awaited.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         try:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command(),
@@ -50,7 +55,7 @@ class Child:
                 start_new_session=True,
             )
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
     def send(self, number: int) -> None:
         """Send a signal if it still runs.
