@@ -164,6 +164,9 @@ def bench_heads(chains: int, touched: int) -> dict[str, Any]:
     for number in range(chains):
         key = b"\x00" + hashlib.sha256(number.to_bytes(8, "big")).digest()[:16]
         values[key] = number.to_bytes(8, "big") + make_link(bytes(16), key, 1, NO_PREVIOUS)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     start = time.perf_counter()
     made = HeadsMap.build(values)
     built = time.perf_counter() - start
@@ -174,6 +177,7 @@ def bench_heads(chains: int, touched: int) -> dict[str, Any]:
     start = time.perf_counter()
     made.adopt(made.advance(changes))
     changed = time.perf_counter() - start
+    gc.enable()
     return {
         "chains": chains,
         "touched": touched,
