@@ -118,3 +118,16 @@ def test_pauses_grow_and_end() -> None:
     assert list(module.PAUSES) == sorted(module.PAUSES)
     assert module.PAUSES[0] == 0
     assert module.PAUSES[-1] >= 1
+
+
+def test_children_that_start_side_by_side_leave_the_stop_audible() -> None:
+    """Afterwards neither SIGTERM nor Ctrl-C is blocked here, whichever was ready first."""
+
+    async def story() -> None:
+        children = [Script(f"gateway {n}", SERVE) for n in range(4)]
+        supervisor, _ = _supervise(children)
+        await asyncio.gather(*(supervisor.add(child) for child in children))
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
+        assert await supervisor.drain([[child.name for child in children]], "none", 10)
+
+    asyncio.run(story())
