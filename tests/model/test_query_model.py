@@ -401,7 +401,7 @@ def test_candidates_change_speed_and_nothing_else(
             asked = boundaries.inject(tree, boundaries.responder("r", "acme"), "reason")
             with searcher.reader.snapshot():
                 size = searcher.as_of().size
-                found = emit.candidates(asked, 0, size, searcher._postings, searcher._passages)
+                found = emit.candidates(asked, (0, size), searcher._few)
                 plain = emit.page("r.idx", asked, None, 0, size, newest=True)
                 rows = searcher.reader.query(plain.text, (*plain.values, 100))
                 for one in (found, found and found._replace(term=None)):
@@ -446,8 +446,8 @@ def test_a_boundary_that_is_not_injected_is_noticed(monkeypatch: pytest.MonkeyPa
 def test_a_boundary_beside_an_or_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: SQL joined without parentheses, so OR reaches around the boundary."""
 
-    def joined(word: str, children: tuple[Tree, ...]) -> emit.Sql:
-        parts = [emit.predicate(child) for child in children]
+    def joined(word: str, children: tuple[Tree, ...], span: emit.Span) -> emit.Sql:
+        parts = [emit.predicate(child, span) for child in children]
         values = tuple(value for part in parts for value in part.values)
         return emit.Sql(word.join(part.text for part in parts), values)
 

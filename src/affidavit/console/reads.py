@@ -21,7 +21,7 @@ from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import language
-from affidavit.query.search import ExchangePage, Page
+from affidavit.query.answers import ExchangePage, Page
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Tree
 from affidavit.wire.decode import decode

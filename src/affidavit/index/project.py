@@ -12,13 +12,14 @@ models that depend on what was changed); ``actor``, ``key`` and ``identity`` say
 identity a change changed.
 """
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from affidavit.errors import ParseError
 from affidavit.index.schema import OWN_LEAVES, Person, Row, bounded
-from affidavit.record import disclose
 from affidavit.record.model import SECTIONS, Placed, View
 
 _MAX_INT = 2**53
@@ -28,6 +29,30 @@ _INHERITED = (
     "purpose", "provider", "dialect", "api", "operation", "stream", "method", "path", "trace",
     "span", "model_requested", "model_resolved",
 )  # fmt: skip
+_WHO = tuple(
+    (name, name)
+    for name in (
+        "tenant", "team", "actor", "kind", "role", "credential", "assurance", "session", "purpose",
+    )
+)  # fmt: skip
+_WHAT = (
+    ("provider", "gen_ai.provider.name"), ("provider", "provider"), ("dialect", "dialect"),
+    ("api", "api"), ("operation", "gen_ai.operation.name"), ("target", "target"),
+    ("model_requested", "gen_ai.request.model"), ("model_resolved", "model_resolved"),
+    ("model_served", "gen_ai.response.model"), ("method", "http.request.method"),
+    ("path", "url.path"), ("request_id", "request_id"), ("trace", "trace_id"),
+    ("span", "span_id"), ("parent", "parent"), ("parsed", "parsed"),
+)  # fmt: skip
+_CONTROL = (("decision", "decision"), ("approval", "approval"))
+_OUTCOME = (("status", "outcome"),)
+_COUNTS = (
+    ("http", "http.response.status_code"), ("tokens_in", "gen_ai.usage.input_tokens"),
+    ("tokens_out", "gen_ai.usage.output_tokens"),
+    ("tokens_cached", "gen_ai.usage.cache_read.input_tokens"),
+    ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_delivered"),
+)  # fmt: skip
+_SECONDS = (("first_byte", "time_to_first_byte"), ("duration", "duration"))
+_PERSON = tuple((name, name) for name in Person.__struct_fields__[1:])
 
 
 class _Leaf(msgspec.Struct):
@@ -35,6 +60,7 @@ class _Leaf(msgspec.Struct):
 
 
 _leaf = msgspec.json.Decoder(_Leaf)
+_json = msgspec.json.Decoder()
 
 
 class Entry(NamedTuple):
@@ -51,7 +77,7 @@ def viewed(placed: Placed) -> View:
     """
     record = placed.record
     sections = {
-        name: disclose.open_disclosure(text, name)
+        name: _opened(text, name)
         for name, text in zip(SECTIONS, record.sections, strict=True)
         if text is not None
     }
@@ -63,6 +89,18 @@ def viewed(placed: Placed) -> View:
     )  # fmt: skip
 
 
+def _opened(text: str, name: str) -> Any:
+    """The value of a disclosure as its writer made it, a moment ago.
+
+    The vault opens the same text strictly; here, on the way of every record, nothing can be wrong
+    with it but its name.
+    """
+    _, given, value = _json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    if given != name:
+        raise ParseError(f"This is a disclosure, but not of section {name}.")
+    return value
+
+
 def project(view: View, request: Entry | None) -> Entry | None:
     """The row of a record; ``request`` is the entry of the record it answers, if there is one.
 
@@ -70,35 +108,39 @@ def project(view: View, request: Entry | None) -> Entry | None:
     """
     if view.type in OWN_LEAVES:
         return None
-    facts: dict[str, Any] = {}
     what = _section(view, "what")
-    facts.update(_who(_section(view, "who")))
+    facts = _who(_section(view, "who"))
     facts.update(_what(what))
     facts.update(_control(_section(view, "control")))
     facts.update(_outcome(_section(view, "outcome")))
-    person = _person(view)
+    person = _texts(_section(view, "person"), _PERSON)
+    human = Person(view.index, **person) if person else None
     if request is not None:
         for name in _INHERITED:
             if not facts.get(name):
                 facts[name] = getattr(request.row, name)
         facts["models"] = (*request.row.models, *facts["models"])
-        if facts.get("parent") is None:
-            facts["parent"] = request.row.id
-        if person is None and request.person is not None:
-            person = msgspec.structs.replace(request.person, idx=view.index)
+        facts.setdefault("parent", request.row.id)
+        if human is None and request.person is not None:
+            human = msgspec.structs.replace(request.person, idx=view.index)
     changed = what if view.type.startswith("change.") else {}
-    facts["actors"] = _names(facts["actor"], changed.get("actor"))
-    facts["credentials"] = _names(facts["credential"], changed.get("key"), changed.get("identity"))
+    facts["actors"] = _names(facts.get("actor"), changed.get("actor"))
+    facts["credentials"] = _names(
+        facts.get("credential"), changed.get("key"), changed.get("identity")
+    )
     facts["models"] = tuple(dict.fromkeys(facts["models"]))
     facts["model"] = (
         facts.get("model_served") or facts.get("model_resolved") or facts.get("model_requested")
     )
+    present = shown = 0
+    for place, name in enumerate(SECTIONS):
+        present |= (view.digests[place] is not None) << place
+        shown |= (name in view.sections) << place
     row = Row(
         idx=view.index, id=view.id, time=view.time, at=view.at, type=view.type, tier=view.tier,
-        re=view.re, present=_bits(digest is not None for digest in view.digests),
-        shown=_bits(name in view.sections for name in SECTIONS), **facts,
+        re=view.re, present=present, shown=shown, **facts,
     )  # fmt: skip
-    return Entry(row, person)
+    return Entry(row, human)
 
 
 def answered(request: Row, response: Row) -> Row:
@@ -115,123 +157,81 @@ def _section(view: View, name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _bits(flags: Any) -> int:
-    return sum(1 << place for place, flag in enumerate(flags) if flag)
-
-
-def _text(section: Mapping[str, Any], *names: str) -> str | None:
-    """The first of ``names`` that is a text and not "unknown", cut to what the index keeps."""
-    for name in names:
+def _texts(section: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Columns and their texts, where the section has one that is not "unknown"."""
+    found: dict[str, Any] = {}
+    for column, name in names:
         value = section.get(name)
         if isinstance(value, str) and value and value != "unknown":
-            return bounded(value)
-    return None
+            found[column] = bounded(value)
+    return found
 
 
-def _whole(section: Mapping[str, Any], name: str) -> int | None:
-    value = section.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_INT:
-        return None
-    return value
-
-
-def _seconds(section: Mapping[str, Any], name: str) -> float | None:
-    value = section.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_INT:
-        return None
-    return float(value)
+def _numbers(
+    section: Mapping[str, Any], names: Iterable[tuple[str, str]], kind: type[int] | type[float]
+) -> dict[str, Any]:
+    """Columns and their numbers, where the section has one from 0 to 2^53."""
+    found: dict[str, Any] = {}
+    for column, name in names:
+        value = section.get(name)
+        if isinstance(value, bool) or not isinstance(value, kind | int):
+            continue
+        if 0 <= value <= _MAX_INT:
+            found[column] = kind(value)
+    return found
 
 
 def _names(*values: Any) -> tuple[str, ...]:
     """The texts of texts and lists, each once, at most ``_MAX_NAMES``."""
-    items = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    known = (item for item in items if isinstance(item, str) and item and item != "unknown")
-    return tuple(dict.fromkeys(map(bounded, known)))[:_MAX_NAMES]
+    found: dict[str, None] = {}
+    for value in values:
+        if value is not None:
+            for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, str) and item and item != "unknown":
+                    found[bounded(item)] = None
+    return tuple(found)[:_MAX_NAMES]
 
 
 def _who(who: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: _text(who, name)
-        for name in ("tenant", "team", "actor", "kind", "role", "credential", "assurance",
-                     "session", "purpose")
-    }  # fmt: skip
+    found = _texts(who, _WHO)
     found["groups"] = _names(who.get("groups"))
     return found
 
 
-def _person(view: View) -> Person | None:
-    section = _section(view, "person")
-    values = {
-        name: _text(section, name)
-        for name in ("subject", "email", "name", "end_user", "session", "address", "user_agent")
-    }
-    return Person(view.index, **values) if any(values.values()) else None
-
-
 def _what(what: Mapping[str, Any]) -> dict[str, Any]:
+    found = _texts(what, _WHAT)
+    models = [found.get(f"model_{name}") for name in ("requested", "resolved", "served")]
     target = what.get("target")
-    kind = name = None
     if isinstance(target, dict):
-        kind, name = _text(target, "kind"), _text(target, "name")
-    elif isinstance(target, str):
-        name = _text(what, "target")
-    requested = _text(what, "gen_ai.request.model")
-    resolved = _text(what, "model_resolved")
-    served = _text(what, "gen_ai.response.model")
-    named = (requested, resolved, served, name if kind in {"model", "alias"} else None)
+        kind, name = target.get("kind"), target.get("name")
+        if isinstance(kind, str) and isinstance(name, str) and kind and name:
+            found["target"] = bounded(f"{kind}:{name}")
+            models.append(name if kind in ("model", "alias") else None)
+    found["models"] = _names([*models, *_names(what.get("models"))])
+    found["tools"] = _names(what.get("tools_called"), what.get("gen_ai.tool.name"))
+    found["sources"] = _names(what.get("sources"), what.get("gen_ai.data_source.id"))
     stream = what.get("gen_ai.request.stream")
-    return {
-        "provider": _text(what, "provider", "gen_ai.provider.name"),
-        "dialect": _text(what, "dialect"),
-        "api": _text(what, "api"),
-        "operation": _text(what, "gen_ai.operation.name"),
-        "model_requested": requested,
-        "model_resolved": resolved,
-        "model_served": served,
-        "models": (*(model for model in named if model), *_names(what.get("models"))),
-        "stream": int(stream) if isinstance(stream, bool) else None,
-        "tools": tuple(
-            dict.fromkeys(
-                (*_names(what.get("tools_called")), *_names(what.get("gen_ai.tool.name")))
-            )
-        ),
-        "sources": tuple(
-            dict.fromkeys(
-                (*_names(what.get("sources")), *_names(what.get("gen_ai.data_source.id")))
-            )
-        ),
-        "target": f"{kind}:{name}" if kind and name else name,
-        "method": _text(what, "http.request.method"),
-        "path": _text(what, "url.path"),
-        "request_id": _text(what, "request_id"),
-        "trace": _text(what, "trace_id"),
-        "span": _text(what, "span_id"),
-        "parent": _text(what, "parent"),
-        "parsed": _text(what, "parsed"),
-    }
+    if isinstance(stream, bool):
+        found["stream"] = int(stream)
+    return found
 
 
 def _control(control: Mapping[str, Any]) -> dict[str, Any]:
+    found = _texts(control, _CONTROL)
     reasons = _names(control.get("reasons"))
-    return {
-        "decision": _text(control, "decision"),
-        "reason": bounded("; ".join(reasons)) if reasons else None,
-        "approval": _text(control, "approval"),
-    }
+    if reasons:
+        found["reason"] = bounded("; ".join(reasons))
+    return found
 
 
 def _outcome(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    found = _texts(outcome, _OUTCOME)
+    found.update(_numbers(outcome, _COUNTS, int))
+    found.update(_numbers(outcome, _SECONDS, float))
+    found["finish"] = _names(outcome.get("gen_ai.response.finish_reasons"))
     error = outcome.get("error")
-    return {
-        "status": _text(outcome, "outcome"),
-        "http": _whole(outcome, "http.response.status_code"),
-        "finish": _names(outcome.get("gen_ai.response.finish_reasons")),
-        "tokens_in": _whole(outcome, "gen_ai.usage.input_tokens"),
-        "tokens_out": _whole(outcome, "gen_ai.usage.output_tokens"),
-        "tokens_cached": _whole(outcome, "gen_ai.usage.cache_read.input_tokens"),
-        "tokens_reasoning": _whole(outcome, "gen_ai.usage.reasoning.output_tokens"),
-        "first_byte": _seconds(outcome, "time_to_first_byte"),
-        "duration": _seconds(outcome, "duration"),
-        "bytes": _whole(outcome, "bytes_delivered"),
-        "error": _text(error, "code", "type", "message") if isinstance(error, dict) else None,
-    }
+    if isinstance(error, dict):
+        named = _names([error.get(name) for name in ("code", "type", "message")])
+        if named:
+            found["error"] = named[0]
+    return found

@@ -86,16 +86,6 @@ class Reader:
         found = self.query("SELECT * FROM person WHERE idx = ?", (idx,))
         return Person(*found[0]) if found else None
 
-    def terms(self, dimension: str, value: str, *, prefix: bool, limit: int) -> list[int] | None:
-        """How many records each matching term has; ``None`` if more than ``limit`` terms match."""
-        condition = "value >= ? AND value < ?" if prefix else "value = ?"
-        values = (value, after_prefix(value)) if prefix else (value,)
-        found = self.query(
-            f"SELECT count FROM term WHERE dimension = ? AND {condition} LIMIT ?",  # noqa: S608
-            (dimension, *values, limit + 1),
-        )
-        return None if len(found) > limit else [count for (count,) in found]
-
     def position(self, time: str) -> int:
         """The first index whose ledger time is at or after ``time``; rows are in order of both."""
         low, high = 0, self.built()[0].size

@@ -9,7 +9,6 @@ written in the same transaction as the rows. Not here: text (``text``), question
 (``query.emit``), and what a row says (``project``).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -64,7 +63,7 @@ _SCHEMA = (
     f"CREATE TABLE record ({', '.join(map(_column, ROW_COLUMNS))})",
     "CREATE INDEX record_id ON record (id)",
     f"CREATE TABLE person ({', '.join(map(_column, PERSON_COLUMNS))})",
-    "CREATE TABLE term (id INTEGER PRIMARY KEY, dimension TEXT, value TEXT, count INTEGER)",
+    "CREATE TABLE term (id INTEGER PRIMARY KEY, dimension TEXT, value TEXT)",
     "CREATE UNIQUE INDEX term_name ON term (dimension, value)",
     "CREATE TABLE mention (term INTEGER, idx INTEGER, PRIMARY KEY (term, idx)) WITHOUT ROWID",
     (
@@ -85,7 +84,7 @@ _DUMP = {
     "built": "SELECT version, size, hex(root), time FROM built",
     "record": "SELECT * FROM record ORDER BY idx",
     "person": "SELECT * FROM person ORDER BY idx",
-    "term": "SELECT dimension, value, count FROM term ORDER BY dimension, value",
+    "term": "SELECT dimension, value FROM term ORDER BY dimension, value",
     "mention": "SELECT t.dimension, t.value, m.idx FROM mention m JOIN term t ON t.id = m.term "
     "ORDER BY t.dimension, t.value, m.idx",
     "rollup": "SELECT * FROM rollup ORDER BY day, tenant, team, actor, model, status",
@@ -222,35 +221,22 @@ class RowStore:
         self._post(more)
 
     def _remove(self, removed: Mapping[int, Entry]) -> None:
-        uses: Counter[Posting] = Counter()
         for idx, entry in removed.items():
-            for posting in all_of(entry):
-                uses[posting] += 1
-                self._db.execute(
-                    "DELETE FROM mention WHERE term = ? AND idx = ?", (self._term(posting), idx)
-                )
+            mentions = [(self._term(posting), idx) for posting in all_of(entry)]
+            self._db.executemany("DELETE FROM mention WHERE term = ? AND idx = ?", mentions)
             self._db.execute("DELETE FROM record WHERE idx = ?", (idx,))
             self._db.execute("DELETE FROM person WHERE idx = ?", (idx,))
-        for posting, count in uses.items():
-            self._db.execute(
-                "UPDATE term SET count = count - ? WHERE id = ?", (count, self._term(posting))
+            self._db.executemany(
+                "DELETE FROM term WHERE id = ? "
+                "AND NOT EXISTS (SELECT 1 FROM mention WHERE term = term.id)",
+                [(term,) for term, _ in mentions],
             )
-        if uses:
-            self._db.execute("DELETE FROM term WHERE count = 0")
+        if removed:
             self._terms.clear()
 
     def _post(self, found: Iterable[tuple[Posting, int]]) -> None:
-        uses: Counter[int] = Counter()
-        mentions = []
-        for posting, idx in found:
-            term = self._term(posting)
-            uses[term] += 1
-            mentions.append((term, idx))
+        mentions = [(self._term(posting), idx) for posting, idx in found]
         self._db.executemany("INSERT INTO mention VALUES (?, ?)", mentions)
-        self._db.executemany(
-            "UPDATE term SET count = count + ? WHERE id = ?",
-            [(count, term) for term, count in uses.items()],
-        )
 
     def _term(self, posting: Posting) -> int:
         number = self._terms.get(posting)
@@ -259,9 +245,7 @@ class RowStore:
                 "SELECT id FROM term WHERE dimension = ? AND value = ?", posting
             ).fetchone()
             if found is None:
-                self._db.execute(
-                    "INSERT INTO term (dimension, value, count) VALUES (?, ?, 0)", posting
-                )
+                self._db.execute("INSERT INTO term (dimension, value) VALUES (?, ?)", posting)
                 number = self._db.last_insert_rowid()
             else:
                 number = int(found[0])
@@ -317,7 +301,7 @@ def row_of(values: Sequence[Any]) -> Row:
 def _values(row: Row) -> tuple[Any, ...]:
     given = list(msgspec.structs.astuple(row))
     for place in _LIST_PLACES:
-        given[place] = _json.encode(given[place]).decode()
+        given[place] = _json.encode(given[place]).decode() if given[place] else "[]"
     return tuple(given)
 
 

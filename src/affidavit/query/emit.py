@@ -31,8 +31,9 @@ from affidavit.query.tree import (
     Tree,
 )
 
-PREFIX_TERMS = 200
-"""A prefix with more terms than this is no help in finding candidates."""
+Span = tuple[int, int]
+"""Ledger indexes from (inclusive) and to (exclusive)."""
+EVERYWHERE: Span = (0, 1 << 50)
 
 _HAS = {
     "answer": "r.answered IS NOT NULL",
@@ -73,22 +74,23 @@ class Candidates(NamedTuple):
     term: Sql | None = None
 
 
-Counts = Callable[[str, str, bool], int | None]
-"""Dimension, value, prefix → how many records the posting lists name; ``None``: no help."""
-Matches = Callable[[str], int | None]
-"""FTS5 query → how many documents match; ``None``: too many to help."""
+Count = Callable[[Sql], int | None]
+"""A query for indexes → how many it gives; ``None`` if too many to collect first."""
 
 
-def predicate(tree: Tree) -> Sql:
-    """A condition over table ``record`` named ``r`` that is 1 where the tree holds, else 0."""
+def predicate(tree: Tree, span: Span = EVERYWHERE) -> Sql:
+    """A condition over table ``record`` named ``r`` that is 1 where the tree holds, else 0.
+
+    Right for rows of ``span``: full text is looked up for that part of the ledger only.
+    """
     if isinstance(tree, All):
         return Sql("1")
     if isinstance(tree, Nothing):
         return Sql("0")
     if isinstance(tree, And | Or):
-        return _joined(" AND " if isinstance(tree, And) else " OR ", tree.children)
+        return _joined(" AND " if isinstance(tree, And) else " OR ", tree.children, span)
     if isinstance(tree, Not):
-        child = predicate(tree.child)
+        child = predicate(tree.child, span)
         return Sql(f"NOT ({child.text})", child.values)
     if isinstance(tree, Has):
         return Sql(_HAS[tree.what])
@@ -98,11 +100,8 @@ def predicate(tree: Tree) -> Sql:
     if isinstance(tree, Number):
         return _number(tree)
     if isinstance(tree, Phrase):
-        return Sql(
-            "EXISTS (SELECT 1 FROM text.passage WHERE passage MATCH ? AND rowid >= r.idx << "  # noqa: S608
-            f"{PLACES_BITS} AND rowid < (r.idx + 1) << {PLACES_BITS})",
-            (fts(tree),),
-        )
+        found = _passages(tree, span)
+        return Sql(f"r.idx IN ({found.text})", found.values)
     return _match(tree)
 
 
@@ -112,28 +111,27 @@ def fts(phrase: Phrase) -> str:
     return f'"{words}"' + ("*" if phrase.prefix else "")
 
 
-def candidates(
-    tree: Tree, low: int, high: int, counts: Counts, matches: Matches
-) -> Candidates | None:
-    """The cheapest superset of the rows in [low, high) where the tree holds, if there is one."""
+def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
+    """The cheapest superset of the rows of ``span`` where the tree holds, if there is one."""
     if isinstance(tree, Nothing):
         return Candidates(Sql("SELECT NULL WHERE 0"), 0)
     if isinstance(tree, And):
-        found = [candidates(child, low, high, counts, matches) for child in tree.children]
+        found = [candidates(child, span, count) for child in tree.children]
         return min((item for item in found if item), key=lambda item: item.cost, default=None)
     if isinstance(tree, Or):
-        every = [candidates(child, low, high, counts, matches) for child in tree.children]
-        known = [item for item in every if item]
+        every = [candidates(child, span, count) for child in tree.children]
+        known = [item for item in every if item and item.cost < span[1] - span[0]]
         if len(known) < len(every):
             return None
         text = " UNION ALL ".join(item.sql.text for item in known)
         values = tuple(value for item in known for value in item.sql.values)
         return Candidates(Sql(text, values), sum(item.cost for item in known))
     if isinstance(tree, Phrase):
-        cost = matches(fts(tree))
-        return None if cost is None else Candidates(_passages(tree, low, high), cost)
+        found_text = _passages(tree, span)
+        cost = count(found_text)
+        return None if cost is None else Candidates(found_text, cost)
     if isinstance(tree, Match):
-        return _posted(tree, low, high, counts)
+        return _posted(tree, span, count)
     return None
 
 
@@ -152,7 +150,7 @@ def page(
 
 def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
     """What stands between FROM and ORDER BY: the rows of [low, high) where the tree holds."""
-    where = predicate(tree)
+    where = predicate(tree, (low, high))
     if found is not None and found.term is not None:
         return Sql(
             f"mention m CROSS JOIN record r ON r.idx = m.idx WHERE m.term = ({found.term.text}) "
@@ -185,7 +183,7 @@ def count(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
 
 def which(tree: Tree, indexes: Sequence[int]) -> Sql:
     """Those of ``indexes`` where the tree holds."""
-    where = predicate(tree)
+    where = predicate(tree, (min(indexes, default=0), max(indexes, default=0) + 1))
     marks = ",".join("?" * len(indexes))
     return Sql(
         f"SELECT r.idx FROM record r WHERE r.idx IN ({marks}) AND ({where.text})",  # noqa: S608
@@ -193,12 +191,9 @@ def which(tree: Tree, indexes: Sequence[int]) -> Sql:
     )
 
 
-def capped_matches(limit: int) -> str:
-    """Statement that counts the documents of an FTS5 query (its parameter) up to ``limit``."""
-    return (
-        "SELECT count(*) FROM (SELECT 1 FROM text.passage WHERE passage MATCH ? "  # noqa: S608
-        f"LIMIT {int(limit)})"
-    )
+def capped(found: Sql) -> Sql:
+    """How many indexes a query gives, counted up to a LIMIT."""
+    return Sql(f"SELECT count(*) FROM ({found.text} LIMIT ?)", found.values)  # noqa: S608
 
 
 _ROLLED: dict[str, tuple[str, ...]] = {
@@ -281,8 +276,8 @@ def _rollup_predicate(tree: Tree) -> Sql:
     return Sql("1" if isinstance(tree, All) else "0")
 
 
-def _joined(word: str, children: Sequence[Tree]) -> Sql:
-    parts = [predicate(child) for child in children]
+def _joined(word: str, children: Sequence[Tree], span: Span) -> Sql:
+    parts = [predicate(child, span) for child in children]
     if not parts:
         return Sql("1" if word == " AND " else "0")
     return Sql(
@@ -344,7 +339,7 @@ def _mentioned(tree: Match, dimension: str) -> Sql:
     )
 
 
-def _posted(tree: Match, low: int, high: int, counts: Counts) -> Candidates | None:
+def _posted(tree: Match, span: Span, count: Count) -> Candidates | None:
     field = field_of(tree.field)
     dimension = field.dimension
     if dimension is None or (tree.prefix and not tree.value):
@@ -355,31 +350,28 @@ def _posted(tree: Match, low: int, high: int, counts: Counts) -> Candidates | No
     if dimension == "status" and _digits(tree) and not tree.value.startswith(("3", "4", "5")):
         return None
     value = folded(tree.value) if dimension.startswith("person.") else bounded(tree.value)
-    cost = counts(dimension, value, tree.prefix)
-    if cost is None:
-        return None
     inner = _text("value", Match(tree.field, value, tree.prefix), known="1")
     term = Sql(
         f"SELECT id FROM term WHERE dimension = ? AND {inner.text}",  # noqa: S608
         (dimension, *inner.values),
     )
-    return Candidates(
-        Sql(
-            f"SELECT idx FROM mention WHERE term IN ({term.text}) AND idx >= ? AND idx < ?",  # noqa: S608
-            (*term.values, low, high),
-        ),
-        cost,
-        None if tree.prefix else term,
+    found = Sql(
+        f"SELECT idx FROM mention WHERE term IN ({term.text}) AND idx >= ? AND idx < ?",  # noqa: S608
+        (*term.values, *span),
     )
+    cost = count(found)
+    if tree.prefix:
+        return None if cost is None else Candidates(found, cost)
+    return Candidates(found, span[1] - span[0] if cost is None else cost, term)
 
 
 def _digits(tree: Match) -> bool:
     return not tree.value or tree.value[0].isdigit()
 
 
-def _passages(phrase: Phrase, low: int, high: int) -> Sql:
+def _passages(phrase: Phrase, span: Span) -> Sql:
     return Sql(
         f"SELECT rowid >> {PLACES_BITS} FROM text.passage WHERE passage MATCH ? "  # noqa: S608
         "AND rowid >= ? AND rowid < ?",
-        (fts(phrase), low << PLACES_BITS, high << PLACES_BITS),
+        (fts(phrase), span[0] << PLACES_BITS, span[1] << PLACES_BITS),
     )

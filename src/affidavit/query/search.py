@@ -10,7 +10,7 @@ read is recorded (whoever asks does that first), and proofs (``completeness``).
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from affidavit.index.rollup import Key, Sums
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import emit
+from affidavit.query.answers import Aggregate, AsOf, Exchange, ExchangePage, Page
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import Contents, look, snippet, worst
 from affidavit.query.rows import shaped, withheld
@@ -31,76 +32,9 @@ from affidavit.query.tree import And, Moment, Phrase, Tree, leaves, window
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
-_COMMON = 5_000
+_COMMON = 20_000
+_FIRST_STEP = 4_096
 _MAC_BYTES = 16
-
-
-class AsOf(msgspec.Struct, frozen=True):
-    """The ledger an answer covers: its size, the time of its last leaf, its root as b64u."""
-
-    size: int
-    time: str
-    root: str
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Rows and what must be known about them. ``cursor`` is ``""`` on the last page.
-
-    ``count`` is of the whole answer (first page only, else ``None``); ``count_capped``: at least
-    so many. ``next`` is where a ``tail`` goes on. ``gaps`` and ``unattributed`` count records of
-    the window that could have belonged to any answer.
-    """
-
-    rows: list[dict[str, Any]]
-    cursor: str
-    as_of: AsOf
-    count: int | None
-    count_capped: bool
-    next: int
-    gaps: int
-    unattributed: int
-    withheld: tuple[str, ...]
-
-
-class Exchange(msgspec.Struct, frozen=True):
-    """Both halves for people: the request's row with the response's outcome laid over it.
-
-    ``row`` has the keys of ``ROW_FIELDS``, and ``response_id``; another record than an exchange
-    stands alone. ``prompt`` is the last message that was asked, ``output`` what was answered;
-    ``None`` where there is none or it may not be shown; ``content`` says which (as in
-    ``content.Look``). ``open``: no response is recorded yet.
-    """
-
-    row: dict[str, Any]
-    prompt: str | None
-    output: str | None
-    content: str
-    open: bool
-
-
-class ExchangePage(msgspec.Struct, frozen=True):
-    """As ``Page``, with exchanges."""
-
-    exchanges: list[Exchange]
-    cursor: str
-    as_of: AsOf
-    count: int | None
-    count_capped: bool
-    gaps: int
-    unattributed: int
-    withheld: tuple[str, ...]
-
-
-class Aggregate(msgspec.Struct, frozen=True):
-    """Sums over whole UTC days from ``since`` (inclusive) to ``until`` (exclusive).
-
-    Each row has the keys asked for, ``requests``, ``errors`` and tokens, of closed exchanges.
-    """
-
-    rows: list[dict[str, Any]]
-    since: str | None
-    until: str | None
-    as_of: AsOf
 
 
 class Searcher:
@@ -250,7 +184,8 @@ class Searcher:
     def _plan(self, asked: Tree, cursor: str, low: int = 0) -> "_Plan":
         built = self.reader.built()
         as_of = built[0]
-        if any(isinstance(leaf, Phrase) for leaf in leaves(asked)):
+        text = any(isinstance(leaf, Phrase) for leaf in leaves(asked))
+        if text:
             as_of = min(built, key=lambda one: one.size)
         since, until = window(asked)
         high = as_of.size
@@ -260,28 +195,37 @@ class Searcher:
             high = min(high, self.reader.position(until))
         if cursor:
             high = min(high, self._before(asked, cursor))
-        found = emit.candidates(asked, low, high, self._postings, self._passages)
+        found = emit.candidates(asked, (low, high), self._few)
         if found is not None and found.term is None and found.cost * 4 > high - low:
             found = None  # reading all rows of the window in order is cheaper
-        return _Plan(low, high, found, _as_of(as_of), bool(cursor))
+        stepwise = text and (found is None or found.cost >= _COMMON)
+        return _Plan(low, high, found, stepwise, _as_of(as_of), bool(cursor))
 
-    def _postings(self, dimension: str, value: str, prefix: bool) -> int | None:
-        counts = self.reader.terms(dimension, value, prefix=prefix, limit=emit.PREFIX_TERMS)
-        return None if counts is None else sum(counts)
-
-    def _passages(self, query: str) -> int | None:
-        ((count,),) = self.reader.query(emit.capped_matches(_COMMON), (query,))
+    def _few(self, found: emit.Sql) -> int | None:
+        sql = emit.capped(found)
+        ((count,),) = self.reader.query(sql.text, (*sql.values, _COMMON))
         return None if count >= _COMMON else int(count)
 
     def _rows(self, asked: Tree, plan: "_Plan", limit: int, *, newest: bool = True) -> list[Row]:
-        sql = emit.page(_COLUMNS, asked, plan.found, plan.low, plan.high, newest=newest)
-        return [row_of(values) for values in self.reader.query(sql.text, (*sql.values, limit))]
+        rows: list[Row] = []
+        for low, high in _windows(plan, newest=newest):
+            sql = emit.page(_COLUMNS, asked, plan.found, low, high, newest=newest)
+            found = self.reader.query(sql.text, (*sql.values, limit - len(rows)))
+            rows += [row_of(values) for values in found]
+            if len(rows) >= limit:
+                break
+        return rows
 
     def _count(self, asked: Tree, plan: "_Plan", cap: int) -> tuple[int | None, bool]:
         if plan.going_on:
             return None, False
-        sql = emit.count(asked, plan.found, plan.low, plan.high)
-        ((count,),) = self.reader.query(sql.text, (*sql.values, cap + 1))
+        count = 0
+        for low, high in _windows(plan, newest=True):
+            sql = emit.count(asked, plan.found, low, high)
+            ((found,),) = self.reader.query(sql.text, (*sql.values, cap + 1 - count))
+            count += found
+            if count > cap:
+                break
         return min(count, cap), count > cap
 
     def _beside(self, plan: "_Plan") -> tuple[int, int]:
@@ -359,14 +303,30 @@ class Searcher:
 class _Plan(NamedTuple):
     """Where an answer is looked for: rows of [low, high), perhaps among candidates only.
 
-    ``going_on``: a later page.
+    ``stepwise``: in growing steps, because the text of a step is collected before its rows are
+    read. ``going_on``: a later page.
     """
 
     low: int
     high: int
     found: emit.Candidates | None
+    stepwise: bool
     as_of: AsOf
     going_on: bool
+
+
+def _windows(plan: _Plan, *, newest: bool) -> Iterator[tuple[int, int]]:
+    """The parts of the ledger to look at one after another, from the end the page begins with."""
+    step = _FIRST_STEP if plan.stepwise else plan.high - plan.low
+    low, high = plan.low, plan.high
+    while low < high:
+        if newest:
+            yield max(low, high - step), high
+            high -= step
+        else:
+            yield low, min(low + step, high)
+            low += step
+        step *= 4
 
 
 def _as_of(built: Built) -> AsOf:

@@ -14,10 +14,11 @@ import msgspec
 from affidavit.errors import NotFoundError
 from affidavit.index.messages import Said
 from affidavit.index.schema import Row
+from affidavit.query.answers import AsOf
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.rows import withheld
-from affidavit.query.search import AsOf, Searcher
+from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Match, Number, Or, Tree
 
 MAX_LINES = 2_000

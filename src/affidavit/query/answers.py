@@ -1,0 +1,78 @@
+"""The shapes of answers: pages of rows, exchanges for people, sums.
+
+Rules: plain data that turns into JSON as it is; every answer carries through which ledger size and
+time it is all there is. Not here: how an answer comes about (``search``), and the keys of a row
+(``rows``).
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """The ledger an answer covers: its size, the time of its last leaf, its root as b64u."""
+
+    size: int
+    time: str
+    root: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows and what must be known about them. ``cursor`` is ``""`` on the last page.
+
+    ``count`` is of the whole answer (first page only, else ``None``); ``count_capped``: at least
+    so many. ``next`` is where a ``tail`` goes on. ``gaps`` and ``unattributed`` count records of
+    the window that could have belonged to any answer.
+    """
+
+    rows: list[dict[str, Any]]
+    cursor: str
+    as_of: AsOf
+    count: int | None
+    count_capped: bool
+    next: int
+    gaps: int
+    unattributed: int
+    withheld: tuple[str, ...]
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Both halves for people: the request's row with the response's outcome laid over it.
+
+    ``row`` has the keys of ``ROW_FIELDS``, and ``response_id``; another record than an exchange
+    stands alone. ``prompt`` is the last message that was asked, ``output`` what was answered;
+    ``None`` where there is none or it may not be shown; ``content`` says which (as in
+    ``content.Look``). ``open``: no response is recorded yet.
+    """
+
+    row: dict[str, Any]
+    prompt: str | None
+    output: str | None
+    content: str
+    open: bool
+
+
+class ExchangePage(msgspec.Struct, frozen=True):
+    """As ``Page``, with exchanges."""
+
+    exchanges: list[Exchange]
+    cursor: str
+    as_of: AsOf
+    count: int | None
+    count_capped: bool
+    gaps: int
+    unattributed: int
+    withheld: tuple[str, ...]
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """Sums over whole UTC days from ``since`` (inclusive) to ``until`` (exclusive).
+
+    Each row has the keys asked for, ``requests``, ``errors`` and tokens, of closed exchanges.
+    """
+
+    rows: list[dict[str, Any]]
+    since: str | None
+    until: str | None
+    as_of: AsOf
