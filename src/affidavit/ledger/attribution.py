@@ -115,8 +115,8 @@ class Attribution:
             key = self._epoch.key(chain)
             values = missing = None
             if "." not in chain.dimension and chain.dimension != UNATTRIBUTED:
-                values = self._epoch.key(Chain(chain.tenant, chain.dimension + VALUES, ""))
-                missing = self._epoch.key(Chain(chain.tenant, chain.dimension + MISSING, ""))
+                values = self._keys(Chain(chain.tenant, chain.dimension + VALUES, "")).key
+                missing = self._keys(Chain(chain.tenant, chain.dimension + MISSING, "")).key
             if len(self._chains) >= _CHAINS_CACHED:
                 self._chains.clear()
             found = self._chains[chain] = _Keys(key, values, missing)
