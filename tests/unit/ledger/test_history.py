@@ -25,7 +25,9 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(actions)
 def test_random_histories_are_what_a_naive_model_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object, str]]
