@@ -96,7 +96,9 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
         return response
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        sys.stderr.write(f"console: {type(error).__name__} at {request.url.path}\n")
+        # The route, not the address: people paste keys and session ids into addresses.
+        place = getattr(request.scope.get("route"), "path", "an unknown address")
+        sys.stderr.write(f"console: {type(error).__name__} at {place}\n")
         return _respond(request, _InternalError("Something failed that was not foreseen."))
 
     app.add_exception_handler(AffidavitError, ours)

@@ -162,6 +162,23 @@ def test_what_nobody_foresaw_is_one_sentence(
     assert "witness" not in response.text
 
 
+def test_the_log_names_the_route_and_not_what_stood_in_the_address(
+    client: Client,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A key or a session id that somebody pasted into an address is not repeated on stderr."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("witness")
+
+    monkeypatch.setattr("affidavit.console.reads.Reads.show", fail)
+    assert client("owner").get("/api/show/aff_pasted-canary").status_code == 500
+    said = capsys.readouterr().err
+    assert said == "console: KeyError at /api/show/{name:path}\n"
+
+
 def test_export_lists_no_more_than_a_limit(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only a list can be given, a list that is too long is refused, not cut."""
     monkeypatch.setattr("affidavit.console.proofs.MAX_LISTED", 1)
