@@ -64,7 +64,7 @@ class Searcher:
             rows = self._rows(asked, plan, limit + 1)
             more = len(rows) > limit
             rows = rows[:limit]
-            count, capped = self._count(asked, plan, count_to)
+            count, capped = self._count(asked, plan, count_to, len(rows), more=more)
             gaps, unattributed = self._beside(plan)
             shown = [self._shaped(row, boundary) for row in rows]
         return Page(
@@ -104,16 +104,18 @@ class Searcher:
         with self.reader.snapshot():
             plan = self._plan(asked, cursor)
             leads: list[Row] = []
-            at = plan
+            at, matching = plan, 0
             while True:
                 rows = self._rows(asked, at, limit + 1)
+                matching += len(rows)
                 leads += self._leading(asked, rows, plan)
                 if len(rows) <= limit or len(leads) > limit:
                     break
                 at = at._replace(high=rows[-1].idx)
             more = len(leads) > limit
+            unread = more or len(rows) > limit
             leads = leads[:limit]
-            count, capped = self._count(asked, plan, count_to)
+            count, capped = self._count(asked, plan, count_to, matching, more=unread)
             gaps, unattributed = self._beside(plan)
             found = [self._joined(row, plan, boundary, reason) for row in leads]
         return ExchangePage(
@@ -216,9 +218,14 @@ class Searcher:
                 break
         return rows
 
-    def _count(self, asked: Tree, plan: "_Plan", cap: int) -> tuple[int | None, bool]:
+    def _count(
+        self, asked: Tree, plan: "_Plan", cap: int, read: int, *, more: bool
+    ) -> tuple[int | None, bool]:
+        """How many rows there are, counted up to ``cap``: ``read``, unless there are ``more``."""
         if plan.going_on:
             return None, False
+        if not more:
+            return min(read, cap), read > cap
         count = 0
         for low, high in _windows(plan, newest=True):
             sql = emit.count(asked, plan.found, low, high)
