@@ -50,6 +50,7 @@ ANSWER = {
 }
 EVENTS = 20
 PATH = "/v1/chat/completions"
+LITELLM_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 
 
 def say(text: str) -> None:
@@ -237,7 +238,12 @@ def litellm(directory: Path, program: str, whole: int, streamed: int) -> Iterato
         [program, "--config", str(config), "--port", str(port), "--host", "127.0.0.1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"},
+        env={
+            **os.environ,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_MASTER_KEY": LITELLM_KEY,
+        },
         start_new_session=True,
     )
     try:
@@ -403,7 +409,7 @@ def main() -> None:
                 base = dict.fromkeys(names, f"http://127.0.0.1:{port}{PATH}")
                 groups = {"proxy": descendants(pid)}
                 models = {"whole": "w", "streamed": "s"}
-                bench.contender("litellm", base, models, "x", groups)
+                bench.contender("litellm", base, models, LITELLM_KEY, groups)
         else:
             say("not measured: litellm (give its program with --litellm)")
     show(bench.results)

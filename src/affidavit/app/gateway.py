@@ -9,7 +9,7 @@ from affidavit import config as configuration
 from affidavit.app import snapshots
 from affidavit.app.listen import listen, split
 from affidavit.app.paths import Paths
-from affidavit.app.ready import tell_ready
+from affidavit.app.ready import settle, tell_ready
 from affidavit.capture import worker
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import endpoints
@@ -54,6 +54,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         config=config,
         worker=name,
     )
+    settle()
     following = asyncio.create_task(snapshots.follow(link, snapshot, current.update))
     try:
         return await worker.serve(

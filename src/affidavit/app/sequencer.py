@@ -25,7 +25,7 @@ from affidavit import config as configuration
 from affidavit import durable
 from affidavit.app import early, questions, system
 from affidavit.app.paths import Paths
-from affidavit.app.ready import tell_ready
+from affidavit.app.ready import settle, tell_ready
 from affidavit.clock import Clock, SystemClock
 from affidavit.config import Config
 from affidavit.control.identity import Identity, Snapshot
@@ -274,6 +274,7 @@ class Sequencer:
             self.journal = self._open_journal()
             await self._tell()
             await server.start()
+            settle()
             ready()
             while not stopping.is_set() and sequencing.is_alive() and self._failed is None:
                 with contextlib.suppress(TimeoutError):
