@@ -123,8 +123,10 @@ async def _run(found: Replayed, room: Path) -> None:
         machine = await asyncio.to_thread(Machine, room / "data", config=config, environ=environ)
         try:
             await _all(found, upstream, machine)
-        finally:
             code = await asyncio.to_thread(machine.stop)
+        finally:
+            if machine.process.poll() is None:
+                machine.kill()
     assert code == 0, machine.messages()
     assert not upstream.strange
     assert "Traceback" not in machine.messages()
