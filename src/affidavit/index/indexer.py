@@ -11,13 +11,13 @@ three seconds, never waiting for readers. Not here: reading the ledger and the v
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import apsw
 
-from affidavit.errors import AffidavitError, UnavailableError
+from affidavit.errors import UnavailableError
 from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
 from affidavit.index.schema import Row
@@ -84,7 +84,8 @@ class Indexer:
         """Index a batch that the ledger has committed; ``size`` and ``root`` are the ledger's then.
 
         In ledger order and without holes; what was applied before is skipped. Rows are committed
-        on return.
+        on return. If the ledger has gone on since, no root is kept beside these rows until the
+        next batch brings one.
         """
         self.apply_views([viewed(item) for item in placed if item.index >= self._taken], size, root)
 
@@ -95,20 +96,22 @@ class Indexer:
         if not views:
             return
         self._check_order(views, size)
+        if size > views[-1].index + 1:  # the ledger went on: its root is not that of these records
+            size, root = views[-1].index + 1, b""
         fresh: dict[int, Entry] = {}
         changed: dict[int, tuple[Entry, Entry]] = {}
+        pairs: list[tuple[View, Row]] = []
         for view in views:
-            entry = self._enter(view, fresh, changed)
+            if view.index < self._built.size:  # its row is there, its text is not
+                entry = self._rows.entry(view.index)
+            else:
+                entry = self._enter(view, fresh, changed)
             if entry is not None:
-                fresh[view.index] = entry
+                pairs.append((view, entry.row))
         built = Built(size, root, views[-1].time)
         if size > self._built.size:
-            known = self._built.size
-            self._commit(
-                {idx: entry for idx, entry in fresh.items() if idx >= known}, changed, {}, built
-            )
+            self._commit(fresh, changed, {}, built)
             self._built = built
-        pairs = [(view, fresh[view.index].row) for view in views if view.index in fresh]
         self._taken = size
         self._work.put(_Batch(pairs, built))
 
@@ -116,7 +119,8 @@ class Indexer:
         """Derive anew what these records gave to the index: after an erasure, from what is left.
 
         Reaches the other half of each exchange, and for text all records of each session, so
-        that afterwards the index equals a rebuild.
+        that afterwards the index equals a rebuild. Rows first, then text: until this has returned
+        the erasure is not done, and after a crash it is repeated.
         """
         self.settle()
         old: dict[int, Entry] = {}
@@ -136,9 +140,7 @@ class Indexer:
         views = {idx: view(idx) for idx in sorted(beside | old.keys())}
         fresh: dict[int, Entry] = {}
         for idx in sorted(old):
-            entry = self._enter(views[idx], fresh, {})
-            if entry is not None:
-                fresh[idx] = entry
+            self._enter(views[idx], fresh, {})
         self._commit(fresh, {}, old, self._built)
         entries = {idx: self._rows.entry(idx) for idx in views}
         speeches = [_speech(views[i], entry.row) for i, entry in entries.items() if entry]
@@ -179,25 +181,24 @@ class Indexer:
         fresh: dict[int, Entry],
         changed: dict[int, tuple[Entry, Entry]],
     ) -> Entry | None:
-        """The entry of a view; its request, if it answers one, learns of it on the way."""
+        """Make the entry of a view, in ``fresh``; its request, if it answers one, learns of it.
+
+        A request is answered at most once, so ``changed`` (old, new) is written once for each.
+        """
         request = None
         if view.re is not None:
-            request = fresh.get(view.re) or self._latest(view.re, changed)
+            request = fresh.get(view.re) or self._rows.entry(view.re)
         entry = project(view, request)
-        if entry is not None and request is not None and view.re is not None:
+        if entry is None:
+            return None
+        fresh[view.index] = entry
+        if request is not None and view.re is not None:
             known = Entry(answered(request.row, entry.row), request.person)
             if view.re in fresh:
                 fresh[view.re] = known
             else:
-                changed[view.re] = (self._old(view.re, changed, request), known)
+                changed[view.re] = (request, known)
         return entry
-
-    def _latest(self, idx: int, changed: Mapping[int, tuple[Entry, Entry]]) -> Entry | None:
-        return changed[idx][1] if idx in changed else self._rows.entry(idx)
-
-    @staticmethod
-    def _old(idx: int, changed: Mapping[int, tuple[Entry, Entry]], entry: Entry) -> Entry:
-        return changed[idx][0] if idx in changed else entry
 
     def _commit(
         self,
@@ -220,7 +221,7 @@ class Indexer:
                     speeches = [_speech(v, row) for v, row in batch.pairs if v.index >= known]
                     self._text.write(speeches, batch.built)
                     self._text_size = batch.built.size
-            except (apsw.Error, AffidavitError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, ``apply`` must hear of it
                 self._fail(error)
             finally:
                 self._work.task_done()

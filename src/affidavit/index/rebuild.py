@@ -36,7 +36,8 @@ def catch_up(indexer: Indexer, ledger: Ledger, view: Callable[[int], View]) -> i
     """
     published = ledger.checkpoint().size
     built = indexer.built
-    if built.size and (built.size > published or ledger.root(built.size) != built.root):
+    other = built.size > published or (built.root and ledger.root(built.size) != built.root)
+    if other:
         raise CorruptError(
             f"The index stands for another ledger than this one (at size {built.size}).",
             hint="Run: affidavit index rebuild",

@@ -106,19 +106,29 @@ def test_a_batch_that_leaves_a_hole_is_refused(live: Indexer) -> None:
         live.apply([world.records[0], world.records[2]], 3, world.root(3))
 
 
+def test_a_ledger_that_went_on_meanwhile_loses_no_record(tmp_path: Path, live: Indexer) -> None:
+    """A size beyond the batch does not make the index skip what comes next."""
+    world = World(some(20))
+    live.apply(world.records[:8], 15, world.root(15))
+    assert (live.built.size, live.built.root) == (8, b"")
+    live.apply(world.records[8:], 20, world.root(20))
+    live.settle()
+    assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world)
+
+
 def test_an_index_that_lost_its_text_gets_it_again(tmp_path: Path) -> None:
     """Text behind rows (the process died in between) is caught up from ledger and vault."""
     world = World(some(20))
     (tmp_path / "live").mkdir()
     indexer = Indexer(tmp_path / "live", KEY)
     indexer.start()
-    feed(indexer, world, [10])
+    feed(indexer, World(world.records[:10]), [])
     indexer.close()
     for file in (tmp_path / "live").glob("text.db*"):
         file.unlink()
     indexer = Indexer(tmp_path / "live", KEY)
     indexer.start()
-    assert (indexer.size, indexer.built.size) == (0, 20)
+    assert (indexer.size, indexer.built.size) == (0, 10)
     assert catch_up(indexer, world, world.view) == 20
     indexer.close()
     assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world)
