@@ -56,6 +56,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     )
     settle()
     following = asyncio.create_task(snapshots.follow(link, snapshot, current.update))
+    worker.settle_memory()
     try:
         return await worker.serve(
             gateway, journal, sock, config=config, clock=clock, ready=tell_ready

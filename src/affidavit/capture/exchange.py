@@ -20,7 +20,7 @@ Rules:
 Not here: sockets, the journal and time limits (``gateway``); what the sections say (``sections``).
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -36,6 +36,7 @@ from affidavit.record.disclose import PartHasher, commit_part, disclose
 from affidavit.record.model import OUTCOMES, Chain, Part, Record
 
 _JSON = (b"/json", b"+json")
+_E = TypeVar("_E", bound=AffidavitError)
 
 
 class Exchange:
@@ -144,6 +145,8 @@ class Exchange:
     def settle(self, outcome: str, error: AffidavitError | None = None) -> None:
         """Something ended the exchange; only the first call counts."""
         assert outcome in OUTCOMES
+        if error is not None:
+            forget_where(error)
         if not self.outcome:
             self.outcome = outcome
             self.error = error
@@ -255,6 +258,12 @@ class Exchange:
                 "type": "gateway",
             }
         return section
+
+
+def forget_where(error: _E) -> _E:
+    """Take the traceback off an error that is kept, and with it every frame it holds on to."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def _media_type(headers: Headers) -> str:

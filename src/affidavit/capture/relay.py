@@ -22,7 +22,7 @@ from typing import Any
 
 from affidavit.capture import replies
 from affidavit.capture.endpoint import Endpoint
-from affidavit.capture.exchange import Exchange
+from affidavit.capture.exchange import Exchange, forget_where
 from affidavit.capture.replies import Reply
 from affidavit.capture.server import Connection
 from affidavit.capture.upstream import Call, Request
@@ -47,8 +47,6 @@ RECORD_SECONDS = 5.0
 """A disk that takes longer than this for one commit counts as one that cannot record."""
 
 _OURS = (b"affidavit-record", b"affidavit-digest")
-_DRAINING = UnavailableError("The gateway is stopping.", hint="Send the request again.")
-
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -103,7 +101,8 @@ class Relay:
 
     def interrupt(self) -> None:
         """End the exchange as ``interrupted``, unless something else has ended it already."""
-        self._stop("interrupted", _DRAINING)
+        error = UnavailableError("The gateway is stopping.", hint="Send the request again.")
+        self._stop("interrupted", error)
 
     @property
     def owes_outcome(self) -> bool:
@@ -160,7 +159,7 @@ class Relay:
         try:
             await self._stream(call)
         except CannotRecordError as error:
-            self.unrecorded = error
+            self.unrecorded = forget_where(error)
             self._stop("interrupted", error)
 
     # --- the response -----------------------------------------------------------------------------
@@ -314,7 +313,7 @@ class Relay:
 
     async def _refuse(self, error: CannotRecordError, record_id: str = "") -> None:
         """Nothing was done, or its outcome is not recorded: say so, in the provider's shape."""
-        self.unrecorded = error
+        self.unrecorded = forget_where(error)
         if self._answered:
             return
         self._answered = True

@@ -194,12 +194,18 @@ class Call:
         return None if self._connection is None else self._connection.parser.ended
 
     async def start(self) -> None:
-        """Send the request and wait for the response head.
+        """Send the request and wait for the response head; afterwards its body is let go.
 
         ``UpstreamError`` and its kin when there will be none; whatever ``abort`` was given when
         the call was aborted.
         """
         head = self._upstream.head_of(self._request)
+        try:
+            await self._start(head)
+        finally:
+            self._request = self._request._replace(body=None)
+
+    async def _start(self, head: bytes) -> None:
         connection = self._upstream.take()
         if connection is not None:
             try:

@@ -1,6 +1,7 @@
 """Claims about carrying one exchange that the tables of conversations do not show."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from affidavit.capture import relay as module
+from affidavit.capture.exchange import Exchange
+from affidavit.capture.relay import Relay
+from affidavit.capture.upstream import Call
 from affidavit.record.model import Record
 from tests.world.gateway import DONE, KEY, World, chat, chat_event
 from tests.world.rawclient import RawClient, request
-from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Upstream, chunk
+from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Step, Upstream, chunk
 
 STREAM = request("/openai/v1/chat/completions", chat(stream=True), key=KEY)
 EVENT = chat_event("Hello")
@@ -89,3 +93,29 @@ def test_a_client_that_left_while_its_request_was_recorded_is_not_forwarded(
             time.sleep(0.01)
     assert world.exchange()[1].outcome == "client_gone"
     assert provider.got == b""
+
+
+def test_finished_calls_leave_nothing_behind(tmp_path: Path) -> None:
+    """After any end of a call its objects are gone, without help of the collector (G11)."""
+    scripts: list[list[Step]] = [
+        [SSE_HEAD + chunk(EVENT + DONE) + LAST_CHUNK],
+        [SSE_HEAD + chunk(EVENT), Do.FIN],
+        [Do.FIN],
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        with Upstream(*scripts) as provider, World(tmp_path, provider.url) as world:
+            for turn in range(30):
+                provider.play(scripts[turn % 3])
+                with RawClient(world.port) as client:
+                    client.send(STREAM)
+                    client.answer()
+            world.wait_idle()
+            kinds = (Relay, Exchange, Call)
+            left = [one for one in gc.get_objects() if isinstance(one, kinds)]
+            assert len(left) <= len(kinds) * 10
+            gc.collect()
+            assert not [one for one in gc.get_objects() if isinstance(one, kinds)]
+    finally:
+        gc.enable()

@@ -19,6 +19,7 @@ from affidavit.errors import (
     UpstreamTimeoutError,
 )
 from tests.world.certificates import Authority
+from tests.world.tunnel import Tunnel
 from tests.world.upstream import CHUNKED, LAST_CHUNK, SSE_HEAD, Do, chunk, whole
 from tests.world.upstream import Upstream as Provider
 
@@ -416,6 +417,47 @@ def test_plain_http_through_a_proxy_uses_the_absolute_form() -> None:
         b"GET http://model.test/v1/models?limit=2 HTTP/1.1\r\nhost: model.test\r\n"
     )
     assert b"proxy-authorization: Basic bWU6c2VjcmV0\r\n" in provider.requests[0]
+
+
+def test_https_through_a_proxy_is_tls_inside_a_tunnel(tmp_path: Path) -> None:
+    """CONNECT names the provider; the request and its credential are inside TLS; reuse works."""
+    authority = Authority(tmp_path)
+
+    async def twice(upstream: Upstream) -> list[Any]:
+        found = [await fetch(upstream.call(POST)) for _ in range(2)]
+        upstream.close()
+        await asyncio.sleep(0.01)
+        return found
+
+    with (
+        Provider([whole(b"{}")], tls=authority.server("model.test")) as provider,
+        Tunnel(provider.port) as tunnel,
+    ):
+        proxy = Proxy.parse(f"http://me:secret@127.0.0.1:{tunnel.port}")
+        trust = tls_context(authority.file)
+        upstream = Upstream(Origin.parse("https://model.test"), QUICK, trust, proxy)
+        assert run(twice(upstream)) == [([b"{}"], None)] * 2
+    connect = b"CONNECT model.test:443 HTTP/1.1\r\nhost: model.test:443\r\n"
+    assert tunnel.asked == [connect + b"proxy-authorization: Basic bWU6c2VjcmV0\r\n\r\n"]
+    assert len(provider.requests) == 2
+    assert provider.requests[0].startswith(b"POST /v1/chat HTTP/1.1\r\nhost: model.test\r\n")
+    assert b"proxy-authorization" not in provider.requests[0]
+
+
+def test_a_wrong_certificate_inside_a_tunnel_is_refused(tmp_path: Path) -> None:
+    """The proxy is not trusted to be the provider."""
+    authority = Authority(tmp_path)
+    with (
+        Provider([whole(b"{}")], tls=authority.server("other.test")) as provider,
+        Tunnel(provider.port) as tunnel,
+    ):
+        proxy = Proxy.parse(f"http://127.0.0.1:{tunnel.port}")
+        trust = tls_context(authority.file)
+        upstream = Upstream(Origin.parse("https://model.test"), QUICK, trust, proxy)
+        _, error = run(fetch_of(upstream, POST))
+    assert isinstance(error, UpstreamError)
+    assert "certificate" in error.message
+    assert provider.requests == []
 
 
 @pytest.mark.parametrize(
