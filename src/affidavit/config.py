@@ -8,6 +8,7 @@ names the nearest known one. Not here: command-line options (``cli``) and where 
 
 import difflib
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from affidavit.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+_SECRETS = ("secret", "proxy_secret")
 _RESERVED = frozenset({"healthz", "readyz", "receipts", "records", "mcp", "otlp", "kubernetes"})
 
 
@@ -34,8 +36,9 @@ class Provider(_Section):
     ``credential: inject`` replaces what the caller sends by ``secret``; ``pass`` leaves the
     caller's own and expects our key in ``affidavit-key``. Timeouts are seconds: to connect, to
     the first byte of the response, and between two pieces of it. ``ca_file`` adds a trust
-    anchor; ``proxy`` (``http://host:port``) is the only way an egress proxy is used. ``off``
-    is set by ``load`` when the provider cannot be used, and says why.
+    anchor; ``proxy`` (``http://host:port``) is the only way an egress proxy is used, with
+    ``proxy_secret`` (``user:password``) if it asks for one. ``off`` is set by ``load`` when the
+    provider cannot be used, and says why.
     """
 
     dialect: Literal["openai", "anthropic", "opaque"] = "opaque"
@@ -47,6 +50,7 @@ class Provider(_Section):
     idle_timeout: float = Field(default=300.0, gt=0)
     ca_file: Path | None = None
     proxy: str | None = None
+    proxy_secret: SecretStr | None = None
     off: str | None = None
 
     @field_validator("base_url")
@@ -62,8 +66,11 @@ class Provider(_Section):
     @field_validator("proxy")
     @classmethod
     def _plain_proxy(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme != "http" or not urlsplit(value).port):
-            raise ValueError("must be http://host:port")
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme != "http" or not parts.port or parts.username or parts.password:
+            raise ValueError("must be http://host:port; credentials go into proxy_secret")
         return value
 
 
@@ -139,9 +146,18 @@ class Config(_Section):
                 raise ValueError(f"{name!r} is not usable as a provider name")
         return value
 
+    def settings(self) -> dict[str, Any]:
+        """The configuration in force as plain values, for the record.
+
+        Without secrets, and without what depends on which secrets a process was given (``off``),
+        so that every process of an installation says the same.
+        """
+        private = {"secret", "proxy_secret", "off"}
+        return self.model_dump(mode="json", exclude={"providers": {"__all__": private}})
+
     def hash(self) -> str:
-        """Hex SHA-256 of the configuration in force, secrets left out; for the ``context``."""
-        text = self.model_dump_json(exclude={"providers": {"__all__": {"secret"}}})
+        """Hex SHA-256 of ``settings``; stands in the ``context`` of every exchange."""
+        text = json.dumps(self.settings(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -181,8 +197,29 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return parse(text, environ, str(path))
 
 
+def secret_variables(path: Path) -> set[str]:
+    """Names of the environment variables that go into secrets of the file at ``path``."""
+    data = _read_yaml(path.read_text(encoding="utf-8"), str(path))
+    providers = data.get("providers")
+    found: set[str] = set()
+    for provider in providers.values() if isinstance(providers, dict) else ():
+        for key in _SECRETS if isinstance(provider, dict) else ():
+            found.update(_VARIABLE.findall(str(provider.get(key, ""))))
+    return found
+
+
 def parse(text: str, environ: Mapping[str, str], name: str) -> Config:
     """Read a configuration from YAML text; ``name`` is what errors call it."""
+    data = _read_yaml(text, name)
+    _switch_off(data, environ)
+    data = _interpolate(data, environ, name)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, name) from None
+
+
+def _read_yaml(text: str, name: str) -> dict[str, Any]:
     try:
         data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader that refuses duplicates
     except yaml.YAMLError as error:
@@ -194,12 +231,7 @@ def parse(text: str, environ: Mapping[str, str], name: str) -> Config:
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{name}: the file must hold keys and values.")
-    _switch_off(data, environ)
-    data = _interpolate(data, environ, name)
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        raise _explain(error, name) from None
+    return data
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -218,20 +250,19 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Mark providers whose ``secret`` names an unset variable, and drop that secret."""
+    """Mark providers whose secrets name an unset variable, and drop those secrets."""
     providers = data.get("providers")
     if not isinstance(providers, dict):
         return
     for provider in providers.values():
         if not isinstance(provider, dict) or "off" in provider:
             continue
-        secret = provider.get("secret")
-        if not isinstance(secret, str):
-            continue
-        missing = [name for name in _VARIABLE.findall(secret) if not environ.get(name)]
-        if missing:
-            del provider["secret"]
-            provider["off"] = f"{missing[0]} is not set"
+        for key in _SECRETS:
+            names = _VARIABLE.findall(str(provider.get(key, "")))
+            missing = [name for name in names if not environ.get(name)]
+            if missing:
+                del provider[key]
+                provider["off"] = f"{missing[0]} is not set"
 
 
 def _interpolate(value: Any, environ: Mapping[str, str], name: str) -> Any:

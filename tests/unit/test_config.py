@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.config import DEFAULT_YAML, load, parse
+from affidavit.config import DEFAULT_YAML, load, parse, secret_variables
 from affidavit.errors import ConfigError
 
 MINIMUM = """
@@ -79,3 +79,34 @@ def test_missing_file(tmp_path: Path) -> None:
     """A path that is not there is a sentence, not a traceback."""
     with pytest.raises(ConfigError, match="could not be read"):
         load(tmp_path / "none.yaml", {})
+
+
+def test_every_process_says_the_same_configuration_whatever_secrets_it_has() -> None:
+    """A process without the secrets (the sequencer) and one with them give one hash."""
+    text = (
+        "providers:\n  a: {base_url: 'http://h', secret: 'Bearer ${A}',"
+        " proxy: 'http://p:1', proxy_secret: '${B}'}\n"
+    )
+    with_secrets = parse(text, {"A": "canary-a", "B": "canary:b"}, "c")
+    without = parse(text, {}, "c")
+    assert without.providers["a"].off is not None
+    assert with_secrets.settings() == without.settings()
+    assert with_secrets.hash() == without.hash()
+    assert "canary" not in str(with_secrets.settings())
+
+
+def test_credentials_of_a_proxy_have_a_place_of_their_own() -> None:
+    """In the address they would reach the record of the configuration."""
+    with pytest.raises(ConfigError, match="proxy_secret"):
+        parse("providers: {x: {base_url: 'http://h', proxy: 'http://u:p@h:1'}}", {}, "c")
+
+
+def test_all_variables_of_secrets_are_found(tmp_path: Path) -> None:
+    """Also those inside a longer value, so that no other process gets them."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "providers:\n"
+        "  a: {base_url: 'http://h', secret: 'Bearer ${ONE}'}\n"
+        "  b:\n    base_url: 'http://${HOST}'\n    proxy_secret: \"${TWO}:${THREE}\"\n"
+    )
+    assert secret_variables(path) == {"ONE", "TWO", "THREE"}

@@ -33,7 +33,7 @@ def gateway(data: Path, config: Path | None, listen: str | None, fd: int = -1) -
 
 def sequencer(data: Path, config: Path | None) -> int:
     """Run the sequencer of a data directory."""
-    from affidavit.app.sequencer import run
+    from affidavit.app.sequencing import run
 
     return run(data, config)
 

@@ -8,10 +8,12 @@ answers are msgpack's own types and the structs of the stages. Not here: the soc
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from affidavit.app import system
+from affidavit.app.sequencer import Sequencer
 from affidavit.control.identity import Identity
 from affidavit.control.link import Handler
 from affidavit.errors import NotFoundError, UnavailableError, UsageError
@@ -20,20 +22,16 @@ from affidavit.ledger.proof import encode_proof
 from affidavit.query.prover import LogProver
 from affidavit.query.prover import serve as prover_answers
 
-if TYPE_CHECKING:
-    from affidavit.app.sequencer import Sequencer
-
-
 SNAPSHOT_SECONDS = 1.0
 """How long an asker whose snapshot is the newest waits for a newer one."""
 HEADS_TRIES, HEADS_PAUSE = 50, 0.1
 """A heads leaf is made at most once a second; so many looks, so many seconds apart."""
 
 
-def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
+def handlers(sequencer: Sequencer) -> dict[str, Handler]:
     """All methods by name."""
 
-    def bind(method: Callable[["Sequencer", dict[str, Any]], Awaitable[Any]]) -> Handler:
+    def bind(method: Callable[[Sequencer, dict[str, Any]], Awaitable[Any]]) -> Handler:
         async def answer(params: dict[str, Any]) -> Any:
             try:
                 return await method(sequencer, params)
@@ -54,7 +52,7 @@ def handlers(sequencer: "Sequencer") -> dict[str, Handler]:
     return {name: bind(method) for name, method in methods.items()}
 
 
-async def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _snapshot(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     """The snapshot in force; ``None`` if it is the one of ``version`` for another second."""
     snapshot = await sequencer.ask(sequencer.snapshot)
     if params.get("version") != snapshot.version:
@@ -65,11 +63,11 @@ async def _snapshot(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     return None if params.get("version") == snapshot.version else snapshot
 
 
-async def _status(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
+async def _status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return await sequencer.ask(sequencer.status)
 
 
-async def _keys_create(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _keys_create(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     """Make a key: drafted, recorded, stored. ``by`` is who asked (sections ``who``)."""
     store = sequencer.identities
     names = ("name", "tenant", "email", "kind", "role", "team", "groups")
@@ -82,12 +80,15 @@ async def _keys_create(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     return {"identity": public(identity), "token": token}
 
 
-async def _keys_revoke(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """Make a key worthless at once; a record that a crash prevents is made at the next start."""
     store = sequencer.identities
     identity = await sequencer.ask(lambda: store.revoked(params["id"]))
-    await sequencer.record_key_change(identity, "revoked", params.get("by"))
     await sequencer.ask(lambda: store.put(identity))
     sequencer.tell_changed()
+    await sequencer.record_key_change(identity, "revoked", params.get("by"))
+    told = f"revoked {identity.id}"
+    await sequencer.ask(lambda: system.told(sequencer.state, told, ""))
     return public(identity)
 
 
@@ -98,11 +99,11 @@ def public(identity: Identity) -> dict[str, Any]:
     return shown
 
 
-async def _keys_list(sequencer: "Sequencer", _: dict[str, Any]) -> Any:
+async def _keys_list(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return [public(identity) for identity in await sequencer.ask(sequencer.identities.all)]
 
 
-async def _prove(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _prove(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     """Heads and openings for ``query.prover``; waits for the heads leaf between two batches."""
     after = int(params["after"])
     prover = LogProver(sequencer.log)
@@ -113,11 +114,11 @@ async def _prove(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
     raise UnavailableError("The ledger published no heads in time.", hint="affidavit doctor")
 
 
-async def _receipt(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+async def _receipt(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     return await sequencer.ask(lambda: _receipt_now(sequencer, params))
 
 
-def _receipt_now(sequencer: "Sequencer", params: dict[str, Any]) -> Any:
+def _receipt_now(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     """Both leaves of an exchange with their proofs, for the caller who made it.
 
     ``None`` while the request is not in a published checkpoint. ``NotFoundError`` also for a

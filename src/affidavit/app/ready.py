@@ -17,6 +17,11 @@ def settle() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def awaited() -> bool:
+    """Whether somebody waits for that byte: not for a process that replaces another."""
+    return VARIABLE in os.environ
+
+
 def tell_ready() -> None:
     """Write the byte and close the pipe; nothing to do where no supervisor waits."""
     number = os.environ.pop(VARIABLE, "")

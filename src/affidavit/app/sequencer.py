@@ -10,29 +10,26 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
-import os
 import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from affidavit import clock as clock_module
-from affidavit import config as configuration
 from affidavit import durable
-from affidavit.app import early, questions, system
+from affidavit.app import early, system
 from affidavit.app.paths import Paths
-from affidavit.app.ready import settle, tell_ready
-from affidavit.clock import Clock, SystemClock
+from affidavit.app.ready import settle
+from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.control.identity import Identity, Snapshot
-from affidavit.control.link import ControlServer
+from affidavit.control.link import ControlServer, Handler
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
-from affidavit.errors import CannotRecordError, LockedError, NotFoundError
+from affidavit.errors import CannotRecordError, UnavailableError
 from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up
 from affidavit.ledger.intake import Intake
@@ -52,8 +49,6 @@ IDLE_SECONDS = 0.02
 """Pause of the sequencing thread when no journal holds anything new."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
-LOCK_SECONDS = 20.0
-"""How long a start waits for the process before it to end."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -108,6 +103,7 @@ class Sequencer:
         self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._answers_nothing = threading.Event()
         self._failed: BaseException | None = None
         self.journal: JournalWriter | None = None
         self.changed = asyncio.Event()
@@ -124,8 +120,7 @@ class Sequencer:
         last_hour = self.clock.monotonic() - HOUR
         try:
             while not self._stop.is_set():
-                while not self._asked.empty():
-                    self._asked.get()()
+                self._answer()
                 if self.intake.step() == 0 and self._asked.empty():
                     self._stop.wait(IDLE_SECONDS)
                 if self.clock.monotonic() - last_hour > HOUR:
@@ -135,7 +130,15 @@ class Sequencer:
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:
+            self._answers_nothing.set()
+            self._answer()
             self._to_index.put(None)
+
+    def _answer(self) -> None:
+        """Do what was asked; once this thread is over, whoever asks is told so."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._asked.get_nowait()()
 
     def _destroy_old_day_keys(self) -> None:
         """A day's key goes when no journal needs it any more; the last two days stay."""
@@ -162,16 +165,26 @@ class Sequencer:
                 pass
 
     async def ask(self, work: Callable[[], T]) -> T:
-        """Run ``work`` on the sequencing thread, between two batches, and return what it gives."""
+        """Run ``work`` on the sequencing thread, between two batches, and return what it gives.
+
+        ``UnavailableError`` if that thread has ended, or ends before it gets there.
+        """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # whoever asked has gone
+            if self._answers_nothing.is_set():
+                future.set_exception(UnavailableError("The sequencer is stopping."))
+                return
             try:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001 - handed to whoever asked
                 future.set_exception(error)
 
         self._asked.put(run)
+        if self._answers_nothing.is_set():
+            self._answer()
         return await asyncio.wrap_future(future)
 
     # -- the snapshot that gateways and console work from --------------------------------------
@@ -212,7 +225,7 @@ class Sequencer:
     async def _tell(self) -> None:
         """Put on record what changed about this installation since its last start."""
         assert self.journal is not None
-        owner = next((i for i in await self.ask(self.identities.all) if i.role == "owner"), None)
+        identities = await self.ask(self.identities.all)
         news = await self.ask(
             lambda: system.pending(
                 self.state,
@@ -220,7 +233,7 @@ class Sequencer:
                 self.config,
                 receipt_vkey=self.receipt_vkey,
                 log_vkey=self.log.vkey,
-                owner=owner,
+                identities=identities,
             )
         )
         for record, name, digest in news:
@@ -255,8 +268,8 @@ class Sequencer:
             "log_vkey": self.log.vkey,
         }
 
-    async def run(self, ready: Callable[[], None]) -> int:
-        """Serve until SIGTERM; 0 after a clean end, 4 if something failed on the way."""
+    async def run(self, handlers: Mapping[str, Handler], ready: Callable[[], None]) -> int:
+        """Serve ``handlers`` until SIGTERM; 0 after a clean end, 4 if something failed."""
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -267,7 +280,7 @@ class Sequencer:
         sequencing = threading.Thread(target=self._sequence, name="sequence")
         indexing.start()
         sequencing.start()
-        server = ControlServer(self.paths.control_socket, questions.handlers(self))
+        server = ControlServer(self.paths.control_socket, handlers)
         try:
             snapshot = await self.ask(self.snapshot)
             self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
@@ -276,14 +289,18 @@ class Sequencer:
             await server.start()
             settle()
             ready()
-            while not stopping.is_set() and sequencing.is_alive() and self._failed is None:
+            while not stopping.is_set() and self._failed is self.journal.failure is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), 0.25)
                 snapshot = await self.ask(self.snapshot)
                 self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
+                self.journal.retry()
+            self._failed = self._failed or self.journal.failure
             if self._failed is None:
                 record = system.ended(self.clock, self.config, "drained")
                 await self.journal.close(record)
+        except UnavailableError as error:
+            self._failed = self._failed or error
         finally:
             await server.stop()
             self._stop.set()
@@ -309,29 +326,3 @@ class Sequencer:
         self.indexer.close()
         self.vault_reader.close()
         self.keyring.close()
-
-
-@contextlib.contextmanager
-def _locked(paths: Paths, disk: Disk) -> Iterator[None]:
-    """The sequencer's lock; waits for a predecessor whose supervisor died and that still drains."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            with disk.locked(paths.sequencer_lock, "sequencer"):
-                yield
-                return
-        except LockedError:
-            if time.monotonic() > until or early.asked_to_stop():
-                raise
-            time.sleep(0.1)
-
-
-def run(data: Path, config_path: Path | None) -> int:
-    """Run the sequencer of a data directory until SIGTERM; ``LockedError`` if one runs there."""
-    paths = Paths(data)
-    config = configuration.load(config_path or paths.config, os.environ)
-    disk = Disk()
-    if not paths.initialised:
-        raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")
-    with _locked(paths, disk):
-        return asyncio.run(Sequencer(paths, config, disk, SystemClock()).run(tell_ready))

@@ -6,7 +6,7 @@ callers do, which the console and the gateways record.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -80,7 +80,7 @@ def pending(
     *,
     receipt_vkey: str,
     log_vkey: str,
-    owner: Identity | None,
+    identities: Sequence[Identity],
 ) -> list[tuple[Record, str, str]]:
     """What has to be told since the last start: records, each with the note for ``told``."""
     state.execute(_SCHEMA)
@@ -88,13 +88,17 @@ def pending(
     facts: list[tuple[str, str, dict[str, Any], tuple[Chain, ...]]] = [
         ("ledger.key", "receipt", {"purpose": "receipt", "vkey": receipt_vkey}, ()),
         ("ledger.key", "log", {"purpose": "log", "vkey": log_vkey}, ()),
-        ("change.config", "config", _settings(config), ()),
+        ("change.config", "config", _in_force(config), ()),
     ]
-    if owner is not None:
+    for owner in [identity for identity in identities if identity.role == "owner"][:1]:
         what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
         chain = Chain(owner.tenant, "actor", owner.actor)
         facts.append(("change.identity", "owner", what, (chain,)))
-    found = []
+    found = [
+        (key_change(clock, config, identity, "revoked", None), f"revoked {identity.id}", "")
+        for identity in identities
+        if identity.revoked is not None and not _is_told(state, f"revoked {identity.id}")
+    ]
     for kind, name, what, chains in facts:
         digest = hashlib.sha256(repr(sorted(what.items())).encode()).hexdigest()
         row = state.execute("select digest from told where name = ?", (name,)).fetchone()
@@ -105,6 +109,10 @@ def pending(
     return found
 
 
+def _is_told(state: apsw.Connection, name: str) -> bool:
+    return state.execute("select 1 from told where name = ?", (name,)).fetchone() is not None
+
+
 def told(state: apsw.Connection, name: str, digest: str) -> None:
     """Remember that a fact is on record."""
     state.execute(
@@ -113,7 +121,5 @@ def told(state: apsw.Connection, name: str, digest: str) -> None:
     )
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    """The configuration in force as plain values, secrets left out."""
-    settings = config.model_dump(mode="json", exclude={"providers": {"__all__": {"secret"}}})
-    return {"after": settings, "config_hash": config.hash()}
+def _in_force(config: Config) -> dict[str, Any]:
+    return {"after": config.settings(), "config_hash": config.hash()}

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import socket
 import sys
 import threading
@@ -132,7 +131,7 @@ class Machine:
 
     async def _start(self, *, first: bool) -> dict[str, Any]:
         """Start the children, in order; a new caller key is known before a gateway listens."""
-        secrets = _secret_variables(self.config_path)
+        secrets = sorted(configuration.secret_variables(self.config_path))
         open_environment, closed = environment(), environment(secrets)
         base = ["--data", str(self.paths.root), "--config", str(self.config_path)]
         base += ["--parent", str(os.getpid())]
@@ -231,14 +230,3 @@ async def _until_readable(fd: int) -> bool:
 
 def _address(section: Any) -> tuple[str, int]:
     return section.host, section.port
-
-
-def _secret_variables(path: Path) -> list[str]:
-    """Names of the environment variables that the configuration uses for secrets."""
-    text = path.read_text(encoding="utf-8")
-    return [
-        name
-        for line in text.splitlines()
-        if "secret" in line
-        for name in re.findall(r"secret:\s*[\"']?\$\{(\w+)\}", line)
-    ]

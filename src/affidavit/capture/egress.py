@@ -25,7 +25,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from affidavit.capture.upstream_http import ResponseParser, request_head
 from affidavit.errors import ConfigError, UpstreamError, UpstreamProtocolError
@@ -76,15 +76,15 @@ class Proxy(NamedTuple):
     authorization: bytes
 
     @classmethod
-    def parse(cls, url: str) -> "Proxy":
-        """Read ``http://[user:password@]host:port``; ``ConfigError`` for anything else."""
+    def parse(cls, url: str, secret: str = "") -> "Proxy":
+        """Read ``http://host:port``; ``ConfigError`` for anything else.
+
+        ``secret`` is ``user:password`` for a proxy that asks for Basic authentication.
+        """
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or not parts.port:
+        if parts.scheme != "http" or not parts.hostname or not parts.port or parts.username:
             raise ConfigError("A proxy is http://host:port.")
-        authorization = b""
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = b"Basic " + base64.b64encode(pair.encode())
+        authorization = b"Basic " + base64.b64encode(secret.encode()) if secret else b""
         return cls(parts.hostname, parts.port, authorization)
 
 

@@ -37,7 +37,7 @@ class Endpoint:
             provider.connect_timeout, provider.first_byte_timeout, provider.idle_timeout
         )
         tls = tls_context(provider.ca_file) if self.origin.scheme == "https" else None
-        proxy = Proxy.parse(provider.proxy) if provider.proxy is not None else None
+        proxy = _proxy(provider)
         self.upstream = Upstream(self.origin, limits, tls, proxy)
         secret = provider.secret
         self._credential: tuple[bytes, bytes] | None = None
@@ -77,3 +77,10 @@ def _credential(dialect: str, provider: str, secret: bytes) -> tuple[bytes, byte
     if provider == "azure.ai.openai":
         return (b"api-key", secret)
     return (b"authorization", b"Bearer " + secret)
+
+
+def _proxy(provider: Provider) -> Proxy | None:
+    if provider.proxy is None:
+        return None
+    secret = provider.proxy_secret
+    return Proxy.parse(provider.proxy, secret.get_secret_value() if secret is not None else "")

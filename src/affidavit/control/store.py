@@ -2,7 +2,8 @@
 
 Rules: only the SHA-256 of a key is stored; a revoked identity stays, with the time; every change
 raises ``version``, by which snapshots are recognised as new. Not here: the record of a change,
-which stands in a journal before the change is stored (``app.questions``).
+which ``app.questions`` makes: of a new key before it is
+stored, of a revoked one after.
 """
 
 import apsw

@@ -28,7 +28,7 @@ from affidavit.ledger.heads import HeadProof
 from affidavit.ledger.leaf import HEADS, HeadsTerms, Leaf, terms_tail
 from affidavit.ledger.merkle import EMPTY_ROOT
 from affidavit.ledger.own import Own, own_record
-from affidavit.ledger.plan import Item, Plan, Submission, read_back, work_out
+from affidavit.ledger.plan import Item, Plan, Submission, apply, read_back, work_out
 from affidavit.ledger.prover import Prover
 from affidavit.ledger.publish import Publisher
 from affidavit.ledger.recover import epoch_of, recover
@@ -264,7 +264,7 @@ class Log:
             if heads is not None:
                 self._tip.turned()
                 self._heads_at, self._asked = self._clock.monotonic(), False
-            self._tip.apply(plan)
+            apply(self._tip, plan)
             if heads is not None:
                 self._publish()
 

@@ -90,6 +90,14 @@ class Plan(NamedTuple):
     epoch: Epoch | None = None
 
 
+def apply(tip: Tip, plan: Plan) -> None:
+    """Move a tip behind the leaves of a plan that was committed."""
+    tip.extend(plan.tree, plan.hashes, plan.risen, plan.entries, plan.links)
+    if plan.epoch is not None:
+        tip.enter(plan.epoch)
+    tip.learn(plan.facts)
+
+
 class _Joined(NamedTuple):
     item: Item
     re: int | None

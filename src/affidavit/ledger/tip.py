@@ -1,22 +1,19 @@
 """The end of the ledger as the sequencer holds it in memory.
 
-Rules: what is here follows from the committed leaves and links alone; ``apply`` moves it by a
-plan that was just committed, and ``gather`` reads from leaves that exist what such a plan says.
+Rules: what is here follows from the committed leaves and links alone; ``extend`` and
+``learn`` move it by a plan that was just committed, and ``gather`` reads from leaves that exist
+what such a plan says.
 Requests that wait for an answer are bounded: beyond a million the oldest are forgotten, and an
 answer to one of them says that it answers nothing known. Not here: disk, state.db, signing.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from affidavit.ledger import merkle, tiles
 from affidavit.ledger.attribution import Attribution
 from affidavit.ledger.chains import Epoch
 from affidavit.ledger.leaf import ASKS, Leaf
 from affidavit.ledger.state import Open, Turn
-
-if TYPE_CHECKING:
-    from affidavit.ledger.plan import Plan
 
 MAX_OPEN = 1_000_000
 
@@ -60,13 +57,6 @@ class Tip:
         self.chains: dict[bytes, bytes] = {}
         self._before: dict[bytes, bytes | None] = {}
         self.open = {name: Open(request.position, ()) for name, request in self.open.items()}
-
-    def apply(self, plan: "Plan") -> None:
-        """Move behind the leaves of a plan that was committed."""
-        self.extend(plan.tree, plan.hashes, plan.risen, plan.entries, plan.links)
-        if plan.epoch is not None:
-            self.enter(plan.epoch)
-        self.learn(plan.facts)
 
     def extend(
         self,

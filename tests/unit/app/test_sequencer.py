@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from affidavit import config as configuration
-from affidavit.app import first_start, snapshots
+from affidavit.app import first_start, questions, snapshots
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import run as rebuild
 from affidavit.app.sequencer import Sequencer
-from affidavit.app.sequencer import run as run_sequencer
+from affidavit.app.sequencing import run as run_sequencer
 from affidavit.clock import SystemClock
 from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
@@ -33,7 +33,7 @@ def _sequencer(root: Path, story: Callable[[ControlLink], Awaitable[None]]) -> i
 
     async def both() -> int:
         sequencer = Sequencer(paths, config, disk, SystemClock())
-        running = asyncio.create_task(sequencer.run(lambda: None))
+        running = asyncio.create_task(sequencer.run(questions.handlers(sequencer), lambda: None))
         link = ControlLink(paths.control_socket)
         try:
             await snapshots.first(link)

@@ -35,7 +35,7 @@ def test_what_is_no_origin(url: str) -> None:
 def test_proxies() -> None:
     """Credentials of a proxy become its authorization field."""
     assert Proxy.parse("http://p:3128") == ("p", 3128, b"")
-    assert Proxy.parse("http://me:p%40ss@p:3128").authorization == b"Basic bWU6cEBzcw=="
+    assert Proxy.parse("http://p:3128", "me:p@ss").authorization == b"Basic bWU6cEBzcw=="
     for url in ("https://p:1", "http://p", "socks5://p:1"):
         with pytest.raises(ConfigError):
             Proxy.parse(url)

@@ -409,7 +409,7 @@ def test_tls_against_a_plain_server() -> None:
 def test_plain_http_through_a_proxy_uses_the_absolute_form() -> None:
     """An http origin behind a proxy: absolute target, the proxy's credential only to it."""
     with Provider([whole(b"{}")]) as provider:
-        proxy = Proxy.parse(f"http://me:secret@127.0.0.1:{provider.port}")
+        proxy = Proxy.parse(f"http://127.0.0.1:{provider.port}", "me:secret")
         upstream = Upstream(Origin.parse("http://model.test"), QUICK, proxy=proxy)
         pieces, error = run(fetch_of(upstream, GET))
     assert (pieces, error) == ([b"{}"], None)
@@ -433,7 +433,7 @@ def test_https_through_a_proxy_is_tls_inside_a_tunnel(tmp_path: Path) -> None:
         Provider([whole(b"{}")], tls=authority.server("model.test")) as provider,
         Tunnel(provider.port) as tunnel,
     ):
-        proxy = Proxy.parse(f"http://me:secret@127.0.0.1:{tunnel.port}")
+        proxy = Proxy.parse(f"http://127.0.0.1:{tunnel.port}", "me:secret")
         trust = tls_context(authority.file)
         upstream = Upstream(Origin.parse("https://model.test"), QUICK, trust, proxy)
         assert run(twice(upstream)) == [([b"{}"], None)] * 2
