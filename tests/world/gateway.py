@@ -27,7 +27,7 @@ from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.record.disclose import check_part, open_disclosure
 from affidavit.record.journal import JournalWriter
-from affidavit.record.journal_reader import JournalReader
+from affidavit.record.journal_reader import START, JournalReader, Position
 from affidavit.record.model import SECTIONS, Frame, Piece, Record, Written
 from affidavit.record.seal import RecipientKey
 from tests.world.rawclient import Answer, RawClient, request
@@ -121,6 +121,11 @@ class World:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._failure: BaseException | None = None
+        self._positions: dict[str, Position] = {}
+        self._frames: list[Frame] = []
+        self._seen = 0
+        self._pieces: dict[str, list[bytes]] = {}
+        self._entries: list[Entry] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -204,35 +209,42 @@ class World:
     # --- reading back -----------------------------------------------------------------------------
 
     def frames(self) -> list[Frame]:
-        """Every frame of every journal in the directory."""
-        found: list[Frame] = []
+        """Every frame of the journal so far; what was read once is not read again."""
         for path in sorted(self.directory.iterdir()):
-            reader = JournalReader(path, lambda _day, wrapped: self.day_key.open(wrapped))
+            reader = JournalReader(
+                path,
+                lambda _day, wrapped: self.day_key.open(wrapped),
+                self._positions.get(path.name, START),
+            )
             while batch := reader.poll():
-                found += [frame for _, frame in batch]
+                self._frames += [frame for _, frame in batch]
+                self._positions[path.name] = batch[-1][0]
             reader.close()
-        return found
+        return self._frames
 
     def entries(self) -> list[Entry]:
         """Every record with its content; fails if a part is not what it is committed to."""
-        pieces: dict[str, list[bytes]] = {}
-        entries: list[Entry] = []
-        for frame in self.frames():
+        for frame in self.frames()[self._seen :]:
+            self._seen += 1
             if isinstance(frame, Piece):
-                pieces.setdefault(frame.request, []).append(frame.data)
+                self._pieces.setdefault(frame.request, []).append(frame.data)
             elif isinstance(frame, Written):
-                entries.append(_entry(frame, pieces))
-        return entries
+                self._entries.append(_entry(frame, self._pieces))
+        return self._entries
 
     def exchanges(self) -> list[tuple[Entry, Entry]]:
         """Requests with their responses; fails unless each request has exactly one."""
         entries = self.entries()
+        answers: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.record.parent is not None:
+                answers.setdefault(entry.record.parent, []).append(entry)
         pairs = []
         for entry in entries:
             if entry.record.type == "exchange.request":
-                answers = [e for e in entries if e.record.parent == entry.record.id]
-                assert len(answers) == 1, f"{len(answers)} outcomes for one request"
-                pairs.append((entry, answers[0]))
+                found = answers.get(entry.record.id, [])
+                assert len(found) == 1, f"{len(found)} outcomes for one request"
+                pairs.append((entry, found[0]))
         return pairs
 
     def exchange(self, after: int = 0) -> tuple[Entry, Entry]:
