@@ -22,6 +22,12 @@ from affidavit.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+DIALECTS = (
+    "anthropic", "opaque", "openai", "openai-compatible", "azure", "azure-openai", "groq",
+    "mistral", "deepseek", "xai", "perplexity", "moonshot", "openrouter", "together", "fireworks",
+    "ollama", "vllm", "litellm", "demo",
+)  # fmt: skip
+"""The dialects that ``providers.registry`` knows."""
 _SECRETS = ("secret", "proxy_secret")
 _RESERVED = frozenset({"healthz", "readyz", "receipts", "records", "mcp", "otlp", "kubernetes"})
 
@@ -41,7 +47,7 @@ class Provider(_Section):
     provider cannot be used, and says why.
     """
 
-    dialect: Literal["openai", "anthropic", "opaque"] = "opaque"
+    dialect: str = "opaque"
     base_url: str
     credential: Literal["inject", "pass"] = "inject"
     secret: SecretStr | None = None
@@ -52,6 +58,14 @@ class Provider(_Section):
     proxy: str | None = None
     proxy_secret: SecretStr | None = None
     off: str | None = None
+
+    @field_validator("dialect")
+    @classmethod
+    def _known_dialect(cls, value: str) -> str:
+        if value not in DIALECTS:
+            near = difflib.get_close_matches(value, DIALECTS, n=1)
+            raise ValueError(f"must be one of {', '.join(near or DIALECTS)}")
+        return value
 
     @field_validator("base_url")
     @classmethod

@@ -3,6 +3,7 @@
 import pytest
 
 from affidavit.errors import ConfigError
+from affidavit import config
 from affidavit.providers import registry
 
 
@@ -33,3 +34,8 @@ def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
         registry.lookup("zzz")
     assert "openai" in caught.value.hint
+
+
+def test_the_configuration_knows_the_same_dialects() -> None:
+    """What the registry can look up may be configured, and nothing else."""
+    assert set(config.DIALECTS) == set(registry.NAMES)
