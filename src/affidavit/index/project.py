@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from affidavit.errors import ParseError
-from affidavit.index.schema import OWN_LEAVES, Person, Row, bounded
+from affidavit.index.schema import MAX_TEXT, OWN_LEAVES, Person, Row, bounded
 from affidavit.record.model import SECTIONS, Placed, View
 
 _MAX_INT = 2**53
@@ -52,6 +52,8 @@ _COUNTS = (
     ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_delivered"),
 )  # fmt: skip
 _SECONDS = (("first_byte", "time_to_first_byte"), ("duration", "duration"))
+_BITS = tuple(1 << place for place in range(len(SECTIONS)))
+_BIT_OF = dict(zip(SECTIONS, _BITS, strict=True))
 _PERSON = tuple((name, name) for name in Person.__struct_fields__[1:])
 
 
@@ -109,16 +111,16 @@ def project(view: View, request: Entry | None) -> Entry | None:
     if view.type in OWN_LEAVES:
         return None
     what = _section(view, "what")
-    facts = _who(_section(view, "who"))
+    facts: dict[str, Any] = {}
+    if request is not None:
+        facts = {name: getattr(request.row, name) for name in _INHERITED}
+    facts.update(_who(_section(view, "who")))
     facts.update(_what(what))
     facts.update(_control(_section(view, "control")))
     facts.update(_outcome(_section(view, "outcome")))
     person = _texts(_section(view, "person"), _PERSON)
     human = Person(view.index, **person) if person else None
     if request is not None:
-        for name in _INHERITED:
-            if not facts.get(name):
-                facts[name] = getattr(request.row, name)
         facts["models"] = (*request.row.models, *facts["models"])
         facts.setdefault("parent", request.row.id)
         if human is None and request.person is not None:
@@ -132,10 +134,8 @@ def project(view: View, request: Entry | None) -> Entry | None:
     facts["model"] = (
         facts.get("model_served") or facts.get("model_resolved") or facts.get("model_requested")
     )
-    present = shown = 0
-    for place, name in enumerate(SECTIONS):
-        present |= (view.digests[place] is not None) << place
-        shown |= (name in view.sections) << place
+    present = sum(bit for bit, digest in zip(_BITS, view.digests, strict=True) if digest)
+    shown = sum(_BIT_OF.get(name, 0) for name in view.sections)
     row = Row(
         idx=view.index, id=view.id, time=view.time, at=view.at, type=view.type, tier=view.tier,
         re=view.re, present=present, shown=shown, **facts,
@@ -163,7 +163,7 @@ def _texts(section: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict
     for column, name in names:
         value = section.get(name)
         if isinstance(value, str) and value and value != "unknown":
-            found[column] = bounded(value)
+            found[column] = value[:MAX_TEXT]
     return found
 
 
@@ -188,13 +188,15 @@ def _names(*values: Any) -> tuple[str, ...]:
         if value is not None:
             for item in value if isinstance(value, list) else (value,):
                 if isinstance(item, str) and item and item != "unknown":
-                    found[bounded(item)] = None
+                    found[item[:MAX_TEXT]] = None
     return tuple(found)[:_MAX_NAMES]
 
 
 def _who(who: Mapping[str, Any]) -> dict[str, Any]:
     found = _texts(who, _WHO)
-    found["groups"] = _names(who.get("groups"))
+    groups = _names(who.get("groups"))
+    if groups:
+        found["groups"] = groups
     return found
 
 
