@@ -2,8 +2,8 @@
 
 import pytest
 
-from affidavit.errors import ConfigError
 from affidavit import config
+from affidavit.errors import ConfigError
 from affidavit.providers import registry
 
 
