@@ -93,11 +93,11 @@ class Proofs:
         services = self._services
         now = services.clock.now()
         tree = language.parse(wanted.expression, now)
-        snapshot, identity = services.snapshot(), reader.identity
+        snapshot = services.snapshot()
         asked = question(
             tree,
             self._tenants(reader),
-            lambda field, value: resolve.pseudonyms(field, value, identity, snapshot),
+            lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
         # Without a chain the list is all there is; with conditions it says what is shown whole.
         listed = self._listed(reader, wanted) if asked.not_proved or asked.conditions else None

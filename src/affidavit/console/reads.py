@@ -56,7 +56,7 @@ class Reads:
     def parse(self, reader: Reader, expression: str) -> Tree:
         """The question as a tree, names resolved; ``ExpressionError`` says where it is wrong."""
         tree = language.parse(expression, self._services.clock.now())
-        return resolve.widened(tree, reader.identity, self._services.snapshot())
+        return resolve.widened(tree, reader, self._services.snapshot())
 
     def recorded(self, reader: Reader, tree: Tree) -> dict[str, Any]:
         """What every record of a question says about it."""
@@ -93,8 +93,8 @@ class Reads:
     async def show(self, reader: Reader, name: str, purpose: str = "") -> dict[str, Any]:
         """The narrative of a record, exchange, session or trace.
 
-        ``name`` may also be the session id as the caller wrote it. ``NotFoundError`` if the
-        reader may see nothing of that name.
+        ``name`` may also be the session id as the caller wrote it, where the reader may see
+        ``person``. ``NotFoundError`` if the reader may see nothing of that name.
         """
         told = await self._services.blocking(lambda: self._narrative(reader, name, purpose))
         what = {
@@ -116,7 +116,7 @@ class Reads:
 
     def _narrative(self, reader: Reader, name: str, purpose: str) -> Narrative:
         snapshot = self._services.snapshot()
-        candidates = [name, *resolve.sessions(name, reader.identity, snapshot)]
+        candidates = [name, *resolve.sessions(name, reader, snapshot)]
         for candidate in candidates:
             try:
                 return narrative(

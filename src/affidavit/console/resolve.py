@@ -1,40 +1,51 @@
 """From the names people use to the pseudonyms that records and chains hold.
 
-Rules: a session id as the caller wrote it has a pseudonym in each team the reader may see; an
+Rules: what stands behind a pseudonym is in the section ``person``, so names resolve only for a
+reader whose boundary shows that section; for anybody else an expression or a name is taken as it
+is written. A session id as the caller wrote it has a pseudonym in each team the reader may see; an
 actor's name or e-mail has the actor's; what is a pseudonym already, or matches nothing, stays as
-it is. Only identities of the reader's own tenant are looked at. Not here: names that only records
-know (the index finds those where ``person`` may be seen).
+it is. Only identities of the reader's own tenant are looked at, and of the reader's own team where
+the boundary ends there. Not here: names that only records know (the index finds those, under the
+same condition).
 """
 
+from affidavit.console.auth import Reader
 from affidavit.control.attribution import session_pseudonym
-from affidavit.control.identity import Identity, Snapshot
+from affidavit.control.identity import Snapshot
 from affidavit.query.tree import Match, Or, Tree, replace
 
 
-def sessions(name: str, reader: Identity, snapshot: Snapshot) -> list[str]:
-    """The pseudonyms of a caller's own session id within the reader's tenant and team."""
+def _resolves(reader: Reader, tenant: str, team: str) -> bool:
+    """Whether the reader may learn who or what somebody of this tenant and team is."""
+    if "person" not in reader.boundary.sections or tenant != reader.identity.tenant:
+        return False
+    return reader.identity.role != "member" or team == reader.identity.team
+
+
+def sessions(name: str, reader: Reader, snapshot: Snapshot) -> list[str]:
+    """The pseudonyms of a caller's own session id, as far as the reader may learn them."""
     found = []
     for scope, key in sorted(snapshot.pseudonym_keys.items()):
         tenant, _, team = scope.partition("\0")
-        if tenant == reader.tenant and (reader.role != "member" or team == reader.team):
+        if _resolves(reader, tenant, team):
             found.append(session_pseudonym(key, name))
     return found
 
 
-def actors(name: str, reader: Identity, snapshot: Snapshot) -> list[str]:
-    """The pseudonyms of whoever has this name or e-mail in the reader's tenant."""
+def actors(name: str, reader: Reader, snapshot: Snapshot) -> list[str]:
+    """The pseudonyms of whoever has this name or e-mail, as far as the reader may learn them."""
     wanted = name.casefold()
     return sorted(
         {
             identity.actor
             for identity in snapshot.identities
-            if identity.tenant == reader.tenant
+            if _resolves(reader, identity.tenant, identity.team)
             and wanted in (identity.name.casefold(), identity.email.casefold())
         }
     )
 
 
-def pseudonyms(field: str, name: str, reader: Identity, snapshot: Snapshot) -> list[str]:
+def pseudonyms(field: str, name: str, reader: Reader, snapshot: Snapshot) -> list[str]:
     """The pseudonyms that a value of the field ``actor`` or ``session`` may stand for."""
     if field == "session" and not name.startswith("ses_"):
         return sessions(name, reader, snapshot)
@@ -43,7 +54,7 @@ def pseudonyms(field: str, name: str, reader: Identity, snapshot: Snapshot) -> l
     return []
 
 
-def widened(tree: Tree, reader: Identity, snapshot: Snapshot) -> Tree:
+def widened(tree: Tree, reader: Reader, snapshot: Snapshot) -> Tree:
     """The tree with the pseudonyms of named sessions and actors beside the names."""
 
     def change(node: Tree) -> Tree:

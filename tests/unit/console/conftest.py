@@ -7,6 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from affidavit.console.app import create_app
+from affidavit.console.auth import Reader
+from affidavit.query.boundary import for_identity
 from tests.world.machine import Machine
 
 BASE = "http://127.0.0.1:8788"
@@ -48,3 +50,9 @@ def client(console: TestClient, machine: Machine) -> Client:
         return console
 
     return choose
+
+
+def reader_of(machine: Machine, role: str) -> Reader:
+    """A reader as authentication makes one."""
+    identity = machine.identity(role)
+    return Reader(identity, "key", for_identity(identity), "127.0.0.1", "test")

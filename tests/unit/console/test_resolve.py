@@ -1,41 +1,84 @@
 """Names that people use become pseudonyms, within the reader's tenant only."""
 
+from dataclasses import replace
+from typing import Any
+
 import msgspec
+import pytest
 
 from affidavit.console import resolve
+from affidavit.evidence import verify
+from affidavit.query.boundary import member
 from affidavit.query.tree import And, Match, Not, Or
+from tests.unit.console.conftest import Client, reader_of
 from tests.world.machine import Machine
+
+SEE_PERSONS = ("owner", "responder", "compliance")
+"""Roles whose boundary shows ``person``; for the others names lead nowhere."""
 
 
 def test_actor_names_and_emails_are_known_in_their_tenant(machine: Machine) -> None:
     """A name or e-mail, in any case, is the actor's pseudonym; another tenant's is not."""
-    owner, caller = machine.identity("owner"), machine.identity("caller")
+    owner, caller = reader_of(machine, "owner"), machine.identity("caller")
     snapshot = machine.snapshot()
     assert resolve.pseudonyms("actor", "THE CALLER", owner, snapshot) == [caller.actor]
     assert resolve.pseudonyms("actor", "caller@example.com", owner, snapshot) == [caller.actor]
     assert resolve.pseudonyms("actor", caller.actor, owner, snapshot) == []
     assert resolve.pseudonyms("model", "the caller", owner, snapshot) == []
-    stranger = msgspec.structs.replace(owner, tenant="other")
+    stranger = replace(owner, identity=msgspec.structs.replace(owner.identity, tenant="other"))
     assert resolve.pseudonyms("actor", "the caller", stranger, snapshot) == []
     assert resolve.pseudonyms("session", "my-session", stranger, snapshot) == []
 
 
-def test_a_member_resolves_sessions_of_its_team_only(machine: Machine) -> None:
-    """The pseudonym that a session id has in another team is not made for a member."""
+def test_a_member_who_may_see_persons_resolves_those_of_its_team(machine: Machine) -> None:
+    """Where a member's boundary shows ``person``, other teams' names and sessions stay closed."""
     identity, _ = machine.identities.draft(tenant="acme", name="x", team="other")
     machine.identities.put(identity)
     snapshot = machine.snapshot()
-    owner, member = machine.identity("owner"), machine.identity("member")
+    owner, plain = reader_of(machine, "owner"), reader_of(machine, "member")
+    boundary = member(plain.identity.actor, "acme", "support")
+    seeing = replace(plain, boundary=boundary._replace(sections=owner.boundary.sections))
     assert len(resolve.pseudonyms("session", "s", owner, snapshot)) == 2
-    assert len(resolve.pseudonyms("session", "s", member, snapshot)) == 1
+    assert len(resolve.pseudonyms("session", "s", seeing, snapshot)) == 1
+    assert resolve.pseudonyms("actor", "x", owner, snapshot) == [identity.actor]
+    assert resolve.pseudonyms("actor", "x", seeing, snapshot) == []
+    assert len(resolve.pseudonyms("actor", "the caller", seeing, snapshot)) == 1
 
 
 def test_widening_keeps_the_question(machine: Machine) -> None:
     """The name stays in the tree with the pseudonym beside it; other conditions are untouched."""
-    owner, caller = machine.identity("owner"), machine.identity("caller")
+    owner, caller = reader_of(machine, "owner"), machine.identity("caller")
     name = Match("actor", "the caller")
     other = Match("model", "the caller")
     prefix = Match("actor", "the", prefix=True)
     tree = And((Not(name), other, prefix))
     widened = resolve.widened(tree, owner, machine.snapshot())
     assert widened == And((Not(Or((name, Match("actor", caller.actor)))), other, prefix))
+
+
+@pytest.mark.parametrize("role", ["owner", "auditor", "responder", "compliance", "member"])
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("actor", "the caller"), ("actor", "caller@example.com"), ("session", "my-session")],
+)
+def test_names_lead_to_pseudonyms_only_where_persons_are_visible(
+    client: Client, machine: Machine, role: str, field: str, name: str
+) -> None:
+    """Query, proof, export and show by a name: rows and pseudonym, or neither of them."""
+    expected = role in SEE_PERSONS
+    caller = machine.identity("caller").actor
+    expression = f'{field}:"{name}"'
+    for view in ("exchanges", "records"):
+        body: dict[str, Any] = {"expression": expression, "view": view, "prove": True}
+        answer = client(role).post("/api/query", json=body)
+        assert answer.status_code == 200
+        assert bool(answer.json()["rows"]) is expected
+        assert answer.json()["proof"]["proved"] is expected
+        assert (caller in answer.text) is expected
+        assert expected or "ses_" not in answer.text.replace(name, "")
+    made = client(role).post("/api/export", json={"expression": expression})
+    members = verify.read_zip(made.content)
+    held = b"".join(bytes(members[n]) for n in ("manifest.json", "report.html", "chains.jsonl"))
+    assert (b"act_" in held or b"ses_" in held) is expected
+    shown = client(role).get(f"/api/show/{name}")
+    assert shown.status_code == (200 if expected and field == "session" else 404)
