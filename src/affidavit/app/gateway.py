@@ -15,7 +15,7 @@ from affidavit import config as configuration
 from affidavit.app import snapshots
 from affidavit.app.listen import listen, split
 from affidavit.app.paths import Paths
-from affidavit.app.ready import settle, tell_ready
+from affidavit.app.ready import awaited, settle, tell_ready
 from affidavit.capture import worker
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import Endpoint, endpoints
@@ -27,7 +27,6 @@ from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
 from affidavit.record.journal import JournalWriter
-
 
 FIRST_SECONDS = 60.0
 """How long the first worker waits for the sequencer."""

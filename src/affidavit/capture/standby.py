@@ -1,17 +1,18 @@
 """Stands in for a gateway whose journal or sequencer is not there: every call is refused, kindly.
 
 A worker that replaces another has nobody to report a failed start to, and callers wait at its
-socket. Rules: nothing is read of a call but its path; nothing is forwarded and nothing recorded;
-the answer is 503 in the provider's shape and says why; both health pages are red. Not here:
-when it stands in and for how long (``app.gateway``).
+socket. Rules: nothing is looked at of a call but its path; nothing is forwarded, nothing recorded;
+the answer is 503 in the provider's shape and says why; both health pages are red. Not here: when
+it stands in and for how long (``app.gateway``).
 """
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
-from affidavit.capture import replies
+from affidavit.capture import admission, replies
 from affidavit.capture.admission import Receive
 from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.gateway import Send
@@ -39,7 +40,9 @@ class Standby:
         fields = [*reply.headers, (b"connection", b"close")]
         start = {"type": "http.response.start", "status": reply.status, "headers": fields}
         await send(start)
-        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        await admission.linger(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _reply(self, path: list[str]) -> Reply:
         if path in (["healthz"], ["readyz"]):
@@ -49,14 +52,13 @@ class Standby:
         return replies.failure(self.error, endpoint.dialect if endpoint is not None else None)
 
 
-class StandbyServer:
-    """Serves a ``Standby`` on a listening socket, which stays open, until ``stop``."""
-
-    def __init__(self, standby: Standby, sock: socket.socket, config: Config) -> None:
-        self._server = make_server(standby, config)
-        self._serving = asyncio.ensure_future(self._server.serve(sockets=[sock.dup()]))
-
-    async def stop(self) -> None:
-        """Answer what has been accepted, then stop taking connections."""
-        self._server.should_exit = True
-        await self._serving
+@asynccontextmanager
+async def standing_in(standby: Standby, sock: socket.socket, config: Config) -> AsyncIterator[None]:
+    """Serve ``standby`` on a listening socket, which stays open; what it accepted it answers."""
+    server = make_server(standby, config)
+    serving = asyncio.ensure_future(server.serve(sockets=[sock.dup()]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving

@@ -15,13 +15,14 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, cast
 
 import uvicorn
 
 from affidavit import ids
-from affidavit.capture.gateway import Gateway
+from affidavit.capture.admission import Receive
+from affidavit.capture.gateway import Gateway, Send
 from affidavit.capture.server import Bounds, protocol
 from affidavit.clock import Clock
 from affidavit.config import Config
@@ -34,6 +35,9 @@ KEEP_ALIVE_SECONDS = 75
 """So long an unused client connection stays open; longer than common clients keep theirs."""
 
 _LOOK_SECONDS = 0.1
+
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+"""A raw ASGI application."""
 
 
 async def serve(
@@ -86,14 +90,14 @@ def settle_memory() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def make_server(gateway: Gateway, config: Config) -> "GatewayServer":
+def make_server(application: Application, config: Config) -> "GatewayServer":
     """uvicorn, set up for a recording proxy; it leaves signals alone."""
     limits = config.gateway
     bounds = Bounds(limits.max_header_bytes, limits.client_read_timeout)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return GatewayServer(
         uvicorn.Config(
-            cast("Any", gateway),
+            cast("Any", application),
             loop="none",
             http=protocol(bounds),
             ws="none",

@@ -126,10 +126,10 @@ class JournalWriter:
             writer._lease.enter_context(disk.locked(directory / form.LEASE, worker))
             writer._begin_segment(recipient(), 0)
         except OSError as error:
-            writer.abandon()
+            writer._give_up()
             raise _cannot(error) from error
         except AffidavitError:
-            writer.abandon()
+            writer._give_up()
             raise
         return writer
 
@@ -193,6 +193,14 @@ class JournalWriter:
         for file in files:
             file.close()
         self._lease.close()
+
+    def _give_up(self) -> None:
+        """Leave nothing of a journal that did not begin, as far as the disk lets us."""
+        self.abandon()
+        with contextlib.suppress(OSError):
+            segment = self._directory / form.segment_name(0)
+            self._disk.remove(segment, self._directory / form.LEASE)
+            self._disk.remove_dir(self._directory)
 
     # Writing: nothing below awaits, so frames and n are in one order.
 
