@@ -33,7 +33,7 @@ def check(scope: dict[str, Any], target: bytes) -> None:
     check_request(scope["method"], target, scope["http_version"], headers)
     if scope["http_version"] != "1.1":
         raise ParseError("This gateway speaks HTTP/1.1.", hint="Configure the client for HTTP/1.1.")
-    if any(name == b"upgrade" for name, _ in headers):
+    if b"upgrade" in dict(headers):
         raise ParseError(
             "Upgrade is not supported here.", hint="Configure the client for plain HTTP/1.1."
         )
@@ -44,8 +44,7 @@ async def read_body(
 ) -> bytes:
     """The whole body; ``TooLargeError``, ``TooSlowError``, or ``GoneError``."""
     limit = limits.max_body_bytes
-    announced = next((int(v) for n, v in scope["headers"] if n == b"content-length"), 0)
-    if announced > limit:
+    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit:
         raise _too_large(limit)
     body = bytearray()
     while True:

@@ -54,7 +54,7 @@ class Endpoint:
         return [
             field
             for field in end_to_end(headers)
-            if field[0] not in dropped and not field[0].startswith(_OURS)
+            if field[0] not in dropped and field[0][:10] != _OURS
         ]
 
     def credentialed(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -124,7 +124,7 @@ class Exchange:
         self._status = status
         self._headers = headers
         self._reader = self._dialect.stream(self._asked.facts, status, headers)
-        self._hasher = PartHasher("response.body", _media_type(headers))
+        self._hasher = PartHasher("response.body", media_type(headers))
 
     def piece(self, data: bytes) -> bool:
         """Body bytes have arrived; True once the protocol's last event is among them.
@@ -198,7 +198,7 @@ class Exchange:
         self._headers = headers
         self._reader = None
         self.delivered = len(body)
-        return commit_part("response.body", _media_type(headers), body)
+        return commit_part("response.body", media_type(headers), body)
 
     def response(self, own: Part | None = None) -> Record:
         """The response record; its one part, if it has one, is ``own`` or what the pieces gave."""
@@ -266,10 +266,12 @@ def forget_where(error: _E) -> _E:
     return error
 
 
-def _media_type(headers: Headers) -> str:
-    value = next((value for name, value in headers if name == b"content-type"), b"")
-    return value.partition(b";")[0].strip().lower().decode("latin-1")
+def media_type(headers: Headers) -> str:
+    """Type and subtype of ``Content-Type`` in lower case, without parameters; maybe empty."""
+    return (
+        dict(headers).get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    )
 
 
 def _claims_json(headers: Headers) -> bool:
-    return _media_type(headers).encode("latin-1").endswith(_JSON)
+    return media_type(headers).encode("latin-1").endswith(_JSON)

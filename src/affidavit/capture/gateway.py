@@ -30,7 +30,7 @@ from affidavit.capture import relay as relaying
 from affidavit.capture.admission import GoneError, Receive
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import Endpoint
-from affidavit.capture.exchange import Exchange
+from affidavit.capture.exchange import Exchange, media_type
 from affidavit.capture.receipts import Receipts, access_record
 from affidavit.capture.refusals import Refusals, Refused
 from affidavit.capture.relay import Relay
@@ -219,7 +219,7 @@ class Gateway:
             identity,
             attribute(received, hints, identity, key, self._sessions),
             _address(scope),
-            _media_type(headers),
+            media_type(headers),
         )
         exchange = Exchange(asked, body, endpoint.dialect, self._setting, self._clock)
         relay = Relay(
@@ -230,7 +230,7 @@ class Gateway:
             send,
             write_timeout=self._limits.client_write_timeout,
         )
-        no_body = not body and all(name != b"content-length" for name, _ in received)
+        no_body = not body and b"content-length" not in dict(received)
         request = Request(
             method.encode(), target, endpoint.credentialed(headers), None if no_body else body
         )
@@ -372,11 +372,6 @@ class Gateway:
 def _address(scope: dict[str, Any]) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def _media_type(headers: list[tuple[bytes, bytes]]) -> str:
-    value = next((value for name, value in headers if name == b"content-type"), b"")
-    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _report(fault: Exception, record_id: str) -> None:

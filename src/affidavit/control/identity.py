@@ -94,9 +94,7 @@ def presented_key(
     ``affidavit-key`` wins. With ``inject`` the provider's own header holds our key, as its SDK
     sends it; with ``pass`` that header belongs to the provider and is not looked at.
     """
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        found.setdefault(name, value)
+    found = dict(reversed(headers))  # the first of each name counts
     own = found.get(b"affidavit-key")
     if own is not None or credential == "pass":
         return None if own is None else _text(own)

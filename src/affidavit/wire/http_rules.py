@@ -14,6 +14,7 @@ character is refused. Which headers and parameters are credentials is in ``wire.
 
 import re
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
 from affidavit.errors import ParseError, UpstreamProtocolError
@@ -36,6 +37,8 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields for one connection only: RFC 9110 §7.6.1, with those RFC 2616 §13.5.1 listed."""
 
+_NAME = itemgetter(0)
+_SPECIAL = frozenset({b"connection", b"content-length", b"transfer-encoding", b"host"})
 _CONNECTION_OPTIONS = HOP_BY_HOP | {b"close"}
 _PROTECTED = frozenset(name.encode() for name in CREDENTIAL_HEADERS) | frozenset(
     {b"host", b"date", b"accept", b"user-agent", b"traceparent", b"tracestate", b"baggage"}
@@ -65,9 +68,13 @@ def check_request(method: str, target: bytes, http_version: str, headers: Header
     if not _TOKEN.fullmatch(method.encode("latin-1", "replace")) or method in ("CONNECT", "TRACE"):
         raise ParseError("The method is not one this gateway forwards.")
     _check_target(target)
-    fields = [(name.lower(), value) for name, value in headers]
-    problem = _field_problem(fields) or _framing_problem(fields, http_version)
-    problem = problem or _host_problem(fields, http_version)
+    fields = list(headers)
+    problem = _field_problem(fields)
+    if not problem:
+        special = _special(fields)
+        problem = _connection_problem(_connection_options(special))
+        problem = problem or _framing_problem(special, http_version)
+        problem = problem or _host_problem(special, http_version)
     if problem:
         raise ParseError(f"The request is refused: {problem}.")
 
@@ -78,15 +85,14 @@ def check_response(status: int, headers: Headers) -> None:
     UpstreamProtocolError for a status outside 200–599 (interim responses are consumed before)
     and for fields or framing that are not what RFC 9112 §6 allows.
     """
-    fields = [(name.lower(), value) for name, value in headers]
+    fields = list(headers)
     problem = "" if 200 <= status <= 599 else "status outside 200 to 599"
-    problem = problem or _field_problem(fields) or _framing_problem(fields, "1.1")
-    if not problem and status in (204, 304):
-        # RFC 9112 §6.3 item 1: no body whatever the fields say; RFC 9110 §8.6: no length in 204.
-        if _values(fields, b"transfer-encoding"):
-            problem = "Transfer-Encoding where there is no body"
-        elif status == 204 and _values(fields, b"content-length") not in ([], [b"0"]):
-            problem = "Content-Length where there is no body"
+    problem = problem or _field_problem(fields)
+    if not problem:
+        special = _special(fields)
+        problem = _connection_problem(_connection_options(special))
+        problem = problem or _framing_problem(special, "1.1")
+        problem = problem or _bodiless_problem(special, status)
     if problem:
         raise UpstreamProtocolError(f"The provider's response is refused: {problem}.")
 
@@ -99,12 +105,15 @@ def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     next message sets its own.
     """
     fields = list(headers)
-    named = _connection_options([(name.lower(), value) for name, value in fields])
+    names = _lowered(fields)
+    if HOP_BY_HOP.isdisjoint(names):
+        return fields
+    named = _connection_options(_special(fields))
     problem = _connection_problem(named)
     if problem:
         raise ParseError(f"The message is refused: {problem}.")
     drop = HOP_BY_HOP | named
-    return [(name, value) for name, value in fields if name.lower() not in drop]
+    return [field for field, name in zip(fields, names, strict=True) if name not in drop]
 
 
 def _check_target(target: bytes) -> None:
@@ -129,22 +138,35 @@ def _check_target(target: bytes) -> None:
 
 
 def _field_problem(fields: Sequence[tuple[bytes, bytes]]) -> str:
-    """Fields themselves: RFC 9110 §5.6.2 names, §5.5 values, count, size, Connection."""
+    """Fields themselves: RFC 9110 §5.6.2 names, §5.5 values, count, size."""
     if len(fields) > MAX_HEADERS:
         return f"more than {MAX_HEADERS} header fields"
+    if not fields:
+        return ""
     # Obs-fold and a space before the colon show here as a CR or LF in a value and as a name
     # that is no token (RFC 9112 §5.1, §5.2). One search over all fields is three times as fast
     # as one for each; counting the line ends shows a name that holds one itself.
-    names = b"".join([name + b"\n" for name, _ in fields])
-    values = b"".join([value for _, value in fields])
+    all_names, all_values = zip(*fields, strict=True)
+    names = b"\n".join(all_names) + b"\n"
+    values = b"".join(all_values)
     if not _NAMES.fullmatch(names) or names.count(b"\n") != len(fields):
         return "a header name that is not a token"
     if _BAD_VALUE.search(values):
         return "a control character in a header value"
-    size = len(names) + len(values)
-    if size > MAX_HEADER_BYTES:
+    if len(names) + len(values) > MAX_HEADER_BYTES:
         return f"header fields larger than {MAX_HEADER_BYTES // 1024} KiB"
-    return _connection_problem(_connection_options(fields))
+    return ""
+
+
+def _lowered(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """The names in lower case, in order."""
+    return list(map(bytes.lower, map(_NAME, fields)))
+
+
+def _special(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The fields that frame and route, names in lower case."""
+    lowered = zip(_lowered(fields), fields, strict=True)
+    return [(name, field[1]) for name, field in lowered if name in _SPECIAL]
 
 
 def _framing_problem(fields: Sequence[tuple[bytes, bytes]], http_version: str) -> str:
@@ -172,6 +194,15 @@ def _host_problem(fields: Sequence[tuple[bytes, bytes]], http_version: str) -> s
     if not hosts:
         return "" if http_version == "1.0" else "no Host"
     return "" if _HOST.fullmatch(hosts[0]) else "a Host that is not a host name and port"
+
+
+def _bodiless_problem(fields: Sequence[tuple[bytes, bytes]], status: int) -> str:
+    """No body whatever the fields say (RFC 9112 §6.3 item 1), no length in 204 (RFC 9110 §8.6)."""
+    if status in (204, 304) and _values(fields, b"transfer-encoding"):
+        return "Transfer-Encoding where there is no body"
+    if status == 204 and _values(fields, b"content-length") not in ([], [b"0"]):
+        return "Content-Length where there is no body"
+    return ""
 
 
 def _connection_options(fields: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
