@@ -196,14 +196,14 @@ class Machine:
         """Record one chat exchange of the caller; returns the ids of request and response.
 
         ``more``: model, session (the caller's own id), outcome; raw (the response's bytes as
-        they were on the wire) and encoding (its content encoding).
+        they were on the wire) and encoding (its content encoding); caller (another identity).
         """
         model = more.get("model", "demo-chat")
-        caller = self.identity("caller")
+        caller = more.get("caller") or self.identity("caller")
         session = more.get("session")
         who: dict[str, Any] = {
             "tenant": TENANT, "actor": caller.actor, "kind": "service", "role": "caller",
-            "team": "support", "credential": caller.id, "authenticated_by": "key",
+            "team": caller.team, "credential": caller.id, "authenticated_by": "key",
             "assurance": "key", "session": "unknown", "session_source": "none",
         }  # fmt: skip
         person: dict[str, Any] = {"name": caller.name, "address": "192.0.2.7"}
@@ -212,7 +212,7 @@ class Machine:
             Chain(TENANT, "key", caller.id),
         ]  # fmt: skip
         if session is not None:
-            key = self.snapshot().pseudonym_key(TENANT, "support")
+            key = self.snapshot().pseudonym_key(TENANT, caller.team)
             who |= {"session": session_pseudonym(key, session), "session_source": "header"}
             person["session"] = session
             chains.append(Chain(TENANT, "session", who["session"]))

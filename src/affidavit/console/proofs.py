@@ -2,14 +2,17 @@
 
 Rules: a verdict is what the standalone verifier says about the very bundle that an export would
 be, under the log's key; nothing here judges by itself. A bundle holds what the reader's
-boundary shows and digests of the rest. The record of an export commits to the manifest and is
-durable before the first byte. Not here: the format (``evidence.bundle``) and its check
-(``evidence.verify``).
+boundary shows and digests of the rest. A chain runs through a whole tenant, so a reader whose
+rows are fewer is proved nothing by it and gets a list of those rows alone. The record of an
+export commits to the manifest and is durable before the first byte. Not here: the format
+(``evidence.bundle``) and its check (``evidence.verify``).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from affidavit.console import resolve
 from affidavit.console.access import Access
@@ -21,10 +24,12 @@ from affidavit.evidence import bundle
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
 from affidavit.query.question import question
+from affidavit.query.tree import All
 from affidavit.record.model import SECTIONS
 
 PAGE = 1000
 LINES = ("integrity", "completeness", "assurance", "coverage")
+NARROW = "your boundary is narrower than the chain"
 MAX_LISTED = 10_000
 """Records that an export lists where no chain proves that they are all."""
 
@@ -99,6 +104,8 @@ class Proofs:
             self._tenants(reader),
             lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
+        if not reader.boundary.whole_tenants:
+            asked = msgspec.structs.replace(asked, chains=(), conditions=(), not_proved=NARROW)
         # Without a chain the list is all there is; with conditions it says what is shown whole.
         listed = self._listed(reader, wanted) if asked.not_proved or asked.conditions else None
         answer = completeness.build(
@@ -107,6 +114,7 @@ class Proofs:
             asked,
             listed=listed if listed and asked.not_proved else (),
             answers=self._answered,
+            within=None if reader.boundary.rows == All() else self._within(reader),
         )
         return bundle.make(
             answer,
@@ -124,15 +132,16 @@ class Proofs:
         return sorted({identity.tenant for identity in self._services.snapshot().identities})
 
     def _listed(self, reader: Reader, wanted: Wanted) -> list[int]:
-        """The records that match, where only a list can be given; ``UsageError`` if too many."""
+        """The published records that match; ``UsageError`` if there are too many for a list."""
         tree = self._reads.parse(reader, wanted.expression)
+        published = self._services.log.checkpoint().size
         found: list[int] = []
         cursor = ""
         while True:
             page = self._services.searcher.run(
                 tree, reader.boundary, limit=PAGE, cursor=cursor, reason=wanted.purpose
             )
-            found += [row["index"] for row in page.rows]
+            found += [row["index"] for row in page.rows if row["index"] < published]
             cursor = page.cursor
             if len(found) > MAX_LISTED:
                 raise UsageError(
@@ -140,6 +149,11 @@ class Proofs:
                 )
             if not cursor:
                 return sorted(found)
+
+    def _within(self, reader: Reader) -> Callable[[int], bool]:
+        """Whether a leaf is of a record of which the reader may know."""
+        searcher, boundary = self._services.searcher, reader.boundary
+        return lambda index: bool(searcher.within([index], boundary))
 
     def _answered(self, index: int) -> int | None:
         row = self._services.reader.row(index)

@@ -42,6 +42,17 @@ class Boundary(NamedTuple):
         """Whether prompts, outputs and full text are open to this reader for this reason."""
         return self.content == "always" or (self.content == "with_reason" and bool(reason.strip()))
 
+    @property
+    def whole_tenants(self) -> bool:
+        """Whether the rows are all of some tenant's, as chains are.
+
+        Where they are not, a chain holds records that the reader may not know of, and its proof
+        would show their leaves and their number.
+        """
+        return isinstance(self.rows, All) or (
+            isinstance(self.rows, Match) and self.rows.field == "tenant" and not self.rows.prefix
+        )
+
     def as_json(self) -> dict[str, Any]:
         """What an ``access.*`` record says about the boundary that applied."""
         return {

@@ -37,6 +37,9 @@ _NO_EARLIER = "1970-01-02"
 Answers = Callable[[int], int | None]
 """Index of a request → index of the leaf that answers it, as far as the index knows."""
 
+Within = Callable[[int], bool]
+"""Whether the asker may know of a leaf."""
+
 
 class Answer(msgspec.Struct, frozen=True):
     """An answer and its proof, as an evidence bundle carries it.
@@ -84,15 +87,19 @@ def build(
     *,
     listed: Sequence[int] = (),
     answers: Answers | None = None,
+    within: Within | None = None,
 ) -> Answer:
     """Answer ``question`` as of now, or as of its ``until``.
 
     ``listed``: the records to show if completeness is not proved. ``answers`` helps to find the
-    response to a request where the chain does not show it. ``UsageError`` if it would be larger
-    than an answer may be; ``UnavailableError`` if the ledger does not answer.
+    response to a request where the chain does not show it. ``within``: an other half of which
+    the asker may not know is not shown (``None``: all may be known); of the leaves of the chains
+    themselves it decides nothing, so a chain is asked for by those alone who may know all of it.
+    ``UsageError`` if it would be larger than an answer may be; ``UnavailableError`` if the ledger
+    does not answer.
     """
     if question.not_proved:
-        return _finish(reader, _Draft(reader, question), listed, answers)
+        return _finish(reader, _Draft(reader, question), listed, answers, within)
     chains = [*question.chains, *unattributed(question.chains)]
     draft = _Draft(reader, question)
     proofs = prover.prove(chains, draft.since, -1)
@@ -101,9 +108,9 @@ def build(
     if proofs.lacking:
         why = f"an epoch of the window has no dimension {proofs.lacking}"
         plain = msgspec.structs.replace(question, not_proved=why, chains=(), conditions=())
-        return _finish(reader, _Draft(reader, plain), listed, answers)
+        return _finish(reader, _Draft(reader, plain), listed, answers, within)
     draft.walk(chains, proofs)
-    return _finish(reader, draft, draft.records(), answers)
+    return _finish(reader, draft, draft.records(), answers, within)
 
 
 class _Draft:
@@ -215,7 +222,11 @@ class _Draft:
 
 
 def _finish(
-    reader: LogReader, draft: _Draft, records: Sequence[int], answers: Answers | None
+    reader: LogReader,
+    draft: _Draft,
+    records: Sequence[int],
+    answers: Answers | None,
+    within: Within | None,
 ) -> Answer:
     """Add the other halves and the inclusion proof."""
     for index in records:
@@ -236,9 +247,13 @@ def _finish(
                 half = _answer_to(draft, index, answers)
                 if half is None:
                     not_shown.append(index)
-        if half is not None:
+        if half is None:
+            continue
+        if within is None or half in draft.leaves or within(half):
             draft.add(half)
             halves[index] = half
+        else:
+            not_shown.append(index)
     found = set().union(*draft.inside.values())
     gaps = sorted(index for index in found if draft.leaf(index).type == "ledger.gap")
     checkpoint_bytes = reader.checkpoint_bytes()

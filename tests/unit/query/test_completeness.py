@@ -131,6 +131,27 @@ def test_the_index_helps_where_the_chain_does_not(world: World) -> None:
     assert wrong.not_shown == (request,)
 
 
+def test_a_half_of_which_the_asker_may_not_know_is_not_shown(world: World) -> None:
+    """Proved or listed, the other half stays out where the asker may not know of it."""
+    request, response = world.exchange()
+    proved = Question("type", (Chain(TENANT, "type", "exchange.request"),))
+    listed = Question("tokens>1", not_proved="because")
+
+    def ask(question: Question, *, within: bool) -> Answer:
+        rows = [request] if question.not_proved else []
+        return world.answer(
+            question, listed=rows, answers=lambda _: response, within=lambda _: within
+        )
+
+    for question in (proved, listed):
+        answer = ask(question, within=False)
+        assert (response in answer.leaves, answer.halves) == (False, {})
+        assert answer.not_shown == (request,)
+        made = world.bundle(answer.question, answer=answer)
+        assert made.counts["halves_not_shown"] == 1
+        assert ask(question, within=True).halves == {request: response}
+
+
 def test_gaps_and_the_unattributed_are_part_of_it(world: World) -> None:
     """Records without a known model, without a tenant, and gaps are counted beside."""
     world.add()
