@@ -25,12 +25,16 @@ from tests.world.canary import find
 
 @dataclass
 class Audited:
-    """What was found; ``requests`` and ``outcomes`` by the id of the request record."""
+    """What was found; ``requests`` and ``outcomes`` by the id of the request record.
+
+    ``ended`` are the last words of writers.
+    """
 
     size: int
     requests: dict[str, View] = field(default_factory=dict)
     outcomes: dict[str, View] = field(default_factory=dict)
     types: Counter[str] = field(default_factory=Counter)
+    ended: list[View] = field(default_factory=list)
 
 
 def verifier(data: Path) -> Verifier:
@@ -69,6 +73,8 @@ def audit(
                 request = by_index[one.re]
                 assert request not in found.outcomes, f"{request} has two outcomes"
                 found.outcomes[request] = vault.view(index)
+            elif one.type == "ledger.ended":
+                found.ended.append(vault.view(index))
     finally:
         vault.close()
         keyring.close()

@@ -3,11 +3,11 @@
 Where this machine does not let a test make one, the test says that it proved nothing.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.paths import not_proven
@@ -18,7 +18,8 @@ BALLAST = "ballast"
 class Mounts:
     """A mount namespace that lives as long as ``hold``; ``prefix`` runs a command inside it."""
 
-    def __init__(self, holder: subprocess.Popen[str], user: bool) -> None:
+    def __init__(self, what: str, holder: subprocess.Popen[str], *, user: bool) -> None:
+        self.what = what
         self._holder = holder
         entered = ["-U", "--preserve-credentials"] if user else []
         self.prefix = ["nsenter", "-t", str(holder.pid), "-m", *entered, "--"]
@@ -40,26 +41,35 @@ class Mounts:
         path.mkdir(parents=True, exist_ok=True)
         self.run("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(path))
 
-    def fill(self, path: Path, *, leave: int = 0) -> None:
-        """Take all the space on the file system at ``path`` but for ``leave`` bytes."""
-        where = self.inside(path) / BALLAST
-        state = os.statvfs(where.parent)
-        size = max(state.f_bavail * state.f_frsize - leave, 0)
-        with where.open("ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), size)
-            while not leave:  # another process may have given space back meanwhile
-                try:
-                    file.write(bytes(4096))
-                    file.flush()
-                except OSError:
-                    break
+    def ext4(self, path: Path, image: Path, size: int) -> None:
+        """Put an empty ext4 in the file ``image`` at ``path``; skips where there is no loop."""
+        if shutil.which("mkfs.ext4") is None:
+            not_proven(f"{self.what}: there is no mkfs.ext4")
+        path.mkdir(parents=True, exist_ok=True)
+        with image.open("wb") as file:
+            file.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, timeout=60)
+        command = [*self.prefix, "mount", "-o", "loop", str(image), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            not_proven(f"{self.what}: {done.stderr.strip()}")
+        (self.inside(path) / "lost+found").rmdir()
+        self.run("chmod", "700", str(path))
+
+    def fill(self, path: Path) -> None:
+        """Take all the space of the file system at ``path``, whoever else writes there."""
+        with (self.inside(path) / BALLAST).open("ab", buffering=0) as file:
+            for size in (16 << 20, 1 << 20, 64 << 10, 4096):
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
 
     def drain(self, path: Path) -> None:
         """Give the space back."""
         (self.inside(path) / BALLAST).unlink()
 
 
-@contextmanager
+@contextlib.contextmanager
 def mounts(what: str) -> Iterator[Mounts]:
     """A namespace to mount in; without one, ``what`` is not proven and the test is skipped."""
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
@@ -77,7 +87,7 @@ def mounts(what: str) -> Iterator[Mounts]:
     try:
         if holder.stdout.readline() != "ready\n":
             not_proven(f"{what}: {holder.stderr.read().strip()}")
-        yield Mounts(holder, user)
+        yield Mounts(what, holder, user=user)
     finally:
         holder.kill()
         holder.wait(30)

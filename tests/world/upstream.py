@@ -16,14 +16,14 @@ from typing import Self
 
 
 class Do(Enum):
-    """Steps that are neither bytes (send them) nor a number (wait that many seconds)."""
+    """Steps that are not bytes (send them), a number (wait so many seconds) or an event (wait)."""
 
     RST = "reset the connection"
     FIN = "close our side"
     HOLD = "do nothing more until the other side closes"
 
 
-Step = bytes | float | Do
+Step = bytes | float | threading.Event | Do
 
 
 def whole(
@@ -159,6 +159,8 @@ class Upstream:
                 self.sent += len(step)
             elif isinstance(step, int | float):
                 time.sleep(step)
+            elif isinstance(step, threading.Event):
+                step.wait(60)
             elif step is Do.RST:
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
