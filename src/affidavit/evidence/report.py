@@ -41,9 +41,13 @@ th,td{border-color:#30363d}.c{background:#5c1d1a;color:#ffd8d5}.q{color:#9198a1}
 """
 
 
-_INTRODUCTION = """<p>This page is for reading. The evidence is in the other files of the bundle;
-the verdict below is what the verifier found when the bundle was made, under the log's own key.
-Check it yourself:</p><pre>python3 -I verify.py BUNDLE --key KEY</pre>"""
+_INTRODUCTION = """<p><strong>This page is not evidence.</strong> It is for reading, and nothing
+vouches for what it says: whoever passed the bundle on may have replaced it. The evidence is in the
+other files. Believe the verifier, taken from elsewhere, and not this page:</p>
+<pre>python3 -I verify.py BUNDLE --key KEY --manifest=DIGEST</pre>
+<p>KEY is the log's public key, DIGEST that of manifest.json as it stands in the ledger's record of the export (type access.export); take
+both from somewhere else than this bundle. The verdict below is what the verifier found when the
+bundle was made.</p>"""
 
 _LIMITS = """<p>Whether the rules that attribute records to chains read the content rightly;
 traffic that did not pass the gateway; and, without a witness or a monitor, whether the log shows
@@ -80,10 +84,10 @@ def render(
     lines = [(name.capitalize(), getattr(verdict, name)) for name in verdict._fields[:4]]
     window = f"{question['since'] or 'the beginning'} to {question['until'] or 'the head'}"
     scope = [
-        ("Question", question["expression"] or "everything"),
+        ("Question, as put", question["expression"] or "everything"),
         ("Chains", ", ".join(str(verify.Chain(*chain)) for chain in question["chains"]) or "none"),
         ("Window", f"{window}, {question['clock']} time, edges included"),
-        ("Conditions", _conditions(question["conditions"])),
+        ("Conditions", "; ".join(map(verify.in_words, question["conditions"])) or "none"),
         ("Ledger", f"{manifest['origin']}, {manifest['size']} leaves"),
         ("Boundary", ", ".join(f"{k}: {v}" for k, v in manifest["boundary"].items()) or "none"),
         ("Withheld", _withheld(manifest, answer, shown)),
@@ -127,10 +131,11 @@ verify.py          the verifier: Python 3.9 or later, nothing else
 
 To check it, take the log's public key from somewhere else than this bundle, and run
 
-    python3 -I verify.py BUNDLE --key KEY
+    python3 -I verify.py BUNDLE --key KEY --manifest=DIGEST
 
-with verify.py from this bundle or, better, as published apart from it. The digest of
-manifest.json stands in the ledger's own record of this export (type access.export).
+with verify.py from this bundle or, better, as published apart from it. DIGEST is that of
+manifest.json as it stands in the ledger's own record of this export (type access.export); without
+it, the verdict names what anybody may have rewritten on the way. This file is not evidence either.
 """
 
 
@@ -139,22 +144,6 @@ def _table(rows: Iterable[tuple[str, Any]]) -> str:
         f"<tr><th>{visible(name)}</th><td>{visible(value)}</td></tr>" for name, value in rows
     )
     return f'<table class="v">{cells}</table>'
-
-
-def _conditions(conditions: list[Any]) -> str:
-    return "; ".join(_words(condition) for condition in conditions) or "none"
-
-
-def _words(condition: list[Any]) -> str:
-    """A condition as people say it."""
-    word, *rest = condition
-    if word in {"and", "or"}:
-        return "(" + (f" {word} ".join(map(_words, rest)) or "nothing") + ")"
-    if word in {"not", "half"}:
-        return f"{'not' if word == 'not' else 'other half:'} {_words(rest[0])}"
-    if word == "stated":
-        return f"{rest[0]} (as stated by the exporter, not evaluated)"
-    return f"{rest[0]} {word} {rest[1]}" if len(rest) > 1 else f"{word} {rest[0]}"
 
 
 def _withheld(

@@ -1,6 +1,7 @@
 """Check an evidence bundle, or a .tlog-proof, with nothing but this file and a public key.
 
     python3 -I verify.py BUNDLE --key VKEY|FILE              the log's key, from outside
+        --manifest=DIGEST                                    and the manifest's, likewise
     python3 -I verify.py PROOF --leaf FILE --key VKEY|FILE   one leaf and its .tlog-proof
 
 This file is the whole verifier: the standard library of Python 3.9 or later, no network, no
@@ -17,13 +18,20 @@ wrote the bundle, and repairs nothing: the first thing that is not as the format
  5. Every disclosed section and part of content is what its leaf committed to.
  6. The conditions are evaluated, and the counts of the manifest are those found here.
 
-The verdict has four lines. Exit status: 0 all of it holds; 1 something is refused; 2 wrong use,
-also when no key was given and the bundle could only be compared with itself.
+The verdict has four lines, and three that say what it is about: the chains, window and conditions
+that were evaluated here; the digest of the manifest; and what nothing vouches for. Exit status:
+0 all of it holds; 1 something is refused; 2 wrong use, also when no key was given and the bundle
+could only be compared with itself.
+
+The log signs records, not bundles: whoever has a bundle can ask another question of the same
+records, leave disclosures out, and rewrite the report and the exporter's words. So these are not
+believed: the verdict says what was evaluated, and with --manifest (the digest stands in the
+ledger's record of the export) a bundle that was changed since then is refused.
 
 Not checked: ML-DSA signatures, cosignatures and the signature inside an RFC 3161 token; the
 report, which is for people; the words of the question and the boundary, which are the
-exporter's (the manifest's digest is in the ledger's record of the export); whether the rules
-that attribute records to chains read the content rightly; traffic that never met the ledger.
+exporter's; whether the rules that attribute records to chains read the content rightly; traffic
+that never met the ledger.
 """
 
 from __future__ import annotations
@@ -44,6 +52,7 @@ from typing import Any, NamedTuple
 REASONS = {
     "not-canonical": "the file or one of its members is not in the one form the format allows",
     "altered-file": "a member is not the one the manifest lists, or is missing or unlisted",
+    "wrong-manifest": "the manifest is not the one whose digest was given",
     "bad-signature": "the signature of the checkpoint does not verify",
     "wrong-key": "the checkpoint is of another log, or not signed by the key that was given",
     "bad-inclusion": "the leaves are not in the tree that the checkpoint signs",
@@ -104,6 +113,7 @@ COUNTED = {
     "unattributed": "unattributed",
     "halves_not_shown": "halves not shown",
 }
+MAX_WORDS = 300  # of the exporter's, in the verdict
 FIRST = 2**64 - 1  # what the first link of a chain names as the leaf before it
 
 
@@ -120,12 +130,19 @@ class WrongUse(Exception):  # noqa: N818 - likewise
 
 
 class Verdict(NamedTuple):
-    """The four lines, and what they rest on (``facts`` is JSON-able)."""
+    """The four lines, what they are about, and what they rest on (``facts`` is JSON-able).
+
+    ``about``: what was evaluated, in this program's words; ``manifest``: b64u SHA-256, "" where
+    there is none; ``unchecked``: what nothing vouches for.
+    """
 
     integrity: str
     completeness: str
     assurance: str
     coverage: str
+    about: str
+    manifest: str
+    unchecked: str
     facts: dict[str, Any]
 
 
@@ -215,7 +232,12 @@ def is_time(value: Any) -> bool:
 def show(value: Any) -> str:
     """A value as ASCII, so that it neither hides nor turns around what stands near it."""
     plain = isinstance(value, str) and re.fullmatch(r"[!-~]+", value)
-    return str(value) if plain else json.dumps(value)
+    return str(value) if plain else quoted(value)
+
+
+def quoted(value: Any) -> str:
+    """A value as JSON in ASCII with no two spaces in a row, so that no text fills up a line."""
+    return json.dumps(value).replace("  ", " \\u0020")
 
 
 # ---------------------------------------------------------------------------- the canonical zip
@@ -802,7 +824,22 @@ def is_condition(value: Any, depth: int = 0) -> bool:
     if word == "stated" or word not in COMPARE:
         return word == "stated" and [type(part) for part in rest] == [str]
     named = rest and type(rest[0]) is str and re.fullmatch(FIELD, rest[0], re.DOTALL)
-    return bool(named) and len(rest) == (1 if word == "has" else 2)
+    plain = all(type(part) in (str, int, float, bool) for part in rest)
+    return bool(named) and plain and len(rest) == (1 if word == "has" else 2)
+
+
+def in_words(condition: list[Any]) -> str:
+    """A condition as people say it; each text in quotes, so that it ends where it seems to."""
+    word, rest = condition[0], condition[1:]
+    if word in ("and", "or"):
+        return "(" + (f" {word} ".join(map(in_words, rest)) or f"{word} of nothing") + ")"
+    if word in ("not", "half"):
+        return f"{'not' if word == 'not' else 'the other half:'} {in_words(rest[0])}"
+    if word == "stated":
+        return f"{quoted(rest[0])} (in the exporter's words, not evaluated)"
+    if word == "has":
+        return f"has {show(rest[0])}"
+    return f"{show(rest[0])} {word} {quoted(rest[1])}"
 
 
 def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str, Any]]) -> Any:
@@ -879,6 +916,17 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
         and all(map(is_condition, question["conditions"]))
     )
     need(good, "not-canonical", "The question of the manifest is malformed.")
+    disclosed = manifest["disclosed"]
+    good = (
+        (type(question["expression"]), type(question["not_proved"])) == (str, str)
+        and (is_time(manifest["made"]), manifest["sampling"]) == (True, None)
+        and type(manifest["boundary"]) is type(disclosed) is dict
+        and list(disclosed) == ["withhold", "content"]
+        and type(disclosed["withhold"]) is list
+        and all(type(name) is str for name in disclosed["withhold"])
+        and type(disclosed["content"]) is str
+    )
+    need(good, "not-canonical", "What the manifest says of the export is malformed.")
     names = sorted(set(members) - {"manifest.json"})
     good = names == list(files) and set(names) >= set(REQUIRED)
     need(good, "altered-file", "The members are not those the manifest lists, or too few.")
@@ -888,19 +936,24 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     return manifest
 
 
-def check(data: bytes, keys: list[Key]) -> Verdict:
+def check(data: bytes, keys: list[Key], named: str = "") -> Verdict:
     """Check a bundle under the public keys of its log; without any, against itself only.
 
-    Raises ``Refused`` at the first thing that is not as it has to be.
+    ``named``: the b64u digest that its manifest has to have, "" for any. Raises ``Refused`` at
+    the first thing that is not as it has to be.
     """
     members = read_zip(data)
-    verdict = judge(members, read_manifest(members), keys)
-    verdict.facts["manifest"] = b64u(hashlib.sha256(members["manifest.json"]).digest())
-    return verdict
+    digest = b64u(hashlib.sha256(members["manifest.json"]).digest())
+    need(named in ("", digest), "wrong-manifest", f"The manifest is {digest}, not {show(named)}.")
+    manifest = read_manifest(members)
+    verdict = judge(members, manifest, keys)
+    verdict.facts["manifest_named"] = bool(named)
+    unsaid = unchecked(manifest["question"], bool(named))
+    return verdict._replace(manifest=digest, unchecked=unsaid)
 
 
 def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[Key]) -> Verdict:
-    """Check what the members say; ``Refused`` likewise."""
+    """Check what the members say, without their digests; ``Refused`` likewise."""
     files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
     origin, size, root = read_checkpoint(files["checkpoint"], keys)
     good = (origin, size) == (manifest["origin"], manifest["size"])
@@ -915,9 +968,8 @@ def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[K
     shown = read_disclosures(files["disclosures.jsonl"], answer)
     parts = check_content(members, shown)
     counts = count(answer, shown, manifest["question"]["conditions"])
-    stated = manifest["counts"]
-    good = show(counts) == show(stated)
-    need(good, "false-count", f"Found {show(counts)}, stated {show(stated)}.")
+    good = show(counts) == show(manifest["counts"])
+    need(good, "false-count", f"Found {show(counts)}, stated {show(manifest['counts'])}.")
     held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
     integrity = f"{held} agree with one another; who recorded them was not checked"
     assurance = "self-consistent only: no key was given from outside the bundle"
@@ -925,19 +977,32 @@ def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[K
         integrity = f"{held} are the bytes that {show(origin)} recorded, in its tree of size {size}"
         assurance = "own key only: no witness, no timestamp; no monitor has replayed the chains,"
         assurance += " so counts, heads and times are asserted"
+    question = manifest["question"]
+    evaluated = QUESTION[1:-1] if answer.asked else ["chains", "conditions"]
+    stated = {name: question[name] for name in QUESTION if name not in evaluated}
+    stated.update({name: manifest[name] for name in ("made", "boundary", "disclosed")})
     facts = {
         "origin": origin,
         "size": size,
         "outside_key": bool(keys),
-        "question": manifest["question"],
+        "question": {name: question[name] for name in evaluated},
+        "stated": stated,
         "counts": counts,
         "records": answer.records,
         "gaps": answer.gaps,
         "open": answer.open,
         "halves_not_shown": answer.not_shown,
     }
-    stated_completeness = completeness(answer, manifest["question"], counts)
-    return Verdict(integrity, stated_completeness, assurance, coverage(answer), facts)
+    return Verdict(
+        integrity,
+        completeness(answer, question, counts),
+        assurance,
+        coverage(answer),
+        about(answer, question["conditions"]),
+        "",
+        unchecked(question, False),
+        facts,
+    )
 
 
 def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[str, int]:
@@ -981,6 +1046,33 @@ def coverage(answer: Answer) -> str:
     return f"{said or 'no records'}; traffic around the gateway not examined"
 
 
+def about(answer: Answer, conditions: list[Any]) -> str:
+    """What was evaluated: chains, window and conditions, in words made here."""
+    said = ["no chain and no window: the records are those that the exporter picked"]
+    if answer.asked:
+        chains = " or ".join(map(str, answer.asked))
+        until = answer.until or f"what leaf {answer.epochs[0][1]} knows"
+        window = f"from {answer.since or 'the beginning'} through {until}"
+        clock = "source" if answer.clock == "at" else "ledger"
+        said = [f"records of {chains}", f"{window}, {clock} time"]
+    said += [f"conditions: {' and '.join(map(in_words, conditions)) or 'none'}"]
+    return "; ".join(said)
+
+
+def unchecked(question: dict[str, Any], named: bool) -> str:
+    """The last line: what nothing vouches for, or whose word it is if the manifest was named."""
+    words = question["expression"]
+    cut = f" and {len(words) - MAX_WORDS} characters more" if len(words) > MAX_WORDS else ""
+    theirs = f"the question as the exporter put it, {quoted(words[:MAX_WORDS])}{cut}"
+    theirs += "" if question["chains"] else ", why completeness is not proved"
+    theirs += ", the reader's boundary, the time of the export, what was chosen to be disclosed"
+    said = f"nothing vouches for these, anybody may have rewritten them: {theirs}"
+    if named:
+        said = "the manifest is the one named, nothing was changed since its digest was taken;"
+        said += f" the exporter's word only: {theirs}"
+    return f"{said}; report.html, README.txt and verify.py inside are for people, not evidence"
+
+
 def check_proof(proof: bytes, leaf: bytes, keys: list[Key]) -> Verdict:
     """Check one leaf under a C2SP tlog-proof v1; raises ``Refused``."""
     head, _, note = proof.partition(b"\n\n")
@@ -999,6 +1091,9 @@ def check_proof(proof: bytes, leaf: bytes, keys: list[Key]) -> Verdict:
         "not proved: one leaf says nothing about others",
         "own key only: no witness, timestamp or monitor" if keys else "self-consistent only",
         "sections and content not examined",
+        f"leaf {index}",
+        "",
+        "what the leaf's digests stand for",
         {"origin": origin, "size": size, "index": index, "outside_key": bool(keys)},
     )
 
@@ -1020,11 +1115,15 @@ def read_keys(given: list[str]) -> list[Key]:
 
 def run(options: argparse.Namespace, keys: list[Key]) -> Verdict:
     """Check what the command line names."""
-    data = Path(options.file).read_bytes()
+    data, named = Path(options.file).read_bytes(), options.manifest
+    if named is not None and not re.fullmatch(r"[A-Za-z0-9_-]{43}", named):
+        raise WrongUse("--manifest takes a SHA-256 in base64url, 43 characters.")
     if not data.startswith(b"c2sp.org/tlog-proof@v1\n"):
-        return check(data, keys)
+        return check(data, keys, named or "")
     if options.leaf is None:
         raise WrongUse("A .tlog-proof needs the leaf it is about: --leaf FILE")
+    if named is not None:
+        raise WrongUse("A .tlog-proof has no manifest.")
     return check_proof(data, Path(options.leaf).read_bytes(), keys)
 
 
@@ -1033,6 +1132,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check an evidence bundle or a .tlog-proof.")
     parser.add_argument("file", help="the bundle, or the .tlog-proof")
     parser.add_argument("--key", action="append", default=[], help="the log's key, or a file of it")
+    parser.add_argument("--manifest", help="the digest that the bundle's manifest has to have")
     parser.add_argument("--leaf", help="for a .tlog-proof: the file with the leaf")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(argv)
@@ -1048,7 +1148,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     report = {"ok": bool(keys), **verdict._asdict()}
-    lines = [f"{name.capitalize():<13} {getattr(verdict, name)}" for name in verdict._fields[:4]]
+    said = [(name, getattr(verdict, name)) for name in verdict._fields[:-1]]
+    lines = [f"{name.capitalize():<13} {text}" for name, text in said if text]
     sys.stdout.write((json.dumps(report) if options.json else "\n".join(lines)) + "\n")
     if not keys:
         sys.stderr.write("Nothing is trusted without the log's key from outside: --key\n")
