@@ -173,7 +173,7 @@ async def serve(reader, writer):
             await asyncio.sleep(0.01)
             writer.write(END)
             await writer.drain()
-    except (OSError, asyncio.IncompleteReadError):
+    except (OSError, IndexError, asyncio.IncompleteReadError):
         writer.close()
 async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=4096)

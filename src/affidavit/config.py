@@ -119,7 +119,6 @@ class Log(_Section):
     """The ledger. ``origin`` names it in every checkpoint (C2SP tlog-checkpoint)."""
 
     origin: str = "affidavit.example/log"
-    heads_seconds: float = Field(default=5.0, gt=0)
 
     @field_validator("origin")
     @classmethod
@@ -135,12 +134,6 @@ class Retention(_Section):
     default_class: str = "default"
 
 
-class Index(_Section):
-    """What the index holds; ``text`` off leaves prompts and outputs out of full-text search."""
-
-    text: bool = True
-
-
 class Config(_Section):
     """Everything that can be configured."""
 
@@ -150,7 +143,6 @@ class Config(_Section):
     console: Console = Console()
     log: Log = Log()
     retention: Retention = Retention()
-    index: Index = Index()
 
     @field_validator("providers")
     @classmethod

@@ -1,0 +1,49 @@
+"""What the documentation says exists: configuration keys, commands, links."""
+
+import re
+import types
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from typer.main import get_command
+
+from affidavit.cli.main import app
+from affidavit.config import Config, Provider, Route
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _keys() -> list[str]:
+    found = [f"providers.NAME.{name}" for name in Provider.model_fields if name != "off"]
+    found += [f"routes.default.{name}" for name in Route.model_fields]
+    for name, field in Config.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, types.GenericAlias) or not isinstance(kind, type):
+            continue
+        if issubclass(kind, BaseModel):
+            found += [f"{name}.{key}" for key in kind.model_fields]
+    return found
+
+
+@pytest.mark.parametrize("key", _keys())
+def test_every_configuration_key_is_documented(key: str) -> None:
+    """A new key needs its line in docs/operations.md."""
+    assert f"`{key}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page is a file or folder of the project."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_named_in_the_readme_exists() -> None:
+    """``affidavit VERB`` in README and operations is a verb of the command line."""
+    verbs = set(get_command(app).commands)  # type: ignore[attr-defined]  # a click group
+    for page in (ROOT / "README.md", ROOT / "docs" / "operations.md"):
+        text = page.read_text(encoding="utf-8")
+        for verb in re.findall(r"(?:bin/|`)affidavit ([a-z]+)", text):
+            assert verb in verbs, f"{page.name}: affidavit {verb}"
