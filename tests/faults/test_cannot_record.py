@@ -6,8 +6,10 @@ official SDKs raise and how soon, what the provider got, what health says, how i
 in the end the oracle over what is on disk.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -76,6 +78,37 @@ def test_a_journal_that_takes_no_segment(tmp_path: Path, fault: str) -> None:
             assert "gateway 1 ended" not in site.machine.messages()
             found = site.audit(tmp_path)
     assert _cut_off(found) == [EVENT]
+
+
+def test_a_worker_that_starts_without_room(tmp_path: Path) -> None:
+    """One that replaces a killed worker refuses calls, and serves when space returns."""
+    data, journal = tmp_path / "data", tmp_path / "data" / "journal"
+    with mounts("a worker that starts on a full disk") as space:
+        space.small(journal, 96 << 20)
+        with _site(tmp_path, space, data) as site:
+            site.both()
+            (killed,) = site.pids()
+            space.fill(journal)
+            began = time.monotonic()
+            os.kill(killed, signal.SIGKILL)
+            space.fill(journal)
+            while site.health().worker in ("", f"gateway-{killed}"):
+                assert time.monotonic() < began + 20, site.machine.messages()
+                time.sleep(0.02)
+            site.figures["replaced"] = time.monotonic() - began
+            worker = site.pids()
+            time.sleep(1.5)  # several tries to begin a journal
+            site.red("unavailable")  # no segment, or no sequencer, which has no room either
+            site.refused()
+            began = time.monotonic()
+            space.drain(journal)
+            site.green(began)
+            site.both()
+            assert site.pids() == worker
+            writers = len(list(space.inside(journal).iterdir()))
+            assert writers <= 4, "attempts leave something behind"
+            assert site.machine.stop() == 0, site.machine.messages()
+            site.audit(tmp_path)
 
 
 def _cut_off(found: Audited) -> list[bytes]:
