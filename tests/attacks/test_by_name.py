@@ -62,6 +62,15 @@ def test_all_records_left_out(world: World, good: Bundle) -> None:
     sees(without(world, good.data, *model_run(good.data)), world, "omitted-record")
 
 
+def test_a_manifest_rewritten_on_the_way(world: World, good: Bundle) -> None:
+    """Words that no key signs are refused under the digest that the export gave."""
+    files = members(good.data)
+    files["report.html"] = b"<h1>VERIFIED</h1>"
+    with pytest.raises(verify.Refused) as found:
+        verify.check(pack(files), [verify.read_key(world.vkey)], good.manifest_digest)
+    assert found.value.name == "wrong-manifest"
+
+
 def test_a_gap_left_out(world: World, good: Bundle) -> None:
     """What could not be attributed belongs to the answer, and is missed like any record."""
     gap = verify.Answer(

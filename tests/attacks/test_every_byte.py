@@ -101,7 +101,7 @@ def test_every_statement_of_the_manifest_that_can_be_checked_is(world: World, go
 def test_the_verifier_needs_nothing_of_the_project(
     tmp_path: Path, world: World, good: Bundle
 ) -> None:
-    """``python -I`` with an empty environment and the copy in the bundle: four lines, status 0."""
+    """``python -I`` with an empty environment and the copy in the bundle: the verdict, status 0."""
     files = members(good.data)
     (tmp_path / "verify.py").write_bytes(files["verify.py"])
     (tmp_path / "bundle.zip").write_bytes(good.data)
@@ -111,7 +111,7 @@ def test_the_verifier_needs_nothing_of_the_project(
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()
     assert [line.split()[0] for line in lines] == [
-        "Integrity", "Completeness", "Assurance", "Coverage",
+        "Integrity", "Completeness", "Assurance", "Coverage", "About", "Manifest", "Unchecked",
     ]  # fmt: skip
     assert "all 7 records of model=gpt-a, tenant acme, in this ledger" in lines[1]
     changed = bytearray(good.data)

@@ -22,6 +22,14 @@ def verify(
             "--key", help="The log's verifier key, or a file of it; from outside.", metavar="VKEY"
         ),
     ] = None,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            "--manifest",
+            help="What the export said its manifest is; another one is refused.",
+            metavar="DIGEST",
+        ),
+    ] = None,
     leaf: Annotated[
         Path | None,
         typer.Option("--leaf", help="For a .tlog-proof: the file with the leaf.", metavar="FILE"),
@@ -31,7 +39,8 @@ def verify(
     """Check a bundle or a proof; no server, no network.
 
     Exit code 0 if all of it holds, 1 if something is refused, 2 without a key from outside:
-    what travels in a bundle is no reason to trust it.
+    what travels in a bundle is no reason to trust it. What nothing vouches for is said in the
+    line Unchecked; the digest of the manifest, from the record of the export, narrows that down.
 
     Example: affidavit verify evidence.zip --key log.vkey
     """
@@ -42,6 +51,8 @@ def verify(
     arguments = [str(file)]
     for one in key or []:
         arguments += ["--key", one]
+    if manifest is not None:
+        arguments += [f"--manifest={manifest}"]
     if leaf is not None:
         arguments += ["--leaf", str(leaf)]
     if json:

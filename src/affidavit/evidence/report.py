@@ -41,13 +41,13 @@ th,td{border-color:#30363d}.c{background:#5c1d1a;color:#ffd8d5}.q{color:#9198a1}
 """
 
 
-_INTRODUCTION = """<p><strong>This page is not evidence.</strong> It is for reading, and nothing
-vouches for what it says: whoever passed the bundle on may have replaced it. The evidence is in the
-other files. Believe the verifier, taken from elsewhere, and not this page:</p>
+_INTRODUCTION = """<h2>This page is not evidence</h2><p>It is for reading, and nothing vouches for
+what it says: whoever passed the bundle on may have replaced it. The evidence is in the other files.
+Believe the verifier, taken from elsewhere, and not this page:</p>
 <pre>python3 -I verify.py BUNDLE --key KEY --manifest=DIGEST</pre>
-<p>KEY is the log's public key, DIGEST that of manifest.json as it stands in the ledger's record of the export (type access.export); take
-both from somewhere else than this bundle. The verdict below is what the verifier found when the
-bundle was made.</p>"""
+<p>KEY is the log's public key, DIGEST that of manifest.json as it stands in the ledger's record of
+the export (type access.export); take both from somewhere else than this bundle. The verdict below
+is what the verifier found when the bundle was made.</p>"""
 
 _LIMITS = """<p>Whether the rules that attribute records to chains read the content rightly;
 traffic that did not pass the gateway; and, without a witness or a monitor, whether the log shows

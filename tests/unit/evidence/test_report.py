@@ -95,7 +95,7 @@ def test_the_page_tells_the_story(world: World) -> None:
     for expected in (
         "model:gpt-a", "Integrity", "Completeness", "Assurance", "Coverage", "own key only",
         "act_alice", "complete", "hello", "exchange.response", "change.prompt",
-        "python3 -I verify.py",
+        "python3 -I verify.py", "--manifest", "This page is not evidence",
     ):  # fmt: skip
         assert expected in found, expected
 

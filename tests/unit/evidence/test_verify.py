@@ -153,6 +153,14 @@ def test_text_is_shown_without_its_tricks() -> None:
         assert verify.show(odd).isascii()
 
 
+@given(st.integers(0, 200), st.text(max_size=5))
+def test_no_text_fills_up_a_line(count: int, text: str) -> None:
+    """Spaces in a row are shown by their number: still the same JSON, and no two stand together."""
+    odd = text + " " * count + text
+    assert "  " not in verify.show(odd)
+    assert json.loads(verify.quoted(odd)) == odd
+
+
 class _Answer:
     """As much of an answer as conditions look at."""
 
@@ -212,11 +220,33 @@ def test_conditions(condition: list[Any], results: list[Any]) -> None:
     "value",
     [None, [], "x", ["is"], ["is", "who.actor"], ["is", "who", "x"], ["is", "nobody.x", "y"],
      ["not"], ["not", ["and"], ["and"]], ["guess", "who.actor", "x"], ["stated", 7], [["and"]],
-     ["has", "who.actor", "x"], ["is", 7, "x"], ["half"], ["and", "x"]],
+     ["has", "who.actor", "x"], ["is", 7, "x"], ["half"], ["and", "x"],
+     ["is", "who.actor", None], ["is", "who.actor", ["x"]], ["is", "who.actor", {"a": 1}]],
 )  # fmt: skip
 def test_what_is_no_condition(value: Any) -> None:
     """What the verifier would not understand is no condition."""
     assert not verify.is_condition(value)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (["is", "type", "tool.call"], 'type is "tool.call"'),
+        (["has", "who.purpose"], "has who.purpose"),
+        ([">=", "outcome.tokens", 5], "outcome.tokens >= 5"),
+        (["and"], "(and of nothing)"),
+        (["or", ["is", "what.a", "x"], ["not", ["is", "what.b", True]]],
+         '(what.a is "x" or not what.b is true)'),
+        (["half", ["prefix", "what.m", "gpt"]], 'the other half: what.m prefix "gpt"'),
+        (["stated", 'none") or nothing'],
+         '"none\\") or nothing" (in the exporter\'s words, not evaluated)'),
+        (["is", "who.a is 1 or who.b", "x"], '"who.a is 1 or who.b" is "x"'),
+    ],
+)  # fmt: skip
+def test_conditions_in_words(condition: list[Any], words: str) -> None:
+    """What was evaluated is said so that no value or field reads as more than itself."""
+    assert verify.is_condition(condition)
+    assert verify.in_words(condition) == words
 
 
 def test_conditions_nested_without_end_are_refused() -> None:
@@ -245,11 +275,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_command_line_good(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """A good bundle: status 0 and the four lines, or one JSON object with the facts."""
+    """A good bundle: status 0 and the verdict, or one JSON object with the facts."""
     assert verify.main([str(files["bundle"]), "--key", str(files["key"])]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        "Integrity", "Completeness", "Assurance", "Coverage",
+        "Integrity", "Completeness", "Assurance", "Coverage", "About", "Manifest", "Unchecked",
     ]  # fmt: skip
     key = files["key"].read_text().splitlines()[1]
     assert verify.main([str(files["bundle"]), "--key", key, "--json"]) == 0
@@ -257,7 +287,38 @@ def test_command_line_good(files: dict[str, Path], capsys: pytest.CaptureFixture
     assert report["ok"] is True
     assert report["facts"]["counts"]["records"] == 2
     digest = hashlib.sha256(verify.read_zip(files["bundle"].read_bytes())["manifest.json"])
-    assert report["facts"]["manifest"] == verify.b64u(digest.digest())
+    assert report["manifest"] == verify.b64u(digest.digest())
+    assert lines[5].split() == ["Manifest", report["manifest"]]
+    assert report["facts"]["question"]["chains"] == [["acme", "model", "gpt-a"]]
+    assert report["facts"]["stated"]["expression"] == "model:gpt-a"
+    assert report["facts"]["stated"]["boundary"] == {"role": "auditor"}
+    assert "expression" not in report["facts"]["question"]
+
+
+def test_command_line_manifest(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """With the digest of its manifest a bundle verifies and says so; with another it is refused."""
+    command = [str(files["bundle"]), "--key", str(files["key"])]
+    assert verify.main([*command, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["unchecked"].startswith("nothing vouches for these")
+    assert plain["facts"]["manifest_named"] is False
+    digest = plain["manifest"]
+    assert verify.main([*command, f"--manifest={digest}", "--json"]) == 0
+    named = json.loads(capsys.readouterr().out)
+    assert named["unchecked"].startswith("the manifest is the one named")
+    assert named["facts"]["manifest_named"] is True
+    for report in (plain, named):
+        said = "report.html, README.txt and verify.py inside are for people, not evidence"
+        assert report["unchecked"].endswith(said)
+    assert verify.main([*command, f"--manifest={'A' * 43}"]) == 1
+    assert capsys.readouterr().out.startswith("REFUSED  wrong-manifest\n")
+    assert verify.main([str(files["bundle"]), f"--manifest={'A' * 43}"]) == 1
+    capsys.readouterr()
+    assert verify.main([str(files["bundle"]), f"--manifest={digest}"]) == 2
+    capsys.readouterr()
+    for odd in ("", digest[:-1], digest + "A", digest + "\n"):
+        assert verify.main([*command, f"--manifest={odd}"]) == 2
+        assert "43 characters" in capsys.readouterr().err
 
 
 def test_command_line_without_a_key(
@@ -297,6 +358,7 @@ def test_command_line_wrong_use(
         [str(files["bundle"]), "--key", str(tmp_path / "binary")],
         [str(files["bundle"]), "--key", "log.example+00000000+AAAA"],
         [str(files["proof"]), "--key", str(files["key"])],
+        [str(files["proof"]), "--leaf", str(files["leaf"]), "--manifest", "A" * 43],
     ):
         assert verify.main(argv) == 2
         assert capsys.readouterr().err.strip()
