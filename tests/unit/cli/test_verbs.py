@@ -169,6 +169,12 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     good = command("verify", str(file), "--key", vkey)
     assert good.code == 0
     assert good.out.startswith("Integrity")
+    assert "Unchecked     nothing vouches for these" in good.out
+    named = command("verify", str(file), "--key", vkey, "--manifest", told["manifest"])
+    assert named.code == 0
+    assert "Unchecked     the manifest is the one named" in named.out
+    other = command("verify", str(file), "--key", vkey, "--manifest", "-" * 43)
+    assert (other.code, other.out.splitlines()[0]) == (1, "REFUSED  wrong-manifest")
     key_file = Path(site.data) / "log" / "log.vkey"
     assert command("verify", str(file), "--key", str(key_file), "--json").rows[0]["ok"] is True
     assert command("verify", str(file)).code == 2
