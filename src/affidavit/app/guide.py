@@ -34,7 +34,8 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
         lines += ["Make a key for a caller:", f"  {me} keys create my-app{data}", ""]
         key = "YOUR-KEY"
     elif first or demo:
-        lines += ["A key for your first caller is below; it is shown once.", ""]
+        whose = "your first caller" if first else "a caller"
+        lines += [f"A key for {whose} is below; it is shown once.", ""]
     lines += [
         "Send a prompt:",
         f"  curl -s {facts['gateway']}/openai/v1/chat/completions \\",

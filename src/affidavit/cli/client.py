@@ -146,6 +146,8 @@ class Client:
         else:
             where = f"{self._data}"
             start = f"Start it: affidavit up --data {self._data}"
+            if not self._data.exists():
+                start += " (if another one runs, give its directory with --data)"
         reason = getattr(error, "strerror", None) or type(error).__name__
         return UnavailableError(f"No console answers for {where} ({reason}).", hint=start)
 

@@ -18,7 +18,9 @@ def _config() -> None:
 def check(
     data: options.Data = None, config: options.Config = None, json: options.Json = False
 ) -> None:
-    """Read the configuration and say what is in force; values of secrets are never shown.
+    """Read the configuration and say what is in force.
+
+    Values of secrets are never shown.
 
     Example: affidavit config check --config config.yaml
     """

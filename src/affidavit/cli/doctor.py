@@ -42,7 +42,7 @@ def doctor(data: options.Data = None, url: options.Url = None, json: options.Jso
             output.json_line(finding._asdict())
     else:
         marks = {"ok": "ok", "warn": "!", "bad": "BAD"}
-        output.table(("", "What", ""), [(marks[f.state], f.what, f.text) for f in found])
+        output.table(("", "", ""), [(marks[f.state], f.what, f.text) for f in found])
     if any(finding.state == "bad" for finding in found):
         raise typer.Exit(1)
 

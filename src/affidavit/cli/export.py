@@ -33,7 +33,9 @@ def export(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Write evidence to FILE: what matches, and the proof that it is all. It is recorded.
+    """Write evidence to FILE: what matches, and the proof of it.
+
+    The export is recorded.
 
     Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
     """
@@ -49,7 +51,8 @@ def export(
         "content": content,
         "purpose": reason,
     }
-    bundle, headers = Client(data, url).download("/api/export", asked)
+    with output.pointing(expression):
+        bundle, headers = Client(data, url).download("/api/export", asked)
     try:
         Disk().write_file(file.absolute(), bundle)
     except OSError as error:

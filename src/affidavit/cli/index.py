@@ -14,7 +14,9 @@ def _index() -> None:
 
 @app.command("rebuild")
 def rebuild(data: options.Data = None, json: options.Json = False) -> None:
-    """Make the index anew from ledger and vault; the sequencer must not be running.
+    """Make the index anew from ledger and vault.
+
+    Stop Affidavit before: the sequencer must not be running.
 
     Example: affidavit index rebuild --data /srv/affidavit
     """

@@ -73,7 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
         if message.startswith("Usage:"):  # a group without a verb: its help is the answer
             output.say(message)
         else:
-            _tell(message, "", f"{_path(error)} --help")
+            _tell(message, "", _way_out(error, message))
         return 2
     except (typer.Abort, KeyboardInterrupt):
         return 130
@@ -90,6 +90,16 @@ def _path(error: Exception) -> str:
     """The command that was not understood, as far as it was."""
     context = getattr(error, "ctx", None)
     return "affidavit" if context is None else str(context.command_path)
+
+
+def _way_out(error: Exception, message: str) -> str:
+    """What to type instead."""
+    path = _path(error)
+    if path == "affidavit" and message.endswith("--version"):
+        return "affidavit version"
+    if message.startswith("No such option") and path.endswith((" query", " tail", " export")):
+        return f"{path} --help; an expression that begins with - goes last, after --"
+    return f"{path} --help"
 
 
 def _tell(message: str, kept: str, hint: str) -> None:

@@ -6,11 +6,12 @@ are made visible. Lines fit 100 columns when the output is not a terminal. Colou
 terminal. Not here: what is asked.
 """
 
+import contextlib
 import functools
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from affidavit.console.visible import snippet, visible
+from affidavit.errors import ExpressionError
 
 WIDTH = 100
 _GOOD, _BAD, _DIM = "green", "red", "dim"
@@ -71,10 +73,11 @@ def plain(text: str) -> None:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of texts; long cells are folded."""
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for title in titles:
-        grid.add_column(title, overflow="fold")
+    """A table of texts; cells but the first are folded. Without titles it has no heading."""
+    head = any(titles)
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=head)
+    for place, title in enumerate(titles):
+        grid.add_column(title, overflow="fold", no_wrap=place == 0)
     for row in rows:
         grid.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
     show(grid)
@@ -119,9 +122,10 @@ def exchange(row: Mapping[str, Any]) -> None:
     grid = Table.grid(padding=(0, 2), expand=False)
     grid.add_column(width=19, no_wrap=True, style=_DIM)
     grid.add_column(width=18, no_wrap=True, overflow="ellipsis")
-    grid.add_column(width=22, no_wrap=True, overflow="ellipsis")
+    name = max(10, min(22, columns - 70))
+    grid.add_column(width=name, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=11, no_wrap=True, justify="right")
-    grid.add_column(width=max(columns - 78, 12), no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=max(columns - name - 56, 12), no_wrap=True, overflow="ellipsis")
     kind = str(row.get("type") or "")
     what = row.get("model") or row.get("target") or ("" if kind.startswith("exchange.") else kind)
     grid.add_row(
@@ -145,7 +149,8 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
     count = answer.get("count")
     of = ""
     if count is not None and count > shown:
-        of = f" of {'at least ' if answer.get('count_capped') else ''}{count} records"
+        least = "at least " if answer.get("count_capped") else ""
+        of = f" of {least}{count} records (an exchange has two)"
     at = answer["as_of"]
     time = f", {moment(at['time'])} UTC" if at.get("time") else ""
     parts = [f"{shown} {what}{of}, as of leaf {at['size']}{time}"]
@@ -156,6 +161,19 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
     if answer.get("withheld"):
         parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
     show(Text("; ".join(parts) + ".", _DIM))
+
+
+@contextlib.contextmanager
+def pointing(expression: str) -> Iterator[None]:
+    """Show on stderr where in ``expression`` something was not understood; the error goes on."""
+    try:
+        yield
+    except ExpressionError as error:
+        at = error.detail.get("position")
+        fits = expression.isprintable() and len(expression) + 4 <= WIDTH
+        if fits and isinstance(at, int) and 0 <= at <= len(expression):
+            say(f"  {expression}\n  {' ' * at}^")
+        raise
 
 
 def verdict(lines: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """``affidavit query``: search, newest first, with a proof on request."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -53,12 +54,13 @@ def query(
         "prove": prove,
         "view": "records" if json else "exchanges",
     }
-    answer = Client(data, url).post("/api/query", asked)
+    with output.pointing(expression):
+        answer = Client(data, url).post("/api/query", asked)
     if json:
         for row in answer["rows"]:
             output.json_line(row)
     else:
-        _show(answer)
+        _show(answer, expression)
     proof = answer.get("proof")
     if proof is not None:
         if json:
@@ -69,12 +71,30 @@ def query(
             raise typer.Exit(1)
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _show(answer: dict[str, Any], expression: str) -> None:
     rows = answer["rows"]
     for row in rows:
         output.exchange(row)
     if not rows:
         output.plain("Nothing matches within what you may see.")
+        for doubt in _doubts(expression):
+            output.say(f"  {doubt}")
     output.as_of(answer, len(rows), "shown")
     if answer.get("cursor"):
         output.say(f"More: the same with --cursor {answer['cursor']}")
+
+
+def _doubts(expression: str) -> list[str]:
+    """What may have been meant otherwise in an expression that found nothing."""
+    from affidavit.query.fields import FIELDS
+
+    bare = re.sub(r'"[^"]*"', "", expression)
+    doubts = [
+        f"'{word}' was looked for as a word; the operator is {word.upper()}."
+        for word in dict.fromkeys(re.findall(r"(?<!\S)(?:and|or|not)(?!\S)", bare))
+    ]
+    for name, value in re.findall(r"(\w+):([\w.]+)(?![\w.*])", bare):
+        known = FIELDS[name].values if name in FIELDS else ()
+        if known and value not in known and not value.isdecimal():
+            doubts.append(f"{name}:{value} is not one of {', '.join(known)}.")
+    return doubts

@@ -22,7 +22,7 @@ def reveal(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Show the content of a record or of both halves of an exchange, byte for byte.
+    """Show the bytes of a record, or of both halves of an exchange.
 
     --json has the bytes in base64; for people, content encodings are undone and hidden
     characters made visible.

@@ -30,7 +30,7 @@ def show(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Show what happened, in order, each line with the status of its evidence.
+    """Show what happened, in order, and the evidence of each line.
 
     Exit code 1 if there is nothing of that name, or if a record is not what was recorded.
 

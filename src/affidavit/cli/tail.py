@@ -34,7 +34,7 @@ def tail(
     Example: affidavit tail 'has:error'
     """
     client = Client(data, url)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), output.pointing(expression):
         asked = {"expression": expression, "after": after, "purpose": reason or None}
         for row in client.events("/api/tail", **asked):
             if json:

@@ -134,8 +134,10 @@ def _health(found: dict[str, Any], as_of: dict[str, Any]) -> Html:
             "good" if sequencer and not trouble else "bad",
         ),
         _card("Ledger", f"{found.get('size', as_of.get('size', 0)):,} leaves"),
-        _card("Searchable as of", ledger_time or "nothing yet", "UTC" if ledger_time else ""),
     ]
+    if as_of:
+        note = "UTC" if ledger_time else ""
+        cards.append(_card("Searchable as of", ledger_time or "nothing yet", note))
     return element("section", *cards, class_="cards")
 
 
@@ -197,7 +199,10 @@ def home(
 
 def _more(answer: dict[str, Any], question: Question) -> Html:
     facts = [f"{len(answer['rows'])} shown"]
-    facts += [f"{answer[name]} {name}" for name in ("gaps", "unattributed") if answer[name]]
+    if answer["gaps"]:
+        facts.append(f"{answer['gaps']} gaps in this window")
+    if answer["unattributed"]:
+        facts.append(f"{answer['unattributed']} records of unknown tenant")
     if answer["withheld"]:
         facts.append("withheld from your role: " + ", ".join(answer["withheld"]))
     link = None
@@ -258,7 +263,8 @@ def _state(row: dict[str, Any]) -> str:
 
 def show(reader: Reader, session: Session, told: dict[str, Any]) -> Html:
     """One narrative, a line for each record."""
-    lines = [_line(line) for line in told["lines"]]
+    unfold = len(told["lines"]) <= 2
+    lines = [_line(line, unfold=unfold) for line in told["lines"]]
     withheld = told.get("withheld")
     main = element(
         "main",
@@ -273,7 +279,7 @@ def show(reader: Reader, session: Session, told: dict[str, Any]) -> Html:
     return _document(str(told["kind"]), _top(reader, session), main, _foot())
 
 
-def _line(line: dict[str, Any]) -> Html:
+def _line(line: dict[str, Any], *, unfold: bool) -> Html:
     facts = [str(line[name]) for name in ("model", "outcome") if line.get(name)]
     if line.get("tools"):
         facts.append("tools: " + ", ".join(map(str, line["tools"])))
@@ -286,7 +292,7 @@ def _line(line: dict[str, Any]) -> Html:
         element("p", str(line["text"])),
         element("p", " · ".join(facts), class_="hint") if facts else None,
         *(
-            element("details", element("summary", name), element("pre", line[name]))
+            element("details", element("summary", name), element("pre", line[name]), open=unfold)
             for name in ("prompt", "output")
             if line.get(name)
         ),

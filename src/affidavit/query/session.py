@@ -136,7 +136,8 @@ class _Teller:
         if not {"what", "outcome"} & sections and evidence != "corrupt":
             evidence = "withheld"
         what, outcome = "what" in sections, "outcome" in sections
-        texts = "\n\n".join(m.text for m in messages if m not in self._heard) or None
+        new = [m for m in messages if m not in self._heard] or messages[-1:]
+        texts = "\n\n".join(m.text for m in new) or None
         self._heard.update(messages)
         is_output = row.type in ("exchange.response", "tool.result")
         return Line(

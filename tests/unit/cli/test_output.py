@@ -29,7 +29,8 @@ def test_the_as_of_line_names_what_is_missing(capsys: pytest.CaptureFixture[str]
     output.as_of(answer, 50, "shown")
     said = " ".join(capsys.readouterr().out.split())
     assert said == (
-        "50 shown of at least 10000 records, as of leaf 7, 2026-11-23 12:00:00 UTC; "
+        "50 shown of at least 10000 records (an exchange has two), as of leaf 7, "
+        "2026-11-23 12:00:00 UTC; "
         "2 gaps in this window; 1 records of unknown tenant; withheld from your role: person."
     )
 

@@ -351,3 +351,20 @@ def test_config_check_says_what_is_in_force(command: Command, tmp_path: Path) ->
 def test_version_is_json_too(command: Command) -> None:
     """One object with the version."""
     assert set(command("version", "--json").rows[0]) == {"version", "python"}
+
+
+def test_a_search_without_matches_says_what_may_have_been_meant(
+    command: Command, site: Site
+) -> None:
+    """A value outside its list and an operator in small letters are named, on stderr."""
+    found = command("query", "status:error or model:x", "--data", site.data)
+    assert found.code == 0
+    assert "status:error is not one of" in found.err
+    assert "the operator is OR" in found.err
+
+
+def test_an_expression_is_shown_with_the_place_of_the_mistake(command: Command, site: Site) -> None:
+    """The caret stands under the first character that was not understood."""
+    found = command("query", "model:x modle:y", "--data", site.data)
+    assert found.code == 2
+    assert found.err.startswith("  model:x modle:y\n          ^\naffidavit: ")
