@@ -3,17 +3,17 @@
 Rules: a verdict is what the standalone verifier says about the very bundle that an export would
 be, under the log's key; nothing here judges by itself. A bundle holds what the reader's
 boundary shows and digests of the rest. A chain runs through a whole tenant, so a reader whose
-rows are fewer is proved nothing by it and gets a list of those rows alone. The record of an
-export commits to the manifest and is durable before the first byte. Not here: the format
-(``evidence.bundle``) and its check (``evidence.verify``).
+rows are fewer is proved nothing by it and gets a list of those rows alone. A proof that the rows
+of the search contradict is not given: the answer says so instead. The record of an export commits
+to the manifest and is durable before the first byte. Not here: the format (``evidence.bundle``)
+and its check (``evidence.verify``).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from affidavit.clock import add_seconds
 from affidavit.console import resolve
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
@@ -23,13 +23,15 @@ from affidavit.errors import RefusedError, UsageError
 from affidavit.evidence import bundle
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
-from affidavit.query.question import question
-from affidavit.query.tree import All
+from affidavit.query.question import Question, question, unproved
+from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.model import SECTIONS
 
 PAGE = 1000
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
+DISAGREE = "the index and the ledger disagree"
+UNPLACED = "some of the matching records are attributed to no chain of the question"
 MAX_LISTED = 10_000
 """Records that an export lists where no chain proves that they are all."""
 
@@ -104,10 +106,23 @@ class Proofs:
             self._tenants(reader),
             lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
+        searched = resolve.widened(tree, reader, snapshot)
         if not reader.boundary.whole_tenants:
-            asked = msgspec.structs.replace(asked, chains=(), conditions=(), not_proved=NARROW)
+            asked = unproved(asked, NARROW)
+        answer, made = self._bundle(reader, wanted, searched, asked, now)
+        why = self._contradicted(reader, wanted, searched, answer, made)
+        if why:
+            _, made = self._bundle(reader, wanted, searched, unproved(asked, why), now)
+        return made
+
+    def _bundle(
+        self, reader: Reader, wanted: Wanted, searched: Tree, asked: Question, now: str
+    ) -> tuple[Answer, bundle.Bundle]:
+        services = self._services
         # Without a chain the list is all there is; with conditions it says what is shown whole.
-        listed = self._listed(reader, wanted) if asked.not_proved or asked.conditions else None
+        listed = None
+        if asked.not_proved or asked.conditions:
+            listed = self._listed(reader, wanted, searched)
         answer = completeness.build(
             services.log,
             services.prover,
@@ -116,30 +131,65 @@ class Proofs:
             answers=self._answered,
             within=None if reader.boundary.rows == All() else self._within(reader),
         )
-        return bundle.make(
+        made = bundle.make(
             answer,
             self._show(reader, wanted, answer),
             choice=bundle.Choice(wanted.withhold, wanted.content, listed),
             boundary=reader.boundary.as_json(),
             made=now,
-            vkey=snapshot.log_vkey,
+            vkey=services.snapshot().log_vkey,
         )
+        return answer, made
+
+    def _contradicted(
+        self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle
+    ) -> str:
+        """Why the rows of the search speak against the proof; ``""`` if they do not.
+
+        Both are counted up to the heads that the proof is under. Records that the search does not
+        give although the chain holds them are those that are not indexed yet, not within the
+        boundary, or erased; those with an undetermined condition may be in it or not.
+        """
+        if not answer.question.chains:
+            return ""
+        searcher, boundary = self._services.searcher, reader.boundary
+        end = Number("index", "<", max(head.index for head in answer.heads))
+        window: Tree = end
+        if not answer.question.source_time:
+            window = And((end, Moment("time", "<", add_seconds(answer.question.until, 1e-6))))
+        page = searcher.run(
+            And((searched, window)), boundary, limit=1, reason=wanted.purpose,
+            count_to=completeness.MAX_LEAVES,
+        )  # fmt: skip
+        seen = set(searcher.within(answer.records, boundary))
+        unseen = [
+            index
+            for index in answer.records
+            if index not in seen
+            and (index >= page.as_of.size or self._services.reader.row(index) is not None)
+        ]
+        erased = boundary._replace(rows=And((boundary.rows, Has("erased"))))
+        absent = len(unseen) + len(searcher.within(answer.records, erased))
+        found, sure = page.count or 0, made.counts["matching"]
+        more = found - sure - made.counts["undetermined"]
+        if 0 < more <= len(answer.unattributed):
+            return UNPLACED
+        return DISAGREE if more > 0 or found < sure - absent else ""
 
     def _tenants(self, reader: Reader) -> list[str]:
-        """The tenants a question is about: the reader's, or all of them for an owner."""
+        """The tenants a question is about: the reader's; all of them, and none, for an owner."""
         if reader.identity.role != "owner":
             return [reader.identity.tenant]
-        return sorted({identity.tenant for identity in self._services.snapshot().identities})
+        return sorted({"", *(identity.tenant for identity in self._services.snapshot().identities)})
 
-    def _listed(self, reader: Reader, wanted: Wanted) -> list[int]:
+    def _listed(self, reader: Reader, wanted: Wanted, searched: Tree) -> list[int]:
         """The published records that match; ``UsageError`` if there are too many for a list."""
-        tree = self._reads.parse(reader, wanted.expression)
         published = self._services.log.checkpoint().size
         found: list[int] = []
         cursor = ""
         while True:
             page = self._services.searcher.run(
-                tree, reader.boundary, limit=PAGE, cursor=cursor, reason=wanted.purpose
+                searched, reader.boundary, limit=PAGE, cursor=cursor, reason=wanted.purpose
             )
             found += [row["index"] for row in page.rows if row["index"] < published]
             cursor = page.cursor

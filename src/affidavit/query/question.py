@@ -112,6 +112,7 @@ def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None)
     """What has to be proved for ``tree``, asked about ``tenants``: those the reader may ask about.
 
     ``tenant:`` in the expression narrows them down, and never leads to another one.
+    ``""`` among ``tenants`` stands for records of no tenant: these are in chains of types alone.
     ``resolve`` turns an actor or session that is no pseudonym into pseudonyms; that these are
     the right ones is asserted, not proved. ``UsageError`` if the window ends before it begins.
     """
@@ -144,6 +145,11 @@ def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None)
         conditions=() if why else tuple(_condition(part, resolve) for part in rest),
         not_proved=why,
     )
+
+
+def unproved(asked: Question, why: str) -> Question:
+    """The same question, of which nothing is proved, because ``why``."""
+    return msgspec.structs.replace(asked, chains=(), conditions=(), not_proved=why)
 
 
 def sections_needed(conditions: Sequence[Condition]) -> frozenset[str]:
@@ -194,7 +200,8 @@ def _chains(part: Tree, tenants: Sequence[str], resolve: Resolve | None) -> set[
     else:
         values = _values(part.field, part.value, resolve)
     dimension = _DIMENSION.get(part.field, part.field)
-    return {Chain(tenant, dimension, value) for tenant in tenants for value in values}
+    owners = [tenant for tenant in tenants if tenant or dimension == "type"]
+    return {Chain(tenant, dimension, value) for tenant in owners for value in values}
 
 
 def _values(field: str, value: str, resolve: Resolve | None) -> list[str]:
@@ -226,6 +233,8 @@ def _condition(part: Tree, resolve: Resolve | None) -> Condition:
         return _of_model("prefix" if part.prefix else "is", part.value)
     if isinstance(part, Match) and part.field in _SECTION and not part.value.isdigit():
         values = [part.value] if part.prefix else _values(part.field, part.value, resolve)
+        if not values:  # a name that stands for nobody here may still stand in the records
+            return ["stated", unparse(part)]
         word = "prefix" if part.prefix else "is"
         paths = _SECTION[part.field]
         tests: list[Condition] = [[word, path, value] for path in paths for value in values]

@@ -235,7 +235,7 @@ def test_export_verifies_and_is_committed_to(client: Client, machine: Machine) -
     assert response.headers["content-type"] == "application/zip"
     found = verify.check(response.content, verify.read_keys([machine.log.vkey]))
     assert found.facts["counts"]["records"] == 4
-    assert found.facts["manifest"] == response.headers["affidavit-manifest"]
+    assert found.manifest == response.headers["affidavit-manifest"]
     told = machine.records("access.export")[-1]["what"]
     assert told["manifest"] == response.headers["affidavit-manifest"]
     assert (told["content"], told["rows"]) == ("full", 4)

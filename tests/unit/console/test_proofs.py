@@ -1,17 +1,22 @@
 """Proofs and bundles hold nothing outside the reader's boundary, and claim no more than is so."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from affidavit.app import system
 from affidavit.console.app import create_app
-from affidavit.console.proofs import NARROW
+from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
 from affidavit.control.identity import Identity
 from affidavit.evidence import verify
+from affidavit.index.rebuild import catch_up
 from affidavit.query import boundary
+from affidavit.record.model import Chain, View
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
@@ -118,3 +123,109 @@ def test_whole_tenants_keep_their_proofs(console: TestClient, machine: Machine) 
         ).json()
         assert answer["proof"]["proved"] is True
         assert answer["proof"]["completeness"].startswith("all 8 records of")
+
+
+def test_an_owner_is_proved_what_the_installation_records_of_itself(
+    console: TestClient, machine: Machine
+) -> None:
+    """Records of no tenant that an owner's rows show are in the chains of the owner's proof."""
+    journal = machine.journal("system")
+    record = system.make("change.config", machine.clock, machine.config, {"what": {"after": 1}})
+    asyncio.run(journal.commit(record, ()))
+    machine.settle()
+    expression = "type:change.config"
+    answer = call(
+        console, machine, "owner", "/api/query", expression=expression, view="records", prove=True
+    ).json()
+    assert len(answer["rows"]) == 1
+    assert answer["proof"]["proved"] is True
+    assert answer["proof"]["completeness"].startswith("all 1 records of type=change.config")
+    journal.abandon()
+
+
+def proof_of(console: TestClient, machine: Machine, expression: str) -> dict[str, Any]:
+    """The owner's verdict on an expression."""
+    asked = {"expression": expression, "prove": True}
+    found: dict[str, Any] = call(console, machine, "owner", "/api/query", **asked).json()["proof"]
+    return found
+
+
+@pytest.mark.parametrize("expression", ["model:{0}", "type:exchange.* model:{0}"])
+@pytest.mark.parametrize("true", ["demo-hidden", "demo-never"])
+def test_a_proof_that_the_index_contradicts_is_not_given(
+    console: TestClient, machine: Machine, expression: str, true: str
+) -> None:
+    """Rows too few or too many in the index: not proved, and said; true again, proved again."""
+    asked = "demo-hidden"
+    lie = "demo-never" if true == asked else asked
+    expression = expression.format(asked)
+    request, _ = machine.exchange(model=true)
+    machine.exchange(model=asked)
+    machine.settle()
+    halves = machine.indexer.find(request)
+    assert halves is not None
+    assert proof_of(console, machine, expression)["proved"] is True
+
+    def lying(at: int) -> View:
+        view = machine.vault_reader.view(at)
+        names = {f"gen_ai.{half}.model": lie for half in ("request", "response")}
+        what = {name: names.get(name, value) for name, value in view.sections["what"].items()}
+        return msgspec.structs.replace(view, sections={**view.sections, "what": what})
+
+    machine.indexer.refresh(halves, lying)
+    proof = proof_of(console, machine, expression)
+    assert proof["proved"] is False
+    assert proof["completeness"].startswith(f'not proved: "{DISAGREE}"; ')
+    made = call(console, machine, "owner", "/api/export", expression=expression)
+    verdict = verify.check(made.content, verify.read_keys([machine.log.vkey]))
+    assert verdict.completeness.startswith(f'not proved: "{DISAGREE}"; ')
+    machine.indexer.refresh(halves, machine.vault_reader.view)
+    assert proof_of(console, machine, expression)["proved"] is True
+
+
+def test_matching_records_outside_every_chain_are_named(
+    console: TestClient, machine: Machine
+) -> None:
+    """The ninth tool of a record has no chain of its own for it: found, and not proved."""
+    tools = [f"tool-{n}" for n in range(9)]
+    caller = machine.identity("caller")
+    who = {"tenant": "acme", "actor": caller.actor}
+    chains = [Chain("acme", "tool", name) for name in tools]
+    what = {"tools_called": tools}
+    machine._write("tool.result", {"who": who, "what": what}, chains, "result.body", b"{}", None)
+    machine.settle()
+    assert proof_of(console, machine, "tool:tool-0")["proved"] is True
+    proof = proof_of(console, machine, "tool:tool-8")
+    assert proof["completeness"] == f'not proved: "{UNPLACED}"; 1 records are shown'
+
+
+def test_what_is_erased_does_not_contradict(console: TestClient, machine: Machine) -> None:
+    """A record that the search no longer finds because a section is gone stays proved."""
+    request, _ = machine.exchange("gone", model="demo-gone")
+    machine.settle()
+    found = machine.indexer.find(request)
+    assert found is not None
+
+    def erased(at: int) -> View:
+        view = machine.vault_reader.view(at)
+        kept = {name: value for name, value in view.sections.items() if name != "what"}
+        return msgspec.structs.replace(view, sections=kept)
+
+    machine.indexer.refresh(found[:1], erased)
+    assert proof_of(console, machine, "model:demo-gone")["proved"] is True
+    machine.indexer.refresh(found[:1], machine.vault_reader.view)
+
+
+def test_what_is_not_indexed_yet_does_not_contradict(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that lags behind the ledger shows fewer rows, and the proof stands."""
+    machine.exchange("late", model="demo-lag")
+    machine.settle()
+    monkeypatch.setattr(machine, "_index", lambda _: None)
+    monkeypatch.setattr(machine.intake, "_on_placed", lambda _: None)
+    machine.exchange("later", model="demo-lag")
+    machine.settle()
+    assert proof_of(console, machine, "model:demo-lag")["counts"]["records"] == 4
+    monkeypatch.undo()
+    catch_up(machine.indexer, machine.reader_log, machine.vault_reader.view)

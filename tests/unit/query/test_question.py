@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from affidavit.errors import UsageError
 from affidavit.evidence.verify import is_condition
 from affidavit.query.language import parse
-from affidavit.query.question import MAX_CHAINS, Question, question, sections_needed
+from affidavit.query.question import MAX_CHAINS, Question, question, sections_needed, unproved
 from affidavit.record.model import TYPES, Chain
 
 NOW = "2026-11-23T12:00:00.000000Z"
@@ -88,6 +88,31 @@ def test_names_are_resolved_to_pseudonyms() -> None:
     found = ask("actor:alice@example.com", resolve=resolve)
     assert [chain.value for chain in found.chains] == ["act_1", "act_2"]
     assert "names no chain" in ask("actor:bob", resolve=resolve).not_proved
+
+
+def test_records_of_no_tenant_are_in_chains_of_types() -> None:
+    """Asked about no tenant too, a type has a chain for it; other dimensions have none."""
+    found = ask("type:change.config", "", "acme")
+    assert found.chains == (
+        Chain("", "type", "change.config"),
+        Chain("acme", "type", "change.config"),
+    )
+    assert ask("model:a", "", "acme").chains == (Chain("acme", "model", "a"),)
+    assert ask("type:change.config tenant:acme", "", "acme").chains == found.chains[1:]
+    assert "names no chain" in ask("model:a", "").not_proved
+
+
+def test_a_name_that_stands_for_nobody_is_not_a_condition_that_fails() -> None:
+    """Records may hold a name that has no pseudonym here, so nobody decides the condition."""
+    found = ask("model:a -actor:bob", resolve=lambda *_: [])
+    assert found.conditions == (["not", ["stated", "actor:bob"]],)
+
+
+def test_unproved_keeps_the_words_and_the_window() -> None:
+    """What is not proved has no chains and no conditions, and says why."""
+    found = unproved(ask("model:a role:b since:2026-08-01"), "because")
+    assert (found.chains, found.conditions, found.not_proved) == ((), (), "because")
+    assert found.since == "2026-08-01T00:00:00.000000Z"
 
 
 def test_the_window() -> None:
