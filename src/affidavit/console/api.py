@@ -21,6 +21,10 @@ from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads
 from affidavit.console.services import ConsoleServices
 from affidavit.control.identity import Identity
+from affidavit.errors import UsageError
+
+MAX_INDEX = 2**63 - 1
+"""The largest index that a ledger and its index can hold."""
 
 
 class _Body(BaseModel):
@@ -108,12 +112,14 @@ def router(
     async def tail(
         request: Request,
         expression: Annotated[str, Query(max_length=4096)] = "",
-        after: Annotated[int | None, Query(ge=0)] = None,
+        after: Annotated[int | None, Query(ge=0, le=MAX_INDEX)] = None,
         purpose: Annotated[str, Query(max_length=500)] = "",
         last_event_id: Annotated[str, Header(max_length=20)] = "",
     ) -> StreamingResponse:
         reader = authenticator.api(request)
         start = int(last_event_id) + 1 if last_event_id.isdecimal() else after
+        if start is not None and start > MAX_INDEX:
+            raise UsageError("No ledger is as long as Last-Event-ID says.")
         rows = await reads.tail(reader, expression, start, purpose)
         return StreamingResponse(_events(rows), media_type="text/event-stream")
 

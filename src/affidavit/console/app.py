@@ -1,12 +1,11 @@
 """The console as an ASGI application: routes, errors, and the layer around them.
 
 Rules: every error that leaves has the shape of ``errors.as_json`` (or is a page, for people);
-refusals are recorded; nothing unforeseen shows a traceback. No telemetry leaves the process,
-whatever the environment says. Not here: what the routes do.
+refusals are recorded; what nobody foresaw is answered here and logged by the layer around. No
+telemetry leaves the process, whatever the environment says. Not here: what the routes do.
 """
 
 import contextlib
-import sys
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,17 +18,13 @@ from affidavit import __version__
 from affidavit.console import api, export_api, page, public
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Sessions
-from affidavit.console.guard import MAX_BODY, Guard
+from affidavit.console.guard import MAX_BODY, Guard, InternalError
 from affidavit.console.proofs import Proofs
 from affidavit.console.reads import Reads
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import AffidavitError, NotFoundError, RefusedError, UsageError
 
 _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
-
-
-class _InternalError(AffidavitError):
-    """Something nobody foresaw; its cause is in the log, not in the answer."""
 
 
 def create_app(services: ConsoleServices) -> ASGIApp:
@@ -95,11 +90,8 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
         response.status_code = error.status_code
         return response
 
-    async def unforeseen(request: Request, error: Exception) -> Response:
-        # The route, not the address: people paste keys and session ids into addresses.
-        place = getattr(request.scope.get("route"), "path", "an unknown address")
-        sys.stderr.write(f"console: {type(error).__name__} at {place}\n")
-        return _respond(request, _InternalError("Something failed that was not foreseen."))
+    async def unforeseen(request: Request, _: Exception) -> Response:
+        return _respond(request, InternalError("Something failed that was not foreseen."))
 
     app.add_exception_handler(AffidavitError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -3,11 +3,14 @@
 Rules: on a loopback address only loopback names are accepted in ``Host`` (DNS rebinding); a
 request that changes or asks something by POST, PUT or DELETE and carries an ``Origin`` or
 ``Sec-Fetch-Site`` must come from this very origin; every answer forbids scripts, frames and
-caching unless the route says otherwise. There is no CORS. Not here: who is asking (``auth``).
+caching unless the route says otherwise. There is no CORS. Whatever nobody foresaw ends here: one
+line in the log with the route and the kind of error, one coded answer, no traceback. Not here:
+who is asking (``auth``).
 """
 
 import ipaddress
 import json
+import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -29,7 +32,12 @@ HEADERS = {
     "cache-control": "no-store",
 }
 MAX_BODY = 1 << 20
+_DIGITS = 18
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class InternalError(AffidavitError):
+    """Something nobody foresaw; its kind is in the log, nothing of it in the answer."""
 
 
 class Guard:
@@ -45,30 +53,48 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def complete(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
+        try:
+            await self._pass(scope, receive, complete)
+        except Exception as error:  # noqa: BLE001 — the last line: a server would print it whole
+            # The route, not the address: people paste keys and session ids into addresses.
+            place = getattr(scope.get("route"), "path", "an unknown address")
+            sys.stderr.write(f"console: {type(error).__name__} at {place}\n")
+            if not started:  # else the answer breaks off, which is all that can still be said
+                unforeseen = InternalError("Something failed that was not foreseen.")
+                await _answer(unforeseen, unforeseen.http_status, complete)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY:
-            await _answer(UsageError("The body is too large."), 413, complete)
+        if not length.isdecimal() or len(length) > _DIGITS or int(length) > MAX_BODY:
+            await _answer(UsageError("The body is too large."), 413, send)
             return
         try:
             self._check(scope)
         except AffidavitError as error:
-            await _answer(error, error.http_status, complete)
+            await _answer(error, error.http_status, send)
             return
-        await self._app(scope, receive, complete)
+        await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1:
             raise UsageError("A request has exactly one Host header.")
-        host = urlsplit(f"//{hosts[0]}").hostname or ""
+        try:
+            host = urlsplit(f"//{hosts[0]}").hostname or ""
+        except ValueError as error:
+            raise UsageError("The Host header is not the name of a host.") from error
         if self._names and host not in self._names:
             raise RefusedError(
                 "This console answers to loopback names only.",

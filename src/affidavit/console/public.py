@@ -18,7 +18,7 @@ from affidavit.console.auth import Authenticator, require_owner
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, UnavailableError
 
-_NUMBER = r"(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?"
+_NUMBER = r"(?:x\d{3}/){0,6}\d{3}(?:\.p/\d{1,3})?"
 _TILE = re.compile(rf"tile/\d{{1,2}}/{_NUMBER}\Z", re.ASCII)
 _GUARDED = re.compile(rf"(?:tile/entries|links)/{_NUMBER}\Z", re.ASCII)
 _FILES = {"checkpoint": "text/plain; charset=utf-8", "log.vkey": "text/plain; charset=utf-8"}

@@ -356,6 +356,10 @@ def test_nothing_is_shown_that_cannot_be_recorded(
         ("POST", "/api/keys", {"name": "x", "role": "king"}, 400, "usage"),
         ("POST", "/api/keys", {"name": ""}, 400, "usage"),
         ("DELETE", "/api/keys/key_nobody", None, 404, "not_found"),
+        ("GET", f"/api/tail?after={2**63}", None, 400, "usage"),
+        ("GET", "/api/tail?after=-1", None, 400, "usage"),
+        ("GET", f"/api/show/%23{'9' * 20}", None, 404, "not_found"),
+        ("GET", f"/log/tile/0/{'x999/' * 1000}000", None, 404, "not_found"),
         ("GET", "/api/nothing", None, 404, "not_found"),
         ("PUT", "/api/query", None, 405, "usage"),
     ],
@@ -431,6 +435,13 @@ def test_openapi_describes_every_route(client: Client) -> None:
     assert {"/api/query", "/api/show/{name}", "/api/tail", "/api/reveal", "/api/export"} <= set(
         document["paths"]
     )
+
+
+@pytest.mark.parametrize("index", ["9" * 20, str(2**63 - 1)])
+def test_tail_refuses_to_go_on_behind_every_ledger(client: Client, index: str) -> None:
+    """A Last-Event-ID that is no index is refused before the stream begins."""
+    response = client("owner").get("/api/tail", headers={"last-event-id": index})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "usage")
 
 
 def test_tail_is_recorded_twice(machine: Machine) -> None:

@@ -1,7 +1,11 @@
 """The outermost layer refuses what a browser was tricked into sending."""
 
+import asyncio
+import json
+
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from affidavit.console.app import create_app
 from affidavit.console.guard import HEADERS, Guard
@@ -87,3 +91,65 @@ def test_two_hosts_are_refused(machine: Machine) -> None:
     with TestClient(create_app(machine.services()), base_url=BASE) as one:
         response = one.get("/healthz", headers=[("host", "127.0.0.1"), ("host", "localhost")])
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["[", "]", "[::1", "[v1.x"])
+def test_a_host_that_is_none_is_refused(machine: Machine, host: str) -> None:
+    """What no parser takes for a host is the caller's mistake, with and without a key."""
+    with TestClient(create_app(machine.services()), base_url=BASE) as one:
+        response = one.get("/healthz", headers={"host": host})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "usage"
+
+
+def test_a_length_of_many_digits_is_refused(client: Client) -> None:
+    """A length that is no number for the interpreter is too large all the same."""
+    response = client("owner").get("/healthz", headers={"content-length": "9" * 5000})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_nobody_foresaw_ends_in_one_line(
+    started: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exception from within is a coded 500, or ends the answer begun; nothing is raised."""
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        raise OverflowError("a secret")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Guard(failing, "127.0.0.1")(scope, receive, send))
+    assert [m["status"] for m in sent if "status" in m] == [200 if started else 500]
+    if started:
+        assert sent[-1]["more_body"] is True
+    else:
+        assert json.loads(sent[-1]["body"])["error"]["code"] == "internal"
+    said = capsys.readouterr().err
+    assert said == "console: OverflowError at an unknown address\n"
+
+
+def test_a_served_console_logs_no_traceback(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A route that fails raises nothing into the server, which would print it whole."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise KeyError("witness")
+
+    monkeypatch.setattr("affidavit.console.reads.Reads.show", fail)
+    with TestClient(create_app(machine.services()), base_url=BASE) as one:
+        one.headers["authorization"] = f"Bearer {machine.keys['owner']}"
+        response = one.get("/api/show/x")
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "internal")
+    assert capsys.readouterr().err == "console: KeyError at /api/show/{name:path}\n"
