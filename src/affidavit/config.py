@@ -28,6 +28,8 @@ DIALECTS = (
     "ollama", "vllm", "litellm", "demo",
 )  # fmt: skip
 """The dialects that ``providers.registry`` knows."""
+OUR_PREFIX = "aff_"
+"""What the keys that this program makes begin with; no provider's key does."""
 _SECRETS = ("secret", "proxy_secret")
 _RESERVED = frozenset({"healthz", "readyz", "receipts", "records", "mcp", "otlp", "kubernetes"})
 
@@ -263,12 +265,22 @@ def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
     for provider in providers.values():
         if not isinstance(provider, dict) or "off" in provider:
             continue
-        for key in _SECRETS:
-            names = _VARIABLE.findall(str(provider.get(key, "")))
-            missing = [name for name in names if not environ.get(name)]
-            if missing:
-                del provider[key]
-                provider["off"] = f"{missing[0]} is not set"
+        text = " ".join(str(provider.get(key, "")) for key in _SECRETS)
+        why = _why_off(_VARIABLE.findall(text), environ)
+        if why:
+            provider["off"] = why
+            for key in _SECRETS:
+                provider.pop(key, None)
+
+
+def _why_off(names: list[str], environ: Mapping[str, str]) -> str:
+    """Why secrets made of these variables cannot be used; empty if they can."""
+    for name in names:
+        if not environ.get(name):
+            return f"{name} is not set"
+        if environ[name].startswith(OUR_PREFIX):
+            return f"{name} holds a key of ours, not the provider's"
+    return ""
 
 
 def _interpolate(value: Any, environ: Mapping[str, str], name: str) -> Any:

@@ -110,3 +110,10 @@ def test_all_variables_of_secrets_are_found(tmp_path: Path) -> None:
         "  b:\n    base_url: 'http://${HOST}'\n    proxy_secret: \"${TWO}:${THREE}\"\n"
     )
     assert secret_variables(path) == {"ONE", "TWO", "THREE"}
+
+
+def test_a_callers_key_is_not_taken_for_the_providers() -> None:
+    """A shell that was set up for a caller does not send our key to a provider."""
+    provider = parse(MINIMUM, {"OPENAI_API_KEY": "aff_x"}, "c").providers["openai"]
+    assert provider.secret is None
+    assert provider.off == "OPENAI_API_KEY holds a key of ours, not the provider's"

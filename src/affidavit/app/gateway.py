@@ -70,9 +70,8 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket, *, replaces:
         config=config,
         worker=name,
     )
-    settle()
     following = asyncio.create_task(snapshots.follow(link, current.snapshot, current.update))
-    worker.settle_memory()
+    settle()
     try:
         return await worker.serve(
             gateway, journal, sock, config=config, clock=clock, ready=tell_ready

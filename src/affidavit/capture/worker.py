@@ -11,7 +11,6 @@ Not here: building what is served (``app``), starting and watching workers (the 
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -78,16 +77,6 @@ async def serve(
     else:
         journal.abandon()
     return 4
-
-
-def settle_memory() -> None:
-    """Spare the garbage collector what lives as long as the process; call before ``serve``.
-
-    Calls that go well make no cycles, so it need not look often either.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def make_server(application: Application, config: Config) -> "GatewayServer":

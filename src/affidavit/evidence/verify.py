@@ -995,7 +995,7 @@ def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[K
     }
     return Verdict(
         integrity,
-        completeness(answer, question, counts),
+        completeness(answer, question, counts, partly(answer, shown)),
         assurance,
         coverage(answer),
         about(answer, question["conditions"]),
@@ -1021,7 +1021,22 @@ def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[
     }
 
 
-def completeness(answer: Answer, question: dict[str, Any], counts: dict[str, int]) -> str:
+def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
+    """Sections that records shown in part have and that are not disclosed: of how many records."""
+    missing = {
+        name: [i for i in answer.records if i in shown and name not in shown[i]]
+        for name in SECTIONS
+    }
+    counted = {
+        name: sum(answer.leaves[i]["sections"][SECTIONS.index(name)] is not None for i in found)
+        for name, found in missing.items()
+    }
+    return [f"{name} of {number} not disclosed" for name, number in counted.items() if number]
+
+
+def completeness(
+    answer: Answer, question: dict[str, Any], counts: dict[str, int], hidden: list[str]
+) -> str:
     """The second line: all records of what, from when to when, and what of them is not shown."""
     if not answer.asked:
         return f"not proved: {show(question['not_proved'])}; {counts['records']} records are shown"
@@ -1034,6 +1049,7 @@ def completeness(answer: Answer, question: dict[str, Any], counts: dict[str, int
     if question["conditions"]:
         said.append(f"{counts['matching']} of them meet the conditions")
     said += [f"{counts[name]} {words}" for name, words in COUNTED.items() if counts[name]]
+    said += hidden
     said += [f"{counts['open']} open at {heads}"] if answer.open else []
     said += [f"gaps listed: leaf {', '.join(map(str, answer.gaps))}" if answer.gaps else "no gaps"]
     return "; ".join(said)
