@@ -3,8 +3,9 @@
 Rules: ``access.*`` records are written to the console's own journal; ``CannotRecordError`` means
 that nothing is shown. Words that were searched for in content, and values that may identify a
 person, are recorded as a keyed digest under the tenant's key, so that the same search can be
-recognised and its words cannot be read. Refusals are records too, counted instead of repeated
-when they come in floods. Not here: who may read (``auth``, ``query.boundary``).
+recognised and its words cannot be read. Refusals, and reads that found nothing of the name they
+asked for, are records too, counted instead of repeated when they come in floods. Not here: who
+may read (``auth``, ``query.boundary``).
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
 FLOOD_SECONDS = 60.0
-"""Refusals of one kind within this time after a recorded one are counted into the next."""
+"""What is of one kind within this time after a recorded one is counted into the next."""
 
 _DIGEST_LABEL = b"affidavit/search-term/v1\0"
 
@@ -91,6 +92,29 @@ class Access:
         self._services.reads[kind.removeprefix("access.")] += 1
         return record
 
+    async def missed(
+        self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = ""
+    ) -> None:
+        """Record that a read found nothing; within a minute of the last such it is only counted.
+
+        Of one kind are those of one key with the same type of record and operation; the record
+        is that of the read, without rows. ``CannotRecordError``: do not even say that it is not
+        there.
+        """
+        before = self._uncounted((kind, reader.identity.id, str(what["operation"])))
+        if before is not None:
+            await self.read(kind, reader, what | {"rows": 0, "repeated_before": before}, purpose)
+
+    def _uncounted(self, kind: tuple[str, str, str]) -> int | None:
+        """How many of a kind were only counted before this one; ``None`` if this one is, too."""
+        now = self._services.clock.monotonic()
+        since, uncounted = self._flood.get(kind, (float("-inf"), 0))
+        if now - since < FLOOD_SECONDS:
+            self._flood[kind] = (since, uncounted + 1)
+            return None
+        self._flood[kind] = (now, 0)
+        return uncounted
+
     async def denied(
         self, reason: AffidavitError, identity: Identity | None, address: str, path: str
     ) -> None:
@@ -103,13 +127,9 @@ class Access:
         self._services.reads["denied"] += 1
         parts = path.split("/")
         route = "/".join(parts[: 3 if parts[1:2] == ["api"] else 2])
-        kind = (reason.code, identity.id if identity else "", route)
-        now = self._services.clock.monotonic()
-        since, uncounted = self._flood.get(kind, (float("-inf"), 0))
-        if now - since < FLOOD_SECONDS:
-            self._flood[kind] = (since, uncounted + 1)
+        uncounted = self._uncounted((reason.code, identity.id if identity else "", route))
+        if uncounted is None:
             return
-        self._flood[kind] = (now, 0)
         what = {
             "code": reason.code,
             "reason": reason.message,

@@ -2,13 +2,15 @@
 
 Rules: search first, then the record with the number of rows, then the rows; a search that is
 refused or not understood shows nothing and leaves no ``access.query`` (the refusal is recorded
-where errors are answered). Everything happens within ``reader.boundary``. Not here: HTTP
-(``api``, ``page``), proofs and exports (``proofs``).
+where errors are answered). A name under which nothing is found was asked for all the same: that
+is recorded too, many of them together. Everything happens within ``reader.boundary``. Not here:
+HTTP (``api``, ``page``), proofs and exports (``proofs``).
 """
 
 import asyncio
 import base64
 import functools
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +27,9 @@ from affidavit.query.answers import ExchangePage, Page
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Tree
 from affidavit.wire.decode import decode
+
+_OUR_NAME = re.compile(r"#[0-9]{1,19}|ses_[a-z2-7]{26}")
+"""Names that only this program gives, so nobody wrote anything into them."""
 
 POLL_SECONDS = 0.25
 QUIET_SECONDS = 15.0
@@ -96,7 +101,12 @@ class Reads:
         ``name`` may also be the session id as the caller wrote it, where the reader may see
         ``person``. ``NotFoundError`` if the reader may see nothing of that name.
         """
-        told = await self._services.blocking(lambda: self._narrative(reader, name, purpose))
+        try:
+            told = await self._services.blocking(lambda: self._narrative(reader, name, purpose))
+        except NotFoundError:
+            probe = self._probe(reader, "show", name)
+            await self._access.missed("access.query", reader, probe, purpose)
+            raise
         what = {
             "operation": "show",
             "kind": told.kind,
@@ -107,6 +117,12 @@ class Reads:
         await self._access.read("access.query", reader, what, purpose)
         answer: dict[str, Any] = msgspec.to_builtins(told)
         return answer
+
+    def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
+        """What is recorded of a name that led nowhere; who knows what stands in it."""
+        if not _OUR_NAME.fullmatch(name):
+            name = digest_term(self._services.snapshot(), reader.identity.tenant, name)
+        return {"operation": operation, "name": name, "boundary": reader.boundary.as_json()}
 
     def _recorded_name(self, reader: Reader, told: Narrative) -> str:
         """The name as it is recorded: what a caller called its session may identify a person."""
@@ -135,7 +151,12 @@ class Reads:
             raise UsageError("A reveal needs a reason.", hint="--reason 'ticket 4711: …'")
         if reader.boundary.content == "never":
             raise RefusedError(f"The role {reader.identity.role} may not see content.")
-        halves = await self._services.blocking(lambda: self._content(reader, name))
+        try:
+            halves = await self._services.blocking(lambda: self._content(reader, name))
+        except NotFoundError:
+            probe = self._probe(reader, "reveal", name) | {"reason": reason, "records": []}
+            await self._access.missed("access.reveal", reader, probe, reason)
+            raise
         shown = [
             {"id": half["id"], "index": half["index"], "parts": [p["name"] for p in half["parts"]]}
             for half in halves

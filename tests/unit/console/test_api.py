@@ -418,6 +418,46 @@ def test_refusals_in_a_flood_are_counted(machine: Machine) -> None:
     assert "actor" not in told[0]["who"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "path", "body"),
+    [
+        ("access.query", "GET", "/api/show/{0}", None),
+        ("access.reveal", "POST", "/api/reveal", {"id": "{0}", "reason": "curious"}),
+    ],
+)
+def test_names_that_lead_nowhere_are_recorded(
+    client: Client, machine: Machine, kind: str, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    """Who tries names leaves a record of it: the first at once, many of them as their number."""
+
+    def probe(name: str) -> None:
+        sent = body and body | {"id": name}
+        url = path.format(name.replace("#", "%23"))
+        assert client("responder").request(method, url, json=sent).status_code == 404
+
+    machine.clock.advance(61)
+    before = len(machine.records(kind))
+    for name in ("alice@example.com", "bob", "#999999", "carol"):
+        probe(name)
+    machine.clock.advance(61)
+    probe("#999999")
+    told = machine.records(kind)[before:]
+    assert [record["what"]["repeated_before"] for record in told] == [0, 3]
+    assert [record["what"]["rows"] for record in told] == [0, 0]
+    assert told[0]["who"]["actor"] == machine.identity("responder").actor
+    assert told[0]["what"]["name"].startswith("hmac:")
+    assert told[1]["what"]["name"] == "#999999"
+
+
+def test_a_name_that_leads_nowhere_is_not_answered_unrecorded(machine: Machine) -> None:
+    """That there is nothing is an answer too: 503 where it cannot be recorded."""
+    journal = machine.journal("broken")
+    journal.abandon()
+    with TestClient(create_app(machine.services(journal)), base_url=BASE) as one:
+        one.headers["authorization"] = f"Bearer {machine.keys['auditor']}"
+        assert one.get("/api/show/nothing").status_code == 503
+
+
 def test_a_caller_key_opens_nothing(client: Client, machine: Machine) -> None:
     """A key for the gateway is refused, by name, and the refusal names whose it was."""
     machine.clock.advance(61)
