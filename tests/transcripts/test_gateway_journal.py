@@ -144,6 +144,103 @@ def test_a_disk_that_hangs_refuses_calls(tmp_path: Path, monkeypatch: pytest.Mon
     assert answered.outcome == "interrupted"
 
 
+def hang_on_outcomes(world: World, effects: Failing, seconds: float) -> None:
+    """The disk takes so long for whatever is synced with a response record."""
+    real = world.journal.commit
+
+    async def commit(record: Any, bodies: Any) -> int:
+        if record.type == "exchange.response":
+            effects.slow.clear()
+            threading.Timer(seconds, effects.slow.set).start()
+        return await real(record, bodies)
+
+    world.journal.commit = commit  # type: ignore[method-assign]
+
+
+LATE = [
+    (ASK, [whole(chat_answer())], b"", chat_answer()),
+    (STREAM, [SSE_HEAD + chunk(EVENT), 0.05, chunk(DONE) + LAST_CHUNK], EVENT, EVENT + DONE),
+]
+"""Request, script, what the caller has before the outcome is durable, and what it has then."""
+
+
+@pytest.mark.parametrize(("message", "script", "before", "body"), LATE)
+def test_an_outcome_that_takes_long_is_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    message: bytes,
+    script: list[Step],
+    before: bytes,
+    body: bytes,
+) -> None:
+    """Its record may say complete, so nobody is told 503; the caller gets it all when it lands."""
+    monkeypatch.setattr(relay_module, "RECORD_SECONDS", 0.2)
+    effects = Failing()
+    with (
+        Upstream(script) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects)) as world,
+    ):
+        hang_on_outcomes(world, effects, 0.7)
+        answer = ask(world, message)
+    assert (answer.status, answer.body, answer.clean) == (200, body, True)
+    _, answered = world.exchange()
+    said = answered.sections["outcome"]
+    assert answered.outcome == "complete"
+    assert (said["bytes_delivered"], said["bytes_held"]) == (len(before), len(body) - len(before))
+
+
+@pytest.mark.parametrize(("message", "script", "before", "body"), LATE)
+def test_an_outcome_that_takes_too_long_breaks_the_connection(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    message: bytes,
+    script: list[Step],
+    before: bytes,
+    body: bytes,
+) -> None:
+    """No 503 beside a record that says complete; delivered is no more than what was sent."""
+    monkeypatch.setattr(relay_module, "OUTCOME_SECONDS", 0.2)
+    effects = Failing()
+    with (
+        Upstream(script) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects)) as world,
+    ):
+        hang_on_outcomes(world, effects, 0.8)
+        answer = ask(world, message)
+        assert (answer.status, answer.body, answer.clean) == (200 if before else 0, before, False)
+        world.wait_idle()
+        assert world.gateway.counters["unrecordable"] == 1
+        assert world.gateway.counters["outcome.complete"] == 0
+    _, answered = world.exchange()
+    said = answered.sections["outcome"]
+    assert answered.outcome == "complete"
+    assert (said["bytes_delivered"], said["bytes_held"]) == (len(before), len(body) - len(before))
+
+
+@pytest.mark.parametrize("call", ["sync", "write"])
+def test_an_outcome_on_a_failing_disk_breaks_the_connection(tmp_path: Path, call: str) -> None:
+    """The record may be there or not, so the answer is neither given nor denied."""
+    effects = Failing()
+
+    def prepare(world: World) -> None:
+        real = world.journal.commit
+
+        async def commit(record: Any, bodies: Any) -> int:
+            if record.type == "exchange.response":
+                setattr(effects, f"{call}_error", errno.EIO)
+            return await real(record, bodies)
+
+        world.journal.commit = commit  # type: ignore[method-assign]
+
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url, disk=Disk(effects), prepare=prepare) as world,
+    ):
+        answer = ask(world)
+        assert (answer.status, answer.body, answer.clean) == (0, b"", False)
+        assert world.wait_stopped(5)
+
+
 def refuse_pieces(world: World, after: int) -> None:
     """From piece number ``after`` on the journal takes none."""
     real, count = world.journal.piece, 0

@@ -10,7 +10,9 @@ Rules:
    end, and a stream whose protocol has a last event had it. Where only the end of the connection
    delimits, JSON must be whole JSON; of other contents nobody can tell, and ``body_end`` says so.
 4. Bytes are hashed and read in the order in which they arrive; reading them never fails.
-5. ``person``, ``context`` and ``control`` stand in the request record alone; a response is of the
+5. ``bytes_delivered`` are those given to the caller before the outcome was written, ``bytes_held``
+   those that waited for it, so that the record never claims what had not happened.
+6. ``person``, ``context`` and ``control`` stand in the request record alone; a response is of the
    same call and the same worker.
 
 ::
@@ -43,8 +45,9 @@ class Exchange:
     """A request and its response on their way through the gateway.
 
     ``id`` is the id of the request record. ``outcome`` is ``""`` until it is decided.
-    ``received`` and ``delivered`` count body bytes from the provider and to the caller; ``error``
-    is what ended it, if something of ours did.
+    ``received`` and ``delivered`` count body bytes from the provider and to the caller, ``held``
+    those that wait for the outcome record and are given to the caller once it is durable;
+    ``error`` is what ended it, if something of ours did.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Exchange:
         self.outcome = ""
         self.received = 0
         self.delivered = 0
+        self.held = 0
         self.facts: ResponseFacts | None = None
         self._asked = asked
         self._body = body
@@ -151,12 +155,17 @@ class Exchange:
             self.outcome = outcome
             self.error = error
 
-    def withheld(self, error: AffidavitError, size: int) -> None:
-        """The outcome was not recorded, so the caller did not get the last ``size`` bytes."""
+    def withheld(self, error: AffidavitError) -> None:
+        """The outcome was not recorded, so the caller did not get what was held."""
+        self.held = 0
         if self.outcome not in ("client_gone", "interrupted"):
             self.outcome = "interrupted"
             self.error = error
-            self.delivered -= size
+
+    def released(self) -> None:
+        """The answer of ours does not wait for the outcome record."""
+        self.delivered += self.held
+        self.held = 0
 
     def settled(self) -> bool:
         """Whether the outcome is decided."""
@@ -197,7 +206,7 @@ class Exchange:
         self._status = status
         self._headers = headers
         self._reader = None
-        self.delivered = len(body)
+        self.held = len(body)
         return commit_part("response.body", media_type(headers), body)
 
     def response(self, own: Part | None = None) -> Record:
@@ -246,6 +255,8 @@ class Exchange:
             section["http.response.status_code"] = self._status
         section["bytes_received"] = self.received
         section["bytes_delivered"] = self.delivered
+        if self.held:
+            section["bytes_held"] = self.held
         if self._ended is Ended.CLOSE:
             section["body_end"] = "close"
         if self._first_byte is not None:

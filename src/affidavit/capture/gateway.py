@@ -302,10 +302,8 @@ class Gateway:
     def _look(self) -> None:
         """Find commits that take too long, while anything is running."""
         loop = asyncio.get_running_loop()
-        oldest = loop.time() - relaying.RECORD_SECONDS
         for relay in self._running:
-            if 0.0 < relay.committing_since < oldest:
-                relay.committing_since = 0.0
+            if relay.overdue(loop.time()):
                 self._owe(relay.give_up())
         self._watchdog = loop.call_later(_LOOK_SECONDS, self._look) if self._running else None
 

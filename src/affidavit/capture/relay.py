@@ -12,6 +12,10 @@ Rules:
    first decides (``exchange``). One that the journal refused is due again when it has room.
 5. When the journal refuses: nothing more goes to the provider or to the caller. A caller that has
    seen nothing yet gets the provider's error shape with 503, any other a broken transfer.
+6. An outcome whose commit takes long, or whose journal failed meanwhile, may be durable or not, and
+   may say that the answer is complete. Then nobody is told 503, which would say that nothing was
+   done: the caller waits ``OUTCOME_SECONDS``, and then the connection breaks. What waited for the
+   record is counted apart in it (``bytes_held``), never as delivered.
 
 Not here: who may call and reading the request (``gateway``), what records say (``exchange``).
 """
@@ -44,7 +48,10 @@ MAX_HELD = 1 << 20
 """More bytes than this behind the last event are not waited for."""
 
 RECORD_SECONDS = 5.0
-"""A disk that takes longer than this for one commit counts as one that cannot record."""
+"""A disk that takes longer than this for a request counts as one that cannot record."""
+
+OUTCOME_SECONDS = 30.0
+"""So long a finished answer waits for its outcome before its caller's connection is broken."""
 
 _OURS = (b"affidavit-record", b"affidavit-digest")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -54,8 +61,7 @@ class Relay:
     """Carries one exchange: ``record``, then ``carry``. ``interrupt`` ends it, from anywhere.
 
     ``digest`` and ``recorded_at`` are those of the request record; ``unrecorded`` is why a record
-    was not taken, if so; ``committing_since`` is the event loop's time at which a commit began
-    that has not ended, else 0: whoever sees it grow old calls ``give_up``.
+    was not taken in time, if so. Who sees ``overdue`` calls ``give_up``.
     """
 
     def __init__(
@@ -78,7 +84,8 @@ class Relay:
         self._send = send
         self._write_timeout = write_timeout
         self._loop = asyncio.get_running_loop()
-        self.committing_since = 0.0
+        self._committing_since = 0.0
+        self._given_up = False
         self._call: Call | None = None
         self._requested = False
         self._concluding = False
@@ -114,6 +121,11 @@ class Relay:
         """Whether the journal refused the outcome; ``settle`` when it has room again."""
         return self._late is not None
 
+    def overdue(self, now: float) -> bool:
+        """Whether a commit runs, at this time of the event loop, for longer than it may."""
+        limit = OUTCOME_SECONDS if self._concluding else RECORD_SECONDS
+        return not self._given_up and 0.0 < self._committing_since < now - limit
+
     # --- the request ------------------------------------------------------------------------------
 
     async def record(self) -> bool:
@@ -123,7 +135,7 @@ class Relay:
         self.digest = sections_digest(record)
         self.recorded_at = record.at
         self._requested = True
-        self.committing_since = self._loop.time()
+        self._committing_since = self._loop.time()
         try:
             await self._journal.commit(record, bodies)
         except CannotRecordError as error:
@@ -131,19 +143,24 @@ class Relay:
             await self._refuse(error)
             return False
         finally:
-            self.committing_since = 0.0
+            self._committing_since = 0.0
         return True
 
     async def give_up(self) -> None:
-        """A commit takes too long: the caller is told so now; the record may land late."""
-        error = CannotRecordError(
-            f"The journal did not take a record within {RECORD_SECONDS:g} seconds."
-        )
-        self._stop("interrupted", error)
-        self.unrecorded = error
-        if self._head_sent:
-            self._connection.break_off(self._write_timeout)
+        """A commit takes too long: the caller waits no more; the record may land late.
+
+        A request that is not recorded is refused. An answer whose outcome may be recorded is not:
+        its caller sees a broken connection.
+        """
+        if not self._committing_since or self._given_up:
+            return
+        self._given_up = True
+        limit = OUTCOME_SECONDS if self._concluding else RECORD_SECONDS
+        error = CannotRecordError(f"The journal did not take a record within {limit:g} seconds.")
+        if self._concluding:
+            self._break_off(error)
         else:
+            self._stop("interrupted", error)
             await self._refuse(error)
 
     async def _forward(self, request: Request) -> None:
@@ -242,17 +259,19 @@ class Relay:
         ):
             own = self._own_reply()
         part, bodies = self._content(own)
-        if exchange.outcome not in ("client_gone", "interrupted"):
-            exchange.handed_over(len(self._held))
+        if self._answered:
+            exchange.released()
+        elif own is None and exchange.outcome not in ("client_gone", "interrupted"):
+            exchange.held = len(self._held)
         record = exchange.response(part)
-        self.committing_since = self._loop.time()
+        self._committing_since = self._loop.time()
         try:
             await self._journal.commit(record, bodies)
         except CannotRecordError as error:
             await self._withhold(error)
             return
         finally:
-            self.committing_since = 0.0
+            self._committing_since = 0.0
         await self._let_go(own)
 
     async def settle(self) -> None:
@@ -269,15 +288,23 @@ class Relay:
     async def _withhold(self, error: CannotRecordError) -> None:
         """The outcome was not taken, so the caller does not get what waited for it."""
         exchange = self.exchange
-        exchange.withheld(error, len(self._held))
+        exchange.withheld(error)
         answer = replies.failure(error, self._endpoint.dialect, exchange.id)
         unseen = not (self._head_sent or exchange.received)
         self._late = self._content(answer if unseen else None)
-        if self._head_sent:
-            self.unrecorded = error
-            self._connection.break_off(self._write_timeout)
+        if unseen:
+            exchange.released()
+        if self._head_sent or self._journal.failure is not None:
+            self._break_off(error)
         else:
             await self._refuse(error, exchange.id)
+
+    def _break_off(self, error: CannotRecordError) -> None:
+        """What was answered, if anything, is all; whether it is recorded is not known here."""
+        self.unrecorded = forget_where(error)
+        if not self._answered:
+            self._answered = True
+            self._connection.break_off(self._write_timeout)
 
     def _content(self, own: Reply | None) -> tuple[Part | None, tuple[bytes | None, ...]]:
         """The outcome's content: a reply of ours, or what came from the provider."""

@@ -49,7 +49,7 @@ _COUNTS = (
     ("http", "http.response.status_code"), ("tokens_in", "gen_ai.usage.input_tokens"),
     ("tokens_out", "gen_ai.usage.output_tokens"),
     ("tokens_cached", "gen_ai.usage.cache_read.input_tokens"),
-    ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_delivered"),
+    ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_received"),
 )  # fmt: skip
 _SECONDS = (("first_byte", "time_to_first_byte"), ("duration", "duration"))
 _BITS = tuple(1 << place for place in range(len(SECTIONS)))

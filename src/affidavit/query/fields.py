@@ -119,7 +119,7 @@ _ALL = (
     _number("tokens_out", "outcome", "tokens written", "tokens_out>2000"),
     _number("duration", "outcome", "seconds from request to end", "duration>30"),
     _number("first_byte", "outcome", "seconds to the first byte", "first_byte>2"),
-    _number("bytes", "outcome", "bytes delivered", "bytes>1000000"),
+    _number("bytes", "outcome", "bytes received", "bytes>1000000"),
     _number("http", "outcome", "HTTP status", "http>=500"),
     Field("index", "number", "leaf", "place in the ledger", "index>=48000", ("idx",)),
     _name("tier", "leaf", "how the record was obtained", "tier:observed", values=TIERS),

@@ -69,7 +69,7 @@ _SECTION = {
     "tokens_out": ("outcome.gen_ai.usage.output_tokens",),
     "duration": ("outcome.duration",),
     "first_byte": ("outcome.time_to_first_byte",),
-    "bytes": ("outcome.bytes_delivered",),
+    "bytes": ("outcome.bytes_received",),
     "http": ("outcome.http.response.status_code",),
     "type": ("type",),
     "tier": ("tier",),

@@ -72,7 +72,7 @@ ROW_FIELDS: Mapping[str, RowField] = {
     "tokens_reasoning": RowField("outcome", "tokens_reasoning", "tokens of hidden reasoning"),
     "first_byte": RowField("outcome", "first_byte", "seconds to the first byte"),
     "duration": RowField("outcome", "duration", "seconds from request to end"),
-    "bytes": RowField("outcome", "bytes", "bytes delivered"),
+    "bytes": RowField("outcome", "bytes", "bytes received"),
     "error": RowField("outcome", "error", "code of the error"),
     "subject": RowField("person", "subject", "subject of the person's token"),
     "email": RowField("person", "email", "e-mail address"),

@@ -167,3 +167,28 @@ def test_bytes_delivered_are_those_handed_over() -> None:
     made.settle("client_gone", UnavailableError("gone"))
     section = opened(made.response())["outcome"]
     assert (section["bytes_received"], section["bytes_delivered"]) == (len(STREAM), 10)
+    assert "bytes_held" not in section
+
+
+def test_what_waits_for_the_outcome_is_not_delivered_yet() -> None:
+    """The record counts it apart, as it does not know whether the caller will take it."""
+    made = exchange(chat(stream=True))
+    made.head(200, SSE)
+    made.piece(STREAM)
+    made.handed_over(10)
+    made.end(Ended.CHUNKED)
+    made.held = len(STREAM) - 10
+    section = opened(made.response())["outcome"]
+    assert (section["bytes_delivered"], section["bytes_held"]) == (10, len(STREAM) - 10)
+
+
+def test_our_own_answer_waits_too_unless_it_was_given_already() -> None:
+    """A 502 of ours waits for its record; a 503 that says there is no record does not."""
+    made = exchange()
+    made.failed(UnavailableError("none"))
+    made.answered_by_gateway(502, JSON, b"{}")
+    section = opened(made.response())["outcome"]
+    assert (section["bytes_delivered"], section["bytes_held"]) == (0, 2)
+    made.released()
+    section = opened(made.response())["outcome"]
+    assert (section["bytes_delivered"], "bytes_held" in section) == (2, False)

@@ -90,7 +90,7 @@ SERVED = {
 OUTCOME = {
     "outcome": "complete", "http.response.status_code": 200,
     "gen_ai.response.finish_reasons": ["stop"], "gen_ai.usage.input_tokens": 5,
-    "gen_ai.usage.output_tokens": 7, "duration": 1.5, "bytes_delivered": 300,
+    "gen_ai.usage.output_tokens": 7, "duration": 1.5, "bytes_received": 300,
 }  # fmt: skip
 
 
