@@ -142,6 +142,11 @@ class Exchange:
         self._reader.feed(data)
         return self._reader.terminal
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the body that arrives is known to be a stream of events."""
+        return self._reader is not None and self._reader.streamed
+
     def handed_over(self, size: int) -> None:
         """So many bytes of the body were given to the caller's connection."""
         self.delivered += size

@@ -3,10 +3,12 @@
 Rules:
 
 1. Nothing is sent to the provider before the request record is durable (guarantee G1).
-2. A piece of the response is in the journal before it is sent to the caller. Pieces are sent as
-   they come, except: the piece with the protocol's last event, and whatever ends the transfer,
-   wait until the outcome record is durable. So nobody holds a finished answer that the ledger
-   does not know to be finished.
+2. A piece of the response is in the journal before it is sent to the caller. Pieces of an event
+   stream are sent as they come, except: the piece with the protocol's last event, and whatever
+   ends the transfer, wait until the outcome record is durable. Of any other body the newest piece
+   waits for the next one, or for that record, as its end may come late. So nobody holds a finished
+   answer that the ledger does not know to be finished; but where a stream's protocol has no last
+   event, as far as we know it, only the end of the transfer waits.
 3. After the last event the framing has ``GRACE_SECONDS`` to end too; then the answer is done.
 4. Each exchange has exactly one outcome record, also when its task is cancelled. What ends it
    first decides (``exchange``). One that the journal refused is due again when it has room.
@@ -213,8 +215,13 @@ class Relay:
                 self._held += piece
                 if len(self._held) > MAX_HELD and not call.finished:
                     exchange.end(None)
-            else:
+            elif exchange.streamed:
+                piece, self._held = self._held + piece, b""
                 await self._hand_over(piece)
+            else:
+                piece, self._held = self._held, piece
+                if piece:
+                    await self._hand_over(piece)
 
     async def _send_head(self) -> None:
         assert self._call is not None

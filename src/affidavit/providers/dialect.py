@@ -130,6 +130,11 @@ class StreamReader:
         """True as soon as the stream's last event was in the bytes fed."""
         return self._events is not None and self._accumulator.terminal
 
+    @property
+    def streamed(self) -> bool:
+        """True once the body is known to be server-sent events."""
+        return self._events is not None
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body, as they came off the wire."""
         self._started = self._started or bool(data)

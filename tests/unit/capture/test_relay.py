@@ -2,17 +2,24 @@
 
 import asyncio
 import gc
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from affidavit.capture import relay as module
 from affidavit.capture.exchange import Exchange
 from affidavit.capture.relay import Relay
-from affidavit.capture.upstream import Call
+from affidavit.capture.upstream import Call, Request
+from affidavit.capture.upstream_http import Ended
 from affidavit.record.model import Record
+from tests.unit.capture.facts import exchange, opened
 from tests.world.gateway import DONE, KEY, World, chat, chat_event
 from tests.world.rawclient import RawClient, request
 from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Step, Upstream, chunk
@@ -93,6 +100,101 @@ def test_a_client_that_left_while_its_request_was_recorded_is_not_forwarded(
             time.sleep(0.01)
     assert world.exchange()[1].outcome == "client_gone"
     assert provider.got == b""
+
+
+class Pieces:
+    """A call whose body arrives in these pieces; its end comes with the last one, or after it."""
+
+    def __init__(self, kind: bytes, pieces: list[bytes], *, late: bool) -> None:
+        self.status, self.headers, self.ready = 200, [(b"content-type", kind)], True
+        self._pieces, self._late = list(pieces), late
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end is known and all is fetched."""
+        return not self._pieces and not self._late
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended, once it has."""
+        return Ended.CHUNKED if self.finished else None
+
+    async def start(self) -> None:
+        """The head is here."""
+
+    async def next(self, within: float | None) -> bytes:
+        """The next piece, or the end."""
+        if not self._pieces:
+            self._late = False
+            return b""
+        return self._pieces.pop(0)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Caller:
+    """The caller's connection and the journal: keeps what was sent before each record."""
+
+    write_paused = False
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.ended = False
+        self.before_outcome: tuple[bytes, bool] | None = None
+        self.said: dict[str, Any] = {}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Take what the relay sends."""
+        self.sent += message.get("body", b"")
+        self.ended = message.get("more_body") is False
+
+    def watch(self, gone: Any) -> None:
+        """Nobody leaves."""
+
+    def piece(self, request_id: str, data: bytes) -> None:
+        """Take a piece."""
+
+    async def commit(self, record: Record, bodies: Any) -> int:
+        """Take a record."""
+        if record.type == "exchange.response":
+            self.before_outcome = (self.sent, self.ended)
+            self.said = opened(record)["outcome"]
+        return 0
+
+
+@given(
+    body=st.sampled_from([EVENT * 3 + DONE, b'{"a": [1, 2, 3]}', b"{}\n", b"x"]),
+    kind=st.sampled_from([b"text/event-stream", b"application/json", b"audio/mpeg", b""]),
+    cuts=st.sets(st.integers(1, 600), max_size=12),
+    late=st.booleans(),
+)
+def test_before_the_outcome_is_durable_nobody_has_all_of_it(
+    body: bytes, kind: bytes, cuts: set[int], late: bool
+) -> None:
+    """Whatever the pieces and however late the end: some bytes and the end wait for the record."""
+    if kind == b"text/event-stream" and not body.endswith(DONE):
+        kind = b"application/json"  # no stream of a protocol that we know
+    places = [0, *sorted(cut for cut in cuts if cut < len(body)), len(body)]
+    pieces = [body[i:j] for i, j in itertools.pairwise(places)]
+    caller, made = Caller(), exchange(chat(stream=True))
+
+    async def carry() -> None:
+        call = Pieces(kind, pieces, late=late)
+        endpoint: Any = SimpleNamespace(upstream=SimpleNamespace(call=lambda _: call), dialect=None)
+        anything: Any = caller
+        relay = Relay(made, endpoint, anything, anything, caller.send, write_timeout=1)
+        await relay.carry(Request(b"POST", b"/", [], b""))
+
+    asyncio.run(carry())
+    assert caller.before_outcome is not None
+    before, ended = caller.before_outcome
+    assert body.startswith(before)
+    assert len(before) < len(body)
+    assert not ended
+    assert (caller.sent, caller.ended) == (body, True)
+    assert caller.said["bytes_delivered"] == len(before)
+    assert caller.said["bytes_held"] == len(body) - len(before)
 
 
 def test_finished_calls_leave_nothing_behind(tmp_path: Path) -> None:
