@@ -28,6 +28,8 @@ _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a
 class Line(msgspec.Struct, frozen=True):
     """One record of a narrative. ``prompt`` and ``output`` are ``None`` unless shown.
 
+    Each message of a ``prompt`` begins with its role (``user: …``), for people: what is in a
+    message is the caller's, and the bytes (a reveal) are the evidence.
     ``content`` says why, as in ``content.Look``. Tokens are ``None`` where not known. ``text`` is
     one sentence.
     """
@@ -137,9 +139,9 @@ class _Teller:
             evidence = "withheld"
         what, outcome = "what" in sections, "outcome" in sections
         new = [m for m in messages if m not in self._heard] or messages[-1:]
-        texts = "\n\n".join(m.text for m in new) or None
         self._heard.update(messages)
         is_output = row.type in ("exchange.response", "tool.result")
+        texts = "\n\n".join(m.text if is_output else _spoken(m) for m in new) or None
         return Line(
             row.idx, row.time, row.id, row.type, row.actor if "who" in sections else None,
             _sentence(row, self._boundary),
@@ -150,6 +152,12 @@ class _Teller:
         )  # fmt: skip
 
 
+def _spoken(message: Said) -> str:
+    """A message with who spoke before it, where that is known."""
+    return f"{message.role}: {message.text}" if message.role in _ROLES else message.text
+
+
+_ROLES = frozenset({"system", "user", "assistant", "tool"})
 _ENDINGS = {
     "complete": "answered",
     "truncated": "began to answer and broke off",

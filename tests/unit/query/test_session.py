@@ -29,7 +29,7 @@ def test_a_session_is_told_in_order_with_changes_and_gaps(searcher: Searcher) ->
         (6, "In this interval something could not be recorded.", "gap"),
         (7, "gpt-4o-2024-08-06 answered and called search.", "verified"),
     ]
-    assert found.lines[0].prompt == "tell me a secret"
+    assert found.lines[0].prompt == "user: tell me a secret"
     assert found.lines[3].output == "no"
     assert (found.lines[3].tokens_in, found.lines[3].tokens_out) == (5, 7)
 
@@ -69,7 +69,7 @@ def test_a_message_is_told_once(searcher: Searcher, office: World) -> None:
     """Agents resend their history; the narrative shows what is new."""
     lines = narrative(searcher, "ses_1", OWNER).lines
     assert [line.prompt for line in lines if line.prompt] == [
-        "how tall is the tower", "and how old",
+        "user: how tall is the tower", "user: and how old",
     ]  # fmt: skip
 
 
