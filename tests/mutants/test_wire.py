@@ -68,9 +68,9 @@ WRONG = {
         ('method in ("CONNECT", "TRACE")', 'method == "CONNECT"'),
         ("200 <= status <= 599", "100 <= status <= 599"),
         ("if len(fields) > MAX_HEADERS:", "if len(fields) > 1000:"),
-        ("if size > MAX_HEADER_BYTES:", "if size > 1 << 30:"),
+        ("if len(names) + len(values) > MAX_HEADER_BYTES:", "if len(names) > 1 << 30:"),
         ("if len(target) > MAX_TARGET_BYTES:", "if len(target) > 1 << 30:"),
-        ("name.lower() not in drop]", "name not in drop]"),
+        ("if name not in drop]", "if name]"),
     ],
     "credentials": [
         ("plain = unquote_plus(name).strip().lower()", "plain = name.strip().lower()"),
