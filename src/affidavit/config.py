@@ -12,11 +12,19 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from affidavit.errors import ConfigError
 
@@ -104,10 +112,17 @@ class Gateway(_Section):
     port: int = Field(default=8787, ge=0, le=65535)
     workers: int = Field(default=2, ge=1, le=64)
     max_body_bytes: int = Field(default=64 << 20, ge=1024)
+    max_inflight_bytes: int = Field(default=256 << 20, ge=1024)
     max_header_bytes: int = Field(default=64 << 10, ge=1024)
     client_write_timeout: float = Field(default=60.0, gt=0)
     client_read_timeout: float = Field(default=60.0, gt=0)
     drain_seconds: float = Field(default=10.0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_body_has_room(self) -> Self:
+        if self.max_inflight_bytes < self.max_body_bytes:
+            raise ValueError("max_inflight_bytes must not be less than max_body_bytes")
+        return self
 
 
 class Console(_Section):

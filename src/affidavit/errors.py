@@ -15,6 +15,7 @@
     ├── CheckFailedError           check.*      something is not what it was     exit 1, HTTP 409
     │   └── CorruptError           check.corrupt (names the first bad object)
     ├── UnavailableError           unavailable.* cannot reach what is needed     exit 4, HTTP 503
+    │   ├── BusyError              unavailable.busy    no room for more just now
     │   ├── CannotRecordError      unavailable.cannot_record
     │   └── LockedError            unavailable.locked  another process owns it
     └── UpstreamError              upstream.*   the provider failed              exit 4, HTTP 502
@@ -143,6 +144,13 @@ class UnavailableError(AffidavitError):
     code = "unavailable"
     exit_code = 4
     http_status = 503
+
+
+class BusyError(UnavailableError):
+    """There is no room for more work just now; the answer says when to come again."""
+
+    code = "unavailable.busy"
+    default_hint = "Send the request again in a moment, or raise gateway.max_inflight_bytes."
 
 
 class CannotRecordError(UnavailableError):

@@ -117,3 +117,10 @@ def test_a_callers_key_is_not_taken_for_the_providers() -> None:
     provider = parse(MINIMUM, {"OPENAI_API_KEY": "aff_x"}, "c").providers["openai"]
     assert provider.secret is None
     assert provider.off == "OPENAI_API_KEY holds a key of ours, not the provider's"
+
+
+def test_the_largest_body_fits_into_what_a_worker_may_hold() -> None:
+    """Otherwise such a body would be told to come again for ever."""
+    text = "gateway: {max_body_bytes: 5000, max_inflight_bytes: 4000}"
+    with pytest.raises(ConfigError, match="max_inflight_bytes must not be less"):
+        parse(text, {}, "f.yaml")

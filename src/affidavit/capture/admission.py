@@ -3,18 +3,20 @@
 Rules: fields and target are judged as they came (``wire.http_rules``); HTTP/1.0 is refused, as its
 clients cannot be told a cut answer from a whole one, and so is ``Upgrade``, behind which the
 parser reads no body. A body is read whole, within a limit of bytes, and with a limit on the time
-in which nothing of it comes. Who leaves before that has asked nothing.
+in which nothing of it comes. Who leaves before that has asked nothing. All bodies of a worker
+together have a limit too (``Inflight``): bytes count as they arrive, so that announcing many takes
+nothing from others, and until the call has ended.
 
 Not here: who the caller is, and what a refusal looks like (``gateway``).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 from affidavit.capture.server import Connection
 from affidavit.config import Gateway as Limits
-from affidavit.errors import ParseError, TooLargeError, TooSlowError
+from affidavit.errors import BusyError, ParseError, TooLargeError, TooSlowError
 from affidavit.wire.http_rules import check_request
 
 LINGER_BYTES = 8 << 20
@@ -25,6 +27,48 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 class GoneError(Exception):
     """The client left before its request was whole; nothing was asked, nothing is recorded."""
+
+
+class Inflight:
+    """Bytes of request bodies that one worker holds at one time, and how many it may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def share(self) -> "Share":
+        """The part that one request takes."""
+        return Share(self)
+
+
+class Share:
+    """Bytes held for one request; given back when the ``with`` block ends, or by ``release``."""
+
+    def __init__(self, inflight: Inflight) -> None:
+        self._inflight = inflight
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def ask(self, size: int) -> None:
+        """``BusyError`` if there is no room for so many bytes now; nothing is taken."""
+        if self._inflight.held + size > self._inflight.limit:
+            raise BusyError("The gateway holds as many bytes of requests as it may.")
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more; ``BusyError`` if there is no room."""
+        self.ask(size)
+        self._inflight.held += size
+        self._held += size
+
+    def release(self) -> None:
+        """Give back what is held."""
+        self._inflight.held -= self._held
+        self._held = 0
 
 
 def check(scope: dict[str, Any], target: bytes) -> None:
@@ -40,12 +84,21 @@ def check(scope: dict[str, Any], target: bytes) -> None:
 
 
 async def read_body(
-    scope: dict[str, Any], receive: Receive, connection: Connection, limits: Limits
+    scope: dict[str, Any],
+    receive: Receive,
+    connection: Connection,
+    limits: Limits,
+    share: Share,
 ) -> bytes:
-    """The whole body; ``TooLargeError``, ``TooSlowError``, or ``GoneError``."""
+    """The whole body, its size taken from ``share``.
+
+    ``TooLargeError``, ``TooSlowError``, ``BusyError``, or ``GoneError``.
+    """
     limit = limits.max_body_bytes
-    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit:
+    announced = int(dict(scope["headers"]).get(b"content-length", 0))
+    if announced > limit:
         raise _too_large(limit)
+    share.ask(announced)
     body = bytearray()
     while True:
         if connection.body_complete:
@@ -61,9 +114,12 @@ async def read_body(
         piece: bytes = message["body"]
         if len(body) + len(piece) > limit:
             raise _too_large(limit)
-        if not message["more_body"]:
-            return bytes(body + piece) if body else piece
+        share.take(len(piece))
+        if not message["more_body"] and not body:
+            return piece
         body += piece
+        if not message["more_body"]:
+            return bytes(body)
 
 
 async def linger(receive: Receive) -> None:

@@ -6,7 +6,8 @@ Rules, in the order in which a call meets them:
    so is HTTP/1.0, whose clients cannot be told a cut answer from a whole one, and ``Upgrade``.
 2. The first path segment names the provider; the rest is forwarded byte for byte.
 3. The caller is identified before its body is read. Refusals are records (``refusals``).
-4. The body is read whole, within a limit of size and of time.
+4. The body is read whole, within a limit of size and of time, and within one for all bodies that
+   a worker holds at one time; over that one callers are told to come again.
 5. The dialect reads it; failing to read is never failing to record.
 6. ``Relay`` records, forwards and streams back.
 
@@ -15,19 +16,21 @@ Not here: sockets (``server``), what is recorded (``exchange``), the process (``
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 import traceback
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec import structs
 
 from affidavit import config as configuration
 from affidavit.capture import admission, replies
 from affidavit.capture import relay as relaying
-from affidavit.capture.admission import GoneError, Receive
+from affidavit.capture.admission import GoneError, Inflight, Receive, Share
 from affidavit.capture.current import Current
 from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.exchange import Exchange, media_type
@@ -35,6 +38,7 @@ from affidavit.capture.receipts import Receipts, access_record
 from affidavit.capture.refusals import Refusals, Refused
 from affidavit.capture.relay import Relay
 from affidavit.capture.replies import Reply
+from affidavit.capture.running import Running
 from affidavit.capture.sections import Asked, setting
 from affidavit.capture.server import Connection
 from affidavit.capture.upstream import Request
@@ -44,6 +48,7 @@ from affidavit.control.identity import Identity, presented_key
 from affidavit.control.link import ControlLink
 from affidavit.errors import (
     AffidavitError,
+    BusyError,
     CannotRecordError,
     NotFoundError,
     ParseError,
@@ -55,7 +60,9 @@ from affidavit.record.journal import JournalWriter
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_LOOK_SECONDS = 0.1
+_THREAD_BYTES = 1 << 20
+"""Larger bodies are read in a thread, so that the other calls go on meanwhile."""
+
 _log = logging.getLogger("affidavit.gateway")
 
 
@@ -89,13 +96,8 @@ class Gateway:
         self._refusals = Refusals(journal, self._setting, clock)
         self._receipts = Receipts(link, clock)
         self._sessions = ResponseSessions()
-        self._running: set[Relay] = set()
-        self._owed: set[asyncio.Task[None]] = set()
-        self._unsettled: deque[Relay] = deque()
-        self._settling = False
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-        self._watchdog: asyncio.TimerHandle | None = None
+        self._running = Running(self.counters)
+        self._inflight = Inflight(config.gateway.max_inflight_bytes)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3, ``http`` only)."""
@@ -103,7 +105,8 @@ class Gateway:
             return
         connection: Connection = scope["affidavit.connection"]
         try:
-            await self._route(scope, receive, send, connection)
+            with self._inflight.share() as share:
+                await self._route(scope, receive, send, connection, share)
         except GoneError:
             self.counters["gone_early"] += 1
             connection.abort()
@@ -127,9 +130,8 @@ class Gateway:
         So health turns green without a caller, and an exchange whose outcome was refused has one.
         """
         self._journal.retry()
-        if self._unsettled and not self._settling and self._journal.refusing is None:
-            self._settling = True
-            self._owe(self._settle())
+        if self._journal.refusing is None:
+            self._running.settle()
 
     async def drain(self, seconds: float) -> None:
         """Refuse new calls, let running ones end for ``seconds``, then interrupt the rest.
@@ -137,12 +139,11 @@ class Gateway:
         On return every call has its outcome in the journal, as far as the journal takes it.
         """
         self.draining = True
-        await self._quiet_within(seconds)
-        for relay in list(self._running):
-            relay.interrupt()
-        await self._quiet_within(relaying.RECORD_SECONDS + 1)
+        await self._running.quiet(seconds)
+        self._running.interrupt()
+        await self._running.quiet(relaying.RECORD_SECONDS + 1)
         self.recover()
-        await self._quiet_within(relaying.RECORD_SECONDS)
+        await self._running.quiet(relaying.RECORD_SECONDS)
         await self._refusals.flush()
 
     def close(self) -> None:
@@ -153,7 +154,12 @@ class Gateway:
     # --- a call -----------------------------------------------------------------------------------
 
     async def _route(
-        self, scope: dict[str, Any], receive: Receive, send: Send, connection: Connection
+        self,
+        scope: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        connection: Connection,
+        share: Share,
     ) -> None:
         target: bytes = scope["affidavit.target"]
         path = target.partition(b"?")[0]
@@ -174,8 +180,9 @@ class Gateway:
             if self.draining:
                 raise UnavailableError("The gateway is stopping.", hint="Send the request again.")
             identity = self._identify(scope, endpoint.credential)
-            body = await admission.read_body(scope, receive, connection, self._limits)
+            body = await admission.read_body(scope, receive, connection, self._limits, share)
         except AffidavitError as error:
+            share.release()
             refused = Refused(
                 error,
                 name if endpoint is not None else "",
@@ -203,7 +210,8 @@ class Gateway:
         target = endpoint.origin.prefix + (rest if rest.startswith(b"/") else b"/" + rest)
         received = scope["headers"]
         headers = endpoint.forwarded(received)
-        facts = endpoint.dialect.request(method, target.decode("latin-1"), headers, body)
+        read = partial(endpoint.dialect.request, method, target.decode("latin-1"), headers, body)
+        facts = await asyncio.to_thread(read) if len(body) > _THREAD_BYTES else read()
         hints = Hints(
             session=facts.session or facts.conversation or None,
             end_user=facts.end_user or None,
@@ -215,7 +223,7 @@ class Gateway:
             method,
             target.decode("latin-1"),
             headers,
-            facts,
+            structs.replace(facts, document=None),  # as large as the body, and not needed again
             identity,
             attribute(received, hints, identity, key, self._sessions),
             _address(scope),
@@ -235,10 +243,7 @@ class Gateway:
             method.encode(), target, endpoint.credentialed(headers), None if no_body else body
         )
         self.counters["requests"] += 1
-        self._running.add(relay)
-        self._quiet.clear()
-        if self._watchdog is None:
-            self._watchdog = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        self._running.begin(relay)
         try:
             if await relay.record():
                 self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
@@ -250,13 +255,11 @@ class Gateway:
                 _report(fault, exchange.id)
             if relay.owes_outcome:
                 relay.interrupt()
-                self._owe(self._conclude(relay))
+                self._running.conclude(relay)
             raise
         finally:
-            self._running.discard(relay)
             self._note(relay, asked)
-            self._put_off(relay)
-            self._look_quiet()
+            self._running.end(relay)
 
     def _note(self, relay: Relay, asked: Asked) -> None:
         exchange = relay.exchange
@@ -267,54 +270,6 @@ class Gateway:
         raw, facts = asked.attribution.session_raw, exchange.facts
         if raw is not None and facts is not None and facts.id and asked.facts.api == "responses":
             self._sessions.remember(asked.identity.tenant, facts.id, raw)
-
-    async def _conclude(self, relay: Relay) -> None:
-        await relay.conclude()
-        self._put_off(relay)
-
-    def _put_off(self, relay: Relay) -> None:
-        if relay.unsettled:
-            self._unsettled.append(relay)
-
-    async def _settle(self) -> None:
-        try:
-            while self._unsettled:
-                await self._unsettled[0].settle()
-                self._unsettled.popleft()
-                self.counters["settled"] += 1
-        except CannotRecordError:
-            pass  # recover() comes again
-        finally:
-            self._settling = False
-
-    def _owe(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that whoever asked for it may not wait for; ``drain`` does."""
-
-        def paid(task: asyncio.Task[None]) -> None:
-            self._owed.discard(task)
-            self._look_quiet()
-
-        task = asyncio.ensure_future(work)
-        self._quiet.clear()
-        self._owed.add(task)
-        task.add_done_callback(paid)
-
-    def _look(self) -> None:
-        """Find commits that take too long, while anything is running."""
-        loop = asyncio.get_running_loop()
-        for relay in self._running:
-            if relay.overdue(loop.time()):
-                self._owe(relay.give_up())
-        self._watchdog = loop.call_later(_LOOK_SECONDS, self._look) if self._running else None
-
-    def _look_quiet(self) -> None:
-        if not self._running and not self._owed:
-            self._quiet.set()
-
-    async def _quiet_within(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._quiet.wait()
 
     # --- before a call ----------------------------------------------------------------------------
 
@@ -341,12 +296,12 @@ class Gateway:
             except CannotRecordError as unrecorded:
                 error = unrecorded
         reply = replies.failure(error, endpoint.dialect if endpoint is not None else None)
-        if isinstance(error, ParseError | TooLargeError | TooSlowError):
+        if isinstance(error, ParseError | TooLargeError | TooSlowError | BusyError):
             # Where the next request begins is not certain, or far away.
             reply.headers.append((b"connection", b"close"))
         await _start(send, reply)
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-        if isinstance(error, TooLargeError):
+        if isinstance(error, TooLargeError | BusyError):
             await admission.linger(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

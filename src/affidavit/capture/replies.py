@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, BusyError
 from affidavit.providers.dialect import Dialect
 
 _JSON = b"application/json"
@@ -33,17 +33,23 @@ def document(value: Any, status: int = 200) -> Reply:
 def failure(error: AffidavitError, dialect: Dialect | None = None, record_id: str = "") -> Reply:
     """The answer to an error; ``dialect`` None where no provider is meant."""
     if dialect is None:
-        return document(error.as_json(), error.http_status)
+        reply = document(error.as_json(), error.http_status)
+        return reply._replace(headers=reply.headers + _again(error))
     hint = " ".join(text for text in (error.kept, error.hint) if text)
     media_type, body = dialect.error_body(
         error.http_status, error.code, error.message, hint, record_id
     )
-    return Reply(error.http_status, _headers(media_type.encode(), body), body)
+    headers = _headers(media_type.encode(), body) + _again(error)
+    return Reply(error.http_status, headers, body)
 
 
 def pointers(record_id: str, digest: str) -> list[tuple[bytes, bytes]]:
     """The two fields that every recorded response carries."""
     return [(b"affidavit-record", record_id.encode()), (b"affidavit-digest", digest.encode())]
+
+
+def _again(error: AffidavitError) -> list[tuple[bytes, bytes]]:
+    return [(b"retry-after", b"1")] if isinstance(error, BusyError) else []
 
 
 def _headers(media_type: bytes, body: bytes) -> list[tuple[bytes, bytes]]:

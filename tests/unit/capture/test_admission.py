@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from affidavit.capture import admission
-from affidavit.capture.admission import GoneError, check, read_body
+from affidavit.capture.admission import GoneError, Inflight, Share, check, read_body
 from affidavit.config import Gateway as Limits
-from affidavit.errors import ParseError, TooLargeError, TooSlowError
+from affidavit.errors import BusyError, ParseError, TooLargeError, TooSlowError
 
 LIMITS = Limits(max_body_bytes=1024, client_read_timeout=0.05)
 
@@ -32,10 +32,15 @@ def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
-def read(client: Client, headers: list[tuple[bytes, bytes]] | None = None) -> bytes:
+def read(
+    client: Client, headers: list[tuple[bytes, bytes]] | None = None, share: Share | None = None
+) -> bytes:
     """Read a body from this client."""
     scope = {"headers": headers or []}
-    return asyncio.run(read_body(scope, client.receive, client, LIMITS))  # type: ignore[arg-type]
+    share = share or Inflight(4096).share()
+    return asyncio.run(
+        read_body(scope, client.receive, client, LIMITS, share)  # type: ignore[arg-type]  # a stub
+    )
 
 
 def test_pieces_are_joined() -> None:
@@ -59,6 +64,26 @@ def test_a_body_that_stops_coming() -> None:
         read(Client(body(b"x", more=True)))
     with pytest.raises(GoneError):
         read(Client(body(b"x", more=True), {"type": "http.disconnect"}))
+
+
+def test_all_bodies_together_have_a_limit() -> None:
+    """Bytes count as they come until they are given back; announcing takes nothing."""
+    inflight = Inflight(1500)
+    one, other = inflight.share(), inflight.share()
+    read(Client(body(b"x" * 500, more=True), body(b"x" * 500)), share=one)
+    assert inflight.held == 1000
+    with pytest.raises(BusyError):
+        read(Client(), [(b"content-length", b"501")], other)
+    assert inflight.held == 1000
+    with pytest.raises(BusyError):
+        read(Client(body(b"x" * 500, more=True), body(b"x")), share=other)
+    with other:
+        assert inflight.held == 1500
+    assert inflight.held == 1000
+    one.release()
+    one.release()
+    assert inflight.held == 0
+    assert len(read(Client(body(b"x" * 1000)), share=other)) == 1000
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""What one caller or one provider may take of a worker's memory and journal."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.world.gateway import KEY, Lab, chat, chat_answer
+from tests.world.rawclient import RawClient, request
+from tests.world.upstream import Do, whole
+
+PATH = "/openai/v1/chat/completions"
+LIMITS = {"max_body_bytes": 2_500_000, "max_inflight_bytes": 3_000_000}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One worker with little room for all cases."""
+    directory: Path = tmp_path_factory.mktemp("limits")
+    with Lab.open(directory, gateway=LIMITS) as one:
+        yield one
+
+
+def wait_held(lab: Lab, size: int) -> None:
+    """Wait until the worker holds exactly so many bytes of bodies."""
+    end = time.monotonic() + 5
+    while lab.world.gateway._inflight.held != size:
+        assert time.monotonic() < end, lab.world.gateway._inflight.held
+        time.sleep(0.005)
+
+
+def test_more_bodies_than_fit_are_told_to_come_again(lab: Lab) -> None:
+    """503 in the provider's shape with retry-after, on record; served when there is room again."""
+    forwarded, refused = len(lab.provider.requests), lab.world.gateway.counters["refused"]
+    large = request(PATH, chat(user="x" * 2_000_000), key=KEY)
+    with RawClient(lab.world.port) as holding, RawClient(lab.world.port) as client:
+        holding.send(large[:-1])
+        held = len(large) - large.index(b"\r\n\r\n") - 4 - 1
+        wait_held(lab, held)
+        client.send(large)
+        answer = client.answer()
+        assert (answer.status, answer.header("retry-after")) == (503, "1")
+        assert b"unavailable.busy" in answer.body
+        assert b'"error"' in answer.body
+        assert lab.world.gateway._inflight.held == held
+    assert len(lab.provider.requests) == forwarded
+    assert lab.world.gateway.counters["refused"] == refused + 1
+    (record,) = (e for e in lab.world.entries() if e.record.type == "access.denied")
+    assert record.sections["control"]["reasons"] == ["unavailable.busy"]
+    assert record.sections["who"]["credential"] == "key_1"
+    wait_held(lab, 0)
+    answer, asked, answered = lab.run([whole(chat_answer())], large)
+    assert (answer.status, answered.outcome) == (200, "complete")
+    assert asked.sections["what"]["gen_ai.request.model"] == "gpt-4o"
+    wait_held(lab, 0)
+
+
+def test_a_call_keeps_its_body_but_not_what_was_read_from_it(lab: Lab) -> None:
+    """The decoded request, several times as large, is let go before the provider is asked."""
+    lab.provider.play([Do.HOLD])
+    with RawClient(lab.world.port) as client:
+        client.send(request(PATH, chat(), key=KEY))
+        wait_held(lab, len(chat()))
+        assert lab.provider.wait_requests(lab.provider._first + 1)
+        (relay,) = lab.world.gateway._running._relays
+        assert relay.exchange._asked.facts.document is None
+        assert relay.exchange._asked.facts.model == "gpt-4o"
+    wait_held(lab, 0)
