@@ -113,6 +113,7 @@ class Gateway(_Section):
     workers: int = Field(default=2, ge=1, le=64)
     max_body_bytes: int = Field(default=64 << 20, ge=1024)
     max_inflight_bytes: int = Field(default=256 << 20, ge=1024)
+    max_response_bytes: int = Field(default=256 << 20, ge=1024)
     max_header_bytes: int = Field(default=64 << 10, ge=1024)
     client_write_timeout: float = Field(default=60.0, gt=0)
     client_read_timeout: float = Field(default=60.0, gt=0)

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.gateway import KEY, Lab, chat, chat_answer
+from tests.world.gateway import DONE, KEY, Lab, chat, chat_answer, chat_event
 from tests.world.rawclient import RawClient, request
-from tests.world.upstream import Do, whole
+from tests.world.upstream import CHUNKED, LAST_CHUNK, SSE_HEAD, Do, Step, chunk, whole
 
 PATH = "/openai/v1/chat/completions"
-LIMITS = {"max_body_bytes": 2_500_000, "max_inflight_bytes": 3_000_000}
+LIMITS = {
+    "max_body_bytes": 2_500_000,
+    "max_inflight_bytes": 3_000_000,
+    "max_response_bytes": 100_000,
+}
+EVENT = chat_event("x" * 1000)
+WHOLE_HEAD = CHUNKED % b"application/json"
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +73,37 @@ def test_a_call_keeps_its_body_but_not_what_was_read_from_it(lab: Lab) -> None:
         assert relay.exchange._asked.facts.document is None
         assert relay.exchange._asked.facts.model == "gpt-4o"
     wait_held(lab, 0)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [SSE_HEAD, *[chunk(EVENT)] * 500, Do.HOLD],
+        [WHOLE_HEAD, *[chunk(b"x" * 5000), 0.001] * 500, Do.HOLD],
+        [whole(b"y" * 10_000_000), Do.HOLD],
+    ],
+)
+def test_an_answer_without_end_is_cut(lab: Lab, script: list[Step]) -> None:
+    """What came within the limit is kept; both transfers break; the outcome says why."""
+    lab.provider.gone.clear()
+    answer, _, answered = lab.run(script)
+    assert lab.provider.gone.wait(2)
+    assert answered.outcome == "truncated"
+    said = answered.sections["outcome"]
+    assert said["error"]["message"] == "The response is larger than 100000 bytes."
+    assert not answer.clean or answer.status == 502
+    if not answer.clean:
+        assert said["bytes_received"] <= 100_000
+        assert answered.parts["response.body"].startswith(answer.body)
+        assert len(answer.body) == said["bytes_delivered"] + said.get("bytes_held", 0)
+
+
+def test_an_answer_as_large_as_the_limit_is_whole(lab: Lab) -> None:
+    """The limit itself is taken, in one piece or in many."""
+    answer, _, answered = lab.run([whole(b"z" * 100_000)])
+    assert (len(answer.body), answer.clean, answered.outcome) == (100_000, True, "complete")
+    many: list[Step] = [chunk(b"z" * 1000)] * 100
+    answer, _, answered = lab.run([WHOLE_HEAD, *many, LAST_CHUNK])
+    assert (len(answer.body), answer.clean, answered.outcome) == (100_000, True, "complete")
+    answer, _, answered = lab.run([SSE_HEAD + chunk(DONE) + LAST_CHUNK])
+    assert answered.outcome == "complete"

@@ -237,6 +237,7 @@ class Gateway:
             connection,
             send,
             write_timeout=self._limits.client_write_timeout,
+            max_response=self._limits.max_response_bytes,
         )
         no_body = not body and b"content-length" not in dict(received)
         request = Request(

@@ -10,11 +10,12 @@ Rules:
    answer that the ledger does not know to be finished; but where a stream's protocol has no last
    event, as far as we know it, only the end of the transfer waits.
 3. After the last event the framing has ``GRACE_SECONDS`` to end too; then the answer is done.
-4. Each exchange has exactly one outcome record, also when its task is cancelled. What ends it
+4. A body larger than ``max_response`` bytes is cut there, as if the provider had broken off.
+5. Each exchange has exactly one outcome record, also when its task is cancelled. What ends it
    first decides (``exchange``). One that the journal refused is due again when it has room.
-5. When the journal refuses: nothing more goes to the provider or to the caller. A caller that has
+6. When the journal refuses: nothing more goes to the provider or to the caller. A caller that has
    seen nothing yet gets the provider's error shape with 503, any other a broken transfer.
-6. An outcome whose commit takes long, or whose journal failed meanwhile, may be durable or not, and
+7. An outcome whose commit takes long, or whose journal failed meanwhile, may be durable or not, and
    may say that the answer is complete. Then nobody is told 503, which would say that nothing was
    done: the caller waits ``OUTCOME_SECONDS``, and then the connection breaks. What waited for the
    record is counted apart in it (``bytes_held``), never as delivered.
@@ -75,6 +76,7 @@ class Relay:
         send: Send,
         *,
         write_timeout: float,
+        max_response: int,
     ) -> None:
         self.exchange = exchange
         self.digest = ""
@@ -85,6 +87,7 @@ class Relay:
         self._connection = connection
         self._send = send
         self._write_timeout = write_timeout
+        self._max_response = max_response
         self._loop = asyncio.get_running_loop()
         self._committing_since = 0.0
         self._given_up = False
@@ -202,6 +205,9 @@ class Relay:
             if not piece:
                 exchange.end(call.ended)
                 return
+            if exchange.received + len(piece) > self._max_response:
+                self._cut(call)
+                return
             if call.finished and not self._in_journal:
                 # The whole body is here: it goes into the outcome record itself.
                 self._held = piece
@@ -222,6 +228,15 @@ class Relay:
                 piece, self._held = self._held, piece
                 if piece:
                     await self._hand_over(piece)
+
+    def _cut(self, call: Call) -> None:
+        """More comes than is taken: the provider is left, and what came is a truncated answer."""
+        error = UpstreamError(
+            f"The response is larger than {self._max_response} bytes.",
+            hint="Raise gateway.max_response_bytes.",
+        )
+        call.abort(error)
+        self.exchange.failed(error)
 
     async def _send_head(self) -> None:
         assert self._call is not None

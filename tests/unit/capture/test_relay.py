@@ -183,7 +183,8 @@ def test_before_the_outcome_is_durable_nobody_has_all_of_it(
         call = Pieces(kind, pieces, late=late)
         endpoint: Any = SimpleNamespace(upstream=SimpleNamespace(call=lambda _: call), dialect=None)
         anything: Any = caller
-        relay = Relay(made, endpoint, anything, anything, caller.send, write_timeout=1)
+        relay = Relay(made, endpoint, anything, anything, caller.send, write_timeout=1,
+                      max_response=len(body))  # fmt: skip
         await relay.carry(Request(b"POST", b"/", [], b""))
 
     asyncio.run(carry())
