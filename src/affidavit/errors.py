@@ -8,6 +8,7 @@
     │   ├── ExpressionError        usage.expression (carries position and nearest)
     │   ├── ParseError             usage.parse  bytes that are not what they claim to be
     │   ├── TooLargeError          usage.too_large  more than is taken               HTTP 413
+    │   ├── HeadTooLargeError      usage.head_too_large  header fields over the limit HTTP 431
     │   └── TooSlowError           usage.too_slow   did not arrive in time           HTTP 408
     ├── NotFoundError              not_found    nothing there for this reader    exit 1, HTTP 404
     ├── RefusedError               refused.*    policy, boundary, hold           exit 3, HTTP 403
@@ -92,6 +93,13 @@ class TooLargeError(UsageError):
 
     code = "usage.too_large"
     http_status = 413
+
+
+class HeadTooLargeError(UsageError):
+    """The header fields of a request are larger than is taken."""
+
+    code = "usage.head_too_large"
+    http_status = 431
 
 
 class TooSlowError(UsageError):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.gateway import DONE, KEY, Lab, chat, chat_answer, chat_event
+from affidavit.errors import CannotRecordError
+from affidavit.record.model import Record
+from tests.world.gateway import DONE, KEY, Lab, World, chat, chat_answer, chat_event
 from tests.world.rawclient import RawClient, request
 from tests.world.upstream import CHUNKED, LAST_CHUNK, SSE_HEAD, Do, Step, chunk, whole
 
@@ -107,3 +109,51 @@ def test_an_answer_as_large_as_the_limit_is_whole(lab: Lab) -> None:
     assert (len(answer.body), answer.clean, answered.outcome) == (100_000, True, "complete")
     answer, _, answered = lab.run([SSE_HEAD + chunk(DONE) + LAST_CHUNK])
     assert answered.outcome == "complete"
+
+
+NO_REQUESTS = {
+    "no HTTP": (b"\x16\x03\x01 secret-of-a-stranger\r\n\r\n", 400, "usage.parse"),
+    "a head without end": (b"GET / HTTP/1.1\r\nx: " + b"secret-of-a-stranger" * 5000, 431,
+                           "usage.head_too_large"),
+    "a head that stops": (b"GET / HTTP/1.1\r\nx: secret-of-a-stranger", 408, "usage.too_slow"),
+}  # fmt: skip
+
+
+def test_what_is_no_request_is_counted_and_recorded(tmp_path: Path) -> None:
+    """Once each with the address and no content; more of the same only as a count."""
+    limits = {"client_read_timeout": 0.2}
+    with World(tmp_path, gateway=limits) as world:
+        for data, status, _ in NO_REQUESTS.values():
+            for _ in range(3):
+                with RawClient(world.port) as client:
+                    client.send(data)
+                    assert client.answer().status == status
+        with RawClient(world.port) as silent:
+            assert silent.answer().status == 408
+        assert world.gateway.counters["refused"] == 9
+    denied = [e for e in world.entries() if e.record.type == "access.denied"]
+    found = [(e.sections["control"]["reasons"][0], e.sections["what"]["count"]) for e in denied]
+    codes = [code for _, _, code in NO_REQUESTS.values()]
+    assert sorted(found) == sorted([(c, 1) for c in codes] + [(c, 2) for c in codes])
+    statuses = {e.sections["outcome"]["http.response.status_code"] for e in denied}
+    assert statuses == {400, 431, 408}
+    assert {e.sections["person"]["address"] for e in denied} == {"127.0.0.1"}
+    assert "stranger" not in repr(denied)
+
+
+def test_a_refusal_that_cannot_be_recorded_harms_nobody(tmp_path: Path) -> None:
+    """A stranger's garbage gets its 400 whether or not the journal takes the record."""
+
+    def prepare(world: World) -> None:
+        async def commit(record: Record, bodies: object) -> int:
+            raise CannotRecordError("no room")
+
+        world.journal.commit = commit  # type: ignore[method-assign]  # a full disk
+
+    with World(tmp_path, prepare=prepare) as world:
+        for _ in range(3):
+            with RawClient(world.port) as client:
+                client.send(b"garbage\r\n\r\n")
+                assert client.answer().status == 400
+        assert world.gateway.counters["refused"] == 3
+        del world.journal.commit

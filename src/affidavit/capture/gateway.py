@@ -16,6 +16,7 @@ Not here: sockets (``server``), what is recorded (``exchange``), the process (``
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import traceback
@@ -110,6 +111,11 @@ class Gateway:
         except GoneError:
             self.counters["gone_early"] += 1
             connection.abort()
+
+    def refused_unread(self, error: AffidavitError, address: str) -> None:
+        """A request was refused before it was one: count it, and record it soon."""
+        self.counters["refused"] += 1
+        self._running.owe(self._record_unread(Refused(error, "", "", "", address, None)))
 
     # --- health and the end -----------------------------------------------------------------------
 
@@ -305,6 +311,10 @@ class Gateway:
         if isinstance(error, TooLargeError | BusyError):
             await admission.linger(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _record_unread(self, refused: Refused) -> None:
+        with contextlib.suppress(CannotRecordError):  # nobody is left to be told
+            await self._refusals.refuse(refused)
 
     async def _receipt(self, path: bytes, identity: Identity) -> Reply:
         record_id = path.removeprefix(b"/receipts/").decode("latin-1")

@@ -4,6 +4,7 @@ Rules:
 
 1. The first refusal of a kind (reason, provider, credential) is recorded before it is answered;
    more of the same within ``WINDOW_SECONDS`` are counted, and the count is recorded at its end.
+   What is no HTTP request is answered by the connection itself and recorded right after.
 2. What an unknown caller sent is not kept, or anybody could fill the disk; only the request line
    without credentials, and the address.
 3. The type is ``access.denied``, outcome ``denied``. A caller who is not known belongs to no
@@ -61,12 +62,17 @@ class Refusals:
             self._counts[kind] += 1
             self._latest[kind] = refused
             return
-        await self._journal.commit(self._record(refused, 1), ())
         if len(self._counts) < MAX_KINDS:
-            self._counts[kind] = 0
+            self._counts[kind] = 0  # what comes while the first is being written is counted, too
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(WINDOW_SECONDS, self._window_over)
+        try:
+            await self._journal.commit(self._record(refused, 1), ())
+        except CannotRecordError:
+            if not self._counts.get(kind):
+                self._counts.pop(kind, None)
+            raise
 
     async def flush(self) -> None:
         """Record what was only counted so far; counts the journal does not take are kept."""

@@ -8,20 +8,25 @@ uvicorn parses, frames and keeps alive. Added here, because only the connection 
 3. A request that is sent before the answer to the one before (pipelining) is not run: uvicorn
    would not tell the running one that its client has left. The answer says ``connection: close``,
    and the client sends it again on another connection, as RFC 9112 §9.3.2 has it.
-4. A head may take ``max_head_bytes`` and ``read_timeout`` seconds; then 431 or 408.
+4. A head may take ``max_head_bytes`` and ``read_timeout`` seconds; then 431 or 408. What is
+   refused here, and what is no HTTP (400), is answered at once and told to ``refused``, which may
+   not wait. A connection on which nothing was sent has asked nothing and is not told.
 5. Who leaves is told at once (``watch``), whether or not anybody waits for bytes; a transfer can
    be broken off so that the client sees it (``break_off``), and a client that stops reading can be
    waited for with a limit (``writable``).
 
-Not here: anything about records; the gateway talks to ``Connection`` and nothing else.
+Not here: anything about records; the gateway talks to ``Connection``, and hears of refusals.
 """
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from affidavit.errors import AffidavitError, HeadTooLargeError, ParseError, TooSlowError
 
 
 class Connection(Protocol):
@@ -58,6 +63,10 @@ class Bounds(NamedTuple):
     read_timeout: float = 60.0
 
 
+Told = Callable[[AffidavitError, str], None]
+"""Hears why a request was refused before it was one, and the client's address."""
+
+
 class _EarlyError(Exception):
     """Stops the parser at the start of a request that came too early."""
 
@@ -66,6 +75,7 @@ class GatewayProtocol(HttpToolsProtocol):
     """One client connection; see the module."""
 
     bounds = Bounds()
+    refused: Told | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Open, and waiting for a head; uvicorn narrows the argument in the same way."""
@@ -102,7 +112,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._head_bytes >= 0:
                 self._head_bytes += len(data)
                 if self._head_bytes > self.bounds.max_head_bytes:
-                    self._refuse(b"431 Request Header Fields Too Large", b"Header too large.")
+                    self._refuse(HeadTooLargeError("Header too large."))
                 else:
                     self._wait_for_head()
 
@@ -183,7 +193,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if running and cycle.response_started:
             self.transport.close()
         else:
-            self._refuse(b"400 Bad Request", b"This is not a well-formed HTTP/1.1 request.")
+            self._refuse(ParseError("This is not a well-formed HTTP/1.1 request."))
 
     def _wait_for_head(self) -> None:
         if self._patience is None:
@@ -196,19 +206,23 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._patience = None
-        self._refuse(b"408 Request Timeout", b"The request did not arrive in time.")
+        self._refuse(TooSlowError("The request did not arrive in time."), told=self._head_bytes > 0)
 
-    def _refuse(self, status: bytes, text: bytes) -> None:
+    def _refuse(self, error: AffidavitError, *, told: bool = True) -> None:
         self._deaf = True
         self._stop_waiting()
         if not self._lost and not self.transport.is_closing():
+            status, text = HTTPStatus(error.http_status), error.message
             self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
-                b"connection: close\r\n\r\n%b" % (status, len(text), text)
+                f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain\r\n"
+                f"content-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode("ascii")
             )
             self.transport.close()
+            if told and self.refused is not None:
+                self.refused(error, str(self.client[0]) if self.client else "")
 
 
-def protocol(bounds: Bounds) -> type[GatewayProtocol]:
+def protocol(bounds: Bounds, refused: Told | None = None) -> type[GatewayProtocol]:
     """The protocol class for uvicorn's ``http`` setting, with these limits."""
-    return type("BoundGatewayProtocol", (GatewayProtocol,), {"bounds": bounds})
+    own = {"bounds": bounds, "refused": None if refused is None else staticmethod(refused)}
+    return type("BoundGatewayProtocol", (GatewayProtocol,), own)

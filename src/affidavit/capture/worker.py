@@ -22,7 +22,7 @@ import uvicorn
 from affidavit import ids
 from affidavit.capture.admission import Receive
 from affidavit.capture.gateway import Gateway, Send
-from affidavit.capture.server import Bounds, protocol
+from affidavit.capture.server import Bounds, Told, protocol
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.errors import CannotRecordError
@@ -55,7 +55,7 @@ async def serve(
     main thread only.
     """
     stop = stop or asyncio.Event()
-    server = make_server(gateway, config)
+    server = make_server(gateway, config, gateway.refused_unread)
     with _signals(stop):
         serving = asyncio.ensure_future(server.serve(sockets=[sock]))
         await server.up.wait()
@@ -79,8 +79,13 @@ async def serve(
     return 4
 
 
-def make_server(application: Application, config: Config) -> "GatewayServer":
-    """uvicorn, set up for a recording proxy; it leaves signals alone."""
+def make_server(
+    application: Application, config: Config, refused: Told | None = None
+) -> "GatewayServer":
+    """uvicorn, set up for a recording proxy; it leaves signals alone.
+
+    ``refused`` hears of requests that were not well-formed enough to reach the application.
+    """
     limits = config.gateway
     bounds = Bounds(limits.max_header_bytes, limits.client_read_timeout)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -88,7 +93,7 @@ def make_server(application: Application, config: Config) -> "GatewayServer":
         uvicorn.Config(
             cast("Any", application),
             loop="none",
-            http=protocol(bounds),
+            http=protocol(bounds, refused),
             ws="none",
             lifespan="off",
             interface="asgi3",

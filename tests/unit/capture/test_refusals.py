@@ -89,6 +89,29 @@ def test_a_flood_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(opened(r)["what"]["count"] for r in journal.records) == 201
 
 
+def test_a_flood_that_comes_while_the_first_is_written_is_counted() -> None:
+    """However slow the disk, a crowd at one time makes one record and one count."""
+    journal = Journal()
+    real, gate = journal.commit, asyncio.Event()
+
+    async def commit(record: Record, bodies: Any) -> int:
+        await gate.wait()
+        return await real(record, bodies)
+
+    journal.commit = commit  # type: ignore[method-assign]  # a slow disk
+
+    async def work() -> None:
+        refusals = make(journal)
+        crowd = [asyncio.ensure_future(refusals.refuse(refused(ParseError("?")))) for _ in "x" * 50]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*crowd)
+        await refusals.flush()
+
+    asyncio.run(work())
+    assert [opened(r)["what"]["count"] for r in journal.records] == [1, 49]
+
+
 def test_counts_are_not_lost_while_the_journal_refuses() -> None:
     """What could not be written is written when it can be."""
     journal = Journal()
