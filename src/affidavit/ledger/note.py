@@ -4,9 +4,9 @@ Rules: a note is text that ends in a newline, an empty line, and signature lines
 line divides them. A signature line by an unknown name and key id is ignored; one by a known key
 that does not verify makes the whole note worthless; so does having none that verifies. The key id
 is the first 4 bytes of SHA-256(name ‖ LF ‖ type ‖ public key). Types here: 01 Ed25519 over the
-text, 04 Ed25519 with a timestamp as witnesses give it (tlog-cosignature). The log's key signs
-checkpoints and nothing else. Not here: which witnesses suffice (a policy), where a checkpoint is
-kept (``publish``), ML-DSA.
+text, 04 Ed25519 with a timestamp as witnesses give it, 06 ML-DSA-44 with a timestamp over origin,
+size and root (both tlog-cosignature). The log's keys sign checkpoints and nothing else. Not here:
+which witnesses suffice (``policy``), where a checkpoint is kept (``publish``).
 """
 
 import base64
@@ -14,18 +14,21 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from affidavit.errors import CheckFailedError, ParseError
 
 ED25519 = 1
 COSIGNATURE = 4
+ML_DSA_44 = 6
 MAX_NOTE = 1_000_000
 MAX_SIGNATURES = 100
 
+_PUBLIC_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 _NAME = re.compile(r"[^\s+]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
@@ -53,38 +56,104 @@ def _b64(text: str) -> bytes:
     return data
 
 
+def _vkey(name: str, kind: int, public: bytes) -> str:
+    encoded = base64.b64encode(bytes([kind]) + public).decode()
+    return f"{name}+{key_id(name, kind, public).hex()}+{encoded}"
+
+
+def _line(name: str, kind: int, public: bytes, signature: bytes) -> str:
+    encoded = base64.b64encode(key_id(name, kind, public) + signature).decode()
+    return f"— {name} {encoded}\n"
+
+
+class NoteSigner(Protocol):
+    """What puts a signature line under the text of a note; ``vkey`` is its public half."""
+
+    vkey: str
+
+    def sign(self, text: str) -> str:
+        """The signature line, newline included, over ``text`` (which ends in a newline)."""
+
+
 class Signer:
     """An Ed25519 key (type 01) under a name; ``seed`` is the 32 bytes of RFC 8032."""
 
     def __init__(self, name: str, seed: bytes) -> None:
         self.name = check_name(name)
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        public = self._private.public_key().public_bytes_raw()
-        self._key_id = key_id(name, ED25519, public)
-        self.vkey = (
-            f"{name}+{self._key_id.hex()}+{base64.b64encode(bytes([ED25519]) + public).decode()}"
-        )
+        self._public = self._private.public_key().public_bytes_raw()
+        self.vkey = _vkey(name, ED25519, self._public)
 
     def sign(self, text: str) -> str:
-        """The signature line, newline included, over ``text`` (which ends in a newline)."""
-        signature = self._key_id + self._private.sign(text.encode())
-        return f"— {self.name} {base64.b64encode(signature).decode()}\n"
+        """The signature line over ``text``."""
+        return _line(self.name, ED25519, self._public, self._private.sign(text.encode()))
 
     def verifier(self) -> "Verifier":
         """The public half."""
         return Verifier.from_vkey(self.vkey)
 
 
+class Cosigner:
+    """A key that says when it signed: ``kind`` 04 (Ed25519) or 06 (ML-DSA-44, FIPS 204).
+
+    ``seed`` is 32 bytes; each kind needs a seed of its own. Of a checkpoint, type 04 signs the
+    whole text, type 06 origin, size and root (tlog-cosignature).
+    """
+
+    def __init__(self, name: str, kind: int, seed: bytes) -> None:
+        self.name = check_name(name)
+        self.kind = kind
+        self._private: Ed25519PrivateKey | MLDSA44PrivateKey
+        if kind == COSIGNATURE:
+            self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        elif kind == ML_DSA_44:
+            self._private = MLDSA44PrivateKey.from_seed_bytes(seed)
+        else:
+            raise ParseError("A cosignature is of type 04 or 06.")
+        self._public = self._private.public_key().public_bytes_raw()
+        self.vkey = _vkey(name, kind, self._public)
+
+    def cosign(self, text: str, moment: int) -> str:
+        """The signature line over the text of a checkpoint; ``moment`` is seconds since 1970."""
+        if moment <= 0:
+            raise ValueError("a cosignature has a time")
+        signature = self._private.sign(_timed(self.kind, self.name, text, moment))
+        return _line(self.name, self.kind, self._public, moment.to_bytes(8, "big") + signature)
+
+    def verifier(self) -> "Verifier":
+        """The public half."""
+        return Verifier.from_vkey(self.vkey)
+
+
+def _timed(kind: int, name: str, text: str, moment: int) -> bytes:
+    """What a cosignature signs; ``ParseError`` if type 06 is to sign what is no checkpoint."""
+    if kind == COSIGNATURE:
+        return f"cosignature/v1\ntime {moment}\n".encode() + text.encode()
+    checkpoint = parse_checkpoint(text)
+    message = b"subtree/v1\n\0"
+    for label, number in ((name, moment), (checkpoint.origin, 0)):
+        encoded = label.encode()
+        if len(encoded) > 255:
+            raise ParseError("A name under an ML-DSA signature has at most 255 bytes.")
+        message += bytes([len(encoded)]) + encoded + number.to_bytes(8, "big")
+    return message + checkpoint.size.to_bytes(8, "big") + checkpoint.root
+
+
 class Verifier:
-    """A public key that may stand behind a note: type 01 or 04."""
+    """A public key that may stand behind a note: type 01, 04 or 06."""
 
     def __init__(self, name: str, kind: int, public: bytes) -> None:
-        if kind not in {ED25519, COSIGNATURE} or len(public) != 32:
-            raise ParseError("Only Ed25519 keys (types 01 and 04) are understood here.")
+        if _PUBLIC_BYTES.get(kind) != len(public):
+            raise ParseError("Only keys of types 01 and 04 (Ed25519) and 06 (ML-DSA-44) are known.")
         self.name = check_name(name)
         self.kind = kind
         self.key_id = key_id(name, kind, public)
-        self._public = Ed25519PublicKey.from_public_bytes(public)
+        self.vkey = _vkey(name, kind, public)
+        self._public: Ed25519PublicKey | MLDSA44PublicKey
+        if kind == ML_DSA_44:
+            self._public = MLDSA44PublicKey.from_public_bytes(public)
+        else:
+            self._public = Ed25519PublicKey.from_public_bytes(public)
 
     @classmethod
     def from_vkey(cls, vkey: str) -> Self:
@@ -104,11 +173,11 @@ class Verifier:
         ``CheckFailedError`` if the signature is not by this key over this text.
         """
         message, moment = text.encode(), 0
-        if self.kind == COSIGNATURE:
+        if self.kind != ED25519:
             moment, signature = int.from_bytes(signature[:8], "big"), signature[8:]
-            message = f"cosignature/v1\ntime {moment}\n".encode() + message
             if moment == 0:
                 raise CheckFailedError(f"The cosignature by {self.name} has no time.")
+            message = _timed(self.kind, self.name, text, moment)
         try:
             self._public.verify(signature, message)
         except InvalidSignature as error:
@@ -117,7 +186,10 @@ class Verifier:
 
 
 class Note(NamedTuple):
-    """An opened note: its text, and who signed it with the time they gave (0 without one)."""
+    """An opened note: its text, and who signed it.
+
+    ``signers``: verifier key → the time it gave in seconds since 1970, 0 without one.
+    """
 
     text: str
     signers: dict[str, int]
@@ -141,7 +213,7 @@ def open_note(data: bytes, verifiers: Sequence[Verifier]) -> Note:
             raise ParseError("A signature line of the note is malformed.")
         verifier = known.get((name, signature[:4]))
         if verifier is not None:
-            signers[name] = verifier.check(text, signature[4:])
+            signers[verifier.vkey] = verifier.check(text, signature[4:])
     if not signers:
         raise CheckFailedError("The note is not signed by a known key.")
     return Note(text, signers)
@@ -192,10 +264,15 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root, tuple(lines[3:-1]))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer]) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[NoteSigner]) -> bytes:
     """The signed note of a checkpoint."""
     text = checkpoint.text()
     return (text + "\n" + "".join(signer.sign(text) for signer in signers)).encode()
+
+
+def signature_lines(data: bytes) -> list[str]:
+    """The signature lines of a note, each with its newline; ``ParseError`` if it is no note."""
+    return [line + "\n" for line in _split(data)[1]]
 
 
 def open_checkpoint(data: bytes, verifier: Verifier | None) -> Checkpoint:

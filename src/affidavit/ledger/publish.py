@@ -43,7 +43,7 @@ class Publisher:
             self._disk.write_files(private, _PRIVATE)
             self._disk.write_files(public, _PUBLIC)
 
-    def checkpoint(self, checkpoint: note.Checkpoint, signers: Sequence[note.Signer]) -> None:
+    def checkpoint(self, checkpoint: note.Checkpoint, signers: Sequence[note.NoteSigner]) -> None:
         """Sign and publish a committed tree head."""
         data = note.sign_checkpoint(checkpoint, signers)
         self._disk.write_file(self._root / "checkpoint", data, _PUBLIC)

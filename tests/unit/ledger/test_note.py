@@ -34,13 +34,13 @@ def log_key() -> note.Verifier:
 def test_the_vector_of_the_specification_opens() -> None:
     """The signed-note example, by its own key."""
     opened = note.open_note(FOO_NOTE, [note.Verifier.from_vkey(FOO)])
-    assert opened == note.Note("This is an example message.\n", {"example.com/foo": 0})
+    assert opened == note.Note("This is an example message.\n", {FOO: 0})
 
 
 def test_the_worked_checkpoint_opens_with_its_witness() -> None:
     """Both signatures count, the cosignature with its time."""
     opened = note.open_note(WHOLE, [log_key(), note.Verifier.from_vkey(WITNESS)])
-    assert opened.signers == {"audit.example/log1": 0, "witness.example/w1": 1767225600}
+    assert opened.signers == {LOG: 0, WITNESS: 1767225600}
     checkpoint = note.open_checkpoint(WHOLE, log_key())
     assert (checkpoint.origin, checkpoint.size) == ("audit.example/log1", 5)
     assert checkpoint.text() == TEXT
@@ -56,7 +56,7 @@ def test_signing_gives_the_worked_example() -> None:
 
 def test_unknown_signatures_are_ignored_and_one_known_is_needed() -> None:
     """By the rules for verifiers of signed notes."""
-    assert set(note.open_note(WHOLE, [log_key()]).signers) == {"audit.example/log1"}
+    assert set(note.open_note(WHOLE, [log_key()]).signers) == {LOG}
     with pytest.raises(CheckFailedError, match="not signed by a known key"):
         note.open_note(WHOLE, [note.Verifier.from_vkey(FOO)])
 
@@ -171,6 +171,51 @@ def test_a_checkpoint_of_another_log_is_not_this_ones() -> None:
     ],
 )
 def test_what_is_not_a_verifier_key_is_refused(vkey: str) -> None:
-    """Name, id and key belong together; only types 01 and 04."""
+    """Name, id and key belong together; only types 01, 04 and 06."""
     with pytest.raises(ParseError):
         note.Verifier.from_vkey(vkey)
+
+
+def test_a_witness_signs_the_worked_example() -> None:
+    """Same seed, same name, same time: the line of the specification's example."""
+    witness = note.Cosigner("witness.example/w1", note.COSIGNATURE, b"\x42" * 32)
+    assert witness.vkey == WITNESS
+    assert witness.cosign(TEXT, 1767225600) == WITNESS_LINE
+
+
+def test_an_ml_dsa_cosignature_signs_the_worked_message() -> None:
+    """Its 107 bytes, key id and sizes; it verifies, and for no other tree, name or time."""
+    pq = note.Cosigner("witness.example/pq1", note.ML_DSA_44, bytes(range(32)))
+    message = note._timed(note.ML_DSA_44, pq.name, TEXT, 1767225600)
+    assert message.hex() == (
+        "737562747265652f76310a00137769746e6573732e6578616d706c652f707131000000006955b900126175646974"
+        "2e6578616d706c652f6c6f6731000000000000000000000000000000054e3bbb1f7b478dcfe71fb631631519a3bc"
+        "a12c9aefca1612bfce4c13a86264d4"
+    )
+    assert pq.vkey.split("+")[1] == "491fd1d0"
+    line = pq.cosign(TEXT, 1767225600)
+    assert len(base64.b64decode(line.split()[2])) == 4 + 8 + 2420
+    data = (TEXT + "\n" + LOG_LINE + line).encode()
+    opened = note.open_note(data, [log_key(), pq.verifier()])
+    assert opened.signers == {LOG: 0, pq.vkey: 1767225600}
+    with pytest.raises(CheckFailedError, match="pq1 does not verify"):
+        note.open_note(data.replace(b"\n5\n", b"\n6\n"), [pq.verifier()])
+    raw = bytearray(base64.b64decode(line.split()[2]))
+    raw[11] ^= 1
+    with pytest.raises(CheckFailedError, match="pq1 does not verify"):
+        pq.verifier().check(TEXT, bytes(raw[4:]))
+
+
+def test_a_cosigner_is_of_a_known_kind_and_has_a_time() -> None:
+    """Types 04 and 06 alone, a time after 1970, names that fit into the message."""
+    with pytest.raises(ParseError):
+        note.Cosigner("w", note.ED25519, bytes(32))
+    with pytest.raises(ValueError, match="time"):
+        note.Cosigner("w", note.COSIGNATURE, bytes(32)).cosign(TEXT, 0)
+    with pytest.raises(ParseError, match="255"):
+        note.Cosigner("w" * 256, note.ML_DSA_44, bytes(32)).cosign(TEXT, 1)
+
+
+def test_the_lines_of_a_note_are_given_back_as_they_are() -> None:
+    """For whoever adds one."""
+    assert note.signature_lines(WHOLE) == [LOG_LINE, WITNESS_LINE]
