@@ -17,7 +17,7 @@ from affidavit.app.sequencer import Sequencer
 from affidavit.control.identity import Identity
 from affidavit.control.link import Handler
 from affidavit.errors import NotFoundError, UnavailableError, UsageError
-from affidavit.ledger.leaf import decode
+from affidavit.ledger.cose import Included
 from affidavit.ledger.proof import encode_proof
 from affidavit.query.prover import LogProver
 from affidavit.query.prover import serve as prover_answers
@@ -127,22 +127,26 @@ def _receipt_now(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     found = sequencer.find(params["id"])
     if found is None:
         return None
+    reader = sequencer.log_reader
+    checkpoint, signed = reader.checkpoint(), reader.checkpoint_bytes()
     halves = []
     for index in found:
         view = sequencer.vault_reader.view(index)
         who = view.sections.get("who") or {}
         if (who.get("tenant"), who.get("actor")) != (params["tenant"], params["actor"]):
             raise NotFoundError(f"There is no record {params['id']} of this caller.")
-        checkpoint = sequencer.log_reader.checkpoint()
-        path = sequencer.log_reader.inclusion(index, checkpoint.size)
+        path = reader.inclusion(index, checkpoint.size)
+        included = Included(index, checkpoint.size, path, checkpoint.root)
+        leaf = reader.decoded(index)
         halves.append(
             {
                 "index": index,
-                "type": decode(sequencer.log_reader.leaf(index)).type,
-                "leaf": sequencer.log_reader.leaf(index).decode(),
-                "proof": encode_proof(index, path, sequencer.log_reader.checkpoint_bytes()),
+                "type": leaf.type,
+                "leaf": reader.leaf(index).decode(),
+                "proof": encode_proof(index, path, signed),
+                "cose": sequencer.receipt_key.receipt(included, leaf.id),
                 "disclosures": sequencer.vault_reader.disclosures(index),
-                "links": sequencer.log_reader.links(index),
+                "links": reader.links(index),
             }
         )
     return {"id": params["id"], "halves": halves}

@@ -32,6 +32,7 @@ from affidavit.durable import Disk
 from affidavit.errors import CannotRecordError, UnavailableError
 from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up
+from affidavit.ledger.cose import ReceiptKey
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
@@ -66,6 +67,7 @@ class Sequencer:
         signer = Signer(config.log.origin, self.keyring.secret("log/seed"))
         self.receipt_seed = self.keyring.secret("receipt/seed")
         self.receipt_vkey = Signer(f"{config.log.origin}/receipts", self.receipt_seed).vkey
+        self.receipt_key = ReceiptKey(config.log.origin, self.receipt_seed, self.receipt_vkey)
         state_key = kek.derive("state.db")
         self.state = durable.open_database(paths.state, state_key)
         self.identities = IdentityStore(self.state, clock)
