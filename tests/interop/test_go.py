@@ -50,7 +50,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.quick(monkeypatch)
 
 
-def _write(directory: Path, leaves: int) -> World:
+def write(directory: Path, leaves: int) -> World:
+    """A log of at least so many leaves, closed; goes on with one that is there."""
     world = World(directory)
     world.open()
     writer = Writer()
@@ -73,7 +74,7 @@ def _read(verifier: Path, world: World, step: int) -> subprocess.CompletedProces
 
 def test_go_accepts_a_small_log_and_refuses_a_changed_one(tmp_path: Path, verifier: Path) -> None:
     """Signature, root, every inclusion and consistency; one flipped bit anywhere is refused."""
-    world = _write(tmp_path, 600)
+    world = write(tmp_path, 600)
     found = _read(verifier, world, 1)
     assert found.stderr == ""
     assert found.stdout.startswith(f"{world.log.size} entries, {world.log.size} inclusions")
@@ -89,7 +90,7 @@ def test_go_accepts_a_small_log_and_refuses_a_changed_one(tmp_path: Path, verifi
 @pytest.mark.slow
 def test_go_accepts_a_log_of_70000_leaves(tmp_path: Path, verifier: Path) -> None:
     """Three levels of tiles: all entries, every 97th inclusion and consistency."""
-    world = _write(tmp_path, 70_000)
+    world = write(tmp_path, 70_000)
     found = _read(verifier, world, 97)
     print(found.stdout)
     assert found.stderr == ""
