@@ -242,7 +242,6 @@ class Gateway:
             self._journal,
             connection,
             send,
-            write_timeout=self._limits.client_write_timeout,
             max_response=self._limits.max_response_bytes,
         )
         no_body = not body and b"content-length" not in dict(received)

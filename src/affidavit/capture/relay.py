@@ -75,7 +75,6 @@ class Relay:
         connection: Connection,
         send: Send,
         *,
-        write_timeout: float,
         max_response: int,
     ) -> None:
         self.exchange = exchange
@@ -86,7 +85,6 @@ class Relay:
         self._journal = journal
         self._connection = connection
         self._send = send
-        self._write_timeout = write_timeout
         self._max_response = max_response
         self._loop = asyncio.get_running_loop()
         self._committing_since = 0.0
@@ -191,9 +189,14 @@ class Relay:
         if not call.ready:
             await self._send_head()
         last_event = False
+        ends = 0.0  # the last event has come: the framing must end by then, of the loop's time
         while not exchange.outcome:
+            left = ends - self._loop.time() if last_event else None
+            if left is not None and left <= 0:
+                exchange.end(None)
+                return
             try:
-                piece = await call.next(GRACE_SECONDS if last_event else None)
+                piece = await call.next(left)
             except AffidavitError as error:
                 if last_event:
                     exchange.end(None)
@@ -216,7 +219,8 @@ class Relay:
                 return
             self._journal.piece(exchange.id, piece)
             self._in_journal = True
-            last_event = exchange.piece(piece) or last_event
+            if exchange.piece(piece) and not last_event:
+                last_event, ends = True, self._loop.time() + GRACE_SECONDS
             if last_event or call.finished:
                 self._held += piece
                 if len(self._held) > MAX_HELD and not call.finished:
@@ -249,7 +253,7 @@ class Relay:
             self._connection.no_body()
 
     async def _hand_over(self, piece: bytes) -> None:
-        """Send a piece as soon as the caller takes it; one that takes nothing is given up."""
+        """Send a piece as soon as the caller takes it."""
         if not self._head_sent:
             await self._send_head()
         await self._send_body(piece, more=True)
@@ -257,14 +261,6 @@ class Relay:
             self.exchange.handed_over(len(piece))
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
-        connection = self._connection
-        if connection.write_paused and not await connection.writable(self._write_timeout):
-            error = UnavailableError(
-                f"The client took nothing for {self._write_timeout:g} seconds."
-            )
-            self._stop("client_gone", error)
-            connection.abort()
-            return
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     # --- the outcome ------------------------------------------------------------------------------
@@ -326,7 +322,7 @@ class Relay:
         self.unrecorded = forget_where(error)
         if not self._answered:
             self._answered = True
-            self._connection.break_off(self._write_timeout)
+            self._connection.break_off()
 
     def _content(self, own: Reply | None) -> tuple[Part | None, tuple[bytes | None, ...]]:
         """The outcome's content: a reply of ours, or what came from the provider."""
@@ -348,13 +344,13 @@ class Relay:
         elif exchange.outcome == "interrupted" and not self._head_sent:
             await self._reply(self._own_reply())
         elif exchange.outcome in ("client_gone", "interrupted"):
-            self._connection.break_off(self._write_timeout)
+            self._connection.break_off()
         else:
             if not self._head_sent:
                 await self._send_head()
             await self._send_body(self._held, more=not exchange.whole)
             if not exchange.whole:
-                self._connection.break_off(self._write_timeout)
+                self._connection.break_off()
 
     def _own_reply(self) -> Reply:
         error = self.exchange.error or UpstreamError("The provider did not answer.")
@@ -376,8 +372,8 @@ class Relay:
 
     # --- what comes from the side -----------------------------------------------------------------
 
-    def _client_gone(self) -> None:
-        self._stop("client_gone", UnavailableError("The client left."))
+    def _client_gone(self, how: UnavailableError) -> None:
+        self._stop("client_gone", how)
 
     def _stop(self, outcome: str, error: AffidavitError) -> None:
         if self._concluding:

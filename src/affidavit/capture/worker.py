@@ -87,7 +87,9 @@ def make_server(
     ``refused`` hears of requests that were not well-formed enough to reach the application.
     """
     limits = config.gateway
-    bounds = Bounds(limits.max_header_bytes, limits.client_read_timeout)
+    bounds = Bounds(
+        limits.max_header_bytes, limits.client_read_timeout, limits.client_write_timeout
+    )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return GatewayServer(
         uvicorn.Config(

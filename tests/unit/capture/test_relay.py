@@ -60,6 +60,21 @@ def test_the_last_event_does_not_wait_for_a_silent_provider(tmp_path: Path) -> N
     assert world.exchange()[1].outcome == "complete"
 
 
+def test_the_last_event_does_not_wait_for_one_that_goes_on_slowly(tmp_path: Path) -> None:
+    """The limit behind the last event is on all of it, not on each piece."""
+    slowly: list[Step] = [0.1, chunk(b": ping\n\n")] * 50
+    with (
+        Upstream([SSE_HEAD + chunk(EVENT + DONE), *slowly, LAST_CHUNK]) as provider,
+        World(tmp_path, provider.url) as world,
+        RawClient(world.port) as client,
+    ):
+        client.send(STREAM)
+        answer = client.answer()
+    assert answer.clean
+    assert answer.body.count(b": ping") < 10
+    assert world.exchange()[1].outcome == "complete"
+
+
 def test_the_answer_and_its_record_name_each_other(tmp_path: Path) -> None:
     """The header points to the request record, and the response record to it as parent."""
     with (
@@ -136,8 +151,6 @@ class Pieces:
 class Caller:
     """The caller's connection and the journal: keeps what was sent before each record."""
 
-    write_paused = False
-
     def __init__(self) -> None:
         self.sent = b""
         self.ended = False
@@ -183,8 +196,7 @@ def test_before_the_outcome_is_durable_nobody_has_all_of_it(
         call = Pieces(kind, pieces, late=late)
         endpoint: Any = SimpleNamespace(upstream=SimpleNamespace(call=lambda _: call), dialect=None)
         anything: Any = caller
-        relay = Relay(made, endpoint, anything, anything, caller.send, write_timeout=1,
-                      max_response=len(body))  # fmt: skip
+        relay = Relay(made, endpoint, anything, anything, caller.send, max_response=len(body))
         await relay.carry(Request(b"POST", b"/", [], b""))
 
     asyncio.run(carry())
