@@ -96,7 +96,7 @@ class Receipts:
         ``NotFoundError`` when there is no such record of this caller; ``UnavailableError`` when
         only the sequencer could tell and it does not answer.
         """
-        missing = NotFoundError(f"There is no record {record_id[:64]} of this caller.")
+        missing = NotFoundError("There is no record of that id of this caller.")
         if not _ID.match(record_id):
             raise missing
         answer: dict[str, Any] = {"id": record_id}

@@ -271,6 +271,10 @@ def _message(item: dict[str, Any]) -> Message:
     return Message(role, tuple(parts), name=name(item.get("name")))
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def _joined(parts: Iterable[MessagePart]) -> str:
     return "\n".join(part.content or part.uri for part in parts)
 
@@ -282,8 +286,10 @@ def _part(item: dict[str, Any]) -> MessagePart:
         return MessagePart("text", text(item.get("text")))
     if kind == "refusal":
         return MessagePart("refusal", text(item.get("refusal")))
-    if kind == "thinking":  # Mistral: a list of text parts
-        return MessagePart("reasoning", _joined(parts_of(item.get("thinking"))))
+    if kind == "thinking":  # Mistral: a list of text parts; what it nests further is not followed
+        given = item.get("thinking")
+        said = [text(mapping(one).get("text", one)) for one in _listed(given)]
+        return MessagePart("reasoning", "\n".join(said))
     if kind in ("image_url", "input_image"):
         link = item.get("image_url")
         link = link.get("url") if isinstance(link, dict) else link

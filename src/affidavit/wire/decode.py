@@ -21,6 +21,7 @@ import zstandard
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 MAX_CODINGS = 4
+ZLIB_SLICE_BYTES = 4096  # what is left behind a gzip member is copied for each member
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_WINDOW_BYTES = 8 * 1024 * 1024  # RFC 9659: what a content coding may ask for
 ZSTD_SLICE_BYTES = 256  # at most 64 blocks, so at most 8 MiB come out of one call
@@ -122,6 +123,17 @@ class _Zlib:
         self._done = False
 
     def feed(self, data: bytes, room: int) -> bytes:
+        out: list[bytes] = []
+        size = 0
+        for at in range(0, len(data), ZLIB_SLICE_BYTES):
+            if size >= room or self._done:
+                break
+            piece = self._slice(data[at : at + ZLIB_SLICE_BYTES], room - size)
+            out.append(piece)
+            size += len(piece)
+        return b"".join(out)
+
+    def _slice(self, data: bytes, room: int) -> bytes:
         out: list[bytes] = []
         size = 0
         data, self._head = self._head + data, b""

@@ -106,6 +106,13 @@ def test_records_of_others_are_not_there() -> None:
         find(Sequencer(NotFoundError("no")), record_id)
 
 
+def test_a_refusal_does_not_repeat_what_was_asked_for() -> None:
+    """Whoever puts a key where the id belongs does not find it in a record (G8)."""
+    with pytest.raises(NotFoundError) as caught:
+        find(Sequencer(), "aff_" + "K" * 43)
+    assert "K" * 43 not in str(caught.value.as_json())
+
+
 @pytest.mark.parametrize("text", ["", "x", "../../etc/passwd", "0199aaaa-0000-4000-8000-0" * 2])
 def test_what_is_no_id_is_not_looked_for(text: str) -> None:
     """Only a UUIDv7 in canonical text is asked for."""

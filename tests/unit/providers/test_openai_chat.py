@@ -103,6 +103,16 @@ def test_content_in_parts() -> None:
     assert [part.type for part in whole.messages[0].parts] == ["reasoning", "uri", "text"]
 
 
+def test_nested_thinking_is_not_followed() -> None:
+    """However deep JSON may be, reading it needs no more depth: nothing raises."""
+    for depth in (1, 10, *range(440, 500)):
+        nested = '[{"type":"thinking","thinking":' * depth + '"hm"' + "}]" * depth
+        body = b'{"choices":[{"message":{"content":%b}}]}' % nested.encode()
+        facts = answered("openai", PATH, body)
+        assert facts.parsed in ("yes", "unparsed: nested too deeply")
+        assert facts.messages[0].parts if depth == 1 else True
+
+
 def test_usage_wherever_it_stands() -> None:
     """In a last chunk without choices, under x_groq, and with details."""
     usage = {

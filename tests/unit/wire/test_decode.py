@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.wire.decode import MAX_CODINGS, Decoder, decode
+from affidavit.wire.decode import MAX_CODINGS, ZLIB_SLICE_BYTES, Decoder, decode
 
 TEXT = b'{"choices":[{"message":{"content":"' + bytes(range(32, 127)) * 40 + b'"}}]}'
 
@@ -61,6 +61,30 @@ def test_members_and_frames_one_after_another(coding: str, size: int) -> None:
         b"onetwo",
         "",
     )
+
+
+def test_many_small_members_cost_no_more_than_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind a member is not handed over again, whole, for each of them."""
+    members, handed = 2000, 0
+    real = zlib.decompressobj
+
+    class Counting:
+        """zlib's own, with the bytes given to it counted."""
+
+        def __init__(self, window: int) -> None:
+            self._inner = real(window)
+
+        def decompress(self, data: bytes, room: int) -> bytes:
+            nonlocal handed
+            handed += len(data)
+            return self._inner.decompress(data, room)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._inner, name)
+
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    assert decode(gzip.compress(b"x") * members, "gzip") == (b"x" * members, "")
+    assert handed <= members * ZLIB_SLICE_BYTES
 
 
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
