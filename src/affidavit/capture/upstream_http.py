@@ -14,7 +14,8 @@ Rules:
 5. Bytes behind the end of a response make the connection unfit for another request.
 
 Not here: sockets, time limits, pools (``upstream``), decoding of contents (``wire.decode``).
-Trailer fields are read and dropped.
+Trailer fields are read and dropped; no more than ``MAX_HEAD_BYTES`` may come in a row that are no
+body, be they trailers or chunk extensions.
 """
 
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ class ResponseParser:
         self._keep_alive = False
         self._interim = 0
         self._skipping = False
-        self._bytes_of_fields = 0
+        self._bare_bytes = 0
         self.excess = False
         self._failure: AffidavitError | None = None
         self._pieces: list[bytes] = []
@@ -109,8 +110,7 @@ class ResponseParser:
             self.excess = True
             return b""
         self.started = True
-        if not self.status:
-            self._bytes_of_fields += len(data)
+        self._bare_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -119,9 +119,12 @@ class ResponseParser:
                     f"The provider's response is not well-formed HTTP ({error})."
                 ) from error
             self.excess = True
-        if not self.status and self._bytes_of_fields > MAX_HEAD_BYTES:
+        if self._pieces:
+            self._bare_bytes = 0
+        elif self.ended is None and self._bare_bytes > MAX_HEAD_BYTES:
+            what = "trailer" if self.status else "head"
             raise UpstreamProtocolError(
-                f"The provider's response head is longer than {MAX_HEAD_BYTES} bytes."
+                f"The provider's response {what} is longer than {MAX_HEAD_BYTES} bytes."
             )
         return self._take()
 
@@ -170,9 +173,6 @@ class ResponseParser:
         if self.excess:
             return
         if self.status:
-            self._bytes_of_fields += len(name) + len(value) + 4
-            if self._bytes_of_fields > 2 * MAX_HEAD_BYTES:
-                raise ValueError("trailers too long")
             return
         self.headers.append((name.lower(), value))
 
@@ -191,6 +191,7 @@ class ResponseParser:
         if framing is None:
             return
         self._framing = framing
+        self._bare_bytes = 0
         self.status = status
         self._keep_alive = bool(parser.should_keep_alive()) or (
             framing is Ended.NONE and version == "1.1" and not self._asks_to_close()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.capture.upstream_http import Ended, ResponseParser, request_head
+from affidavit.capture.upstream_http import MAX_HEAD_BYTES, Ended, ResponseParser, request_head
 from affidavit.errors import UpstreamProtocolError
 
 CHUNKED = (
@@ -72,6 +72,24 @@ def test_excess_behind_the_end_is_noticed_in_one_read_or_two() -> None:
         assert b"".join(parser.feed(piece) for piece in pieces) == b"hello world"
         assert parser.excess
         assert not parser.reusable
+
+
+@pytest.mark.parametrize("start", [b"0\r\nx: ", b"5;", b"0\r\n" + b"x: y\r\n" * 10])
+def test_what_is_no_body_has_a_limit(start: bytes) -> None:
+    """Trailers and chunk extensions without end are refused; a body in small chunks is not."""
+    parser = ResponseParser(b"POST")
+    parser.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(20_000):
+        assert parser.feed(b"1;extension=1\r\nx\r\n") == b"x"
+    parser.feed(start)
+    more = b"y: z\r\n" * 20 if start[-1:] == b"\n" else b"x" * 120
+
+    def read_on() -> None:
+        for _ in range(MAX_HEAD_BYTES // 100):
+            parser.feed(more)
+
+    with pytest.raises(UpstreamProtocolError, match="longer than"):
+        read_on()
 
 
 def test_what_came_before_a_fault_is_given_out() -> None:
