@@ -87,6 +87,13 @@ class Provider(_Section):
             raise ValueError("must hold no credentials, query or fragment")
         return value.rstrip("/")
 
+    @field_validator("secret", "proxy_secret")
+    @classmethod
+    def _one_line(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().isprintable():
+            raise ValueError("must be one line, without a line break at its end")
+        return value
+
     @field_validator("proxy")
     @classmethod
     def _plain_proxy(cls, value: str | None) -> str | None:

@@ -158,7 +158,7 @@ class Traffic:
         for key in self.seen.keys:
             self.upstream.play(whole_answer, whole_answer, stream)
             assert self.call(f"/injected{CHAT}", _body(), key=key).status == 200
-            assert self.call(f"/claude/v1/messages?key={key}", _claude_body(),
+            assert self.call("/claude/v1/messages", _claude_body(),
                              ("x-api-key", key)).status == 200  # fmt: skip
             assert self.call(f"/injected{CHAT}", _body(stream=True), key=key).status == 200
             self.upstream.play(whole_answer, whole_answer, stream)
@@ -198,12 +198,13 @@ class Traffic:
         """A caller's key in a path, a parameter and a field that no list of names has."""
         key = self.seen.keys[0]
         self.upstream.play([whole(_answer())])
-        for path, fields in (
-            (f"/injected/v1/{key}/models", ()),
-            (f"/injected{CHAT}?whatever={key}", ()),
-            (f"/injected{CHAT}", (("x-whatever", key),)),
+        for path, fields, status in (
+            (f"/injected/v1/{key}/models", (), 400),
+            (f"/injected{CHAT}?whatever={key}", (), 400),
+            (f"/injected{CHAT}?key={key}", (), 400),
+            (f"/injected{CHAT}", (("x-whatever", key),), 200),
         ):
-            assert self.call(path, _body(), *fields, key=key).status == 200
+            assert self.call(path, _body(), *fields, key=key).status == status
 
     def stream_in_flight(self, text: str) -> RawClient:
         """A stream that has brought its first event and goes on."""

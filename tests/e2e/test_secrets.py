@@ -174,6 +174,8 @@ def test_the_canaries_really_came_through(seen: Seen) -> None:
     """The provider got its credentials and every word; the opened records hold every word."""
     for credential in (INJECTED, CLAUDE, PASSED, PASSED_IN_QUERY):
         assert credential.encode() in seen.reached, credential
+    for ours in seen.keys:
+        assert ours.encode() not in seen.reached, "a key of ours went on to the provider"
     opened = b"\n".join(_plain(view) for view in seen.views)
     for word in WORDS:
         assert any(form in opened for form in forms(word).values()), word

@@ -64,6 +64,9 @@ CASES = {
                           line=b"POST /openai/v1/%252e%252e/x HTTP/1.1"),
     "backslash": post(AUTH + b"content-length: 0\r\n", line=b"POST /openai/v1/..%5cx HTTP/1.1"),
     "encoded prefix": post(AUTH + b"content-length: 0\r\n", line=b"POST /open%61i/v1/x HTTP/1.1"),
+    "a key of ours in the target": post(
+        AUTH + b"content-length: 0\r\n",
+        line=b"POST /openai/v1/x?k=aff_" + b"K" * 43 + b" HTTP/1.1"),
     "double slash": post(AUTH + b"content-length: 0\r\n", line=b"POST //openai/v1/x HTTP/1.1"),
     "Connection names a credential": post(
         AUTH + b"connection: authorization\r\ncontent-length: 0\r\n"),

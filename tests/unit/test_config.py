@@ -112,6 +112,14 @@ def test_all_variables_of_secrets_are_found(tmp_path: Path) -> None:
     assert secret_variables(path) == {"ONE", "TWO", "THREE"}
 
 
+@pytest.mark.parametrize("secret", ["sk-1\n", "sk-1\r\nx: y", "sk\0"])
+def test_a_secret_is_one_line(secret: str) -> None:
+    """A line break from a file would end a header field in the middle; the value is not shown."""
+    with pytest.raises(ConfigError, match="one line") as caught:
+        parse(MINIMUM, {"OPENAI_API_KEY": secret}, "c")
+    assert "sk" not in str(caught.value.as_json())
+
+
 def test_a_callers_key_is_not_taken_for_the_providers() -> None:
     """A shell that was set up for a caller does not send our key to a provider."""
     provider = parse(MINIMUM, {"OPENAI_API_KEY": "aff_x"}, "c").providers["openai"]

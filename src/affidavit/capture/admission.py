@@ -1,11 +1,12 @@
 """Before a call: whether it is one request to every parser, and all of it here.
 
 Rules: fields and target are judged as they came (``wire.http_rules``); HTTP/1.0 is refused, as its
-clients cannot be told a cut answer from a whole one, and so is ``Upgrade``, behind which the
-parser reads no body. A body is read whole, within a limit of bytes, and with a limit on the time
-in which nothing of it comes. Who leaves before that has asked nothing. All bodies of a worker
-together have a limit too (``Inflight``): bytes count as they arrive, so that announcing many takes
-nothing from others, and until the call has ended.
+clients cannot be told a cut answer from a whole one; so is ``Upgrade``, behind which the parser
+reads no body, and a target with a key of ours in it, as targets are forwarded unchanged. A body is
+read whole, within a limit of bytes, and with a limit on the time in which nothing of it comes. Who
+leaves before that has asked nothing. All bodies of a worker together have a limit too
+(``Inflight``): bytes count as they arrive, so that announcing many takes nothing from others, and
+until the call has ended.
 
 Not here: who the caller is, and what a refusal looks like (``gateway``).
 """
@@ -17,6 +18,7 @@ from typing import Any, Self
 from affidavit.capture.server import Connection
 from affidavit.config import Gateway as Limits
 from affidavit.errors import BusyError, ParseError, TooLargeError, TooSlowError
+from affidavit.wire.credentials import holds_our_key
 from affidavit.wire.http_rules import check_request
 
 LINGER_BYTES = 8 << 20
@@ -80,6 +82,15 @@ def check(scope: dict[str, Any], target: bytes) -> None:
     if b"upgrade" in dict(headers):
         raise ParseError(
             "Upgrade is not supported here.", hint="Configure the client for plain HTTP/1.1."
+        )
+
+
+def check_goes_on(target: bytes) -> None:
+    """Refuse a target that may not be forwarded: ``ParseError``."""
+    if holds_our_key(target):
+        raise ParseError(
+            "A key of this gateway stands in the request target, which goes on to the provider.",
+            hint="Send the key in a header, and replace it: targets end up in logs.",
         )
 
 

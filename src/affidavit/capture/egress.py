@@ -7,9 +7,9 @@ Rules:
 2. A name is resolved once, the addresses are checked, and the checked address is what is
    connected to, so an answer that changes between check and use changes nothing (DNS rebinding).
 3. Link-local, cloud metadata, unspecified, multicast and reserved addresses are refused unless
-   the configuration names that very address. IPv4 inside IPv6 is looked at as IPv4. Loopback and
-   private addresses are allowed: models run there. Odd spellings (``2130706433``) are no special
-   case, because it is the resolved address that is checked.
+   the configuration names that very address. IPv4 inside IPv6 (mapped, NAT64 of RFC 6052, 6to4) is
+   looked at as IPv4. Loopback and private addresses are allowed: models run there. Odd spellings
+   (``2130706433``) are no special case, because it is the resolved address that is checked.
 4. TLS verifies against the system's trust anchors and the configured extra file, with the
    configured host name; there is no switch to turn that off.
 5. With a proxy it is the proxy's address that is checked; the provider's name is resolved there.
@@ -32,6 +32,7 @@ from affidavit.errors import ConfigError, UpstreamError, UpstreamProtocolError
 
 _PORTS = {"http": 80, "https": 443}
 _METADATA = frozenset({"100.100.100.200", "fd00:ec2::254", "192.0.0.192"})
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _P = TypeVar("_P", bound=asyncio.Protocol)
 
 
@@ -110,8 +111,8 @@ def check_address(address: str, configured: str) -> None:
     if plain == configured:
         return
     found = ipaddress.ip_address(plain)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
+    if isinstance(found, ipaddress.IPv6Address):
+        found = _inside(found) or found
     refused = (
         found.is_link_local
         or found.is_unspecified
@@ -124,6 +125,13 @@ def check_address(address: str, configured: str) -> None:
             f"{configured} resolves to {plain}, where no model API is.",
             hint="If this address is meant, write it into base_url itself.",
         )
+
+
+def _inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one end up at, if there is one."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
 
 
 async def connect(

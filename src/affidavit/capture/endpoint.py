@@ -4,7 +4,7 @@ Rules for what is forwarded:
 
 1. Fields go on in their order with their values; taken away are hop-by-hop fields (RFC 9110
    §7.6.1), ``Host``, ``Content-Length`` and ``Expect``, which the next message has of its own, and
-   every ``affidavit-`` field, which is meant for us.
+   every ``affidavit-`` field, which is meant for us, and any field with a key of ours in it.
 2. With ``credential: inject`` the caller's credentials and cookies are taken away and the
    provider's own is put in, in the form its SDK uses; with ``pass`` they stay.
 3. The secret is nowhere else: not in ``repr``, not in records (``wire.credentials``).
@@ -16,6 +16,7 @@ from affidavit.capture.egress import Origin, Proxy, tls_context
 from affidavit.capture.upstream import Limits, Upstream
 from affidavit.config import Config, Provider
 from affidavit.providers import registry
+from affidavit.wire.credentials import holds_our_key
 from affidavit.wire.http_rules import end_to_end
 
 _OURS = b"affidavit-"
@@ -54,7 +55,7 @@ class Endpoint:
         return [
             field
             for field in end_to_end(headers)
-            if field[0] not in dropped and field[0][:10] != _OURS
+            if field[0] not in dropped and field[0][:10] != _OURS and not holds_our_key(field[1])
         ]
 
     def credentialed(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,8 @@ Rules, in the order in which a call meets them:
 3. The caller is identified before its body is read. Refusals are records (``refusals``).
 4. The body is read whole, within a limit of size and of time, and within one for all bodies that
    a worker holds at one time; over that one callers are told to come again.
-5. The dialect reads it; failing to read is never failing to record.
+5. The dialect reads it; failing to read is never failing to record. What was read of a large or
+   compressed body may take many times its memory, so one of those is read at a time.
 6. ``Relay`` records, forwards and streams back.
 
 ``/receipts/{id}``, ``/healthz`` and ``/readyz`` are ours. Health is red while recording fails.
@@ -22,7 +23,6 @@ import socket
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ from affidavit.capture import admission, replies
 from affidavit.capture import relay as relaying
 from affidavit.capture.admission import GoneError, Inflight, Receive, Share
 from affidavit.capture.current import Current
-from affidavit.capture.endpoint import Endpoint
+from affidavit.capture.endpoint import Endpoint, Headers
 from affidavit.capture.exchange import Exchange, media_type
 from affidavit.capture.receipts import Receipts, access_record
 from affidavit.capture.refusals import Refusals, Refused
@@ -57,12 +57,13 @@ from affidavit.errors import (
     TooSlowError,
     UnavailableError,
 )
+from affidavit.providers.facts import RequestFacts
 from affidavit.record.journal import JournalWriter
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _THREAD_BYTES = 1 << 20
-"""Larger bodies are read in a thread, so that the other calls go on meanwhile."""
+"""Larger bodies, and compressed ones, are read in a thread, so that other calls go on meanwhile."""
 
 _log = logging.getLogger("affidavit.gateway")
 
@@ -99,6 +100,7 @@ class Gateway:
         self._sessions = ResponseSessions()
         self._running = Running(self.counters)
         self._inflight = Inflight(config.gateway.max_inflight_bytes)
+        self._reading = asyncio.Lock()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3, ``http`` only)."""
@@ -183,10 +185,11 @@ class Gateway:
                 return
             if endpoint is None:
                 self._no_provider(name)
-            if self.draining:
-                raise UnavailableError("The gateway is stopping.", hint="Send the request again.")
+            self._unless_draining()
             identity = self._identify(scope, endpoint.credential)
+            admission.check_goes_on(target)
             body = await admission.read_body(scope, receive, connection, self._limits, share)
+            self._unless_draining()
         except AffidavitError as error:
             share.release()
             refused = Refused(
@@ -216,8 +219,7 @@ class Gateway:
         target = endpoint.origin.prefix + (rest if rest.startswith(b"/") else b"/" + rest)
         received = scope["headers"]
         headers = endpoint.forwarded(received)
-        read = partial(endpoint.dialect.request, method, target.decode("latin-1"), headers, body)
-        facts = await asyncio.to_thread(read) if len(body) > _THREAD_BYTES else read()
+        facts = await self._understand(endpoint, method, target.decode("latin-1"), headers, body)
         hints = Hints(
             session=facts.session or facts.conversation or None,
             end_user=facts.end_user or None,
@@ -229,7 +231,7 @@ class Gateway:
             method,
             target.decode("latin-1"),
             headers,
-            structs.replace(facts, document=None),  # as large as the body, and not needed again
+            facts,
             identity,
             attribute(received, hints, identity, key, self._sessions),
             _address(scope),
@@ -267,6 +269,23 @@ class Gateway:
             self._note(relay, asked)
             self._running.end(relay)
 
+    async def _understand(
+        self, endpoint: Endpoint, method: str, target: str, headers: Headers, body: bytes
+    ) -> RequestFacts:
+        """What the body says, without its decoded form, which nobody needs again.
+
+        That may be many times as large as the body, so of large ones one is read at a time.
+        """
+
+        def read() -> RequestFacts:
+            facts = endpoint.dialect.request(method, target, headers, body)
+            return structs.replace(facts, document=None)
+
+        if len(body) <= _THREAD_BYTES and b"content-encoding" not in dict(headers):
+            return read()
+        async with self._reading:
+            return await asyncio.to_thread(read)
+
     def _note(self, relay: Relay, asked: Asked) -> None:
         exchange = relay.exchange
         if relay.unrecorded is not None:
@@ -278,6 +297,10 @@ class Gateway:
             self._sessions.remember(asked.identity.tenant, facts.id, raw)
 
     # --- before a call ----------------------------------------------------------------------------
+
+    def _unless_draining(self) -> None:
+        if self.draining:
+            raise UnavailableError("The gateway is stopping.", hint="Send the request again.")
 
     def _identify(self, scope: dict[str, Any], credential: Any) -> Identity:
         return self._current.directory.find(presented_key(scope["headers"], credential))

@@ -200,7 +200,7 @@ def shown(headers: Headers) -> tuple[list[list[str]], list[list[str]]]:
     for name, value in headers:
         if _is_secret(name):
             continue
-        target = personal if name in _PERSONAL else impersonal
+        target = personal if _is_personal(name) else impersonal
         target += (
             _field(name, value) if len(value) <= _CACHED_BYTES else recordable([(name, value)])
         )
@@ -216,6 +216,11 @@ def _is_secret(name: bytes) -> bool:
     return is_credential(name.decode("latin-1"))
 
 
+@lru_cache(maxsize=1024)
+def _is_personal(name: bytes) -> bool:
+    return name in _PERSONAL or name.startswith(_PERSONAL_PREFIXES)
+
+
 @lru_cache(maxsize=4096)
 def _field(name: bytes, value: bytes) -> list[list[str]]:
     return recordable([(name, value)])
@@ -226,6 +231,12 @@ _PERSONAL = frozenset({
     b"cf-connecting-ip", b"helicone-user-id", b"helicone-session-id", b"agent-session-id",
     b"x-bf-session-id", b"mcp-session-id", b"x-litellm-session-id", b"x-litellm-trace-id",
     b"x-litellm-end-user-id", b"x-litellm-customer-id", b"x-openwebui-user-email",
-    b"x-openwebui-user-id", b"x-openwebui-user-name", b"referer",
+    b"x-openwebui-user-id", b"x-openwebui-user-name", b"referer", b"baggage",
+    b"helicone-session-name", b"helicone-session-path", b"x-portkey-metadata",
+    b"cf-aig-metadata", b"x-litellm-tags", b"x-litellm-spend-logs-metadata",
+    b"litellm-changed-by",
 })  # fmt: skip
 """Names of fields, in lower case, whose values may identify a human; they are in ``person``."""
+
+_PERSONAL_PREFIXES = (b"helicone-property-", b"x-llmgateway-")
+"""So begin the names of fields whose values are the caller's own, so may identify one, too."""

@@ -98,7 +98,7 @@ def attribute(
     found: dict[bytes, str] = {}
     for name, value in headers:
         if name in _READ and name not in found and value.strip():
-            found[name] = value.strip().decode("utf-8", "replace")[:MAX_VALUE]
+            found[name] = _text(value.strip())[:MAX_VALUE]
     raw, source = _session(found, hints, identity.tenant, sessions)
     trace = _TRACEPARENT.match(found.get(b"traceparent", "").encode())
     valid = trace is not None and trace[1] != b"ff" and int(trace[2], 16) and int(trace[3], 16)
@@ -125,6 +125,14 @@ def _session(
     if hints.previous_response_id:
         return _cut(sessions.find(tenant, hints.previous_response_id)), "inferred"
     return None, "none"
+
+
+def _text(value: bytes) -> str:
+    """UTF-8, else latin-1 (RFC 9110 §5.5 allows any), so that different bytes stay different."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _first(found: dict[bytes, str], names: Sequence[bytes]) -> str | None:

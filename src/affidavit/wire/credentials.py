@@ -55,6 +55,7 @@ _HARMLESS = frozenset(
 _SCHEME = re.compile(rb"\s*(?:bearer|basic|digest|negotiate|aws4-hmac-sha256)\s", re.IGNORECASE)
 _LINKS = frozenset({"location", "content-location", "operation-location", "referer", "link"})
 _OUR_KEY = re.compile(r"aff_[0-9A-Za-z_-]{20,}")
+_OUR_KEY_BYTES = re.compile(_OUR_KEY.pattern.encode())
 _SEPARATORS = re.compile(r"([&;])")
 _USERINFO = re.compile(r"(//)[^/?#@\s]*@")
 
@@ -64,6 +65,11 @@ def is_credential(name: str) -> bool:
     """Tell whether a header of this name (any case) is kept out of every record and log."""
     name = name.lower()
     return name in CREDENTIAL_HEADERS or (name.endswith(_ENDINGS) and name not in _HARMLESS)
+
+
+def holds_our_key(text: bytes) -> bool:
+    """Tell whether a key of ours stands in a field's value or in a target."""
+    return b"aff_" in text and _OUR_KEY_BYTES.search(text) is not None
 
 
 def recordable(headers: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:

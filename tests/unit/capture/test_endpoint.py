@@ -46,6 +46,14 @@ def test_pass_leaves_the_callers_credential() -> None:
     assert one.credentialed(forwarded) == forwarded
 
 
+@pytest.mark.parametrize("credential", ["inject", "pass"])
+@pytest.mark.parametrize("name", [b"authorization", b"x-litellm-api-key", b"x-note"])
+def test_a_key_of_ours_goes_no_further(credential: str, name: bytes) -> None:
+    """Wherever a caller put it: no provider gets to see it (G8)."""
+    field = (name, b"Bearer aff_" + b"K" * 43)
+    assert endpoint(credential=credential).forwarded([field, *PLAIN]) == PLAIN
+
+
 def test_the_secret_shows_nowhere() -> None:
     """Neither ``repr`` nor the attributes' text of an endpoint holds it."""
     one = endpoint(secret="sk-canary")

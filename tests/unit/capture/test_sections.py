@@ -67,6 +67,18 @@ def test_an_opt_out_is_noted_and_not_obeyed() -> None:
     assert section["recording_opt_out"] == ["helicone-omit-request"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [b"baggage", b"x-portkey-metadata", b"cf-aig-metadata", b"helicone-property-user",
+     b"x-litellm-spend-logs-metadata", b"helicone-session-name"],
+)  # fmt: skip
+def test_what_callers_say_in_their_own_words_may_name_a_human(name: bytes) -> None:
+    """Such fields are in ``person``, which an erasure reaches, and not in ``what``."""
+    impersonal, personal = shown([(name, b"alice@example.com"), (b"accept", b"a")])
+    assert impersonal == [["accept", "a"]]
+    assert personal == [[name.decode(), "alice@example.com"]]
+
+
 def test_credentials_in_the_query_are_not_recorded() -> None:
     """The path keeps its parameters, not the values of credential ones."""
     section = request_what(asked(path="/v1/x?api_key=secret&y=2"), [])

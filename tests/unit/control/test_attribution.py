@@ -55,6 +55,14 @@ def test_pseudonyms_differ_by_team_key_and_hide_the_id() -> None:
     assert len(session_pseudonym(KEY, "s")) == 30
 
 
+def test_ids_that_are_no_utf8_stay_apart() -> None:
+    """Field values are bytes: two sessions do not become one because neither is text."""
+    one, two = (call([(b"affidavit-session", value)]) for value in (b"caf\xe9", b"caf\xe8"))
+    assert (one.session_raw, two.session_raw) == ("caf\xe9", "caf\xe8")
+    assert one.session != two.session
+    assert call([(b"affidavit-session", "caf\xe9".encode())]).session == one.session
+
+
 def test_opt_outs_are_noted_and_purpose_and_user_read() -> None:
     """A header that asks not to record is itself recorded."""
     got = call(
