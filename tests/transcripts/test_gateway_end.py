@@ -40,6 +40,27 @@ def test_a_call_that_ends_in_time_is_complete(tmp_path: Path) -> None:
         assert world.exit_code == 0
 
 
+def test_a_request_that_becomes_whole_after_the_end_began_is_refused(tmp_path: Path) -> None:
+    """It would be cut off in the middle of its work; 503 tells the client to send it again."""
+    with (
+        Upstream([whole(chat_answer())]) as provider,
+        World(tmp_path, provider.url) as world,
+        RawClient(world.port) as client,
+    ):
+        client.send(ASK[:-1])
+        time.sleep(0.1)
+        world.do(world._stop.set)
+        while not world.gateway.draining:
+            time.sleep(0.01)
+        client.send(ASK[-1:])
+        answer = client.answer()
+        assert answer.status == 503
+        assert b"stopping" in answer.body
+    assert provider.got == b""
+    assert world.exchanges() == []
+    assert world.exit_code == 0
+
+
 def test_a_call_that_does_not_end_is_interrupted(tmp_path: Path) -> None:
     """After drain_seconds: outcome interrupted, a broken transfer, the provider cut off."""
     with Upstream([SSE_HEAD + chunk(EVENT), Do.HOLD], [Do.HOLD]) as provider:

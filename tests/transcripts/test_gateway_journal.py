@@ -143,6 +143,7 @@ def test_a_disk_that_hangs_refuses_calls(tmp_path: Path, monkeypatch: pytest.Mon
     assert provider.got == b""
     _, answered = world.exchange()
     assert answered.outcome == "interrupted"
+    assert answered.parts["response.body"] == answer.body
 
 
 def hang_on_outcomes(world: World, effects: Failing, seconds: float) -> None:

@@ -1,12 +1,18 @@
 """What one caller or one provider may take of a worker's memory and journal."""
 
+import contextlib
+import gc
+import gzip
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from affidavit.errors import CannotRecordError
+from affidavit.providers.facts import RequestFacts
 from affidavit.record.model import Record
 from tests.world.gateway import DONE, KEY, Lab, World, chat, chat_answer, chat_event
 from tests.world.rawclient import RawClient, request
@@ -66,15 +72,46 @@ def test_more_bodies_than_fit_are_told_to_come_again(lab: Lab) -> None:
 
 def test_a_call_keeps_its_body_but_not_what_was_read_from_it(lab: Lab) -> None:
     """The decoded request, several times as large, is let go before the provider is asked."""
+    needle = "needle-" + "in-memory"
+    body = chat(user=needle)
     lab.provider.play([Do.HOLD])
     with RawClient(lab.world.port) as client:
-        client.send(request(PATH, chat(), key=KEY))
-        wait_held(lab, len(chat()))
+        client.send(request(PATH, body, key=KEY))
+        wait_held(lab, len(body))
         assert lab.provider.wait_requests(lab.provider._first + 1)
         (relay,) = lab.world.gateway._running._relays
-        assert relay.exchange._asked.facts.document is None
+        assert [x for x in gc.get_objects() if type(x) is dict and x.get("user") == needle] == []
         assert relay.exchange._asked.facts.model == "gpt-4o"
     wait_held(lab, 0)
+
+
+def test_of_bodies_that_grow_one_is_read_at_a_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressed ones too, however small: in a thread, so that others are answered meanwhile."""
+    dialect = lab.world.gateway._endpoints["openai"].dialect
+    real, running, most, go = dialect.request, [0], [0], threading.Event()
+
+    def read(*asked: Any) -> RequestFacts:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        assert go.wait(5)
+        running[0] -= 1
+        return real(*asked)
+
+    monkeypatch.setattr(dialect, "request", read)
+    packed = request(PATH, gzip.compress(chat()), key=KEY, headers=(("content-encoding", "gzip"),))
+    lab.provider.play([whole(chat_answer())])
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(lab.world.port)) for _ in range(3)]
+        for client in clients:
+            client.send(packed)
+        with RawClient(lab.world.port) as other:
+            other.send(request("/healthz", method="GET"))
+            assert other.answer().status == 200
+        go.set()
+        assert [client.answer().status for client in clients] == [200, 200, 200]
+    assert most == [1]
 
 
 @pytest.mark.parametrize(

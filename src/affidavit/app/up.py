@@ -29,7 +29,8 @@ from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
 
 START_SECONDS = 60.0
-DRAIN_SECONDS = 20.0
+END_SECONDS = 15.0
+"""Beyond ``gateway.drain_seconds``: to write the outcomes of what was interrupted, and to end."""
 
 
 def say(text: str) -> None:
@@ -117,7 +118,8 @@ class Machine:
             say("Stopping; a second Ctrl-C does not wait.")
         finally:
             groups = [[f"gateway {n}" for n in range(1, self.workers + 1)], ["console"]]
-            clean = await self.supervisor.drain(groups, "sequencer", DRAIN_SECONDS)
+            within = self.config.gateway.drain_seconds + END_SECONDS
+            clean = await self.supervisor.drain(groups, "sequencer", within)
         return 0 if clean else 4
 
     def _warnings(self) -> list[str]:

@@ -94,6 +94,7 @@ class Relay:
         self._concluding = False
         self._head_sent = False
         self._answered = False
+        self._refusal: Reply | None = None
         self._in_journal = False
         self._held = b""
         self._late: tuple[Part | None, tuple[bytes | None, ...]] | None = None
@@ -275,7 +276,7 @@ class Relay:
         if exchange.outcome in ("upstream_error", "truncated", "interrupted") and not (
             self._head_sent or exchange.received
         ):
-            own = self._own_reply()
+            own = self._refusal or self._own_reply()
         part, bodies = self._content(own)
         if self._answered:
             exchange.released()
@@ -307,7 +308,7 @@ class Relay:
         """The outcome was not taken, so the caller does not get what waited for it."""
         exchange = self.exchange
         exchange.withheld(error)
-        answer = replies.failure(error, self._endpoint.dialect, exchange.id)
+        answer = self._refusal or replies.failure(error, self._endpoint.dialect, exchange.id)
         unseen = not (self._head_sent or exchange.received)
         self._late = self._content(answer if unseen else None)
         if unseen:
@@ -362,7 +363,8 @@ class Relay:
         if self._answered:
             return
         self._answered = True
-        await self._reply(replies.failure(error, self._endpoint.dialect, record_id))
+        self._refusal = replies.failure(error, self._endpoint.dialect, record_id)
+        await self._reply(self._refusal)
 
     async def _reply(self, reply: Reply) -> None:
         await self._send(

@@ -18,6 +18,9 @@ import msgspec
 YES = "yes"
 """Value of ``parsed`` when the bytes have one reading and it was understood."""
 
+MAX_ERROR = 2_000
+"""Characters of a provider's error message that a record's section has; the body has it all."""
+
 MAX_NAME = 512
 """Longest model, tool or id that is taken over as a name; longer ones count as not known."""
 
@@ -198,7 +201,7 @@ class ResponseFacts(msgspec.Struct, frozen=True):
         if self.error is not None:
             error = self.error
             named["error"] = _known(
-                {"code": error.code, "message": error.message, "type": error.type}
+                {"code": error.code, "message": error.message[:MAX_ERROR], "type": error.type}
             )
         return named
 

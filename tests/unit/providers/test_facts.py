@@ -1,6 +1,7 @@
 """Facts become sections by OpenTelemetry's names, without what is not known or personal."""
 
 from affidavit.providers.facts import (
+    MAX_ERROR,
     Error,
     Message,
     MessagePart,
@@ -75,6 +76,12 @@ def test_outcome_has_status_usage_reasons_and_error() -> None:
         "gen_ai.usage.input_tokens": 1,
         "error": {"code": "rate", "message": "Slow down"},
     }
+
+
+def test_an_error_message_does_not_swell_a_section() -> None:
+    """Some servers repeat the whole prompt in it; the body has it all."""
+    facts = ResponseFacts("openai", "openai", "openai/1", 400, error=Error(message="x" * 10**6))
+    assert facts.outcome()["error"] == {"message": "x" * MAX_ERROR}
 
 
 def test_text_for_search_has_texts_names_and_arguments() -> None:
