@@ -23,6 +23,7 @@ Not here: anything about records; the gateway talks to ``Connection``, and hears
 """
 
 import asyncio
+import contextlib
 import fcntl
 import sys
 import termios
@@ -287,11 +288,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def _untaken(self) -> int:
         """Bytes of ours that the client's system has not acknowledged, here and in the kernel.
 
-        The kernel's count, too: it makes room in large steps, which a slow client takes long to
-        cause.
+        The kernel's count, where it tells, too: it makes room in large steps, which a slow client
+        takes long to cause.
         """
-        kernel = fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
-        return self.transport.get_write_buffer_size() + int.from_bytes(kernel, sys.byteorder)
+        ours, kernel = self.transport.get_write_buffer_size(), b""
+        with contextlib.suppress(OSError, ValueError):  # not on every system; not once it is closed
+            sock = self.transport.get_extra_info("socket")
+            kernel = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        return ours + int.from_bytes(kernel, sys.byteorder)
 
     def _stop_looking(self) -> None:
         if self._pending_look is not None:
