@@ -46,8 +46,10 @@ from affidavit.vault.reader import VaultReader
 from affidavit.vault.vault import Vault
 
 T = TypeVar("T")
-IDLE_SECONDS = 0.02
-"""Pause of the sequencing thread when no journal holds anything new."""
+PASS_SECONDS = 0.05
+"""From one pass over the journals to the next, unless a pass was full and the next one follows at
+once. Each pass costs its syncs and commits, however little it brings, so a pass over few records
+waits for more of them."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
 FINISH_SECONDS = 10.0
@@ -122,9 +124,11 @@ class Sequencer:
         last_hour = self.clock.monotonic() - HOUR
         try:
             while not self._stop.is_set():
+                began = self.clock.monotonic()
                 self._answer()
-                if self.intake.step() == 0 and self._asked.empty():
-                    self._stop.wait(IDLE_SECONDS)
+                self.intake.step()
+                if not self.intake.behind:
+                    self._rest(began + PASS_SECONDS)
                 if self.clock.monotonic() - last_hour > HOUR:
                     self._destroy_old_day_keys()
                     last_hour = self.clock.monotonic()
@@ -135,6 +139,12 @@ class Sequencer:
             self._answers_nothing.set()
             self._answer()
             self._to_index.put(None)
+
+    def _rest(self, until: float) -> None:
+        """Wait for the time of the next pass; what is asked meanwhile is done at once."""
+        while not self._stop.is_set() and (left := until - self.clock.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                self._asked.get(timeout=left)()
 
     def _answer(self) -> None:
         """Do what was asked; once this thread is over, whoever asks is told so."""
@@ -153,7 +163,7 @@ class Sequencer:
         """Sequence the rest, writers that died lately included; what is stuck waits for a start."""
         until = self.clock.monotonic() + FINISH_SECONDS
         while self.intake.step() or (self.log.writers() and self.clock.monotonic() < until):
-            time.sleep(IDLE_SECONDS)
+            time.sleep(PASS_SECONDS)
 
     def _index(self) -> None:
         """Apply to the index what was sequenced, in order, many batches at once when behind."""

@@ -103,6 +103,11 @@ class Inbox:
         self.pending.extend(self.assembler.feed(frames))
         return bool(frames)
 
+    @property
+    def more(self) -> bool:
+        """Whether there is more to do at once: ``read`` was cut short, or some of it is pending."""
+        return bool(self.pending) or (self._reader.more and not self.assembler.hole)
+
     def trouble(self) -> str:
         """Why the journal cannot be read on, or empty."""
         return self.assembler.hole or self._reader.reason

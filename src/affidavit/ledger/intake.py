@@ -19,6 +19,7 @@ and the rest goes on. Any error of store or ledger ends the process; nothing is 
 Not here: what is written for writers that are gone (``sweep``), and the journal's format.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -137,6 +138,11 @@ class Intake:
             ) from error
 
     @property
+    def behind(self) -> bool:
+        """Whether the last step was full, so that the next one should come at once."""
+        return any(inbox.more for inbox in self._inboxes.values())
+
+    @property
     def trouble(self) -> dict[str, str]:
         """Journals that need a person: incarnation → what is wrong with it."""
         found = {name: inbox.trouble() for name, inbox in self._inboxes.items()}
@@ -178,7 +184,7 @@ class Intake:
         return written
 
     def _discover(self) -> None:
-        names = {path.name for path in self._root.iterdir() if is_incarnation(path.name)}
+        names = set(filter(is_incarnation, os.listdir(self._root)))
         for name in self._inboxes.keys() - names:
             self._inboxes.pop(name).close()
         for name in sorted(names - self._inboxes.keys() - self._kept.keys()):
@@ -334,11 +340,11 @@ class Intake:
 
     def _end_lost(self) -> int:
         """End writers whose journal is not there at all; their open requests stay open."""
-        names = {*self._inboxes, *self._kept}
-        known = names | {sweep.continuation(name) for name in names}
-        lost = [name for name in self._ledger.writers() if name not in known]
+        names = self._inboxes.keys() | self._kept.keys()
+        strange = self._ledger.writers().keys() - names
+        lost = strange and strange - {sweep.continuation(name) for name in names}
         written = 0
-        for name in lost:
+        for name in sorted(lost):
             n, at = self._ledger.next_src(name), self._clock.now()
             gap = sweep.gap(name, "", "its journal is not there", at)
             ended = sweep.ended(name, "", at)

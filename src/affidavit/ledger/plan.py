@@ -46,6 +46,9 @@ from affidavit.record.model import SECTIONS, TIERS, TYPES, Placed, Record
 AHEAD_SECONDS = 300
 """A source time further than this in front of ledger time is replaced by it."""
 
+_USUAL, _DRAWN = 8, 512
+"""Salts are drawn for as many records at once, so many for each."""
+
 _NONE = NO_PREVIOUS.to_bytes(8, "big")
 _ONE = (1).to_bytes(8, "big")
 _URL = bytes.maketrans(b"+/", b"-_")
@@ -227,7 +230,8 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
         links: list[bytes] = []
         fresh: dict[bytes, None] = {}
         if at + 16 * len(keys) > len(salts):
-            salts, at = ids.random_bytes(SALT_BYTES * 4096), 0
+            left = min(len(items) + tip.tree.size - index, _DRAWN)
+            salts, at = ids.random_bytes(SALT_BYTES * (len(keys) + _USUAL * left)), 0
         for key in keys:
             value = chains.get(key) or committed.get(key)
             if value is None:

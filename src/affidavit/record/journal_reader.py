@@ -57,6 +57,10 @@ class _Segment:
         """Forget what was read ahead: the writer may have written since."""
         self._chunk = b""
 
+    def blank(self, offset: int) -> bool:
+        """Whether no frame has begun at ``offset``: what a writer's waiting reader mostly finds."""
+        return not os.pread(self.fd, form.PREFIX.size, offset).strip(b"\0")
+
     def take(self, offset: int, count: int) -> bytes:
         """``count`` bytes at ``offset``, or fewer at the end of the file."""
         start = offset - self._base
@@ -88,7 +92,7 @@ class JournalReader:
     ``open_key(day, wrapped)`` opens a segment's key; any ``AffidavitError`` from it makes the
     segment unreadable until it succeeds. ``position`` is where the next frame begins, ``worker``
     the writer's name as soon as one frame was read, ``reason`` a sentence on why reading stopped,
-    or empty.
+    or empty, ``more`` whether the last ``poll`` stopped for its ``max_bytes`` alone.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class JournalReader:
         self.position = start
         self.worker = ""
         self.reason = ""
+        self.more = False
         self._open_key = open_key
         self._segment: _Segment | None = None
 
@@ -112,6 +117,7 @@ class JournalReader:
         """
         found: list[tuple[Position, Frame]] = []
         self.reason = ""
+        self.more = False
         try:
             self._poll(max_bytes, found)
         except OSError as error:
@@ -151,7 +157,7 @@ class JournalReader:
                 if behind is not None:
                     self.position = behind
                     return True
-        later = [number for number, _ in self.segments() if number > self.position.segment]
+        later = [number for number in self._numbers() if number > self.position.segment]
         if not later:
             return False
         self._advance(Position(later[0], 0, 0))
@@ -159,12 +165,7 @@ class JournalReader:
 
     def segments(self) -> list[tuple[int, Path]]:
         """The segment files that are there now, with their numbers, in order."""
-        try:
-            names = [path.name for path in self.directory.iterdir()]
-        except OSError:
-            return []
-        numbers = sorted(n for n in map(form.segment_number, names) if n is not None)
-        return [(number, self._path(number)) for number in numbers]
+        return [(number, self._path(number)) for number in self._numbers()]
 
     def lease(self, disk: Disk, who: str) -> contextlib.AbstractContextManager[int]:
         """Hold the writer's lease while inside; ``LockedError`` at once if the writer lives."""
@@ -184,6 +185,13 @@ class JournalReader:
             return None
         return Position(number, frame + 1, behind)
 
+    def _numbers(self) -> list[int]:
+        try:
+            names = os.listdir(self.directory)
+        except OSError:
+            return []
+        return sorted(n for n in map(form.segment_number, names) if n is not None)
+
     # Below: one segment after the other
 
     def _poll(self, max_bytes: int, found: list[tuple[Position, Frame]]) -> None:
@@ -194,6 +202,7 @@ class JournalReader:
                 return
             limit = self._frames_that_count()  # asked before the last look at the segment
             left = self._read(segment, limit, left, found)
+            self.more = left <= 0
             if self.reason:
                 return
             if limit is None:
@@ -217,7 +226,7 @@ class JournalReader:
         try:
             fd = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
-            if any(other > number for other, _ in self.segments()):
+            if any(other > number for other in self._numbers()):
                 self.reason = f"segment {number} is missing: {error.strerror}"
             return None
         segment: _Segment | None = None
@@ -251,26 +260,29 @@ class JournalReader:
     def _frames_that_count(self) -> int | None:
         """How many frames this segment has, if the next one has begun."""
         try:
-            fd = os.open(self._path(self.position.segment + 1), os.O_RDONLY | os.O_CLOEXEC)
+            raw = self._head(self.position.segment + 1)
         except OSError:
             return None
-        try:
-            header = form.Header.unpack(os.pread(fd, form.HEADER_BYTES, 0))
-        finally:
-            os.close(fd)
+        header = form.Header.unpack(raw)
         return None if header is None else header.before
 
     def _look_ahead(self) -> None:
         """A later segment that has begun although the next one has not is damage, not an end."""
-        for number, path in self.segments():
-            if number > self.position.segment:
-                with path.open("rb") as file:
-                    if file.read(form.HEADER_BYTES).strip(b"\0"):
-                        self.reason = (
-                            f"segment {number} has begun, but no header says"
-                            f" where segment {self.position.segment} ends"
-                        )
-                        return
+        for number in self._numbers():
+            if number > self.position.segment and self._head(number).strip(b"\0"):
+                self.reason = (
+                    f"segment {number} has begun, but no header says"
+                    f" where segment {self.position.segment} ends"
+                )
+                return
+
+    def _head(self, number: int) -> bytes:
+        """The first bytes of a segment, as far as they are there."""
+        fd = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, form.HEADER_BYTES, 0)
+        finally:
+            os.close(fd)
 
     def _read(
         self,
@@ -280,8 +292,10 @@ class JournalReader:
         found: list[tuple[Position, Frame]],
     ) -> int:
         """Move whole frames to ``found``; returns how many bytes may still be read."""
-        segment.refresh()
         number, frame, offset = self.position
+        if segment.blank(offset):
+            return left
+        segment.refresh()
         while left > 0 and (limit is None or frame < limit):
             sealed = segment.sealed_at(frame, offset)
             if sealed is None:

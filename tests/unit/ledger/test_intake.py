@@ -73,6 +73,18 @@ def test_what_is_acknowledged_comes_in_with_its_body(opened: Sequencer) -> None:
     assert judge(opened, [one, two]) == []
 
 
+def test_a_full_step_says_that_it_is_behind(opened: Sequencer) -> None:
+    """What a step leaves behind, unread or uncommitted, is for the next one to do at once."""
+    journal = Journal(opened.root)
+    for _ in range(3):
+        journal.respond(journal.request(b"x" * 400_000))
+    opened.intake.step()
+    assert opened.intake.behind
+    opened.drain()
+    assert not opened.intake.behind
+    assert len(opened.log.leaves) == 6
+
+
 def test_a_writer_that_lives_is_left_alone(opened: Sequencer) -> None:
     """However long it says nothing: nothing is closed, ended or removed while the lease is held."""
     journal = Journal(opened.root)

@@ -93,6 +93,17 @@ def test_a_poll_takes_about_as_much_as_it_was_told(journal: Path, max_bytes: int
     reader.close()
 
 
+def test_more_says_whether_a_poll_was_cut_short(journal: Path) -> None:
+    """After a small poll there is more to read at once, after the last one there is not."""
+    reader = JournalReader(journal, open_key)
+    told = []
+    while reader.poll(1):
+        told.append(reader.more)
+    assert all(told)
+    assert not reader.more
+    reader.close()
+
+
 def test_segments_behind_the_position_may_be_destroyed(journal: Path, tmp_path: Path) -> None:
     """The reader keeps its place when what it has read is removed."""
     copy = tmp_path / journal.name
