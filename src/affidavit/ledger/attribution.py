@@ -20,7 +20,7 @@ REQUIRED = {"exchange": ("model", "actor"), "tool": ("tool", "actor")}
 """Dimensions that every record of a family of types has, or is unattributed in."""
 
 _CHAINS_CACHED = 200_000
-_RECORDS_CACHED = 50_000
+_RECORDS_CACHED = 20_000
 _OWN = frozenset({"ledger.ended", "ledger.clock", "ledger.key"})
 """Records of the ledger itself: without a tenant, and not of an unknown one."""
 
@@ -53,8 +53,23 @@ class Attribution:
         self._epoch = epoch
         self._chains: dict[Chain, _Keys] = {}
         self._records: dict[tuple[str, str, tuple[Chain, ...]], Joins] = {}
+        self._needs: dict[tuple[str, str], tuple[tuple[frozenset[int], bytes], ...]] = {}
+        self._merged: dict[tuple[object, ...], Sequence[bytes]] = {}
         number = epoch.number("type")
         self.type_number = -1 if number is None else number
+
+    def keys(self, record: Record, inherited: tuple[bytes, ...]) -> tuple[Joins, Sequence[bytes]]:
+        """What ``record`` joins by itself, and all that it joins (``merge``)."""
+        joins = self.joins(record)
+        if not inherited:
+            return joins, joins.alone
+        name = (inherited, joins.own, joins.required)
+        found = self._merged.get(name)
+        if found is None:
+            if len(self._merged) >= _RECORDS_CACHED:
+                self._merged.clear()
+            found = self._merged[name] = merge(inherited, joins)
+        return joins, found
 
     def joins(self, record: Record) -> Joins:
         """What ``record`` joins by itself, without ``.values`` and without what it inherits."""
@@ -96,18 +111,23 @@ class Attribution:
             joined[keys.key] = None
         if nameless:
             joined[self._keys(Chain("", UNATTRIBUTED, "")).key] = None
-        required = self._required(record)
+        required = self._required(record.type.partition(".")[0], tenant)
         own = tuple(joined)
         return Joins(_with_required(joined, required), own, required, values, missing)
 
-    def _required(self, record: Record) -> tuple[tuple[frozenset[int], bytes], ...]:
-        needs = []
-        for dimension in REQUIRED.get(record.type.partition(".")[0], ()):
-            number = self._epoch.number(dimension)
-            if number is not None:
-                key = self._keys(Chain(_tenant(record), dimension + MISSING, "")).key
-                needs.append((frozenset((number, key[0])), key))
-        return tuple(needs)
+    def _required(self, family: str, tenant: str) -> tuple[tuple[frozenset[int], bytes], ...]:
+        needs = self._needs.get((family, tenant))
+        if needs is None:
+            found = []
+            for dimension in REQUIRED.get(family, ()):
+                number = self._epoch.number(dimension)
+                if number is not None:
+                    key = self._keys(Chain(tenant, dimension + MISSING, "")).key
+                    found.append((frozenset((number, key[0])), key))
+            if len(self._needs) >= _RECORDS_CACHED:
+                self._needs.clear()
+            needs = self._needs[family, tenant] = tuple(found)
+        return needs
 
     def _keys(self, chain: Chain) -> _Keys:
         found = self._chains.get(chain)

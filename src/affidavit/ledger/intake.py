@@ -184,7 +184,7 @@ class Intake:
         return written
 
     def _discover(self) -> None:
-        names = set(filter(is_incarnation, os.listdir(self._root)))
+        names = set(filter(is_incarnation, os.listdir(self._root)))  # noqa: PTH208 - often, names only
         for name in self._inboxes.keys() - names:
             self._inboxes.pop(name).close()
         for name in sorted(names - self._inboxes.keys() - self._kept.keys()):

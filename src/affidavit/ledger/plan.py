@@ -10,6 +10,7 @@ base dimension joins ``<d>.values`` too. A writer's counter has no holes, and no
 
 import binascii
 import hashlib
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -19,8 +20,15 @@ from affidavit import ids
 from affidavit.clock import add_seconds
 from affidavit.errors import CorruptError, ParseError, UsageError
 from affidavit.ledger import merkle, tiles
-from affidavit.ledger.attribution import merge
-from affidavit.ledger.chains import NO_PREVIOUS, SALT_BYTES, Epoch, link_digest, split_links
+from affidavit.ledger.chains import (
+    KEY_BYTES,
+    NO_PREVIOUS,
+    SALT_BYTES,
+    Epoch,
+    link_digest,
+    split_links,
+)
+from affidavit.ledger.heads import VALUE_BYTES
 from affidavit.ledger.leaf import (
     ANSWERS,
     ASKS,
@@ -37,6 +45,7 @@ from affidavit.ledger.leaf import (
     is_incarnation,
     is_time,
     quoted,
+    quoted_all,
 )
 from affidavit.ledger.staging import Batch
 from affidavit.ledger.state import Open
@@ -50,7 +59,10 @@ _USUAL, _DRAWN = 8, 512
 """Salts are drawn for as many records at once, so many for each."""
 
 _NONE = NO_PREVIOUS.to_bytes(8, "big")
-_ONE = (1).to_bytes(8, "big")
+_last = struct.Struct(f">8s{VALUE_BYTES - 24}xQ8x").unpack
+"""From a head in memory: the index of its leaf as it stands there, and its n."""
+_link = struct.Struct(f">{SALT_BYTES}s{KEY_BYTES}sQ8s").pack
+"""A link of salt, key, n and the index of the previous leaf (``chains.make_link``)."""
 _URL = bytes.maketrans(b"+/", b"-_")
 _sha256 = hashlib.sha256
 
@@ -116,16 +128,17 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
     facts = Facts(time)
     joined = list(_join(tip, items, facts))
     digests = _digests([link for row in joined for link in row.links])
-    sections = _digests(
-        [_ascii(text) for row in joined for text in row.item.record.sections if text is not None]
-    )
+    sections = iter(_digests(_disclosures(items)))
     latest = add_seconds(time, AHEAD_SECONDS)
+    at = 0
     base = tip.tree.size
     placed, hashes, entries, bundles = [], [], [], []
     for index, (item, re_index, links) in enumerate(joined, base):
         record = item.record
-        rows = sorted(zip([next(digests) for _ in links], links, strict=True))
-        ordered = tuple([link for _, link in rows])
+        linked = dict(zip(digests[at : at + len(links)], links, strict=True))
+        at += len(links)
+        order = sorted(linked)
+        ordered = tuple([linked[digest] for digest in order])
         if record.at > latest:
             record = msgspec.structs.replace(record, at=time)
         leaf = compose(
@@ -136,7 +149,7 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
             item.src,
             answers_field(record.type, re_index),
             quoted([None if text is None else next(sections) for text in record.sections]),
-            ",".join([f'"{digest}"' for digest, _ in rows]),
+            quoted_all(order),
             item.tail,
         )
         if len(leaf) > MAX_LEAF:
@@ -224,8 +237,8 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
             )
             if request is not None:
                 opened[record.parent] = None
-        joins = tip.attribution.joins(record)
-        keys = merge(() if request is None else request.keys, joins)
+        inherited = () if request is None else request.keys
+        joins, keys = tip.attribution.keys(record, inherited)
         stamp = index.to_bytes(8, "big")
         links: list[bytes] = []
         fresh: dict[bytes, None] = {}
@@ -235,29 +248,26 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
         for key in keys:
             value = chains.get(key) or committed.get(key)
             if value is None:
-                link = salts[at : at + 16] + key + _ONE + _NONE
+                link = _link(salts[at : at + 16], key, 1, _NONE)
                 if key in joins.values:
                     fresh[joins.values[key]] = None
             else:
-                n = int.from_bytes(value[41:49], "big") + 1
-                link = salts[at : at + 16] + key + n.to_bytes(8, "big") + value[:8]
+                last, n = _last(value)
+                link = _link(salts[at : at + 16], key, n + 1, last)
             at += 16
             chains[key] = stamp + link
             links.append(link)
         more = [key for key in fresh if key not in keys]
         for key in more:
             value = chains.get(key) or committed.get(key)
-            link = ids.salt() + key + (_ONE + _NONE if value is None else _next(value))
+            last, n = (_NONE, 0) if value is None else _last(value)
+            link = _link(ids.salt(), key, n + 1, last)
             chains[key] = stamp + link
             links.append(link)
         if record.type in ASKS:
             handed = tuple([key for key in (*keys, *more) if key[0] != type_number])
             opened[record.id] = Open(index, handed)
         yield _Joined(item, None if request is None else request.position, links)
-
-
-def _next(value: bytes) -> bytes:
-    return (int.from_bytes(value[41:49], "big") + 1).to_bytes(8, "big") + value[:8]
 
 
 def _check(record: Record, tail: str) -> None:
@@ -273,15 +283,20 @@ def _check(record: Record, tail: str) -> None:
         raise ParseError(f"Only the ledger itself writes {record.type}.")
 
 
-def _ascii(text: str) -> bytes:
+def _disclosures(items: Sequence[Item]) -> list[bytes]:
     try:
-        return text.encode("ascii")
+        return [
+            text.encode("ascii")
+            for item in items
+            for text in item.record.sections
+            if text is not None
+        ]
     except UnicodeEncodeError as error:
         raise ParseError("A disclosure is ASCII.") from error
 
 
-def _digests(data: Sequence[bytes]) -> Iterator[str]:
+def _digests(data: Sequence[bytes]) -> list[str]:
     """b64u SHA-256 of each, by one base64 call over all: 33 bytes a digest are 44 characters."""
     joined = b"\x00".join([_sha256(one).digest() for one in data])
     text = binascii.b2a_base64(joined, newline=False).translate(_URL).decode("ascii")
-    return iter([text[at : at + 43] for at in range(0, 44 * len(data), 44)])
+    return [text[at : at + 43] for at in range(0, 44 * len(data), 44)]

@@ -187,7 +187,7 @@ class JournalReader:
 
     def _numbers(self) -> list[int]:
         try:
-            names = os.listdir(self.directory)
+            names = os.listdir(self.directory)  # noqa: PTH208 - often, and names only
         except OSError:
             return []
         return sorted(n for n in map(form.segment_number, names) if n is not None)
