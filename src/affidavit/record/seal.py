@@ -21,7 +21,9 @@ WRAPPED_BYTES = 80
 """A sealed segment key: encapsulated key 32, ciphertext 32, tag 16."""
 
 PIECE_BYTES = 65536
-_PREFIX = 7
+PREFIX_BYTES = 7
+"""Random bytes that all nonces of a blob begin with."""
+
 _TAG = 16
 _ONLY = b"\x00\x00\x00\x00\x01"
 """Counter and last flag of the first piece when it is the last one, too."""
@@ -77,13 +79,15 @@ class RecipientKey:
             raise CorruptError(f"A key sealed for {self.day} does not open.") from error
 
 
-def seal_blob(key: bytes, data: bytes, associated: bytes) -> bytes:
+def seal_blob(key: bytes, data: bytes, associated: bytes, prefix: bytes | None = None) -> bytes:
     """Seal ``data`` under a key of 32 bytes that seals nothing else; see ``sealed_size``.
 
-    ``associated`` is authenticated with each piece and must be given again to open.
+    ``associated`` is authenticated with each piece and must be given again to open. ``prefix``
+    are 7 random bytes of whoever draws them for many blobs at once.
     """
     cipher = AESGCM(key)
-    prefix = ids.random_bytes(_PREFIX)
+    if prefix is None:
+        prefix = ids.random_bytes(PREFIX_BYTES)
     if len(data) <= PIECE_BYTES:  # nearly always
         return prefix + cipher.encrypt(prefix + _ONLY, data, associated)
     count = _pieces(len(data))
@@ -99,7 +103,7 @@ def open_blob(key: bytes, sealed: bytes, associated: bytes) -> bytes:
     """Return what was sealed; ``CorruptError`` after any change, cut or addition."""
     cipher = AESGCM(key)
     view = memoryview(sealed)
-    prefix, body = bytes(view[:_PREFIX]), view[_PREFIX:]
+    prefix, body = bytes(view[:PREFIX_BYTES]), view[PREFIX_BYTES:]
     step = PIECE_BYTES + _TAG
     count = max(1, -(-len(body) // step))
     try:
@@ -115,7 +119,7 @@ def open_blob(key: bytes, sealed: bytes, associated: bytes) -> bytes:
 
 def sealed_size(size: int) -> int:
     """Bytes that ``seal_blob`` makes of ``size`` bytes: 7, and 16 more for each piece begun."""
-    return _PREFIX + size + _TAG * _pieces(size)
+    return PREFIX_BYTES + size + _TAG * _pieces(size)
 
 
 def _pieces(size: int) -> int:

@@ -8,6 +8,7 @@ record's id followed by the section's or part's name, so a blob opens in its own
 Compression is per blob. Compression against the previous turn of a session is not done here.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import zstandard
@@ -16,7 +17,7 @@ from affidavit.errors import CorruptError
 from affidavit.ids import SALT_BYTES
 from affidavit.record.model import Part
 
-_AS_IS, _ZSTD = 0, 1
+_AS_IS, _ZSTD = b"\x00", b"\x01"
 _WORTH_TRYING = 256
 """Bytes below which zstd saves less than it costs."""
 
@@ -31,38 +32,51 @@ class OpenedPart(NamedTuple):
     data: bytes
 
 
+class Plain(NamedTuple):
+    """What a blob is made of: ``head`` stays as it is, ``data`` is compressed if that saves."""
+
+    head: bytes
+    data: bytes
+
+
+def plain_section(disclosure: str) -> Plain:
+    """What the blob of one section is made of."""
+    return Plain(b"", disclosure.encode("ascii"))
+
+
+def plain_part(part: Part, body: bytes) -> Plain:
+    """What the blob of one content part is made of."""
+    media_type = part.media_type.encode()
+    return Plain(part.salt + len(media_type).to_bytes(2, "big") + media_type, body)
+
+
 class Packer:
     """Lays out blobs before they are sealed. Keeps a compressor: one per writer, not shared."""
 
     def __init__(self) -> None:
         self._zstd = zstandard.ZstdCompressor(level=_LEVEL)
 
-    def section(self, disclosure: str) -> bytes:
-        """The blob of one section, not yet sealed."""
-        method, data = self._squeezed(disclosure.encode("ascii"))
-        return bytes((method,)) + data
-
-    def part(self, part: Part, body: bytes) -> bytes:
-        """The blob of one content part, not yet sealed."""
-        method, data = self._squeezed(body)
-        media_type = part.media_type.encode()
-        return b"".join(
-            (bytes((method,)), part.salt, len(media_type).to_bytes(2, "big"), media_type, data)
-        )
-
-    def _squeezed(self, data: bytes) -> tuple[int, bytes]:
-        if len(data) >= _WORTH_TRYING:
-            smaller = self._zstd.compress(data)
-            if len(smaller) < len(data):
-                return _ZSTD, smaller
-        return _AS_IS, data
+    def pack(self, plain: Sequence[Plain]) -> list[bytes]:
+        """The blobs of all these, not yet sealed; other threads go on while they are compressed."""
+        large: list[bytes | bytearray | memoryview] = [
+            data for _, data in plain if len(data) >= _WORTH_TRYING
+        ]
+        smaller = iter(self._zstd.multi_compress_to_buffer(large) if large else ())
+        blobs = []
+        for head, data in plain:
+            squeezed = next(smaller).tobytes() if len(data) >= _WORTH_TRYING else data
+            if len(squeezed) < len(data):
+                blobs.append(b"".join((_ZSTD, head, squeezed)))
+            else:
+                blobs.append(b"".join((_AS_IS, head, data)))
+        return blobs
 
 
 def open_section(blob: bytes) -> str:
     """The disclosure inside an opened blob; ``CorruptError`` if it is none."""
     try:
-        return _restored(blob[0], blob[1:]).decode("ascii")
-    except (IndexError, ValueError) as error:
+        return _restored(blob[:1], blob[1:]).decode("ascii")
+    except ValueError as error:
         raise CorruptError("A section in the vault is not laid out as one.") from error
 
 
@@ -74,16 +88,16 @@ def open_part(blob: bytes) -> OpenedPart:
         raise CorruptError("A part in the vault is shorter than it says.")
     try:
         media_type = blob[at:end].decode()
-        return OpenedPart(blob[1 : at - 2], media_type, _restored(blob[0], blob[end:]))
+        return OpenedPart(blob[1 : at - 2], media_type, _restored(blob[:1], blob[end:]))
     except ValueError as error:
         raise CorruptError("A part in the vault is not laid out as one.") from error
 
 
-def _restored(method: int, data: bytes) -> bytes:
+def _restored(method: bytes, data: bytes) -> bytes:
     if method == _AS_IS:
         return data
     if method != _ZSTD:
-        raise ValueError(f"unknown method {method}")
+        raise ValueError(f"unknown method {method.hex()}")
     try:
         return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError as error:

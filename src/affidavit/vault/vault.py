@@ -20,7 +20,7 @@ the previous turn of a session, erasure, holds and retention are not done here.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from affidavit import ids
@@ -29,12 +29,16 @@ from affidavit.errors import UnavailableError
 from affidavit.ledger.leaf import Leaf
 from affidavit.record.keys import wrap_key
 from affidavit.record.model import SECTIONS, Placed
-from affidavit.record.seal import seal_blob
+from affidavit.record.seal import PREFIX_BYTES, seal_blob
 from affidavit.vault import wraps
-from affidavit.vault.blobs import Packer
+from affidavit.vault.blobs import Packer, Plain, plain_part, plain_section
 from affidavit.vault.keyring import Key, Keyring, Subject
 from affidavit.vault.recovery import Recovery
 from affidavit.vault.segments import Bucket, SegmentWriter
+
+_KINDS = range(len(SECTIONS))
+_FRESH = ids.KEY_BYTES + PREFIX_BYTES
+"""Random bytes for one blob: its key, and what its nonces begin with."""
 
 _OPEN_SEGMENTS = 128
 """Segments kept open at most; with more buckets in use, the least recently used one ends."""
@@ -112,15 +116,17 @@ class Vault:
         writer = self._writer(bucket, key.id, batch[0].index)
         alone = wraps.wrapping_key(key.secret, ())
         shared: dict[tuple[str, ...], bytes] = {(): alone}
+        outlines = [_outline(item) for item in batch]
+        packed = iter(self._packer.pack([plain for one in outlines for _, _, plain in one]))
         blobs: list[bytes] = []
         entries: list[bytes] = []
         at = writer.size
-        for item in batch:
+        for item, outline in zip(batch, outlines, strict=True):
             names = tuple(sorted(set(item.record.subjects)))
             keys = [subjects[_subject(item, name)] for name in names]
             if names not in shared:
                 shared[names] = wraps.wrapping_key(key.secret, [one.secret for one in keys])
-            sealed, described = self._seal(item, alone, shared[names])
+            sealed, described = _seal(item, outline, packed, (alone, shared[names]))
             numbers = tuple(one.id for one in keys)
             entries.append(
                 wraps.pack(wraps.Entry(item.index, at, item.record.id, numbers, described))
@@ -129,33 +135,6 @@ class Vault:
             at += sum(map(len, sealed))
         writer.append(blobs, entries)
         return writer
-
-    def _seal(
-        self, item: Placed, alone: bytes, shared: bytes
-    ) -> tuple[list[bytes], tuple[wraps.Blob, ...]]:
-        record = item.record
-        record_id = record.id.encode("ascii")
-        plain = [
-            (kind, name, self._packer.section(text))
-            for kind, (name, text) in enumerate(zip(SECTIONS, record.sections, strict=True))
-            if text is not None
-        ]
-        plain += [
-            (wraps.PART, part.name, self._packer.part(part, body))
-            for part, body in zip(record.parts, item.bodies, strict=True)
-        ]
-        fresh = ids.random_bytes(ids.KEY_BYTES * len(plain))
-        sealed: list[bytes] = []
-        described: list[wraps.Blob] = []
-        at = 0
-        for kind, name, blob in plain:
-            key = fresh[at : at + ids.KEY_BYTES]
-            at += ids.KEY_BYTES
-            data = seal_blob(key, blob, record_id + name.encode())
-            wrapping = shared if kind in wraps.OF_THE_SUBJECT else alone
-            sealed.append(data)
-            described.append(wraps.Blob(kind, name, len(data), wrap_key(wrapping, key)))
-        return sealed, tuple(described)
 
     def _subjects(self, items: Iterable[Placed]) -> dict[Subject, Key]:
         wanted = {_subject(item, name) for item in items for name in item.record.subjects}
@@ -177,6 +156,42 @@ class Vault:
             self._open.pop(bucket).close()
         while len(self._open) > _OPEN_SEGMENTS:
             self._open.popitem(last=False)[1].close()
+
+
+def _outline(item: Placed) -> list[tuple[int, str, Plain]]:
+    """Kind, name and contents of each blob of a record, in the order of the segment."""
+    record = item.record
+    outline = [
+        (kind, name, plain_section(text))
+        for kind, name, text in zip(_KINDS, SECTIONS, record.sections, strict=True)
+        if text is not None
+    ]
+    for part, body in zip(record.parts, item.bodies, strict=True):
+        outline.append((wraps.PART, part.name, plain_part(part, body)))
+    return outline
+
+
+def _seal(
+    item: Placed,
+    outline: Sequence[tuple[int, str, Plain]],
+    packed: Iterator[bytes],
+    wrapping: tuple[bytes, bytes],
+) -> tuple[list[bytes], tuple[wraps.Blob, ...]]:
+    """Seal the next blobs of ``packed``; ``wrapping``: without and with the subjects' keys."""
+    record_id = item.record.id.encode("ascii")
+    fresh = ids.random_bytes(_FRESH * len(outline))
+    sealed: list[bytes] = []
+    described: list[wraps.Blob] = []
+    at = 0
+    for kind, name, _ in outline:
+        key = fresh[at : at + ids.KEY_BYTES]
+        prefix = fresh[at + ids.KEY_BYTES : at + _FRESH]
+        at += _FRESH
+        data = seal_blob(key, next(packed), record_id + name.encode(), prefix)
+        wrapped = wrap_key(wrapping[kind in wraps.OF_THE_SUBJECT], key)
+        sealed.append(data)
+        described.append(wraps.Blob(kind, name, len(data), wrapped))
+    return sealed, tuple(described)
 
 
 def _subject(item: Placed, name: str) -> Subject:

@@ -44,6 +44,7 @@ OF_THE_SUBJECT = frozenset({SECTIONS.index("person"), SECTIONS.index("content"),
 _FRAME = struct.Struct(">II")
 _PLACE = struct.Struct(">QQ")
 _BLOB = struct.Struct(f">I{WRAP_BYTES}s")
+_SECTION = struct.Struct(f">BI{WRAP_BYTES}s")
 _MAX_ENTRY = 2**26
 
 
@@ -90,12 +91,12 @@ def pack(entry: Entry) -> bytes:
     out.append(bytes((len(entry.subjects),)))
     out.extend(number.to_bytes(8, "big") for number in entry.subjects)
     out.append(len(entry.blobs).to_bytes(2, "big"))
-    for blob in entry.blobs:
-        out.append(bytes((blob.kind,)))
-        if blob.kind == PART:
-            name = blob.name.encode()
-            out += (bytes((len(name),)), name)
-        out.append(_BLOB.pack(blob.size, blob.wrapped))
+    for kind, blob_name, size, wrapped in entry.blobs:
+        if kind == PART:
+            name = blob_name.encode()
+            out += (bytes((kind, len(name))), name, _BLOB.pack(size, wrapped))
+        else:
+            out.append(_SECTION.pack(kind, size, wrapped))
     rest = b"".join(out)
     return _FRAME.pack(len(rest), zlib.crc32(rest)) + rest
 
