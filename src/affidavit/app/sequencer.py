@@ -50,6 +50,9 @@ PASS_SECONDS = 0.05
 """From one pass over the journals to the next, unless a pass was full and the next one follows at
 once. Each pass costs its syncs and commits, however little it brings, so a pass over few records
 waits for more of them."""
+SWITCH_SECONDS = 0.001
+"""How long a thread that computes may keep the interpreter while another waits for it: a commit
+gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
 FINISH_SECONDS = 10.0
@@ -288,6 +291,7 @@ class Sequencer:
             loop.add_signal_handler(number, stopping.set)
         if early.asked_to_stop():
             stopping.set()
+        sys.setswitchinterval(SWITCH_SECONDS)
         indexing = threading.Thread(target=self._index, name="index")
         sequencing = threading.Thread(target=self._sequence, name="sequence")
         indexing.start()

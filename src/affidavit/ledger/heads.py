@@ -5,8 +5,10 @@ id, ``chain id (16) ‖ SHA-256("affidavit/head/v1" ‖ 00 ‖ u64be last index 
 one the empty string; the root is the RFC 6962 root over the buckets as leaves. b starts at 16 and
 grows so that a bucket stays under about 128 entries. The map stands still between two heads
 leaves, so that proofs fit the leaf that is published; what changed meanwhile is worked into a
-``Step`` beside it, in as many goes as the caller likes, and adopted with the next leaf. Not here:
-the links themselves, when a heads leaf is due (``log``).
+``Step`` beside it, in as many goes as the caller likes, and adopted with the next leaf. Adopting
+is one assignment, because it happens while commits wait: proofs look into the adopted step first,
+and whoever works out the next one writes it into the map before. Not here: the links themselves,
+when a heads leaf is due (``log``).
 """
 
 import functools
@@ -125,6 +127,7 @@ class HeadsMap:
     def __init__(self, bits: int | None = None) -> None:
         self.bits = bits = FIRST_BITS if bits is None else bits
         self.count = 0
+        self._adopted = Step(bits + 1)
         self._buckets = [b""] * (1 << bits)
         self._levels = [bytearray(node) * (1 << bits - i) for i, node in enumerate(_empty(bits))]
 
@@ -138,7 +141,17 @@ class HeadsMap:
     @property
     def root(self) -> bytes:
         """RFC 6962 root over the buckets, 32 bytes."""
-        return bytes(self._levels[-1])
+        return self._adopted.root or bytes(self._levels[-1])
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether ``grown`` makes a new map, which takes a while."""
+        return bits_for(self.count) > self.bits
+
+    @property
+    def unwritten(self) -> int:
+        """How many adopted buckets the next ``advance`` writes into the map first."""
+        return len(self._adopted.buckets)
 
     def advance(self, changes: Iterable[tuple[bytes, bytes]], on: Step | None = None) -> Step:
         """Work ``changes`` (key, value) in, on top of ``on`` if given; the map stays as it is.
@@ -149,6 +162,7 @@ class HeadsMap:
 
     def enter(self, heads: Iterable[tuple[bytes, bytes]], on: Step | None = None) -> Step:
         """As ``advance``, with (chain id, head hash)."""
+        self._write_in()
         step = on or Step(len(self._levels))
         touched = set()
         shift = 64 - self.bits
@@ -177,19 +191,26 @@ class HeadsMap:
 
     def adopt(self, step: Step) -> None:
         """Make the changes of ``step``, which was worked out on this very map."""
+        self._write_in()
+        self._adopted = step
+        self.count += step.added
+
+    def _write_in(self) -> None:
+        """Write the adopted step into the map; who reads meanwhile finds the same in either."""
+        step = self._adopted
         for number, bucket in step.buckets.items():
             self._buckets[number] = bucket
         for level, nodes in zip(self._levels, step.nodes, strict=True):
             for number, node in nodes.items():
                 level[number << 5 : (number << 5) + 32] = node
-        self.count += step.added
+        self._adopted = Step(len(self._levels))
 
     def grown(self) -> "HeadsMap":
         """This map, or the same one with as many buckets as its chains now ask for."""
-        bits = bits_for(self.count)
-        if bits <= self.bits:
+        if not self.outgrown:
             return self
-        larger = HeadsMap(bits)
+        self._write_in()
+        larger = HeadsMap(bits_for(self.count))
         entries = [
             bucket[at : at + ENTRY_BYTES]
             for bucket in self._buckets
@@ -204,14 +225,20 @@ class HeadsMap:
         ``index`` and ``epoch`` are those of the heads leaf and its epoch leaf.
         """
         number = bucket_number(key[1:], self.bits)
-        path = merkle.perfect_path(self._levels, number)
+        adopted = self._adopted  # one and the same, should it be written in meanwhile
+        path = []
+        for height in range(self.bits):
+            at = (number >> height) ^ 1
+            kept = bytes(self._levels[height][at << 5 : (at << 5) + 32])
+            path.append(adopted.nodes[height].get(at, kept))
+        bucket = adopted.buckets.get(number, self._buckets[number])
         last = link = None
         n = 0
         if value is not None:
             last, link = int.from_bytes(value[:8], "big"), value[8:]
             n = int.from_bytes(value[41:49], "big")
         return HeadProof(
-            index, epoch, self.bits, key[1:], number, self._buckets[number], path, n, last, link
+            index, epoch, self.bits, key[1:], number, bucket, tuple(path), n, last, link
         )
 
 

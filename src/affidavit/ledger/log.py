@@ -215,11 +215,8 @@ class Log:
 
     def _heads_due(self) -> bool:
         since = self._clock.monotonic() - self._heads_at
-        if self._asked or since >= IDLE_HEADS_SECONDS:
-            return True
-        if since < HEADS_SECONDS or not self._tip.changes():
-            return False
-        return self._prover.worked_ahead()
+        due = since >= (HEADS_SECONDS if self._tip.changes() else IDLE_HEADS_SECONDS)
+        return (due or self._asked) and self._prover.worked_ahead()
 
     def _next_claim(self) -> HeadsTerms:
         bits, root = self._prover.next_terms()

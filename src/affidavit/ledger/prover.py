@@ -2,8 +2,9 @@
 
 Rules: a head is proved against the newest published heads leaf, whose map stands still until the
 next one, or against the closing one of an epoch that is over, whose map is rebuilt from the links
-when somebody asks. The next map is worked out ahead in a thread when much has changed, so that
-the sequencer waits only for what changed since. Not here: when a heads leaf is due (``log``).
+when somebody asks. The next map is worked out ahead in a thread when much has changed, in rounds,
+so that the sequencer waits only for what changed since the last one. Not here: when a heads leaf
+is due (``log``).
 """
 
 import contextlib
@@ -24,19 +25,35 @@ from affidavit.record.model import Chain
 AHEAD = 4000
 """With more changed chains than this, the next map is first worked out in a thread."""
 
+ROUNDS = 4
+"""How often that thread may start again for what changed meanwhile; less is left each time."""
+
 
 class _Ahead:
-    """The next map as far as it follows from the changes known at the start."""
+    """The next map as far as it follows from the changes that were known to ``begin``."""
 
-    def __init__(self, base: HeadsMap, changes: dict[bytes, bytes]) -> None:
+    def __init__(self, base: HeadsMap) -> None:
         self.base = base
-        self.changes = changes
         self.step: Step | None = None
-        self.thread = threading.Thread(target=self._run, name="heads", daemon=True)
+        self.rounds = 0
+        self._known: dict[bytes, bytes] = {}
+
+    def begin(self, changes: dict[bytes, bytes]) -> None:
+        """Work ``changes`` in, in a thread, on top of what was worked out before."""
+        self.rounds += 1
+        self._known.update(changes)
+        self.thread = threading.Thread(target=self._run, args=(changes,), name="heads", daemon=True)
         self.thread.start()
 
-    def _run(self) -> None:
-        self.step = self.base.advance(self.changes.items())
+    def _run(self, changes: dict[bytes, bytes]) -> None:
+        on, self.step = self.step, None  # a step that fails half-way is of no use
+        self.base = self.base.grown()
+        self.step = self.base.advance(changes.items(), on)
+
+    def rest(self, changes: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Those of ``changes`` that are not worked in yet."""
+        known = {} if self.step is None else self._known
+        return {key: value for key, value in changes.items() if known.get(key) != value}
 
 
 class Prover:
@@ -68,25 +85,30 @@ class Prover:
 
     def worked_ahead(self) -> bool:
         """Whether the next map can be had soon; starts the thread that works ahead if not."""
-        if self._ahead is not None:
-            return not self._ahead.thread.is_alive()
-        base = self._map.grown()
-        if self._tip.changes() < AHEAD or base is not self._map:
+        ahead = self._ahead
+        if ahead is None:
+            if self._tip.changes() + self._map.unwritten < AHEAD and not self._map.outgrown:
+                return True
+            ahead = self._ahead = _Ahead(self._map)
+            ahead.begin(self._tip.changed())
+            return False
+        if ahead.thread.is_alive():
+            return False
+        rest = ahead.rest(self._tip.changed())
+        if len(rest) < AHEAD or ahead.rounds == ROUNDS:
             return True
-        self._ahead = _Ahead(base, self._tip.changed())
+        ahead.begin(rest)
         return False
 
     def next_terms(self) -> tuple[int, bytes]:
         """Bits and root of the map as of now, for a heads leaf behind the last leaf."""
         ahead, self._ahead = self._ahead, None
-        base, step = self._map.grown(), None
         changes = self._tip.changed()
-        if ahead is not None:
+        if ahead is None:
+            base, step = self._map.grown(), None
+        else:
             ahead.thread.join()
-        if ahead is not None and ahead.base is base and ahead.step is not None:
-            step = ahead.step
-            known = ahead.changes
-            changes = {key: value for key, value in changes.items() if known.get(key) != value}
+            base, step, changes = ahead.base, ahead.step, ahead.rest(changes)
         self._next = (base, base.advance(changes.items(), step))
         return base.bits, self._next[1].root
 

@@ -4,8 +4,10 @@ Rules: one row says size, root, ledger time and fencing epoch; it moves by compa
 transaction that also moves the writers' counters, so a second sequencer that was let in by
 mistake fails at its first commit. Chain heads and open requests are written with each heads leaf,
 as of that leaf, and whatever came later is replayed from the ledger at start; heads are appended
-as one value a heads leaf and folded together now and then, because rewriting a million random
-rows would cost more than all else. Not here: keys and secrets of any kind.
+as one value a heads leaf, because rewriting a million random rows would cost more than all else,
+and once there are twice as many as chains, all are written anew behind them and the old ones
+removed: some with each heads leaf, because commits wait meanwhile. Not here: keys and secrets of
+any kind.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +33,8 @@ CREATE TABLE IF NOT EXISTS ledger_open (
 """
 _ROW = KEY_BYTES + VALUE_BYTES
 _CHUNK = 16_384
+"""Heads in one value; so many, or twice as many as changed, are written anew with a heads leaf."""
+
 _SLACK = 100_000
 
 
@@ -77,6 +81,8 @@ class LedgerState:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._rows = 0
+        self._anew: list[bytes] = []
+        self._old = 0
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
 
@@ -143,14 +149,13 @@ class LedgerState:
             raise UnavailableError(f"state.db did not take the commit: {error}.") from error
 
     def _turn(self, turn: Turn) -> None:
-        fold = self._rows + len(turn.changed) > 2 * len(turn.chains) + _SLACK
-        if turn.reset or fold:
-            self._connection.execute("DELETE FROM ledger_chains")
-            self._rows = 0
         if turn.reset:
+            self._connection.execute("DELETE FROM ledger_chains")
+            self._rows, self._anew, self._old = 0, [], 0
             self._connection.execute("UPDATE ledger_open SET keys = x''")
         else:
-            self._append((turn.chains if fold else turn.changed).items())
+            self._append(turn.changed.items())
+            self._fold(turn.chains, max(_CHUNK, 2 * len(turn.changed)))
         gone = [(name,) for name, request in turn.open.items() if request is None]
         self._connection.executemany("DELETE FROM ledger_open WHERE id = ?", gone)
         self._connection.executemany(
@@ -161,6 +166,30 @@ class LedgerState:
                 if request is not None
             ],
         )
+
+    def _fold(self, chains: Mapping[bytes, bytes], most: int) -> None:
+        """Go on writing all heads anew, ``most`` at once, then removing what stood before them."""
+        if self._old == 0:
+            if self._rows <= 2 * len(chains) + _SLACK:
+                return
+            self._anew = list(chains)
+            last = self._connection.execute("SELECT max(seq) FROM ledger_chains").get
+            self._old = int(last)
+        some = self._anew[-most:]
+        del self._anew[-most:]
+        self._append((key, chains[key]) for key in some)
+        if self._anew:
+            return
+        oldest: list[Any] = self._connection.execute(
+            "SELECT seq, length(data) FROM ledger_chains WHERE seq <= ? ORDER BY seq LIMIT ?",
+            (self._old, 1 + most // _CHUNK),
+        ).fetchall()
+        self._connection.executemany(
+            "DELETE FROM ledger_chains WHERE seq = ?", [(seq,) for seq, _ in oldest]
+        )
+        self._rows -= sum(size for _, size in oldest) // _ROW
+        if not oldest or oldest[-1][0] == self._old:
+            self._old = 0
 
     def _append(self, chains: Iterable[tuple[bytes, bytes]]) -> None:
         rows = [key + value for key, value in chains]

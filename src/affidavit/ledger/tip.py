@@ -56,6 +56,7 @@ class Tip:
         self.attribution = Attribution(epoch)
         self.chains: dict[bytes, bytes] = {}
         self._before: dict[bytes, bytes | None] = {}
+        self._changed: dict[bytes, bytes] | None = None
         self.open = {name: Open(request.position, ()) for name, request in self.open.items()}
 
     def extend(
@@ -77,6 +78,7 @@ class Tip:
     def learn(self, facts: Facts) -> None:
         """Move time, chains, open requests and writers on."""
         self.time = facts.time or self.time
+        self._changed = None
         for key in facts.chains.keys() - self._before.keys():
             self._before[key] = self.chains.get(key)
         self.chains.update(facts.chains)
@@ -120,8 +122,10 @@ class Tip:
         self._names = {request.position: name for name, request in self.open.items()}
 
     def changed(self) -> dict[bytes, bytes]:
-        """Heads that changed since the last heads leaf."""
-        return {key: self.chains[key] for key in self._before}
+        """Heads that changed since the last heads leaf; not to be changed."""
+        if self._changed is None:
+            self._changed = {key: self.chains[key] for key in self._before}
+        return self._changed
 
     def changes(self) -> int:
         """How many heads changed since the last heads leaf."""
@@ -139,4 +143,5 @@ class Tip:
     def turned(self) -> None:
         """A heads leaf at this size was committed: changes count from here."""
         self._before = {}
+        self._changed = None
         self._touched = {}

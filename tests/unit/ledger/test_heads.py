@@ -75,6 +75,8 @@ def test_heads_and_absences_are_proved(present: set[int], asked: int) -> None:
     heads.verify_head(proof, 8, made.root)
     assert (proof.n, proof.last) == ((3, 3000) if asked in present else (0, None))
     assert len(proof.path) == 8
+    made.advance([(key_of(99), value_of(99, 1))])  # what was adopted is written in before
+    assert made.prove(77, 0, key, values.get(key)) == proof
     wrong: list[dict[str, object]] = [
         {"bits": 9},
         {"number": proof.number ^ 1},

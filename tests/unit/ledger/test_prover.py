@@ -61,6 +61,23 @@ def test_the_next_map_is_worked_out_ahead(world: World, monkeypatch: pytest.Monk
     assert report.ok, report.first
 
 
+def test_what_a_thread_did_not_finish_is_worked_out_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that dies half-way costs time and no truth: the heads leaf is as without it."""
+    monkeypatch.setattr(prover, "AHEAD", 2)
+    monkeypatch.setattr(prover._Ahead, "_run", lambda self, _: setattr(self, "step", None))
+    writer = Writer()
+    world.put(writer.exchange(model="x", session="1"))
+    world.clock.advance(HEADS_SECONDS)
+    types: list[str] = []
+    while "ledger.heads" not in types:
+        plan = world.put(writer.exchange(model="x", session="1"))
+        types += [placed.record.type for placed in plan.placed]
+    report = fsck.check(world.root, signer().verifier())
+    assert report.ok, report.first
+
+
 def test_a_new_epoch_follows_new_dimensions(world: World) -> None:
     """Heads close the old one; chains count from 1 again; both epochs stay provable."""
     writer = Writer()
