@@ -6,13 +6,15 @@ fails on what a provider or a client sent. The answer depends on the view and it
 live and rebuilt text are the same. Not here: what was said before in the session (``text``).
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from affidavit.errors import ConfigError
 from affidavit.index.schema import Row
 from affidavit.providers import registry
-from affidavit.providers.facts import Message, text_of
+from affidavit.providers.dialect import Dialect
+from affidavit.providers.facts import Message, RequestFacts, text_of
 from affidavit.record.model import View
 from affidavit.wire.decode import decode
 
@@ -53,29 +55,35 @@ def _headers(view: View, name: str) -> Headers:
     ]
 
 
-def _dialect(row: Row) -> Any:
+@functools.lru_cache(256)
+def _dialect(name: str) -> Dialect:
     try:
-        return registry.lookup(row.dialect or "opaque")
+        return registry.lookup(name)
     except ConfigError:
         return registry.lookup("opaque")
 
 
+@functools.lru_cache(256)
+def _asked(dialect: str, method: str, path: str) -> RequestFacts:
+    """What the API is follows from the path; the request's own bytes are another record's."""
+    return _dialect(dialect).request(method, path, [], b"")
+
+
 def _request(view: View, row: Row, data: bytes) -> list[Said]:
-    dialect = _dialect(row)
+    dialect = _dialect(row.dialect or "opaque")
     headers = _headers(view, "http.request.headers")
     facts = dialect.request(row.method or "POST", row.path or "", headers, data)
     return _texts(dialect.conversation(facts, None))
 
 
 def _response(view: View, row: Row, data: bytes) -> list[Said]:
-    dialect = _dialect(row)
-    # What the API is follows from the path; the request's own bytes are another record's.
-    asked = dialect.request(row.method or "POST", row.path or "", [], b"")
+    dialect = _dialect(row.dialect or "opaque")
+    asked = _asked(row.dialect or "opaque", row.method or "POST", row.path or "")
     headers = _headers(view, "http.response.headers")
     return _texts(dialect.response(asked, row.http or 200, headers, data).messages)
 
 
-def _texts(messages: list[Message]) -> list[Said]:
+def _texts(messages: Iterable[Message]) -> list[Said]:
     found = []
     for message in messages:
         text = text_of([message])

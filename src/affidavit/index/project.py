@@ -12,7 +12,8 @@ models that depend on what was changed); ``actor``, ``key`` and ``identity`` say
 identity a change changed.
 """
 
-import base64
+import binascii
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -61,6 +62,9 @@ class _Leaf(msgspec.Struct):
     sections: tuple[str | None, ...]
 
 
+_PLAIN = bytes.maketrans(b"-_", b"+/")
+_inherited = operator.attrgetter(*_INHERITED)
+
 _leaf = msgspec.json.Decoder(_Leaf)
 _json = msgspec.json.Decoder()
 
@@ -97,7 +101,7 @@ def _opened(text: str, name: str) -> Any:
     The vault opens the same text strictly; here, on the way of every record, nothing can be wrong
     with it but its name.
     """
-    _, given, value = _json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    _, given, value = _json.decode(binascii.a2b_base64(text.encode().translate(_PLAIN) + b"=="))
     if given != name:
         raise ParseError(f"This is a disclosure, but not of section {name}.")
     return value
@@ -113,7 +117,7 @@ def project(view: View, request: Entry | None) -> Entry | None:
     what = _section(view, "what")
     facts: dict[str, Any] = {}
     if request is not None:
-        facts = {name: getattr(request.row, name) for name in _INHERITED}
+        facts = dict(zip(_INHERITED, _inherited(request.row), strict=True))
     facts.update(_who(_section(view, "who")))
     facts.update(_what(what))
     facts.update(_control(_section(view, "control")))
@@ -134,8 +138,8 @@ def project(view: View, request: Entry | None) -> Entry | None:
     facts["model"] = (
         facts.get("model_served") or facts.get("model_resolved") or facts.get("model_requested")
     )
-    present = sum(bit for bit, digest in zip(_BITS, view.digests, strict=True) if digest)
-    shown = sum(_BIT_OF.get(name, 0) for name in view.sections)
+    present = sum([bit for bit, digest in zip(_BITS, view.digests, strict=True) if digest])
+    shown = sum([_BIT_OF.get(name, 0) for name in view.sections])
     row = Row(
         idx=view.index, id=view.id, time=view.time, at=view.at, type=view.type, tier=view.tier,
         re=view.re, present=present, shown=shown, **facts,
@@ -162,7 +166,7 @@ def _texts(section: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict
     found: dict[str, Any] = {}
     for column, name in names:
         value = section.get(name)
-        if isinstance(value, str) and value and value != "unknown":
+        if value and isinstance(value, str) and value != "unknown":
             found[column] = value[:MAX_TEXT]
     return found
 
@@ -174,7 +178,7 @@ def _numbers(
     found: dict[str, Any] = {}
     for column, name in names:
         value = section.get(name)
-        if isinstance(value, bool) or not isinstance(value, kind | int):
+        if value is None or isinstance(value, bool) or not isinstance(value, kind | int):
             continue
         if 0 <= value <= _MAX_INT:
             found[column] = kind(value)
