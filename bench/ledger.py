@@ -1,41 +1,56 @@
-"""The ledger beside a plain file, in one run: durable records a second, heads, fsck.
+"""The ledger beside plainer ways to keep the same bytes, in one run; and what heads cost it.
 
-    python bench/ledger.py [--records 60000] [--group 500] [--directory DIR] [--chains 200000]
+    python bench/ledger.py [--records 60000] [--group 500] [--directory DIR] [--chains 1000000]
         > out.json
 
 Records are exchanges of sessions of eight turns with a model, an actor, a key, a tool and a
 source each, so about 7.7 links a record and leaves of about 900 bytes. "ledger" is prepare and
 commit of one group after the other: staged and synced, state.db (encrypted, synchronous=FULL)
-moved, tiles and checkpoint published five times a second, heads every three. "file" appends the
-very same bytes of leaves and links to a file, one fdatasync a group. Making the records is not
-timed. "alone" is prepare without any disk. The directory decides which disk is measured; figures
-are ratios within this run and nothing more.
+moved, tiles and checkpoint published five times a second, heads every three. The very same bytes
+of leaves and links go, group by group between those of the ledger, to "file", one fdatasync a
+group; to "sqlite", one encrypted database, synchronous=FULL, one transaction a group; and to
+"pymerkle" (its SQLite tree, bulk append, if it is installed). Making the records is not timed.
+"alone" is prepare without any disk. "heads" works out a map of ``--chains`` chains and 20,000
+changes to it; "stall" fills a ledger with as many, then commits groups of records that touch
+chains at random, and says how long they took, those with a heads leaf apart. The directory
+decides which disk is measured; figures are ratios within this run and nothing more.
 """
 
 import argparse
 import gc
 import hashlib
+import importlib.util
 import json
+import random
+import resource
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from affidavit import ids
+from affidavit.app.ready import settle
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk, open_database
 from affidavit.ledger import fsck
 from affidavit.ledger.chains import NO_PREVIOUS, make_link
 from affidavit.ledger.heads import HeadsMap
 from affidavit.ledger.log import Log
-from affidavit.ledger.note import Signer
+from affidavit.ledger.note import Signer, Verifier
 from affidavit.ledger.plan import Plan, Submission
 from affidavit.record.disclose import disclose
 from affidavit.record.model import Chain, Record
 
 TURNS = 8
+EVERY = ("model", "actor", "session", "key", "tool", "source", "prompt", "subject")
+"""The dimensions along which "stall" makes its chains, eight values a record in each."""
+
+STALL_GROUP = 200
+STALL_HEADS = 4
+"""How many heads leaves "stall" waits for."""
 
 
 class Traffic:
@@ -92,17 +107,64 @@ class Traffic:
         return Submission((self.writer, self.n - 1), record)
 
 
-def bench_ledger(directory: Path, records: int, group: int) -> dict[str, Any]:
-    """Prepare and commit all groups; the plain file takes the same bytes."""
-    connection = open_database(directory / "state.db", ids.key())
-    signer = Signer("bench.example/log", ids.key())
-    secret = ids.key()
-    start = time.perf_counter()
-    log = Log.open(Disk(), directory / "log", connection, signer, lambda _: secret, SystemClock())
-    opened = time.perf_counter() - start
+Beside = Callable[[Plan], None]
+"""Keeps the bytes of a batch in another way; durable on return."""
+
+
+def beside_ledger(directory: Path) -> dict[str, Beside]:
+    """The other ways there are on this machine, by name."""
     plain = Disk().create_append(directory / "plain")
+    database = open_database(directory / "beside.db", ids.key())
+    database.execute("CREATE TABLE leaf (idx INTEGER PRIMARY KEY, entry BLOB, links BLOB)")
+
+    def file(plan: Plan) -> None:
+        plain.write_buffered(b"".join(plan.entries) + b"".join(plan.links))
+        plain.sync()
+
+    def sqlite(plan: Plan) -> None:
+        rows = zip(range(plan.base, plan.tree.size), plan.entries, plan.links, strict=True)
+        with database:
+            database.executemany("INSERT INTO leaf VALUES (?, ?, ?)", rows)
+
+    found: dict[str, Beside] = {"file": file, "sqlite": sqlite}
+    if importlib.util.find_spec("pymerkle"):
+        tree = importlib.import_module("pymerkle").SqliteTree(str(directory / "pymerkle.db"))
+        tree.con.execute("PRAGMA journal_mode = WAL")
+        tree.con.execute("PRAGMA synchronous = FULL")
+        found["pymerkle"] = lambda plan: tree.append_entries(
+            [entry + links for entry, links in zip(plan.entries, plan.links, strict=True)]
+        )
+    return found
+
+
+def open_log(directory: Path) -> Log:
+    """A new ledger in ``directory``, its state.db beside it."""
+    connection = open_database(directory / "state.db", ids.key())
+    secret = ids.key()
+    signer = Signer("bench.example/log", ids.key())
+    return Log.open(Disk(), directory / "log", connection, signer, lambda _: secret, SystemClock())
+
+
+def size_of(directory: Path) -> int:
+    """Bytes that all files below ``directory`` take up on disk."""
+    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
+
+
+def resident() -> int:
+    """Bytes of memory that this process has just now."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def bench_ledger(directory: Path, records: int, group: int) -> dict[str, Any]:
+    """Prepare and commit all groups; the other ways take the same bytes."""
+    start = time.perf_counter()
+    log = open_log(directory)
+    opened = time.perf_counter() - start
+    others = beside_ledger(directory)
+    took = dict.fromkeys(others, 0.0)
     prepared = committed = cpu = 0.0
-    slowest = filed = 0.0
+    slowest = 0.0
     leaves = links = count = size = 0
     gc.collect()
     gc.freeze()
@@ -118,11 +180,10 @@ def bench_ledger(directory: Path, records: int, group: int) -> dict[str, Any]:
         prepared += middle - started
         committed += ended - middle
         slowest = max(slowest, ended - started)
-        data = b"".join(plan.entries) + b"".join(plan.links)
-        started = time.perf_counter()
-        plain.write_buffered(data)
-        plain.sync()
-        filed += time.perf_counter() - started
+        for name, keep in others.items():
+            started = time.perf_counter()
+            keep(plan)
+            took[name] += time.perf_counter() - started
         count += len(plan.placed)
         leaves += sum(len(placed.leaf) for placed in plan.placed)
         links += sum(len(placed.links) for placed in plan.placed)
@@ -133,9 +194,8 @@ def bench_ledger(directory: Path, records: int, group: int) -> dict[str, Any]:
     log.publish()
     log.close()
     closing = time.perf_counter() - start
-    connection.close()
     start = time.perf_counter()
-    report = fsck.check(directory / "log", signer.verifier())
+    report = fsck.check(directory / "log", Verifier.from_vkey(log.vkey))
     checking = time.perf_counter() - start
     assert report.ok, report.first
     total = prepared + committed
@@ -144,8 +204,15 @@ def bench_ledger(directory: Path, records: int, group: int) -> dict[str, Any]:
         "group": group,
         "links_per_record": round(links / count, 2),
         "leaf_bytes": round(leaves / count),
+        "disk_bytes_per_leaf": {
+            "log": round(size_of(directory / "log") / size),
+            "state": round(sum(p.stat().st_size for p in directory.glob("state.db*")) / size),
+        },
         "ledger_records_per_s": round(count / total),
-        "file_records_per_s": round(count / filed),
+        "beside_records_per_s": {
+            name: round(count / took[name]) if name in took else "not measured: not installed"
+            for name in ("file", "sqlite", "pymerkle")
+        },
         "alone_records_per_s": round(count / prepared),
         "prepare_us_per_record": round(prepared / count * 1e6, 1),
         "commit_us_per_record": round(committed / count * 1e6, 1),
@@ -187,20 +254,69 @@ def bench_heads(chains: int, touched: int) -> dict[str, Any]:
     }
 
 
+def bench_stall(directory: Path, chains: int) -> dict[str, Any]:
+    """How long commits take at that many chains while heads are committed, and without."""
+    log = open_log(directory)
+    writer, n = ids.b64u(ids.salt()), 0
+    sections = (disclose("who", {"actor": "somebody"}), *[None] * 6)
+    draw = random.Random(7)
+
+    def commit(values: list[list[int]]) -> tuple[float, bool]:
+        nonlocal n
+        batch = []
+        for row in values:
+            named = tuple(Chain("t", name, f"v{value}") for name in EVERY for value in row)
+            record = Record(
+                ids.record_id(), "custom", SystemClock().now(), "observed", "t", "default",
+                sections, named,
+            )  # fmt: skip
+            batch.append(Submission((writer, n), record))
+            n += 1
+        start = time.perf_counter()
+        plan = log.prepare(batch)
+        log.commit(plan)
+        return time.perf_counter() - start, plan.heads
+
+    before = resident()
+    rows = chains // (8 * len(EVERY))
+    for first in range(0, rows, 100):
+        commit([list(range(8 * row, 8 * row + 8)) for row in range(first, min(rows, first + 100))])
+    memory = resident() - before
+    settle()
+    spent: list[tuple[float, bool]] = []
+    while sum(heads for _, heads in spent[1:]) < STALL_HEADS:
+        spent.append(commit([[draw.randrange(8 * rows)] for _ in range(STALL_GROUP)]))
+    usual = sorted(seconds for seconds, heads in spent if not heads)
+    with_heads = sorted(seconds for seconds, heads in spent[1:] if heads)
+    log.close()
+    return {
+        "chains": 8 * rows * len(EVERY),
+        "memory_bytes_per_chain": round(memory / (8 * rows * len(EVERY))),
+        "group": STALL_GROUP,
+        "groups": len(spent),
+        "usual_p50_ms": round(statistics.median(usual) * 1e3, 1),
+        "usual_p99_ms": round(usual[len(usual) * 99 // 100] * 1e3, 1),
+        "usual_max_ms": round(usual[-1] * 1e3, 1),
+        "with_heads_ms": [round(seconds * 1e3, 1) for seconds in with_heads],
+    }
+
+
 def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--records", type=int, default=60_000)
     parser.add_argument("--group", type=int, default=500)
-    parser.add_argument("--chains", type=int, default=200_000)
+    parser.add_argument("--chains", type=int, default=1_000_000)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="bench-ledger-") as place:
         print(f"on {options.directory}", file=sys.stderr)
         result = {
             "ledger": bench_ledger(Path(place), options.records, options.group),
-            "heads": bench_heads(options.chains, 20_000),
+            "heads": bench_heads(options.chains, min(options.chains, 20_000)),
         }
+    with tempfile.TemporaryDirectory(dir=options.directory, prefix="bench-ledger-") as place:
+        result["stall"] = bench_stall(Path(place), options.chains)
     json.dump(result, sys.stdout, indent=2)
     print()
 

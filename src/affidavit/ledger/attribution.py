@@ -20,7 +20,7 @@ REQUIRED = {"exchange": ("model", "actor"), "tool": ("tool", "actor")}
 """Dimensions that every record of a family of types has, or is unattributed in."""
 
 _CHAINS_CACHED = 200_000
-_RECORDS_CACHED = 20_000
+_RECORDS_CACHED = 10_000
 _OWN = frozenset({"ledger.ended", "ledger.clock", "ledger.key"})
 """Records of the ledger itself: without a tenant, and not of an unknown one."""
 
