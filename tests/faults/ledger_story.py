@@ -17,7 +17,8 @@ import pytest
 from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.ledger import fsck, heads, staging, tiles
-from affidavit.ledger.log import HEADS_SECONDS, PUBLISH_SECONDS, Log
+from affidavit.ledger.agenda import HEADS_SECONDS
+from affidavit.ledger.log import PUBLISH_SECONDS, Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.plan import Submission
 from affidavit.ledger.state import LedgerState
@@ -60,7 +61,7 @@ class Kept(LedgerState):
 
 
 def _rows(connection: apsw.Connection) -> dict[str, list[Any]]:
-    tables = ("ledger_tip", "ledger_src", "ledger_chains", "ledger_open")
+    tables = ("ledger_tip", "ledger_src", "ledger_chains", "ledger_open", "ledger_keys")
     return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 

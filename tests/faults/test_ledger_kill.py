@@ -7,7 +7,7 @@ import pytest
 
 from affidavit.durable import Disk
 from affidavit.ledger import fsck
-from affidavit.ledger.log import HEADS_SECONDS
+from affidavit.ledger.agenda import HEADS_SECONDS
 from tests.faults.ledger_story import small
 from tests.world import ledger
 from tests.world.fakedisk import FakeEffects, Step

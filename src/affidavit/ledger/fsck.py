@@ -9,7 +9,7 @@ batch not yet published, a file half written at a crash) is nobody's claim and i
 log passes at every instant, before any recovery. Not here: state.db, vault and index.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,16 +48,16 @@ class Report(msgspec.Struct, frozen=True):
 
 def check(
     root: Path,
-    verifier: note.Verifier | None,
+    keys: note.Verifier | Sequence[note.Verifier] | None,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Check the log below ``root``; ``verifier`` is its key, ``None`` to check no signature.
+    """Check the log below ``root``; ``keys`` are its keys, ``None`` to check no signature.
 
     ``progress`` is called with (leaves checked, leaves in all) after each bundle. A log without a
     checkpoint is one of no leaves.
     """
-    reader = LogReader(root, verifier)
+    reader = LogReader(root, keys)
     replay = Replay()
     size, expected = 0, merkle.EMPTY_ROOT
     problems: tuple[str, ...] = ()

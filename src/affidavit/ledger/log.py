@@ -3,11 +3,12 @@
 Rules: one process holds the lock, and its fencing epoch decides if two ever do. A commit is, in
 this order: leaves and links durable in the staging file; compare-and-swap of size and root in
 state.db; tiles durable; the committed root signed; the checkpoint published. Publication may lag
-a fifth of a second behind the commit, and covers everything committed. Ledger time never goes
-back; a clock that does is recorded. Any failure in a commit ends this object: opening again reads
-what reached the disk (``recover``), which is the only way to know. Each sequencer's own leaves
-bear its own incarnation, which its drain, or the next sequencer, ends. Not here: reading journals
-(``intake``), content (vault), witnesses.
+a fifth of a second behind the commit, and covers everything committed; where witnesses are
+required it waits for them, and nothing else does. Nothing is signed or published by a sequencer
+whose fencing epoch is over. Ledger time never goes back; a clock that does is recorded. Any failure
+in a commit ends this object: opening again reads what reached the disk (``recover``), which is the
+only way to know. Each sequencer's own leaves bear its own incarnation, which its drain, or the next
+sequencer, ends. Not here: reading journals (``intake``), content (vault), asking witnesses.
 """
 
 import contextlib
@@ -21,24 +22,20 @@ import apsw
 from affidavit.clock import Clock
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, UnavailableError, UsageError
-from affidavit.ids import b64u
-from affidavit.ledger import note, staging
+from affidavit.ledger import note, staging, timestamp
+from affidavit.ledger.agenda import Agenda
 from affidavit.ledger.chains import RULES, Epoch, Opening, all_dimensions
 from affidavit.ledger.heads import HeadProof
-from affidavit.ledger.leaf import HEADS, HeadsTerms, Leaf, terms_tail
-from affidavit.ledger.merkle import EMPTY_ROOT
+from affidavit.ledger.leaf import Leaf, terms_tail
+from affidavit.ledger.opening import Opened, take_over
 from affidavit.ledger.own import Own, own_record
 from affidavit.ledger.plan import Item, Plan, Submission, apply, read_back, work_out
-from affidavit.ledger.prover import Prover
-from affidavit.ledger.publish import Publisher
-from affidavit.ledger.recover import epoch_of, recover
-from affidavit.ledger.state import Committed, LedgerState
+from affidavit.ledger.recover import epoch_of
+from affidavit.ledger.signing import Keys
+from affidavit.ledger.state import LedgerState
 from affidavit.record.model import DIMENSIONS, Chain, Placed
 
 PUBLISH_SECONDS = 0.2
-HEADS_SECONDS = 3.0
-IDLE_HEADS_SECONDS = 3600.0
-ASKED_HEADS_SECONDS = 1.0
 
 _WAIT_SECONDS = 2.0
 
@@ -48,7 +45,8 @@ class Log:
 
     ``writing`` is held from ``prepare`` to ``commit`` by whoever does both while other threads
     may ask for heads. Proofs may be asked for in any thread. ``own`` is the incarnation that the
-    ledger's own leaves bear.
+    ledger's own leaves bear; ``keys`` sign its checkpoints; ``waits_since``: when the first
+    checkpoint was signed that waits for witnesses, ``None`` if none does.
     """
 
     def __init__(
@@ -56,25 +54,32 @@ class Log:
         disk: Disk,
         root: Path,
         state: LedgerState,
-        signer: note.Signer,
+        opened: Opened,
+        own: Own,
         epoch_secret: Callable[[int], bytes],
         clock: Clock,
     ) -> None:
         self.writing = threading.RLock()
-        self._own = Own(clock)
-        self.own = self._own.incarnation
+        self.own = own.incarnation
+        self.keys = opened.keys
+        self.waits_since: str | None = None
         self._disk = disk
         self._root = root
         self._state = state
-        self._signer = signer
+        self._committed = opened.committed
+        self._tip = opened.tip
+        self._prover = opened.prover
+        self._publisher = opened.publisher
+        self._staging = opened.staging
+        self._agenda = Agenda(
+            own, clock, self._tip, self._prover, self.keys, lambda: self.published
+        )
         self._secret = epoch_secret
         self._clock = clock
-        self._publisher = Publisher(disk, root)
         self._exit = contextlib.ExitStack()
         self._placed: list[Placed] = []
         self._failed = False
-        self._asked = False
-        self._published_at = self._heads_at = clock.monotonic()
+        self._published_at = clock.monotonic()
 
     # opening and closing
 
@@ -90,76 +95,57 @@ class Log:
         *,
         dimensions: Sequence[str] = DIMENSIONS,
         rules: int = RULES,
+        successor: Callable[[int], note.Signer] | None = None,
+        post_quantum: note.Cosigner | None = None,
+        require: bool = False,
     ) -> Self:
         """Open the ledger below ``root``, or begin one, and bring what is published up to date.
 
         ``connection`` is to state.db and used by nobody else; ``epoch_secret`` gives the same 32
-        bytes for the same index of an epoch leaf, always. ``LockedError`` if another process has
-        it; ``CorruptError`` if disk and state.db do not fit together (``recover``).
+        bytes for the same index of an epoch leaf, always; ``signer`` is the log's first key,
+        ``successor`` gives those that followed it by number, ``post_quantum`` signs beside them.
+        ``require``: a checkpoint is published with the cosignatures of witnesses only.
+        ``LockedError`` if another process has it; ``CorruptError`` if disk and state.db do not fit
+        together (``recover``), or another key signed.
         """
-        log = cls(disk, root, LedgerState(connection), signer, epoch_secret, clock)
-        try:
-            log._begin(all_dimensions(dimensions), rules)
-        except BaseException:
-            log._failed = True
-            log._exit.close()
-            raise
+        state, own = LedgerState(connection), Own(clock)
+        terms = (all_dimensions(dimensions), rules)
+
+        def load_keys() -> Keys:
+            return Keys(signer, successor, state.keys(), clock, post_quantum)
+
+        with contextlib.ExitStack() as held:
+            opened = take_over(
+                disk, root, state, load_keys, epoch_secret, terms, own.incarnation, held,
+                require=require,
+            )  # fmt: skip
+            log = cls(disk, root, state, opened, own, epoch_secret, clock)
+            log._begin(opened, *terms)
+            log._exit = held.pop_all()
         return log
 
-    def _begin(self, dimensions: tuple[str, ...], rules: int) -> None:
-        self._disk.make_dir(self._root)
-        self._exit.enter_context(self._disk.locked(self._root / "lock", "sequencer"))
-        self._check_key()
-        before = self._state.committed()
-        self._committed = self._state.take_over(
-            before, Committed(1, 0, EMPTY_ROOT, "", 0, 0, self.own)
-        )
-        found = recover(
-            self._root,
-            self._signer.verifier(),
-            self._state,
-            self._committed,
-            lambda: Epoch(0, -1, dimensions, rules, self._secret(0)),
-            self._secret,
-        )
-        self._tip, self._published = found.tip, found.published
-        self._prover = Prover(self._root, self._tip, found.heads, found.newest, self._secret)
-        old = [path for _, path in staging.files(self._root)]
-        self._staging = staging.Staging(
-            self._disk, self._root, self._committed.fencing, self._committed.size
-        )
-        self._exit.callback(self._staging.close)
-        if found.behind is not None:
-            self._take_in(found.behind)
+    def _begin(self, opened: Opened, dimensions: tuple[str, ...], rules: int) -> None:
+        """Take in what was staged, publish, and write the first leaves of this sequencer."""
+        if opened.behind is not None:
+            self._take_in(opened.behind)
         self._publish()
-        self._disk.remove(*old)
-        first: list[Item] = []
+        self._disk.remove(*opened.old)
+        before, time, first = opened.before, self._agenda.time(), None
         if self._committed.size == 0:
-            first.append(self._item("ledger.opened", terms_tail(self._tip.epoch.terms())))
+            first = self._agenda.item("ledger.opened", terms_tail(self._tip.epoch.terms()))
         elif before is not None and before.own in self.writers():
             src = (before.own, self.next_src(before.own))
-            first.append(Item(src, own_record("ledger.ended", self._time())))
-        if first:
-            self._commit_own(work_out(self._tip, first, self._time()))
+            first = Item(src, own_record("ledger.ended", time))
+        if first is not None:
+            self._commit_own(work_out(self._tip, [first], time))
             self._publish()
         if (self._tip.epoch.dimensions, self._tip.epoch.rules) != (dimensions, rules):
             self._open_epoch(dimensions, rules)
 
-    def _check_key(self) -> None:
-        path = self._root / "log.vkey"
-        line = self._signer.vkey + "\n"
-        if not path.exists():
-            self._disk.write_file(path, line.encode(), 0o644)
-        elif path.read_text() != line:
-            raise CorruptError(
-                "This log was signed with another key or under another origin.",
-                hint="Is this the keys.db and the configuration that belong to it?",
-            )
-
     def _take_in(self, batch: staging.Batch) -> None:
         """Commit a batch that was staged whole before an earlier sequencer died."""
         plan, claim = read_back(self._tip, batch, lambda leaf: epoch_of(leaf, self._secret))
-        if claim is not None and self._next_claim() != claim:
+        if claim is not None and self._agenda.claim() != claim:
             raise CorruptError("The staged heads leaf does not claim the chains before it.")
         self._swap(plan)
 
@@ -167,8 +153,9 @@ class Log:
         index = self._tip.tree.size + 1
         previous = self._tip.epoch.index
         epoch = Epoch(index, previous, dimensions, rules, self._secret(index))
-        items = [self._heads_item(), self._item("ledger.epoch", terms_tail(epoch.terms()), 1)]
-        self._commit_own(work_out(self._tip, items, self._time(), epoch))
+        opening = self._agenda.item("ledger.epoch", terms_tail(epoch.terms()), 1)
+        items = [self._agenda.heads(), opening]
+        self._commit_own(work_out(self._tip, items, self._agenda.time(), epoch))
 
     def close(self) -> None:
         """Append heads and the sequencer's ``ledger.ended``, publish, and let the lock go.
@@ -178,8 +165,8 @@ class Log:
         with self.writing, self._exit:
             if self._failed:
                 return
-            items = [self._heads_item(), self._item("ledger.ended", "", 1)]
-            self._commit_own(work_out(self._tip, items, self._time()))
+            items = [self._agenda.heads(), self._agenda.item("ledger.ended", "", 1)]
+            self._commit_own(work_out(self._tip, items, self._agenda.time()))
             self.publish()
             self._failed = True
 
@@ -193,34 +180,9 @@ class Log:
         counter does not continue (``next_src``).
         """
         self._check()
-        time = self._time()
-        items: list[Item] = []
-        if self._heads_due():
-            items.append(self._heads_item())
-        late = self._own.clock_lag(time)
-        if late is not None:
-            items.append(self._item("ledger.clock", "", len(items), late))
+        items = self._agenda.due()
         items += [Item(*submission) for submission in submissions]
-        return work_out(self._tip, items, time)
-
-    def _time(self) -> str:
-        return max(self._clock.now(), self._tip.time)
-
-    def _item(self, kind: str, tail: str = "", ahead: int = 0, what: str | None = None) -> Item:
-        n = self.next_src(self.own) + ahead
-        return self._own.item(n, kind, self._time(), tail, what)
-
-    def _heads_item(self) -> Item:
-        return self._item(HEADS, terms_tail(self._next_claim()))
-
-    def _heads_due(self) -> bool:
-        since = self._clock.monotonic() - self._heads_at
-        due = since >= (HEADS_SECONDS if self._tip.changes() else IDLE_HEADS_SECONDS)
-        return (due or self._asked) and self._prover.worked_ahead()
-
-    def _next_claim(self) -> HeadsTerms:
-        bits, root = self._prover.next_terms()
-        return HeadsTerms(self._tip.epoch.index, bits, b64u(root))
+        return work_out(self._tip, items, self._agenda.time())
 
     # committing
 
@@ -255,35 +217,71 @@ class Log:
         if plan.opening is not None:
             after = after._replace(heads=plan.opening, epoch=plan.opening)
         turn = None if heads is None else self._tip.turn(reset=plan.epoch is not None)
-        self._state.swap(self._committed, after, plan.facts.writers, turn)
+        change = self._agenda.change(plan)
+        terms = () if change is None else change.terms
+        self._state.swap(self._committed, after, plan.facts.writers, turn, terms)
         self._committed = after
+        if change is not None:
+            self.keys.adopt(change)
+            self.keys.write(self._disk, self._root)
+            self._agenda.rotation = None
         with self._prover.turning(heads, closes=plan.epoch is not None):
             if heads is not None:
                 self._tip.turned()
-                self._heads_at, self._asked = self._clock.monotonic(), False
+                self._agenda.turned()
             apply(self._tip, plan)
-            if heads is not None:
+            if heads is not None or change is not None:
                 self._publish()
 
     def publish(self) -> None:
-        """Publish everything committed now, if it is not published yet."""
+        """Sign everything committed now, if it is not; publish it unless witnesses are required."""
         self._check()
         with self._failing():
             self._publish()
 
+    def cosigned(self, data: bytes) -> None:
+        """Publish a note that this log signed, with lines that witnesses added, durably.
+
+        The caller has checked the lines. Nothing happens if what is published is as new.
+        ``ParseError`` or ``CheckFailedError`` if it is not a checkpoint of this log.
+        """
+        self._check()
+        size = note.open_checkpoint(data, self.keys.verifiers()).size
+        with self._failing(), self._state.holding(self._committed.fencing):
+            if self._publisher.cosigned(size, data):
+                waits = self._publisher.published < self._publisher.signed
+                self.waits_since = self._clock.now() if waits else None
+
+    def stamped(self, size: int, data: bytes, answer: bytes) -> None:
+        """Keep an authority's verified timestamp over the published note of ``size``, durably."""
+        self._check()
+        with self._failing(), self._state.holding(self._committed.fencing):
+            timestamp.keep(self._disk, self._root, size, data, answer)
+
+    def rotate(self, *, finish: bool = False) -> None:
+        """Ask for the next step of a rotation of the log's key (``signing``).
+
+        The next plan has its record, and its commit makes it true; ``rotation_asked`` until then.
+        ``UsageError`` if there is no such step now.
+        """
+        self._check()
+        self.keys.change(self.size, finish=finish)
+        self._agenda.rotation = finish
+
     def _publish(self) -> None:
         """Tiles, then the checkpoint of what state.db has committed, then what is outgrown."""
-        old, size = self._published, self._committed.size
+        size = self._committed.size
         self._published_at = self._clock.monotonic()
-        if old == size:
+        if not self._publisher.behind(size):
             return
-        self._publisher.tiles(self._tip.frontier.changed(old, size))
-        checkpoint = note.Checkpoint(self.origin, size, self._committed.root)
-        self._publisher.checkpoint(checkpoint, [self._signer])
-        self._published = size
-        self._publisher.clean(old, size)
+        self._publisher.tiles(self._tip.frontier.changed(self._publisher.signed, size))
+        with self._state.holding(self._committed.fencing):
+            checkpoint = note.Checkpoint(self.origin, size, self._committed.root)
+            self._publisher.sign(checkpoint, self.keys.signers())
         self._tip.frontier.drop(size)
         self._staging.published(size)
+        if self.published != size and self.waits_since is None:
+            self.waits_since = self._clock.now()
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -315,17 +313,22 @@ class Log:
     @property
     def published(self) -> int:
         """Number of leaves that the published checkpoint covers."""
-        return self._published
+        return self._publisher.published
+
+    @property
+    def rotation_asked(self) -> bool:
+        """Whether a step of a rotation waits for its record."""
+        return self._agenda.rotation is not None
 
     @property
     def origin(self) -> str:
         """The name of the log."""
-        return self._signer.name
+        return self.keys.origin
 
     @property
     def vkey(self) -> str:
-        """The log's public key as a C2SP verifier key."""
-        return self._signer.vkey
+        """The log's newest public key as a C2SP verifier key."""
+        return self.keys.vkey
 
     @property
     def epoch(self) -> Epoch:
@@ -365,19 +368,20 @@ class Log:
         ``None`` if there is none yet and the last one is less than a second old, or the ledger is
         busy: ask again a little later.
         """
-        if self._prover.newest is not None and self._prover.newest > index:
-            return self._prover.newest
-        if self._clock.monotonic() - self._heads_at < ASKED_HEADS_SECONDS:
-            return None
-        self._asked = True  # whoever prepares next appends it, be it another thread
-        if self.writing.acquire(timeout=_WAIT_SECONDS):
+        found = self._proving(index)
+        if found is not None or not self._agenda.ask():
+            return found
+        if self.writing.acquire(timeout=_WAIT_SECONDS):  # else whoever prepares next appends it
             try:
-                if self._asked:
+                if self._agenda.asked:
                     self._commit_own(self.prepare(()))
             finally:
                 self.writing.release()
+        return self._proving(index)
+
+    def _proving(self, index: int) -> int | None:
         newest = self._prover.newest
-        return newest if newest is not None and newest > index else None
+        return newest if newest is not None and index < newest < self.published else None
 
     def prove_head(self, chain: Chain, heads: int | None = None) -> HeadProof:
         """Where a chain stands under the newest published heads leaf, or the given one.

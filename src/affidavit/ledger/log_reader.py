@@ -8,8 +8,9 @@ openings, which need the sequencer's memory and secrets (``log``), and the repla
 (``fsck``).
 """
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from affidavit.errors import CheckFailedError, CorruptError, NotFoundError, ParseError
@@ -22,14 +23,21 @@ _CHECKPOINT_BYTES = 1_000_000
 
 
 class LogReader:
-    """A log as its files show it; ``verifier`` is its public key, ``None`` to check no signature.
+    """A log as its files show it; ``keys`` are its public keys, ``None`` to check no signature.
 
-    One reader may serve several threads.
+    ``heads``: files that may hold the newest signed note, the first that is there counts. One
+    reader may serve several threads.
     """
 
-    def __init__(self, root: Path, verifier: note.Verifier | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        keys: note.Verifier | Sequence[note.Verifier] | None = None,
+        heads: Sequence[str] = ("checkpoint",),
+    ) -> None:
         self.root_path = root
-        self._verifier = verifier
+        self._keys = keys
+        self._heads = heads
         self._size = 0
         self._tiles: OrderedDict[tiles.TilePath, list[bytes]] = OrderedDict()
 
@@ -37,19 +45,25 @@ class LogReader:
 
     def checkpoint_bytes(self) -> bytes:
         """The signed note as it is published now; ``NotFoundError`` before the first."""
-        try:
-            with (self.root_path / "checkpoint").open("rb") as file:
+        for name in self._heads:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                (self.root_path / name).open("rb") as file,
+            ):
                 return file.read(_CHECKPOINT_BYTES)
-        except FileNotFoundError as error:
-            raise NotFoundError("The log has no checkpoint yet.") from error
+        raise NotFoundError("The log has no checkpoint yet.")
+
+    def trust(self, keys: Sequence[note.Verifier]) -> None:
+        """From now on checkpoints are checked under these keys: the log's own have changed."""
+        self._keys = keys
 
     def checkpoint(self) -> note.Checkpoint:
         """The published checkpoint, read again; what is read from now on is as of it.
 
-        ``CorruptError`` if the file is not a checkpoint signed by the log's key.
+        ``CorruptError`` if the file is not a checkpoint signed by one of the log's keys.
         """
         try:
-            checkpoint = note.open_checkpoint(self.checkpoint_bytes(), self._verifier)
+            checkpoint = note.open_checkpoint(self.checkpoint_bytes(), self._keys)
         except (ParseError, CheckFailedError) as error:
             raise CorruptError(f"checkpoint: {error.message}") from error
         self._size = checkpoint.size

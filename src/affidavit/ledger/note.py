@@ -275,14 +275,25 @@ def signature_lines(data: bytes) -> list[str]:
     return [line + "\n" for line in _split(data)[1]]
 
 
-def open_checkpoint(data: bytes, verifier: Verifier | None) -> Checkpoint:
-    """The checkpoint in a note, signed by ``verifier`` and under its name.
+def open_checkpoint(data: bytes, verifiers: Verifier | Sequence[Verifier] | None) -> Checkpoint:
+    """The checkpoint in a note, signed by one of the log's keys, and under their name.
 
     With ``None`` only the shape is checked. ``ParseError``, ``CheckFailedError``.
     """
-    if verifier is None:
+    if verifiers is None:
         return parse_checkpoint(_split(data)[0])
-    checkpoint = parse_checkpoint(open_note(data, [verifier]).text)
-    if checkpoint.origin != verifier.name:
+    known = [verifiers] if isinstance(verifiers, Verifier) else verifiers
+    opened = open_note(data, known)
+    checkpoint = parse_checkpoint(opened.text)
+    names = {verifier.name for verifier in known if verifier.vkey in opened.signers}
+    if names != {checkpoint.origin}:
         raise CheckFailedError("The checkpoint is of another log than its key.")
     return checkpoint
+
+
+def read_vkeys(text: str) -> list[Verifier]:
+    """The keys of a file like ``log.vkey``, one a line; ``ParseError`` if there is none."""
+    found = [Verifier.from_vkey(line) for line in text.splitlines() if line.strip()]
+    if not found:
+        raise ParseError("There is no verifier key here.")
+    return found

@@ -1,8 +1,9 @@
 """From what is on disk to the end of the ledger in memory: the normal way to start.
 
-Rules, in this order: the published checkpoint is ours and not ahead of state.db; the published
-tiles lead to its root; the staged leaves lead from there to the root that state.db committed;
-chains, open requests and time follow from the last heads leaf by replay, and the map of heads is
+Rules, in this order: the published checkpoint is ours and not ahead of state.db, nor is the one
+that waits for witnesses; the tiles lead to the root of the newer one, which continues the older;
+the staged leaves lead from there to the root that state.db committed; chains, open requests and
+time follow from the last heads leaf by replay, and the map of heads is
 the one that leaf claims. Anything else refuses the start and names what does not fit, because
 going on from a wrong end would fork the ledger. A batch that is staged whole behind the committed
 end is taken in: the sequencer died before its compare-and-swap, and what reached the disk is
@@ -22,6 +23,8 @@ from affidavit.ledger.chains import Epoch, split_links
 from affidavit.ledger.heads import HeadsMap
 from affidavit.ledger.leaf import Leaf, decode_at
 from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.publish import CHECKPOINT, INTEGRATED
+from affidavit.ledger.signing import Keys
 from affidavit.ledger.state import Committed, LedgerState
 from affidavit.ledger.tip import Facts, Tip
 
@@ -36,29 +39,29 @@ class Recovered(NamedTuple):
     """The end of the ledger, and the batch behind it that is to be taken in, if there is one.
 
     ``newest``: index of the newest heads leaf of the newest epoch, ``None`` if it has none.
+    ``signed``, ``published``: see ``Publisher``.
     """
 
     tip: Tip
     heads: HeadsMap
     newest: int | None
+    signed: int
     published: int
     behind: staging.Batch | None
 
 
 class _OnDisk:
-    """Leaves and links by index: published ones in tiles, later ones staged."""
+    """Leaves and links by index: signed ones in tiles, later ones staged."""
 
-    def __init__(self, root: Path, verifier: note.Verifier, committed: Committed) -> None:
-        self.reader = LogReader(root, verifier)
-        self.published = note.Checkpoint(verifier.name, 0, merkle.EMPTY_ROOT)
-        with contextlib.suppress(NotFoundError):
-            self.published = self.reader.checkpoint()
-        if self.published.size > committed.size:
-            raise CorruptError(
-                f"The published checkpoint has {self.published.size} leaves,"
-                f" state.db {committed.size}.",
-                hint=_HINT,
-            )
+    def __init__(self, root: Path, keys: Keys, committed: Committed) -> None:
+        verifiers = keys.verifiers()
+        self.reader = LogReader(root, verifiers)
+        self.signed = note.Checkpoint(keys.origin, 0, merkle.EMPTY_ROOT)
+        self.published = 0
+        for name in (CHECKPOINT, INTEGRATED):
+            reader = LogReader(root, verifiers, (name,))
+            with contextlib.suppress(NotFoundError):
+                self._take(name, reader, reader.checkpoint(), committed)
         self.batches: list[staging.Batch] = []
         self._staged: dict[int, tuple[bytes, bytes]] = {}
         for fencing, path in staging.files(root):
@@ -69,9 +72,27 @@ class _OnDisk:
             for at, pair in enumerate(zip(batch.entries, batch.links, strict=True)):
                 self._staged[batch.first + at] = pair
 
+    def _take(
+        self, name: str, reader: LogReader, found: note.Checkpoint, committed: Committed
+    ) -> None:
+        """A note that is on disk: the newer one tells how far the tiles are durable."""
+        what = "published checkpoint"
+        if name == CHECKPOINT:
+            self.published = found.size
+        else:
+            what = "checkpoint that waits for witnesses"
+        if found.size > committed.size:
+            raise CorruptError(
+                f"The {what} has {found.size} leaves, state.db {committed.size}.", hint=_HINT
+            )
+        if found.size >= self.signed.size:
+            older, self.signed, self.reader = self.signed, found, reader
+            if reader.root(older.size) != older.root:
+                raise CorruptError(f"The {what} does not continue the published one.", hint=_HINT)
+
     def get(self, index: int) -> tuple[bytes, tuple[bytes, ...]]:
         """A committed leaf and its links."""
-        if index < self.published.size:
+        if index < self.signed.size:
             return self.reader.leaf(index), self.reader.links(index)
         if index not in self._staged:
             raise CorruptError(
@@ -83,7 +104,7 @@ class _OnDisk:
 
 def recover(
     root: Path,
-    verifier: note.Verifier,
+    keys: Keys,
     state: LedgerState,
     committed: Committed,
     first_epoch: Callable[[], Epoch],
@@ -93,7 +114,7 @@ def recover(
 
     ``first_epoch`` is for a ledger that has no leaf yet.
     """
-    disk = _OnDisk(root, verifier, committed)
+    disk = _OnDisk(root, keys, committed)
     if committed.size == 0:
         tip = Tip(first_epoch())
     else:
@@ -103,7 +124,7 @@ def recover(
     heads, newest = _restore_chains(tip, disk, state, committed)
     tip.writers = state.writers()
     behind = _behind(disk.batches, committed)
-    return Recovered(tip, heads, newest, disk.published.size, behind)
+    return Recovered(tip, heads, newest, disk.signed.size, disk.published, behind)
 
 
 def epoch_of(leaf: Leaf, epoch_secret: Callable[[int], bytes]) -> Epoch:
@@ -123,7 +144,7 @@ def epoch_of(leaf: Leaf, epoch_secret: Callable[[int], bytes]) -> Epoch:
 
 def _restore_tree(tip: Tip, disk: _OnDisk, committed: Committed) -> None:
     """Tree and unfinished tiles: the published ones from disk, then the staged leaves."""
-    size, partial = disk.published.size, {}
+    size, partial = disk.signed.size, {}
     for row, count in tiles.rows(size):
         begin = count // tiles.WIDTH * tiles.WIDTH
         items: list[bytes] = []
@@ -135,7 +156,7 @@ def _restore_tree(tip: Tip, disk: _OnDisk, committed: Committed) -> None:
             partial[int(row.removeprefix("tile/"))] = items
         tip.frontier.restore(row, begin, items)
     tree = tiles.tree_from_tiles(size, partial)
-    if tree.root() != disk.published.root:
+    if tree.root() != disk.signed.root:
         raise CorruptError("The tiles do not lead to the published checkpoint.", hint=_HINT)
     more = [disk.get(index) for index in range(size, committed.size)]
     hashes = [merkle.leaf_hash(entry) for entry, _ in more]

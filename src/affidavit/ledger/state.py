@@ -6,10 +6,11 @@ mistake fails at its first commit. Chain heads and open requests are written wit
 as of that leaf, and whatever came later is replayed from the ledger at start; heads are appended
 as one value a heads leaf, because rewriting a million random rows would cost more than all else,
 and once there are twice as many as chains, all are written anew behind them and the old ones
-removed: some with each heads leaf, because commits wait meanwhile. Not here: keys and secrets of
-any kind.
+removed: some with each heads leaf, because commits wait meanwhile. The keys of the log change in
+the transaction that commits the record of it. Not here: keys and secrets of any kind.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS ledger_src (
 CREATE TABLE IF NOT EXISTS ledger_chains (seq INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ledger_open (
   id TEXT PRIMARY KEY, position INTEGER NOT NULL, keys BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger_keys (
+  number INTEGER PRIMARY KEY, vkey TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER) STRICT;
 """
 _ROW = KEY_BYTES + VALUE_BYTES
 _CHUNK = 16_384
@@ -73,6 +76,15 @@ class Turn(NamedTuple):
     chains: Mapping[bytes, bytes]
     open: Mapping[str, Open | None]
     reset: bool = False
+
+
+class KeyTerm(NamedTuple):
+    """A key of the log and the sizes whose checkpoints it signs; ``last`` ``None``: still does."""
+
+    number: int
+    vkey: str
+    first: int
+    last: int | None = None
 
 
 class LedgerState:
@@ -120,10 +132,12 @@ class LedgerState:
         after: Committed,
         writers: Mapping[str, tuple[int, bool]],
         turn: Turn | None = None,
+        keys: Iterable[KeyTerm] = (),
     ) -> None:
         """Commit: move from ``before`` to ``after``, durably, with the writers' counters.
 
-        ``writers``: incarnation → (next counter, ended). ``LockedError`` if size, root or fencing
+        ``writers``: incarnation → (next counter, ended). ``keys``: those of the log whose terms
+        change with this commit. ``LockedError`` if size, root or fencing
         epoch are no longer ``before``'s; ``UnavailableError`` if the database did not take it.
         """
         try:
@@ -145,8 +159,40 @@ class LedgerState:
                 )
                 if turn is not None:
                     self._turn(turn)
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO ledger_keys VALUES (?, ?, ?, ?)",
+                    [tuple(key) for key in keys],
+                )
         except apsw.Error as error:
             raise UnavailableError(f"state.db did not take the commit: {error}.") from error
+
+    @contextlib.contextmanager
+    def holding(self, fencing: int) -> Iterator[None]:
+        """While inside, nobody can take the ledger over; ``LockedError`` if somebody has.
+
+        For whatever is signed or published under a commit of that fencing epoch.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise UnavailableError(f"state.db cannot be held: {error}.") from error
+        try:
+            committed = self.committed()
+            if committed is None or committed.fencing != fencing:
+                raise LockedError(
+                    "Another sequencer has taken this ledger, or state.db was put back.",
+                    hint="Let one sequencer run; start it again to see what it says.",
+                )
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def keys(self) -> list[KeyTerm]:
+        """The log's keys in their order; none before one followed another."""
+        rows = self._connection.execute(
+            "SELECT number, vkey, first, last FROM ledger_keys ORDER BY number"
+        )
+        return [KeyTerm(*row) for row in rows]
 
     def _turn(self, turn: Turn) -> None:
         if turn.reset:

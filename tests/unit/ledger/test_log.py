@@ -15,7 +15,8 @@ from affidavit.errors import (
     UsageError,
 )
 from affidavit.ledger import chains, fsck
-from affidavit.ledger.log import HEADS_SECONDS, PUBLISH_SECONDS, Log
+from affidavit.ledger.agenda import HEADS_SECONDS
+from affidavit.ledger.log import PUBLISH_SECONDS, Log
 from affidavit.ledger.note import Signer
 from affidavit.record.disclose import open_disclosure
 from affidavit.record.model import DIMENSIONS
@@ -140,7 +141,7 @@ def test_heads_are_appended_by_whoever_writes_next(world: World) -> None:
         plan = world.log.prepare(Writer().exchange())
         thread = threading.Thread(target=lambda: found.append(world.log.ensure_heads_after(0)))
         thread.start()
-        while not world.log._asked:
+        while not world.log._agenda.asked:
             thread.join(0.01)
         world.log.commit(plan)
         world.put([])

@@ -7,7 +7,7 @@ from affidavit.errors import (
 )
 from affidavit.ids import from_b64u
 from affidavit.ledger import chains, fsck, heads, prover
-from affidavit.ledger.log import HEADS_SECONDS
+from affidavit.ledger.agenda import HEADS_SECONDS
 from affidavit.record.model import DIMENSIONS, Chain
 from tests.world.ledger import (
     World,

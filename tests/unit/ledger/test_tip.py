@@ -2,7 +2,7 @@
 
 import pytest
 
-from affidavit.ledger.log import HEADS_SECONDS
+from affidavit.ledger.agenda import HEADS_SECONDS
 from tests.world.ledger import (
     World,
     Writer,
