@@ -20,11 +20,13 @@ from affidavit.ledger import fsck, heads, staging, tiles
 from affidavit.ledger.agenda import HEADS_SECONDS
 from affidavit.ledger.log import PUBLISH_SECONDS, Log
 from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Verifier, read_vkeys
 from affidavit.ledger.plan import Submission
+from affidavit.ledger.publish import heads as heads_of
 from affidavit.ledger.state import LedgerState
 from tests.world import ledger
 from tests.world.clock import FakeClock
-from tests.world.ledger import Writer, secret, signer
+from tests.world.ledger import Writer, secret, signer, successor
 
 STATE = "state"
 
@@ -73,7 +75,7 @@ def _put_back(connection: apsw.Connection, rows: dict[str, list[Any]]) -> None:
             connection.execute(f"INSERT INTO {name} VALUES ({marks})", row)
 
 
-def open_log(directory: Path, disk: Disk, clock: FakeClock) -> Log:
+def open_log(directory: Path, disk: Disk, clock: FakeClock, *, require: bool = False) -> Log:
     """Open the ledger below ``directory`` with the state.db that is there."""
     connection = apsw.Connection(":memory:")
     path = directory / STATE
@@ -82,7 +84,16 @@ def open_log(directory: Path, disk: Disk, clock: FakeClock) -> Log:
     kind = type("Here", (Kept,), {"disk": disk, "path": path})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("affidavit.ledger.log.LedgerState", kind)
-        return Log.open(disk, directory / "log", connection, signer(), secret, clock)
+        return Log.open(
+            disk, directory / "log", connection, signer(), secret, clock,
+            successor=successor, require=require,
+        )  # fmt: skip
+
+
+def vkeys(root: Path) -> list[Verifier]:
+    """The keys in force as they are on disk, the first one before any is."""
+    path = root / "log.vkey"
+    return read_vkeys(path.read_text()) if path.exists() else [signer().verifier()]
 
 
 class Story:
@@ -93,6 +104,8 @@ class Story:
     ``promise`` hears ``record <id>`` when a record is acknowledged and ``published <size>
     <root>`` when a checkpoint is; ``tried`` holds the ids of all records ever handed over.
     """
+
+    require = False
 
     def __init__(self, promise: Callable[[str], None], *, short: bool = False) -> None:
         self.promise = promise
@@ -125,7 +138,7 @@ class Story:
         self._told()
 
     def _open(self, directory: Path, disk: Disk) -> None:
-        self.log = open_log(directory, disk, self._clock)
+        self.log = open_log(directory, disk, self._clock, require=self.require)
         self._told()
 
     def _drop(self) -> None:
@@ -152,29 +165,29 @@ class Story:
             self.promise(f"published {self._published} {root}")
 
 
-def judge(directory: Path, promises: list[str], tried: list[str]) -> str:
+def judge(directory: Path, promises: list[str], tried: list[str], *, require: bool = False) -> str:
     """What is wrong with the ledger in ``directory``, ``""`` if it keeps all promises.
 
     Checked: fsck before any recovery; that it opens; that all promised records are in it, and
     each that was tried at most once; that every checkpoint promised or found is of its history;
     that it goes on; and fsck again.
     """
-    root, verifier = directory / "log", signer().verifier()
+    root = directory / "log"
     try:
-        before = fsck.check(root, verifier)
+        before = fsck.check(root, vkeys(root))
         if not before.ok:
             return f"fsck before recovery: {before.first}"
         clock = FakeClock()
         clock.advance(60)
-        log = open_log(directory, Disk(), clock)
+        log = open_log(directory, Disk(), clock, require=require)
         log.commit(log.prepare(Writer().exchange()))
         log.close()
-        after = fsck.check(root, verifier)
+        after = fsck.check(root, vkeys(root))
         if not after.ok:
             return f"fsck after recovery: {after.first}"
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return f"{type(error).__name__}: {error}"
-    reader = LogReader(root, verifier)
+    reader = LogReader(root, vkeys(root), heads_of(require=require))
     found = [reader.decoded(index).id for index in range(reader.checkpoint().size)]
     if len(set(found)) != len(found) or len(set(tried) & set(found)) > len(tried):
         return "a record is there twice"

@@ -15,8 +15,9 @@ from affidavit.ledger.chains import Link, parse_link
 from affidavit.ledger.leaf import Leaf
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Signer
+from affidavit.ledger.note import COSIGNATURE, ML_DSA_44, Cosigner, Signer, Verifier, read_vkeys
 from affidavit.ledger.plan import Plan, Submission
+from affidavit.ledger.publish import heads
 from affidavit.record.model import Chain, Record
 from tests.world.clock import FakeClock
 
@@ -42,6 +43,30 @@ salt_tree = functools.cache(chains.salt_tree)
 def signer() -> Signer:
     """The log's key."""
     return Signer(ORIGIN, SEED)
+
+
+def successor(number: int) -> Signer:
+    """The keys that follow it."""
+    return Signer(ORIGIN, bytes([number]) * 32)
+
+
+def post_quantum() -> Cosigner:
+    """The log's ML-DSA-44 key."""
+    return Cosigner(ORIGIN, ML_DSA_44, b"q" * 32)
+
+
+WITNESS = Cosigner("witness.example/w1", COSIGNATURE, b"w" * 32)
+
+
+def newest(root: Path, *, require: bool = False) -> bytes:
+    """The newest note that the log below ``root`` signed."""
+    return LogReader(root, None, heads(require=require)).checkpoint_bytes()
+
+
+def cosign(data: bytes, *more: Cosigner) -> bytes:
+    """What ``WITNESS``, and more, make of a note: lines at its end."""
+    text = data.decode().partition("\n\n")[0] + "\n"
+    return data + "".join(one.cosign(text, 1) for one in (WITNESS, *more)).encode()
 
 
 def connect(directory: Path) -> apsw.Connection:
@@ -92,6 +117,16 @@ class World:
     def reader(self) -> LogReader:
         """A reader of the files that checks signatures."""
         return LogReader(self.root, signer().verifier())
+
+    def vkeys(self) -> list[Verifier]:
+        """The keys in force, as ``log.vkey`` lists them."""
+        return read_vkeys((self.root / "log.vkey").read_text())
+
+    def rotate(self, *, finish: bool = False) -> int:
+        """A step of a rotation; returns the index of its record."""
+        self.log.rotate(finish=finish)
+        (record,) = [placed for placed in self.put([]).placed if placed.record.type == "ledger.key"]
+        return record.index
 
 
 def leaves(world: World) -> list[Leaf]:

@@ -113,8 +113,8 @@ class Publisher:
             return True
         if size < self.published:
             return False
-        both = [(self._root / name, data) for name in (CHECKPOINT, COSIGNED)]
-        self._disk.write_files(both, _PUBLIC)
+        for name in (COSIGNED, CHECKPOINT):  # ``resume`` finishes what is cut between the two
+            self._disk.write_file(self._root / name, data, _PUBLIC)
         old, self.published = self.published, size
         self._clean(old, size)
         return True

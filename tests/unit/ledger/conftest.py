@@ -5,7 +5,7 @@ import pytest
 
 from affidavit.ledger import fsck
 from tests.world import ledger
-from tests.world.ledger import World, signer
+from tests.world.ledger import World
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +22,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield made
     if not made.log._failed:
         made.log.publish()
-    report = fsck.check(made.root, signer().verifier())
+    report = fsck.check(made.root, made.vkeys())
     assert report.ok, report.first
     made.drop()
