@@ -46,6 +46,15 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+def _plain(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be http://… or https://… with a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold no credentials, query or fragment")
+    return url
+
+
 class Provider(_Section):
     """One upstream: ``/{name}/…`` on the gateway is ``base_url/…`` there.
 
@@ -80,12 +89,7 @@ class Provider(_Section):
     @field_validator("base_url")
     @classmethod
     def _plain_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be http://… or https://… with a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no credentials, query or fragment")
-        return value.rstrip("/")
+        return _plain(value).rstrip("/")
 
     @field_validator("secret", "proxy_secret")
     @classmethod
@@ -141,9 +145,13 @@ class Console(_Section):
 
 
 class Log(_Section):
-    """The ledger. ``origin`` names it in every checkpoint (C2SP tlog-checkpoint)."""
+    """The ledger. ``origin`` names it in every checkpoint (C2SP tlog-checkpoint).
+
+    ``post_quantum``: an ML-DSA-44 key of the log signs every checkpoint, too.
+    """
 
     origin: str = "affidavit.example/log"
+    post_quantum: bool = False
 
     @field_validator("origin")
     @classmethod
@@ -151,6 +159,53 @@ class Log(_Section):
         if not value or any(c.isspace() for c in value) or "+" in value or not value.isprintable():
             raise ValueError("must be a schema-less URL without spaces and +")
         return value
+
+
+class Witnesses(_Section):
+    """Who cosigns checkpoints: those of the ``policy`` file (C2SP tlog-policy), if there is one.
+
+    They are asked ``every`` so many seconds while the log grows. ``require``: a checkpoint is
+    published only when the policy's quorum has cosigned it; recording never waits for that.
+    """
+
+    policy: Path | None = None
+    require: bool = False
+    every: float = Field(default=1.0, ge=0.1, le=3600)
+
+    @model_validator(mode="after")
+    def _nobody_is_required_without_a_policy(self) -> Self:
+        if self.require and self.policy is None:
+            raise ValueError("require needs a policy")
+        return self
+
+
+class Timestamps(_Section):
+    """The RFC 3161 authority that stamps checkpoints, ``every`` so many seconds while they change.
+
+    ``ca_file``: PEM, the root certificates that its tokens have to lead to; they count as trust
+    anchors for TLS with it, too.
+    """
+
+    url: str | None = None
+    ca_file: Path | None = None
+    every: float = Field(default=3600.0, ge=1, le=86_400)
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        return None if value is None else _plain(value)
+
+    @model_validator(mode="after")
+    def _tokens_can_be_checked(self) -> Self:
+        if self.url is not None and self.ca_file is None:
+            raise ValueError("ca_file is missing, without which no timestamp can be checked")
+        return self
+
+
+class Anchors(_Section):
+    """Where copies of checkpoints go: a directory on another disk or machine, which is there."""
+
+    copy_to: Path | None = None
 
 
 class Retention(_Section):
@@ -167,6 +222,9 @@ class Config(_Section):
     gateway: Gateway = Gateway()
     console: Console = Console()
     log: Log = Log()
+    witnesses: Witnesses = Witnesses()
+    timestamps: Timestamps = Timestamps()
+    anchors: Anchors = Anchors()
     retention: Retention = Retention()
 
     @field_validator("providers")
@@ -176,6 +234,12 @@ class Config(_Section):
             if not _NAME.match(name) or name in _RESERVED:
                 raise ValueError(f"{name!r} is not usable as a provider name")
         return value
+
+    @property
+    def anchored(self) -> bool:
+        """Whether anything outside this directory is to vouch for the log."""
+        named = (self.witnesses.policy, self.timestamps.url, self.anchors.copy_to)
+        return any(one is not None for one in named)
 
     def settings(self) -> dict[str, Any]:
         """The configuration in force as plain values, for the record.
@@ -190,25 +254,6 @@ class Config(_Section):
         """Hex SHA-256 of ``settings``; stands in the ``context`` of every exchange."""
         text = json.dumps(self.settings(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-DEFAULT_YAML = """\
-# Affidavit. Every key has a default; an unknown key is refused with the nearest name.
-# ${NAME} is taken from the environment. A provider whose secret is unset is off.
-providers:
-  openai:
-    dialect: openai
-    base_url: https://api.openai.com
-    credential: inject              # replace the caller's key by this one; or: pass
-    secret: ${OPENAI_API_KEY}
-  anthropic:
-    dialect: anthropic
-    base_url: https://api.anthropic.com
-    credential: inject
-    secret: ${ANTHROPIC_API_KEY}
-routes:
-  default: {capture: full, unrecordable: refuse}
-"""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.config import DEFAULT_YAML, load, parse, secret_variables
+from affidavit.app.first_start import DEFAULT_YAML
+from affidavit.config import load, parse, secret_variables
 from affidavit.errors import ConfigError
 
 MINIMUM = """

@@ -13,7 +13,6 @@ import apsw
 from affidavit import durable, ids
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
-from affidavit.config import DEFAULT_YAML
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
@@ -26,6 +25,29 @@ LOW_SPACE = 1 << 30
 
 BASE_SPACE = 8 << 20
 """What databases and tiles of an empty installation take, with room to spare."""
+
+DEFAULT_YAML = """\
+# Affidavit. Every key has a default; an unknown key is refused with the nearest name.
+# ${NAME} is taken from the environment. A provider whose secret is unset is off.
+providers:
+  openai:
+    dialect: openai
+    base_url: https://api.openai.com
+    credential: inject              # replace the caller's key by this one; or: pass
+    secret: ${OPENAI_API_KEY}
+  anthropic:
+    dialect: anthropic
+    base_url: https://api.anthropic.com
+    credential: inject
+    secret: ${ANTHROPIC_API_KEY}
+routes:
+  default: {capture: full, unrecordable: refuse}
+# Until somebody outside vouches for the log, every verdict says: own key only. See
+# docs/operations.md, Anchors; any of these lines changes that:
+# witnesses: {policy: /path/to/policy}
+# timestamps: {url: "https://authority.example/tsr", ca_file: /path/to/its-root.pem}
+# anchors: {copy_to: /mnt/another-disk}
+"""
 
 DEMO_YAML = """\
 # The demo: its models are called demo-… and answers are not from a real provider.
