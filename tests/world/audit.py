@@ -15,7 +15,7 @@ from affidavit.clock import SystemClock
 from affidavit.index.rebuild import dump
 from affidavit.ledger import fsck, leaf
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Verifier
+from affidavit.ledger.note import Verifier, read_vkeys
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import View
 from affidavit.vault.keyring import Keyring
@@ -37,9 +37,9 @@ class Audited:
     ended: list[View] = field(default_factory=list)
 
 
-def verifier(data: Path) -> Verifier:
-    """The log's public key, as the directory publishes it."""
-    return Verifier.from_vkey((Paths(data).log / "log.vkey").read_text().strip())
+def verifier(data: Path) -> list[Verifier]:
+    """The log's public keys, as the directory publishes them."""
+    return read_vkeys((Paths(data).log / "log.vkey").read_text())
 
 
 def assert_fsck(data: Path) -> int:

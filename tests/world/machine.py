@@ -173,6 +173,7 @@ class Machine:
             version=self.identities.version, origin=self.config.log.origin,
             identities=identities, recipient_day="2026-11-23", recipient_public=b"",
             receipt_seed=b"", receipt_vkey="", log_vkey=self.log.vkey,
+            log_vkeys=self.log.keys.vkeys,
             pseudonym_keys={f"{t}\0{m}": self.keyring.pseudonym_secret(t, m) for t, m in teams},
             config_hash=self.config.hash(),
         )  # fmt: skip

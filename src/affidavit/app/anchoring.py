@@ -22,6 +22,11 @@ from affidavit.errors import AffidavitError
 from affidavit.ledger import publish
 from affidavit.ledger.policy import Policy
 
+ADVICE = (
+    "Nobody outside vouches for this log, so every verdict says: own key only. Configure witnesses,"
+    " timestamps or anchors (docs/operations.md, Anchors)."
+)
+
 
 class Writing(Protocol):
     """What is done on the sequencing thread."""
@@ -75,7 +80,7 @@ class Anchoring:
         anchored |= any(one is not None and one["size"] > 0 for one in (stamp, copied))
         return {
             "anchored": anchored,
-            "anchors_configured": self._config.anchored,
+            "anchor_advice": "" if anchored or self._config.anchored else ADVICE,
             "witnesses_required": self._config.witnesses.require,
             "witnesses": self.cosigning.status(),
             "timestamp": stamp,

@@ -26,6 +26,7 @@ from affidavit.errors import UnavailableError
 from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier
+from affidavit.ledger.publish import heads
 from affidavit.query.prover import RemoteProver
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
@@ -35,9 +36,10 @@ from affidavit.vault.reader import VaultReader
 
 
 class Known:
-    """The snapshot in force and what is derived from it."""
+    """The snapshot in force, and what is derived from it: identities, the keys of ``readers``."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        self.readers: tuple[LogReader, ...] = ()
         self.snapshot = snapshot
         self.directory = Directory(snapshot.identities)
 
@@ -45,6 +47,12 @@ class Known:
         """Take a newer snapshot."""
         self.snapshot = snapshot
         self.directory = Directory(snapshot.identities)
+        for reader in self.readers:
+            reader.trust(self.log_keys())
+
+    def log_keys(self) -> list[Verifier]:
+        """The keys that sign the log's checkpoints now."""
+        return [Verifier.from_vkey(vkey) for vkey in self.snapshot.log_vkeys]
 
     def recipient(self) -> Recipient:
         """To whom the journal is sealed today."""
@@ -80,7 +88,9 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     known = Known(await snapshots.first(link))
     kek = KeyEncryptionKey.load(paths.key_encryption_key)
     keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
-    log = LogReader(paths.log, Verifier.from_vkey(known.snapshot.log_vkey))
+    log = LogReader(paths.log, known.log_keys())
+    own = LogReader(paths.log, known.log_keys(), heads(require=config.witnesses.require))
+    known.readers = (log, own)
     journal = JournalWriter.open(disk, paths.journal, "console", known.recipient, clock)
     owner = next((i for i in known.snapshot.identities if i.role == "owner"), None)
     if owner is None:
@@ -90,7 +100,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         config=config,
         data=paths.root,
         log=log,
-        vault=VaultReader(paths.vault, keyring, log.decoded),
+        vault=VaultReader(paths.vault, keyring, own.decoded),
         reader=Reader(paths.root, kek.derive("index.db")),
         journal=journal,
         control=link,

@@ -16,6 +16,18 @@ def command() -> str:
     return shlex.quote(str(beside)) if beside.exists() else "affidavit"
 
 
+def _anchors(facts: dict[str, Any]) -> list[str]:
+    """What to add to the configuration, so that somebody outside vouches for the log."""
+    config = shlex.quote(str(Path(facts["data"]) / "config.yaml"))
+    return [
+        "Nobody outside vouches for this log yet, so every verdict says: own key only. One of",
+        f"these lines in {config} changes that (docs/operations.md, Anchors):",
+        "  witnesses: {policy: /path/to/policy}",
+        '  timestamps: {url: "https://authority.example/tsr", ca_file: /path/to/its-root.pem}',
+        "  anchors: {copy_to: /mnt/another-disk}",
+    ]
+
+
 def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
     """The text; ``facts`` as ``--json`` gives them."""
     me = command()
@@ -29,6 +41,8 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
     ]
     if demo:
         lines.append("This is the demo: answers are not from a real provider.")
+    if facts["anchor_advice"]:
+        lines += [facts["anchor_advice"]] if demo else ["", *_anchors(facts)]
     lines.append("")
     if key is None:
         lines += ["Make a key for a caller:", f"  {me} keys create my-app{data}", ""]

@@ -44,6 +44,8 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "keys.create": _keys_create,
         "keys.list": _keys_list,
         "keys.revoke": _keys_revoke,
+        "log.keys": _log_keys,
+        "log.rotate": _log_rotate,
         "prove": _prove,
         "receipt": _receipt,
         "snapshot": _snapshot,
@@ -101,6 +103,25 @@ def public(identity: Identity) -> dict[str, Any]:
 
 async def _keys_list(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return [public(identity) for identity in await sequencer.ask(sequencer.identities.all)]
+
+
+async def _log_keys(sequencer: Sequencer, _: dict[str, Any]) -> Any:
+    """The log's keys in force, and the lines of a policy for all it ever had."""
+    keys = sequencer.log.keys
+    return await sequencer.ask(
+        lambda: {
+            "origin": keys.origin,
+            "vkeys": list(keys.vkeys),
+            "rotating": keys.rotating,
+            "policy": keys.policy_lines(),
+        }
+    )
+
+
+async def _log_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """A step of a rotation of the log's key: on record, then in force."""
+    await sequencer.rotate(finish=bool(params["finish"]))
+    return await _log_keys(sequencer, {})
 
 
 async def _prove(sequencer: Sequencer, params: dict[str, Any]) -> Any:

@@ -9,7 +9,8 @@ from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.index.rebuild import rebuild
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Verifier
+from affidavit.ledger.note import read_vkeys
+from affidavit.ledger.publish import newest_head
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
@@ -42,8 +43,8 @@ def _build(paths: Paths, into: Path) -> int:
     clock = SystemClock()
     kek = KeyEncryptionKey.load(paths.key_encryption_key)
     keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
-    vkey = (paths.log / "log.vkey").read_text(encoding="utf-8").strip()
-    reader = LogReader(paths.log, Verifier.from_vkey(vkey))
+    keys = read_vkeys((paths.log / "log.vkey").read_text(encoding="utf-8"))
+    reader = LogReader(paths.log, keys, (newest_head(paths.log),))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
         return rebuild(into, kek.derive("index.db"), reader, vault.view)

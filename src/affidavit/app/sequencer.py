@@ -2,8 +2,9 @@
 
 Rules: one thread sequences; everything that touches the log, the keyring or the identities runs
 on it, questions from other processes included (``ask``); the index is written by a thread of its
-own, fed in ledger order, and catches up from ledger and vault at start. Any failure that leaves
-the state unknown ends the process; the supervisor starts it again, and opening is recovery.
+own, fed in ledger order, and catches up from ledger and vault at start. Witnesses and timestamp
+authorities are asked on the event loop, and nobody who records waits for them. Any failure that
+leaves the state unknown ends the process; the supervisor starts it again, and opening is recovery.
 """
 
 import asyncio
@@ -20,7 +21,10 @@ from typing import Any, TypeVar
 
 from affidavit import clock as clock_module
 from affidavit import durable
-from affidavit.app import early, system
+from affidavit.app import early, starting, system
+from affidavit.app.anchoring import Anchoring
+from affidavit.app.cosigning import load_policy
+from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
 from affidavit.app.ready import settle
 from affidavit.clock import Clock
@@ -36,7 +40,8 @@ from affidavit.ledger.cose import ReceiptKey
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Signer, Verifier
+from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
+from affidavit.ledger.publish import heads
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Placed
@@ -55,6 +60,8 @@ SWITCH_SECONDS = 0.001
 gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
+ROTATION_LOOKS = 500
+"""So many looks, ``IDLE_SECONDS`` apart, whether a step of a rotation is on record."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -67,9 +74,11 @@ class Sequencer:
         self.config = config
         self.clock = clock
         self._disk = disk
+        policy = load_policy(config)
         kek = KeyEncryptionKey.load(paths.key_encryption_key)
         self.keyring = Keyring.open(paths.key_database, kek, clock)
-        signer = Signer(config.log.origin, self.keyring.secret("log/seed"))
+        signer = self._log_key(0)
+        starting.run(paths, config, policy, signer)
         self.receipt_seed = self.keyring.secret("receipt/seed")
         self.receipt_vkey = Signer(f"{config.log.origin}/receipts", self.receipt_seed).vkey
         self.receipt_key = ReceiptKey(config.log.origin, self.receipt_seed, self.receipt_vkey)
@@ -83,21 +92,29 @@ class Sequencer:
             signer,
             lambda index: self.keyring.secret(f"epoch/{index}"),
             clock,
+            successor=self._log_key,
+            post_quantum=self._post_quantum_key(),
+            require=config.witnesses.require,
         )
-        disk.write_file(paths.log / "log.vkey", (self.log.vkey + "\n").encode(), mode=0o644)
-        self.log_reader = LogReader(paths.log, Verifier.from_vkey(self.log.vkey))
+        keys = self.log.keys.verifiers()
+        self.log_reader = LogReader(paths.log, keys)
+        self._own_reader = LogReader(paths.log, keys, heads(require=config.witnesses.require))
         self.log.publish()  # the vault is opened beside leaves that can all be read
         self.vault = Vault.open(
-            disk, paths.vault, self.keyring, self.log.size, self.log_reader.decoded
+            disk, paths.vault, self.keyring, self.log.size, self._own_reader.decoded
         )
         self.vault_reader = VaultReader(
             paths.vault,
             Keyring.open(paths.key_database, kek, clock, read_only=True),
-            self.log_reader.decoded,
+            self._own_reader.decoded,
+        )
+        self._outbound = Outbound(config.timestamps.ca_file)
+        self.anchoring = Anchoring(
+            paths.log, config, policy, self._outbound.post, self, disk, clock
         )
         self.indexer = Indexer(paths.root, kek.derive("index.db"))
         self.indexer.start()
-        catch_up(self.indexer, self.log_reader, self.vault_reader.view)
+        catch_up(self.indexer, self._own_reader, self.vault_reader.view)
         self.intake = Intake(
             disk,
             paths.journal,
@@ -116,6 +133,17 @@ class Sequencer:
         self.changed = asyncio.Event()
         self._snapshot: Snapshot | None = None
         self._recipient: Recipient
+
+    def _log_key(self, number: int) -> Signer:
+        """The log's Ed25519 key of that number; its seed is durable before it is used."""
+        name = "log/seed" if number == 0 else f"log/seed/{number}"
+        return Signer(self.config.log.origin, self.keyring.secret(name))
+
+    def _post_quantum_key(self) -> Cosigner | None:
+        if not self.config.log.post_quantum:
+            return None
+        seed = self.keyring.secret("log/seed/ml-dsa-44")
+        return Cosigner(self.config.log.origin, ML_DSA_44, seed)
 
     # -- the sequencing thread ---------------------------------------------------------------
 
@@ -202,12 +230,41 @@ class Sequencer:
             self._answer()
         return await asyncio.wrap_future(future)
 
+    # -- what outsiders vouch for --------------------------------------------------------------
+
+    async def cosigned(self, data: bytes) -> None:
+        """Publish a note of this log with cosignatures (``Log.cosigned``)."""
+        await self.ask(lambda: self.log.cosigned(data))
+
+    async def stamped(self, size: int, data: bytes, answer: bytes) -> None:
+        """Keep a timestamp (``Log.stamped``)."""
+        await self.ask(lambda: self.log.stamped(size, data, answer))
+
+    async def rotate(self, *, finish: bool) -> None:
+        """Do a step of a rotation of the log's key; its record is in the ledger on return.
+
+        ``UsageError`` if there is no such step now; ``UnavailableError`` if the ledger does not
+        get to it, which then still does it.
+        """
+        await self.ask(lambda: self.log.rotate(finish=finish))
+        for _ in range(ROTATION_LOOKS):
+            if not await self.ask(lambda: self.log.rotation_asked):
+                break
+            await asyncio.sleep(IDLE_SECONDS)
+        else:
+            raise UnavailableError("The ledger has not recorded it yet.", hint="affidavit log keys")
+        for reader in (self.log_reader, self._own_reader):
+            reader.trust(self.log.keys.verifiers())
+        self.tell_changed()
+
     # -- the snapshot that gateways and console work from --------------------------------------
 
     def snapshot(self) -> Snapshot:
         """Identities and keys as of now; the same object until something changes."""
         today = self.clock.now()[:10]
-        version = self.identities.version * 1_000_000 + int(today.replace("-", "")) % 1_000_000
+        steps = sum(1 + (term.last is not None) for term in self.log.keys.terms)
+        day = int(today.replace("-", "")) % 1_000_000
+        version = (self.identities.version + steps) * 1_000_000 + day
         if self._snapshot is not None and self._snapshot.version == version:
             return self._snapshot
         identities = self.identities.all()
@@ -222,6 +279,7 @@ class Sequencer:
             receipt_seed=self.receipt_seed,
             receipt_vkey=self.receipt_vkey,
             log_vkey=self.log.vkey,
+            log_vkeys=self.log.keys.vkeys,
             pseudonym_keys={
                 f"{tenant}\0{team}": self.keyring.pseudonym_secret(tenant, team)
                 for tenant, team in teams
@@ -247,7 +305,8 @@ class Sequencer:
                 self.clock,
                 self.config,
                 receipt_vkey=self.receipt_vkey,
-                log_vkey=self.log.vkey,
+                log_vkey=self.log.keys.terms[0].vkey,  # those that follow are told by the log
+                post_quantum=self.log.keys.vkeys[-1] if self.config.log.post_quantum else "",
                 identities=identities,
             )
         )
@@ -281,6 +340,9 @@ class Sequencer:
             "trouble": dict(self.intake.trouble),
             "origin": self.log.origin,
             "log_vkey": self.log.vkey,
+            "log_vkeys": list(self.log.keys.vkeys),
+            "waits_since": self.log.waits_since,
+            **self.anchoring.status(),
         }
 
     async def run(self, handlers: Mapping[str, Handler], ready: Callable[[], None]) -> int:
@@ -297,6 +359,7 @@ class Sequencer:
         indexing.start()
         sequencing.start()
         server = ControlServer(self.paths.control_socket, handlers)
+        anchoring = asyncio.create_task(self.anchoring.run())
         try:
             snapshot = await self.ask(self.snapshot)
             self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
@@ -306,6 +369,8 @@ class Sequencer:
             settle()
             ready()
             while not stopping.is_set() and self._failed is self.journal.failure is None:
+                if anchoring.done():
+                    self._failed = anchoring.exception()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), 0.25)
                 snapshot = await self.ask(self.snapshot)
@@ -318,6 +383,9 @@ class Sequencer:
         except UnavailableError as error:
             self._failed = self._failed or error
         finally:
+            anchoring.cancel()
+            await asyncio.gather(anchoring, return_exceptions=True)
+            self._outbound.close()
             await server.stop()
             self._stop.set()
             await asyncio.to_thread(sequencing.join)

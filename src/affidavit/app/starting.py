@@ -11,7 +11,7 @@ there) is told and does not. Not here: what the directory itself shows, which th
 import asyncio
 
 from affidavit.app.cosigning import ask, askable
-from affidavit.app.outbound import Post
+from affidavit.app.outbound import Outbound, Post
 from affidavit.app.paths import Paths
 from affidavit.app.trouble import say
 from affidavit.config import Config
@@ -24,6 +24,21 @@ from affidavit.ledger.policy import Policy
 
 START_SECONDS = 4.0
 """How long a start waits for all witnesses together."""
+
+
+def run(paths: Paths, config: Config, policy: Policy | None, signer: note.Signer) -> None:
+    """Compare, as ``compare`` does, if there is anything to compare with."""
+    if policy is None and config.anchors.copy_to is None:
+        return
+
+    async def asked() -> None:
+        outbound = Outbound()
+        try:
+            await compare(paths, config, policy, signer, outbound.post)
+        finally:
+            outbound.close()
+
+    asyncio.run(asked())
 
 
 async def compare(
@@ -49,13 +64,9 @@ async def compare(
 
 def _newest(paths: Paths, signer: note.Signer) -> tuple[LogReader, int, bytes]:
     """The newest note that was signed here; one of the empty tree if there is none."""
-    sizes = {
-        name: publish.size_of(paths.log, name) for name in (publish.CHECKPOINT, publish.INTEGRATED)
-    }
-    name = max(sizes, key=lambda one: sizes[one])
-    reader = LogReader(paths.log, None, (name,))
+    reader = LogReader(paths.log, None, (publish.newest_head(paths.log),))
     try:
-        return reader, sizes[name], reader.checkpoint_bytes()
+        return reader, reader.checkpoint().size, reader.checkpoint_bytes()
     except NotFoundError:
         empty = note.Checkpoint(signer.name, 0, EMPTY_ROOT)
         return reader, 0, note.sign_checkpoint(empty, [signer])

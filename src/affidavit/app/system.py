@@ -80,9 +80,13 @@ def pending(
     *,
     receipt_vkey: str,
     log_vkey: str,
+    post_quantum: str,
     identities: Sequence[Identity],
 ) -> list[tuple[Record, str, str]]:
-    """What has to be told since the last start: records, each with the note for ``told``."""
+    """What has to be told since the last start: records, each with the note for ``told``.
+
+    ``log_vkey``: the log's first key; ``post_quantum``: its ML-DSA-44 key, ``""`` for none.
+    """
     state.execute(_SCHEMA)
     context = {"gateway": {"version": __version__, "config_hash": config.hash()}}
     facts: list[tuple[str, str, dict[str, Any], tuple[Chain, ...]]] = [
@@ -90,6 +94,8 @@ def pending(
         ("ledger.key", "log", {"purpose": "log", "vkey": log_vkey}, ()),
         ("change.config", "config", _in_force(config), ()),
     ]
+    if post_quantum:
+        facts.append(("ledger.key", "log/06", {"purpose": "log", "vkey": post_quantum}, ()))
     for owner in [identity for identity in identities if identity.role == "owner"][:1]:
         what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
         chain = Chain(owner.tenant, "actor", owner.actor)

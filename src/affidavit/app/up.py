@@ -18,10 +18,12 @@ from typing import Any
 
 from affidavit import config as configuration
 from affidavit.app import first_start
+from affidavit.app.cosigning import load_policy
 from affidavit.app.guide import guide
 from affidavit.app.listen import listen, split, url
 from affidavit.app.paths import Paths
 from affidavit.app.ready import VARIABLE
+from affidavit.app.stamping import trust_anchors
 from affidavit.app.supervisor import Child, Supervisor, environment
 from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
@@ -94,6 +96,7 @@ class Machine:
         if self._demo_socket is not None:
             os.environ["AFFIDAVIT_DEMO_URL"] = url(self._demo_socket)
         self.config = configuration.load(self.config_path, os.environ)
+        trust_anchors(self.config, load_policy(self.config))  # a wrong file is one sentence here
         gateway_address = split(gateway) if gateway else _address(self.config.gateway)
         console_address = split(console) if console else _address(self.config.console)
         self.gateway_socket = listen(*gateway_address, "gateway")
@@ -208,6 +211,7 @@ class Machine:
             "vkey": status["log_vkey"],
             "pid": os.getpid(),
             "data": str(self.paths.root),
+            "anchor_advice": status["anchor_advice"],
         }
 
     def _make_traffic(self, facts: dict[str, Any]) -> None:

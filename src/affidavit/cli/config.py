@@ -24,10 +24,14 @@ def check(
 
     Example: affidavit config check --config config.yaml
     """
+    from affidavit.app.cosigning import load_policy
+    from affidavit.app.stamping import trust_anchors
     from affidavit.config import load
 
     path = config or options.data_directory(data) / "config.yaml"
     loaded = load(path, options.environment())
+    policy = load_policy(loaded)
+    trust_anchors(loaded, policy)
     providers: list[dict[str, Any]] = [
         {
             "provider": name,
@@ -39,9 +43,16 @@ def check(
         for name, provider in sorted(loaded.providers.items())
     ]
     if json:
-        output.json_line({"file": str(path), "hash": loaded.hash(), "providers": providers})
+        anchors = loaded.anchored
+        output.json_line(
+            {"file": str(path), "hash": loaded.hash(), "providers": providers, "anchored": anchors}
+        )
         return
-    output.facts([("File", path), ("Hash", loaded.hash())])
+    vouching = [] if policy is None else [f"witness {one.name}" for one in policy.witnesses]
+    vouching += [f"timestamps of {loaded.timestamps.url}"] if loaded.timestamps.url else []
+    vouching += [f"copies in {loaded.anchors.copy_to}"] if loaded.anchors.copy_to else []
+    vouched = ", ".join(vouching) or "nobody: every verdict says own key only"
+    output.facts([("File", path), ("Hash", loaded.hash()), ("Vouched for by", vouched)])
     rows = [
         (p["provider"], p["dialect"], p["base_url"], p["credential"],
          f"off: {p['off']}" if p["off"] else "on")

@@ -5,7 +5,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
@@ -91,7 +91,27 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     yield Finding("Sequencer", sequencer, status["sequencer_problem"] or "running")
     for writer, sentence in (status.get("trouble") or {}).items():
         yield Finding(f"Journal {writer[:8]}", "bad", sentence)
+    yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]
     text = f"{size} leaves, searchable through {as_of['size']}"
     yield Finding("Ledger", "warn" if behind > 1000 else "ok", text)
+
+
+def _anchors(status: dict[str, Any]) -> Iterator[Finding]:
+    """Who outside vouches for the log, and what is wrong with that."""
+    if "anchored" not in status:
+        return  # the sequencer does not answer
+    for one in status["witnesses"]:
+        state = "bad" if one["alarm"] else "warn" if one["error"] else "ok"
+        seen = f"has cosigned {one['size']} leaves"
+        yield Finding(f"Witness {one['name']}", state, one["error"] or seen)
+    for what, one in (("Timestamps", status["timestamp"]), ("Copies", status["copies"])):
+        if one is not None:
+            told = f"over {one['size']} leaves" + (f", {one['time']}" if one.get("time") else "")
+            yield Finding(what, "warn" if one["error"] else "ok", one["error"] or told)
+    if status["witnesses_required"] and status["waits_since"]:
+        since = f"the checkpoint waits for witnesses since {status['waits_since']}"
+        yield Finding("Publication", "warn", f"{since}; recording goes on")
+    if status["anchor_advice"]:
+        yield Finding("Anchors", "warn", status["anchor_advice"])

@@ -31,14 +31,13 @@ def fsck(
     Example: affidavit fsck --data /srv/affidavit --deep
     """
     from affidavit.ledger.fsck import check
-    from affidavit.ledger.note import Verifier
+    from affidavit.ledger.note import read_vkeys
 
     directory = options.data_directory(data)
     log = directory / "log"
     if not (log / "checkpoint").is_file():
         raise NotFoundError(f"{directory} holds no published log.", hint="Give it with --data.")
-    vkey = key or (log / "log.vkey").read_text(encoding="ascii").strip()
-    report = check(log, Verifier.from_vkey(vkey))
+    report = check(log, read_vkeys(key or (log / "log.vkey").read_text(encoding="utf-8")))
     problems = list(report.problems)
     records = _deep(directory, report.size) if deep and report.ok else []
     problems += records

@@ -18,6 +18,7 @@ from affidavit.cli import (
     fsck,
     index,
     keys,
+    log,
     output,
     processes,
     query,
@@ -54,6 +55,7 @@ for module in (
     module.register(app)
 app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
+app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
 
 

@@ -135,10 +135,24 @@ def _health(found: dict[str, Any], as_of: dict[str, Any]) -> Html:
         ),
         _card("Ledger", f"{found.get('size', as_of.get('size', 0)):,} leaves"),
     ]
+    if "anchored" in found:
+        cards.append(_vouched(found))
     if as_of:
         note = "UTC" if ledger_time else ""
         cards.append(_card("Searchable as of", ledger_time or "nothing yet", note))
     return element("section", *cards, class_="cards")
+
+
+def _vouched(found: dict[str, Any]) -> Html:
+    """Whether anybody outside vouches for the log, and what is wrong with that."""
+    asked = [*found["witnesses"], found["timestamp"] or {}, found["copies"] or {}]
+    notes = [str(one["error"]) for one in asked if one.get("error")]
+    if found["witnesses_required"] and found["waits_since"]:
+        notes.append(f"The checkpoint waits for witnesses since {found['waits_since'][:19]}.")
+    value = "by others, too" if found["anchored"] else "own key only"
+    return _card(
+        "Vouched for", value, "; ".join(notes) or found["anchor_advice"], "bad" if notes else ""
+    )
 
 
 def _search(question: Question) -> Html:

@@ -43,7 +43,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that a gateway worker or console needs to know, as of ``version``."""
+    """All that a gateway worker or console needs to know, as of ``version``.
+
+    ``log_vkey`` is the log's newest Ed25519 key, ``log_vkeys`` all that sign its checkpoints now.
+    """
 
     version: int
     origin: str
@@ -55,6 +58,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     log_vkey: str
     pseudonym_keys: dict[str, bytes]
     config_hash: str
+    log_vkeys: tuple[str, ...] = ()
 
     def pseudonym_key(self, tenant: str, team: str) -> bytes:
         """The 32-byte key under which session ids of this team become pseudonyms."""

@@ -40,6 +40,11 @@ def size_of(root: Path, name: str) -> int:
         return 0
 
 
+def newest_head(root: Path) -> str:
+    """The file with the newest note that the log signed, whoever is required now."""
+    return max((CHECKPOINT, INTEGRATED), key=lambda name: size_of(root, name))
+
+
 class Publisher:
     """Writes below ``root``; hash tiles and checkpoints may be read by all, the rest by none.
 

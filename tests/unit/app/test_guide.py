@@ -2,7 +2,9 @@
 
 import shlex
 
+from affidavit.app.anchoring import ADVICE
 from affidavit.app.guide import guide
+from affidavit.config import parse
 
 FACTS = {
     "gateway": "http://127.0.0.1:8787",
@@ -12,6 +14,7 @@ FACTS = {
     "vkey": "affidavit/abc+00000000+AAAA",
     "pid": 1,
     "data": "/path with space/d",
+    "anchor_advice": "",
 }
 
 
@@ -31,3 +34,18 @@ def test_without_a_new_key_it_says_how_to_make_one() -> None:
     text = guide({**FACTS, "caller_key": None}, demo=False, first=False)
     assert "keys create" in text
     assert "YOUR-KEY" in text
+
+
+def test_until_somebody_vouches_it_says_what_to_add() -> None:
+    """Three lines of configuration, which the configuration understands; one line in the demo."""
+    facts = {**FACTS, "anchor_advice": ADVICE}
+    text = guide(facts, demo=False, first=False)
+    more = [line for line in text.splitlines() if line not in guide(FACTS, demo=False, first=False)]
+    assert "own key only" in text
+    assert "'/path with space/d/config.yaml'" in text
+    config = parse("\n".join(line for line in more if line.startswith("  ")), {}, "the guide")
+    assert config.anchored
+    assert config.witnesses.policy is not None
+    shown = guide(facts, demo=True, first=False).splitlines()
+    before = guide(FACTS, demo=True, first=False).splitlines()
+    assert [line for line in shown if line not in before] == [ADVICE]

@@ -1,0 +1,76 @@
+"""``affidavit log``: the keys that sign the log's checkpoints, and how one follows another.
+
+The commands go to the sequencer by the socket in the data directory, which answers its owner alone.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affidavit.cli import options, output
+
+app = typer.Typer(help="The log's keys.", no_args_is_help=True)
+
+WITHIN = 30.0
+"""Seconds after which the sequencer is given up."""
+
+
+@app.command("keys")
+def keys(data: options.Data = None, json: options.Json = False) -> None:
+    """Show the keys in force, and the lines of a policy for all keys the log ever had.
+
+    Example: affidavit log keys
+    """
+    _show(_call(data, "log.keys", {}), json=json)
+
+
+@app.command("rotate")
+def rotate(
+    data: options.Data = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="End the overlap: the new key signs alone.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Begin to sign checkpoints with a new key beside the old one, or end that with --finish.
+
+    Both sign in between, for as long as verifiers and witnesses need to learn the new key; each
+    step is on record. The lines printed are for their policies.
+
+    Example: affidavit log rotate
+    """
+    found = _call(data, "log.rotate", {"finish": finish})
+    _show(found, json=json)
+    if not json:
+        output.say(
+            "Both keys sign now. When everybody has these lines: affidavit log rotate --finish"
+            if found["rotating"]
+            else "The new key signs alone now."
+        )
+
+
+def _call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    from affidavit.app.paths import Paths
+    from affidavit.control.link import ControlLink
+
+    async def ask() -> dict[str, Any]:
+        link = ControlLink(Paths(options.data_directory(data)).control_socket)
+        try:
+            answer: dict[str, Any] = await link.call(method, params, within=WITHIN)
+        finally:
+            await link.close()
+        return answer
+
+    return asyncio.run(ask())
+
+
+def _show(found: dict[str, Any], *, json: bool) -> None:
+    if json:
+        output.json_line(found)
+        return
+    output.say(f"The log {found['origin']} signs with {len(found['vkeys'])} key(s).")
+    output.say("Lines for the policies of verifiers and witnesses:")
+    for line in found["policy"]:
+        output.plain(line)
