@@ -60,8 +60,8 @@ SWITCH_SECONDS = 0.001
 gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
-ROTATION_LOOKS = 500
-"""So many looks, ``IDLE_SECONDS`` apart, whether a step of a rotation is on record."""
+ROTATION_LOOKS, ROTATION_PAUSE = 200, 0.05
+"""So many looks, so many seconds apart, whether a step of a rotation is on record."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -250,7 +250,7 @@ class Sequencer:
         for _ in range(ROTATION_LOOKS):
             if not await self.ask(lambda: self.log.rotation_asked):
                 break
-            await asyncio.sleep(IDLE_SECONDS)
+            await asyncio.sleep(ROTATION_PAUSE)
         else:
             raise UnavailableError("The ledger has not recorded it yet.", hint="affidavit log keys")
         for reader in (self.log_reader, self._own_reader):

@@ -5,9 +5,10 @@ the old key, the new one and the size from which on the new one signs: that of t
 that covers the record. From there on both sign, so whoever knows one of them can read on; a second
 ``ledger.key`` record ends that, naming the last size the old key signed. Which keys are in force
 changes in the transaction that commits the record, never without one. ``log.vkey`` lists the keys
-in force, the newest first, the ML-DSA-44 key last; it is written before a checkpoint by other keys
-is published. The ML-DSA-44 key bears the log's own name and says when it signed (tlog-cosignature,
-type 06); it does not rotate. Not here: where seeds are kept, appending the records (``log``).
+in force, the newest first, the ML-DSA-44 key last, and ``log.policy`` all there ever were, with the
+sizes they count for; both are written before a checkpoint by other keys is published. The ML-DSA-44
+key bears the log's own name and says when it signed (tlog-cosignature, type 06); it does not
+rotate. Not here: where seeds are kept, appending the records (``log``).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from affidavit.ledger import note
 from affidavit.ledger.state import KeyTerm
 
 FILE = "log.vkey"
+POLICY = "log.policy"
 
 _HINT = "Is this the keys.db and the configuration that belong to it?"
 
@@ -102,7 +104,10 @@ class Keys:
         return [note.Verifier.from_vkey(vkey) for vkey in self.vkeys]
 
     def policy_lines(self) -> list[str]:
-        """Lines of a policy (``policy``): every key that ever signed, and for which sizes."""
+        """Lines of a policy (``policy``): every key that ever signed, and for which sizes.
+
+        With a ``quorum`` line they are a whole policy.
+        """
         lines = []
         for term in self.terms:
             last = "-" if term.last is None else str(term.last)
@@ -150,8 +155,8 @@ class Keys:
             )
 
     def write(self, disk: Disk, root: Path) -> None:
-        """Bring ``log.vkey`` up to date, durably; nothing to do if it is."""
-        path = root / FILE
-        data = "".join(f"{vkey}\n" for vkey in self.vkeys).encode()
-        if not path.exists() or path.read_bytes() != data:
-            disk.write_file(path, data, 0o644)
+        """Bring ``log.vkey`` and ``log.policy`` up to date, durably; nothing to do if they are."""
+        for name, lines in ((POLICY, [*self.policy_lines(), "quorum none"]), (FILE, self.vkeys)):
+            path, data = root / name, "".join(f"{line}\n" for line in lines).encode()
+            if not path.exists() or path.read_bytes() != data:
+                disk.write_file(path, data, 0o644)

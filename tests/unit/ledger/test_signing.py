@@ -89,6 +89,8 @@ def test_lines_for_a_policy(turning: World) -> None:
         (NEW, begun + 1, None),
         (NEWER, newer + 1, None),
     ]
+    lines = [*world.log.keys.policy_lines(), "quorum none"]
+    assert (world.root / "log.policy").read_text().splitlines() == lines
 
 
 def test_steps_out_of_turn_are_refused(turning: World) -> None:
