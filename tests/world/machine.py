@@ -38,6 +38,13 @@ from affidavit.vault.vault import Vault
 from tests.world.clock import FakeClock
 
 TENANT = "acme"
+ANCHORS: dict[str, Any] = {
+    "anchored": True, "anchor_advice": "", "witnesses_required": True, "waits_since": None,
+    "witnesses": [{"name": "w1", "size": 9, "error": "", "alarm": False}],
+    "timestamp": {"size": 8, "time": "2026-11-23T12:00:00.000000Z", "error": ""},
+    "copies": {"size": 7, "error": ""},
+}  # fmt: skip
+"""What a sequencer says whose log others vouch for; a ``Machine`` says nothing of it by itself."""
 ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
@@ -64,6 +71,7 @@ class PlayedLink(ControlLink):
             return {
                 "size": machine.log.size, "published": machine.log.published,
                 "indexed": machine.indexer.size, "backlog_bytes": 0, "trouble": {},
+                **machine.anchors,
             }  # fmt: skip
         by = given.pop("by")
         assert by["role"] == "owner"
@@ -139,6 +147,7 @@ class Machine:
         )  # fmt: skip
         self.vault_reader = VaultReader(root / "vault", self.keyring, self.reader_log.decoded)
         self.index_reader = Reader(root, kek.derive("index.db"))
+        self.anchors: dict[str, Any] = {}
         self.link = PlayedLink(self)
         self._gateway = self.journal("gateway")
         self._console = self.journal("console")

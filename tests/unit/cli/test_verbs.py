@@ -10,11 +10,14 @@ import sys
 import time
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
 from affidavit.query.rows import ROW_FIELDS
 from tests.unit.cli.conftest import Command, Result, Site
+from tests.world.machine import ANCHORS
 
 
 @pytest.fixture
@@ -368,3 +371,68 @@ def test_an_expression_is_shown_with_the_place_of_the_mistake(command: Command, 
     found = command("query", "model:x modle:y", "--data", site.data)
     assert found.code == 2
     assert found.err.startswith("  model:x modle:y\n          ^\naffidavit: ")
+
+
+def test_doctor_says_who_vouches(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witnesses, timestamps, copies; what is wrong with them, and an alarm is bad."""
+    found = _anchors(command, site, monkeypatch, {})
+    assert found["Witness w1"] == ("ok", "has cosigned 9 leaves")
+    assert found["Timestamps"] == ("ok", "over 8 leaves, 2026-11-23T12:00:00.000000Z")
+    assert found["Copies"] == ("ok", "over 7 leaves")
+    assert "Anchors" not in found
+    trouble = {
+        "witnesses": [
+            {"name": "w1", "size": 9, "error": "It is away.", "alarm": False},
+            {"name": "w2", "size": 9, "error": "Another history.", "alarm": True},
+        ],
+        "waits_since": "2026-11-23T12:00:00.000000Z",
+        "timestamp": {"size": 0, "time": None, "error": "It failed."},
+        "copies": None,
+        "anchor_advice": "Nobody outside vouches.",
+    }
+    found = _anchors(command, site, monkeypatch, trouble)
+    assert found["Witness w1"] == ("warn", "It is away.")
+    assert found["Witness w2"] == ("bad", "Another history.")
+    assert found["Timestamps"] == ("warn", "It failed.")
+    assert "since 2026-11-23T12:00:00.000000Z; recording goes on" in found["Publication"][1]
+    assert found["Anchors"] == ("warn", "Nobody outside vouches.")
+    assert "Copies" not in found
+
+
+def _anchors(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> dict[str, tuple[str, str]]:
+    monkeypatch.setattr(site.machine, "anchors", {**ANCHORS, **more})
+    rows = command("doctor", "--data", site.data, "--json").rows
+    return {row["what"]: (row["state"], row["text"]) for row in rows}
+
+
+def test_fsck_reads_every_key_in_force(command: Command, site: Site, tmp_path: Path) -> None:
+    """During a rotation, and with an ML-DSA key, ``log.vkey`` has several lines."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(site.data) / "log", copy / "log")
+    other = Signer(site.machine.log.origin, b"n" * 32).vkey
+    quantum = Cosigner(site.machine.log.origin, ML_DSA_44, b"q" * 32).vkey
+    lines = f"{other}\n{site.machine.log.vkey}\n{quantum}\n"
+    (copy / "log" / "log.vkey").write_text(lines)
+    assert command("fsck", "--data", str(copy)).code == 0
+    (copy / "log" / "log.vkey").write_text(other + "\n")
+    wrong = command("fsck", "--data", str(copy))
+    assert wrong.code == 1
+    assert "not signed by a known key" in wrong.out
+
+
+def test_config_check_reads_the_policy(command: Command, tmp_path: Path) -> None:
+    """Who is to vouch is said; a policy that is none is found here, not at the start."""
+    policy, config = tmp_path / "policy", tmp_path / "config.yaml"
+    config.write_text(f"witnesses: {{policy: {policy}}}\nanchors: {{copy_to: /mnt/x}}\n")
+    assert command("config", "check", "--config", str(config)).code == 2
+    signer = Signer("log", bytes(32)).vkey
+    witness = Cosigner("w1.example", 4, b"w" * 32).vkey
+    policy.write_text(f"log {signer}\nwitness w1 {witness} https://w1.example\nquorum w1\n")
+    shown = command("config", "check", "--config", str(config))
+    assert "witness w1, copies in /mnt/x" in shown.out
+    config.write_text("")
+    assert "own key only" in command("config", "check", "--config", str(config)).out

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from affidavit.console.app import create_app
 from affidavit.console.auth import SESSION_COOKIE, SESSION_SECONDS
 from tests.unit.console.conftest import BASE, Client
-from tests.world.machine import Machine
+from tests.world.machine import ANCHORS, Machine
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -130,6 +130,24 @@ def test_home_shows_health_and_recent_exchanges(browser: TestClient, machine: Ma
     check_markup(page)
     told = machine.records("access.query")[-1]
     assert (told["what"]["operation"], told["what"]["view"]) == ("query", "exchanges")
+
+
+def test_home_says_whether_others_vouch(
+    browser: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Own key only, with what to do; or by others, with what is wrong."""
+    told = {**ANCHORS, "anchored": False, "anchor_advice": "Configure <witnesses>."}
+    monkeypatch.setattr(machine, "anchors", told)
+    page = browser.get("/").text
+    assert "own key only" in page
+    assert "Configure &lt;witnesses&gt;." in page
+    away = {"name": "w1", "size": 1, "error": "It is away.", "alarm": False}
+    told = {**ANCHORS, "witnesses": [away], "waits_since": "2026-11-23T12:00:00.000000Z"}
+    monkeypatch.setattr(machine, "anchors", told)
+    page = browser.get("/").text
+    assert "by others, too" in page
+    assert "It is away.; The checkpoint waits for witnesses since 2026-11-23T12:00:00." in page
+    check_markup(page)
 
 
 def test_a_question_is_answered_and_a_wrong_one_explained(browser: TestClient) -> None:
