@@ -3,16 +3,21 @@
 import base64
 import hashlib
 import hmac
+import json
 import re
 import zlib
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+
 from affidavit.durable import Disk
 from affidavit.ids import b64u
-from affidavit.ledger import chains, heads, leaf, merkle, staging, tiles
+from affidavit.ledger import chains, heads, leaf, merkle, note, staging, tiles
 from affidavit.ledger.chains import Epoch
+from affidavit.ledger.signing import Keys
 from affidavit.record.model import DIMENSIONS, Chain
 from tests.paths import REPOSITORY
+from tests.world.clock import FakeClock
 
 _PAGE = (REPOSITORY / "docs" / "format" / "ledger.md").read_text(encoding="utf-8")
 _SECRET = bytes(range(32))
@@ -79,3 +84,28 @@ def test_the_frame_of_the_page_is_the_frame_of_the_program(tmp_path: Path) -> No
     frame = len(inner).to_bytes(4, "big") + zlib.crc32(inner).to_bytes(4, "big") + inner
     data = path.read_bytes()
     assert data == frame + bytes(len(data) - len(frame))
+
+
+def test_the_records_of_a_rotation_on_the_page() -> None:
+    """Both, and the lines of a policy in between."""
+    first, second = (note.Signer("audit.example/log1", seed) for seed in (_SECRET, b"\x01" * 32))
+    keys = Keys(first, lambda _: second, [], FakeClock())
+    begun = keys.change(7, finish=False)
+    assert json.loads(_said("first record")) == begun.what
+    keys.adopt(begun)
+    lines = [line for line in keys.policy_lines() if line.startswith("#valid")]
+    assert re.findall(r"^#valid .*$", _PAGE, flags=re.MULTILINE) == lines
+    assert json.loads(_said("second record")) == keys.change(19, finish=True).what
+
+
+def test_what_the_ml_dsa_key_signs_on_the_page() -> None:
+    """The message, and a signature over it that verifies under the key of that id."""
+    text = "audit.example/log1\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n"
+    key = note.Cosigner("audit.example/log1", note.ML_DSA_44, _SECRET)
+    line = key.cosign(text, 1767225600)
+    raw = base64.b64decode(line.split()[2])
+    assert raw[:4].hex() == _said("key id of 06")
+    public = base64.b64decode(key.vkey.split("+", 2)[2])[1:]
+    message = bytes.fromhex(_said("signed by 06"))
+    MLDSA44PublicKey.from_public_bytes(public).verify(raw[12:], message)
+    assert note.open_note((text + "\n" + line).encode(), [key.verifier()]).signers
