@@ -7,8 +7,6 @@ recorded, once. A step of a rotation of the log's key is recorded when somebody 
 time never goes back. Not here: committing (``log``).
 """
 
-from collections.abc import Callable
-
 from affidavit.clock import Clock
 from affidavit.ids import b64u
 from affidavit.ledger.leaf import HEADS, HeadsTerms, terms_tail
@@ -25,7 +23,7 @@ ASKED_HEADS_SECONDS = 1.0
 
 
 class Agenda:
-    """For the ledger whose end is ``tip``; ``published``: leaves under its checkpoint.
+    """For the ledger whose end is ``tip``.
 
     ``asked``: somebody waits for heads. ``rotation``: a step of a rotation that was asked for,
     whether it is the last one; ``None`` for none.
@@ -38,7 +36,6 @@ class Agenda:
         tip: Tip,
         prover: Prover,
         keys: Keys,
-        published: Callable[[], int],
     ) -> None:
         self.asked = False
         self.rotation: bool | None = None
@@ -47,7 +44,6 @@ class Agenda:
         self._tip = tip
         self._prover = prover
         self._keys = keys
-        self._published = published
         self._heads_at = clock.monotonic()
 
     def time(self) -> str:
@@ -82,8 +78,7 @@ class Agenda:
         return items
 
     def _heads_due(self) -> bool:
-        newest = self._prover.newest
-        if newest is not None and newest >= self._published():
+        if self._prover.waits:
             return False
         since = self._clock.monotonic() - self._heads_at
         due = since >= (HEADS_SECONDS if self._tip.changes() else IDLE_HEADS_SECONDS)

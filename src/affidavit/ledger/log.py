@@ -71,9 +71,7 @@ class Log:
         self._prover = opened.prover
         self._publisher = opened.publisher
         self._staging = opened.staging
-        self._agenda = Agenda(
-            own, clock, self._tip, self._prover, self.keys, lambda: self.published
-        )
+        self._agenda = Agenda(own, clock, self._tip, self._prover, self.keys)
         self._secret = epoch_secret
         self._clock = clock
         self._exit = contextlib.ExitStack()
@@ -207,7 +205,7 @@ class Log:
         self._placed += plan.placed
 
     def _swap(self, plan: Plan) -> None:
-        """Compare and swap, then move the tip; a heads leaf is published with its plan."""
+        """Compare and swap, then move the tip; a heads leaf is signed with its plan."""
         after = self._committed._replace(
             size=plan.tree.size, root=plan.tree.root(), time=plan.facts.time
         )
@@ -230,8 +228,8 @@ class Log:
                 self._tip.turned()
                 self._agenda.turned()
             apply(self._tip, plan)
-            if heads is not None or change is not None:
-                self._publish()
+        if heads is not None or change is not None:
+            self._publish()
 
     def publish(self) -> None:
         """Sign everything committed now, if it is not; publish it unless witnesses are required."""
@@ -249,6 +247,7 @@ class Log:
         size = note.open_checkpoint(data, self.keys.verifiers()).size
         with self._failing(), self._state.holding(self._committed.fencing):
             if self._publisher.cosigned(size, data):
+                self._prover.published(self.published)
                 waits = self._publisher.published < self._publisher.signed
                 self.waits_since = self._clock.now() if waits else None
 
@@ -280,6 +279,7 @@ class Log:
             self._publisher.sign(checkpoint, self.keys.signers())
         self._tip.frontier.drop(size)
         self._staging.published(size)
+        self._prover.published(self.published)
         if self.published != size and self.waits_since is None:
             self.waits_since = self._clock.now()
 
@@ -381,7 +381,7 @@ class Log:
 
     def _proving(self, index: int) -> int | None:
         newest = self._prover.newest
-        return newest if newest is not None and index < newest < self.published else None
+        return newest if newest is not None and newest > index else None
 
     def prove_head(self, chain: Chain, heads: int | None = None) -> HeadProof:
         """Where a chain stands under the newest published heads leaf, or the given one.

@@ -77,5 +77,5 @@ def take_over(
     old = [path for _, path in staging.files(root)]
     stage = staging.Staging(disk, root, committed.fencing, committed.size)
     held.callback(stage.close)
-    prover = Prover(root, found.tip, found.heads, found.newest, epoch_secret)
+    prover = Prover(root, found.tip, found.heads, found.newest, epoch_secret, publisher.published)
     return Opened(before, committed, keys, found.tip, prover, publisher, stage, old, found.behind)

@@ -1,10 +1,10 @@
 """Proofs of heads and openings from what the sequencer holds in memory, in any thread.
 
 Rules: a head is proved against the newest published heads leaf, whose map stands still until the
-next one, or against the closing one of an epoch that is over, whose map is rebuilt from the links
-when somebody asks. The next map is worked out ahead in a thread when much has changed, in rounds,
-so that the sequencer waits only for what changed since the last one. Not here: when a heads leaf
-is due (``log``).
+next one is published, or against the closing one of an epoch that is over, whose map is rebuilt
+from the links when somebody asks. The next map is worked out ahead in a thread when much has
+changed, in rounds, so that the sequencer waits only for what changed since the last one. Not here:
+when a heads leaf is due (``agenda``).
 """
 
 import contextlib
@@ -69,8 +69,10 @@ class Prover:
         heads: HeadsMap,
         newest: int | None,
         epoch_secret: Callable[[int], bytes],
+        published: int,
     ) -> None:
-        self.newest = newest
+        self.newest: int | None = None
+        self._waiting: tuple[int, HeadsMap, Step | None] | None = None
         self._reader = LogReader(root)
         self._tip = tip
         self._map = heads
@@ -80,8 +82,16 @@ class Prover:
         self._next: tuple[HeadsMap, Step] | None = None
         self._epochs: dict[int, Epoch] = {}
         self._closed: dict[int, tuple[Leaf, HeadsMap, dict[bytes, bytes]]] = {}
+        if newest is not None:
+            self._waiting = (newest, heads, None)
+            self.published(published)
 
     # the next heads leaf
+
+    @property
+    def waits(self) -> bool:
+        """Whether a heads leaf is committed and not published yet; there is to be no second one."""
+        return self._waiting is not None
 
     def worked_ahead(self) -> bool:
         """Whether the next map can be had soon; starts the thread that works ahead if not."""
@@ -102,6 +112,8 @@ class Prover:
 
     def next_terms(self) -> tuple[int, bytes]:
         """Bits and root of the map as of now, for a heads leaf behind the last leaf."""
+        if self._waiting is not None:  # the last words of a sequencer do not wait
+            self.published(self._waiting[0] + 1)
         ahead, self._ahead = self._ahead, None
         changes = self._tip.changed()
         if ahead is None:
@@ -114,19 +126,29 @@ class Prover:
 
     @contextlib.contextmanager
     def turning(self, heads: int | None, *, closes: bool) -> Iterator[None]:
-        """Around moving the tip: afterwards proofs are against the leaf ``heads``, if given.
+        """Around moving the tip: ``heads``, if given, is the next heads leaf.
 
-        With ``closes`` that leaf closed its epoch and the next one has no heads yet.
+        Proofs are against it once it is ``published``. With ``closes`` it closed its epoch, and the
+        next one has no heads yet.
         """
         with self._guard:
             yield
             if heads is None or self._next is None:
                 return
-            self._map, step = self._next
-            self._map.adopt(step)
-            self.newest, self._next = heads, None
+            self._waiting, self._next = (heads, *self._next), None
             if closes:
-                self._map, self.newest = HeadsMap(), None
+                self._map, self.newest, self._waiting = HeadsMap(), None, None
+
+    def published(self, size: int) -> None:
+        """So many leaves are published: proofs are against the newest heads leaf among them."""
+        with self._guard:
+            if self._waiting is None or self._waiting[0] >= size:
+                return
+            self.newest, self._map, step = self._waiting
+            if step is not None:
+                self._map.adopt(step)
+            self._waiting = None
+            self._tip.heads_published()
 
     # proofs
 

@@ -57,6 +57,7 @@ class Tip:
         self.chains: dict[bytes, bytes] = {}
         self._before: dict[bytes, bytes | None] = {}
         self._changed: dict[bytes, bytes] | None = None
+        self._earlier: dict[bytes, bytes | None] = {}
         self.open = {name: Open(request.position, ()) for name, request in self.open.items()}
 
     def extend(
@@ -132,8 +133,11 @@ class Tip:
         return len(self._before)
 
     def head_then(self, key: bytes) -> bytes | None:
-        """The head of a chain as of the last heads leaf."""
-        return self._before[key] if key in self._before else self.chains.get(key)
+        """The head of a chain as of the last heads leaf that is published."""
+        for before in (self._earlier, self._before):
+            if key in before:
+                return before[key]
+        return self.chains.get(key)
 
     def turn(self, *, reset: bool) -> Turn:
         """What a heads leaf at this size commits to state.db."""
@@ -142,6 +146,11 @@ class Tip:
 
     def turned(self) -> None:
         """A heads leaf at this size was committed: changes count from here."""
+        self._earlier = {**self._before, **self._earlier} if self._earlier else self._before
         self._before = {}
         self._changed = None
         self._touched = {}
+
+    def heads_published(self) -> None:
+        """The last heads leaf is published: nobody asks for heads as of the one before it."""
+        self._earlier = {}

@@ -8,10 +8,19 @@ from pathlib import Path
 import apsw
 import pytest
 
-from affidavit.errors import CheckFailedError, CorruptError, LockedError, UnavailableError
+from affidavit.errors import (
+    CheckFailedError,
+    CorruptError,
+    LockedError,
+    NotFoundError,
+    UnavailableError,
+)
+from affidavit.ids import from_b64u
 from affidavit.ledger import fsck, note, staging, tiles, timestamp
 from affidavit.ledger.agenda import HEADS_SECONDS
-from affidavit.ledger.publish import CHECKPOINT, COSIGNED, INTEGRATED
+from affidavit.ledger.heads import verify_head
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.publish import CHECKPOINT, COSIGNED, INTEGRATED, heads
 from affidavit.ledger.state import LedgerState
 from affidavit.record.model import Chain
 from tests.world.ledger import World, Writer, connect, cosign, newest, signer
@@ -134,22 +143,70 @@ def test_restarts_while_it_waits(strict: World) -> None:
     assert world.log.waits_since is not None
 
 
-def test_proofs_wait_for_the_checkpoint(strict: World) -> None:
-    """A heads leaf is of use when it is published; until then there is no second one."""
+def test_proofs_are_against_published_heads(strict: World) -> None:
+    """While the next ones wait, the last ones serve, as of then; there are no third ones."""
+    world = strict
+    chain, late = Chain("acme", "model", "gpt-4o"), Chain("acme", "model", "late")
+
+    def published() -> None:
+        world.log.cosigned(cosign(newest(world.root, require=True)))
+
+    def turn(model: str) -> int:
+        world.put(Writer().exchange(model=model))
+        world.clock.advance(HEADS_SECONDS)
+        return world.put([]).base
+
+    first = turn("gpt-4o")
+    assert world.log.ensure_heads_after(0) is None  # waits, as nothing is published yet
+    with pytest.raises(NotFoundError):
+        world.log.prove_head(chain)
+    published()
+    assert world.log.ensure_heads_after(0) == first
+    assert [world.log.prove_head(one).n for one in (chain, late)] == [2, 0]
+    before = world.log.prove_head(chain)
+    second = turn("gpt-4o")
+    turned = turn("late")
+    assert world.reader().checkpoint().size <= second < turned
+    assert world.log.ensure_heads_after(first) is None
+    assert world.log.ensure_heads_after(0) == first
+    for one, kept in ((chain, before), (late, world.log.prove_head(late))):
+        proof = world.log.prove_head(one)
+        claim = world.reader().decoded(first).heads
+        assert claim is not None
+        assert (proof.index, proof.n, proof.last) == (first, kept.n, kept.last)
+        verify_head(proof, claim.bits, from_b64u(claim.map))
+    signed = LogReader(world.root, None, heads(require=True))
+    kinds = [signed.decoded(index).type for index in range(second, world.log.size)]
+    assert kinds.count("ledger.heads") == 1
+    published()
+    assert world.log.ensure_heads_after(first) == second
+    assert [world.log.prove_head(one).n for one in (chain, late)] == [4, 0]
+    third = world.put(Writer().exchange(model="x")).base  # they are long due
+    world.log.publish()
+    published()
+    assert world.log.ensure_heads_after(second) == third
+    proof, claim = world.log.prove_head(late), world.reader().decoded(third).heads
+    assert proof.n == 2
+    assert claim is not None
+    verify_head(proof, claim.bits, from_b64u(claim.map))
+
+
+def test_after_a_restart_waiting_heads_still_wait(strict: World) -> None:
+    """Until they are published there is nothing to prove against."""
     world = strict
     world.log.cosigned(cosign(newest(world.root, require=True)))
-    _grow(world)
+    world.put(Writer().exchange(model="gpt-4o"))
     world.clock.advance(HEADS_SECONDS)
-    heads = world.put([]).base
-    world.clock.advance(HEADS_SECONDS)
+    heads_leaf = world.put([]).base
+    world.drop()
+    world.open(require=True)
     assert world.log.ensure_heads_after(0) is None
-    assert [one.record.type for one in world.put(Writer().exchange()).placed] == [
-        "exchange.request",
-        "exchange.response",
-    ]
     world.log.cosigned(cosign(newest(world.root, require=True)))
-    assert world.log.ensure_heads_after(0) == heads
-    assert world.log.prove_head(Chain("acme", "model", "gpt-4o")).index == heads
+    assert world.log.ensure_heads_after(0) == heads_leaf
+    assert world.log.prove_head(Chain("acme", "model", "gpt-4o")).n == 2
+    world.log.close()
+    world.shut()
+    world.open(require=True)
 
 
 def test_a_crash_between_the_two_names_is_made_good(strict: World) -> None:
