@@ -14,7 +14,9 @@ character is refused. Which headers and parameters are credentials is in ``wire.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from operator import itemgetter
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from affidavit.errors import ParseError, UpstreamProtocolError
@@ -37,7 +39,8 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields for one connection only: RFC 9110 §7.6.1, with those RFC 2616 §13.5.1 listed."""
 
-_NAME = itemgetter(0)
+_Special = dict[bytes, list[bytes]]
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 _SPECIAL = frozenset({b"connection", b"content-length", b"transfer-encoding", b"host"})
 _CONNECTION_OPTIONS = HOP_BY_HOP | {b"close"}
 _PROTECTED = frozenset(name.encode() for name in CREDENTIAL_HEADERS) | frozenset(
@@ -65,16 +68,11 @@ def check_request(method: str, target: bytes, http_version: str, headers: Header
     spells it ("1.0", "1.1"). On ParseError answer 400 and close the connection: where the next
     request begins is not certain.
     """
-    if not _TOKEN.fullmatch(method.encode("latin-1", "replace")) or method in ("CONNECT", "TRACE"):
-        raise ParseError("The method is not one this gateway forwards.")
-    _check_target(target)
-    fields = list(headers)
-    problem = _field_problem(fields)
-    if not problem:
-        special = _special(fields)
-        problem = _connection_problem(_connection_options(special))
-        problem = problem or _framing_problem(special, http_version)
-        problem = problem or _host_problem(special, http_version)
+    _check_line(method, target)
+    problem, special = _read(list(headers))
+    problem = problem or _connection_problem(special)
+    problem = problem or _framing_problem(special, http_version)
+    problem = problem or _host_problem(special, http_version)
     if problem:
         raise ParseError(f"The request is refused: {problem}.")
 
@@ -85,14 +83,12 @@ def check_response(status: int, headers: Headers) -> None:
     UpstreamProtocolError for a status outside 200–599 (interim responses are consumed before)
     and for fields or framing that are not what RFC 9112 §6 allows.
     """
-    fields = list(headers)
-    problem = "" if 200 <= status <= 599 else "status outside 200 to 599"
-    problem = problem or _field_problem(fields)
-    if not problem:
-        special = _special(fields)
-        problem = _connection_problem(_connection_options(special))
-        problem = problem or _framing_problem(special, "1.1")
-        problem = problem or _bodiless_problem(special, status)
+    problem, special = _read(list(headers))
+    if not 200 <= status <= 599:
+        problem = "status outside 200 to 599"
+    problem = problem or _connection_problem(special)
+    problem = problem or _framing_problem(special, "1.1")
+    problem = problem or _bodiless_problem(special, status)
     if problem:
         raise UpstreamProtocolError(f"The provider's response is refused: {problem}.")
 
@@ -105,15 +101,23 @@ def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     next message sets its own.
     """
     fields = list(headers)
-    names = _lowered(fields)
-    if HOP_BY_HOP.isdisjoint(names):
+    names = _names(tuple(map(_NAME, fields)))
+    if not names.hop_by_hop:
         return fields
-    named = _connection_options(_special(fields))
-    problem = _connection_problem(named)
+    special = _special(names, fields)
+    problem = _connection_problem(special)
     if problem:
         raise ParseError(f"The message is refused: {problem}.")
-    drop = HOP_BY_HOP | named
-    return [field for field, name in zip(fields, names, strict=True) if name not in drop]
+    drop = HOP_BY_HOP | _connection_options(special)
+    return [field for field, name in zip(fields, names.lowered, strict=True) if name not in drop]
+
+
+@lru_cache(maxsize=256)
+def _check_line(method: str, target: bytes) -> None:
+    """The request line; callers ask for the same few things again and again."""
+    if not _TOKEN.fullmatch(method.encode("latin-1", "replace")) or method in ("CONNECT", "TRACE"):
+        raise ParseError("The method is not one this gateway forwards.")
+    _check_target(target)
 
 
 def _check_target(target: bytes) -> None:
@@ -137,45 +141,70 @@ def _check_target(target: bytes) -> None:
         path = unquote_to_bytes(path)
 
 
-def _field_problem(fields: Sequence[tuple[bytes, bytes]]) -> str:
-    """Fields themselves: RFC 9110 §5.6.2 names, §5.5 values, count, size."""
+class _Names(NamedTuple):
+    """What the names of a message's fields say, in order; ``lowered`` are in lower case.
+
+    ``special``: the places of the fields that frame and route; ``size``: bytes, line ends with
+    them; ``hop_by_hop``: whether one of the fields is.
+    """
+
+    problem: str
+    lowered: tuple[bytes, ...]
+    special: tuple[int, ...]
+    size: int
+    hop_by_hop: bool
+
+
+@lru_cache(maxsize=128)
+def _names(names: tuple[bytes, ...]) -> _Names:
+    """Read the names alone: each client and provider has its own few lists of them.
+
+    Obs-fold and a space before the colon show as a CR or LF in a value and as a name that is no
+    token (RFC 9112 §5.1, §5.2). One search over all names is three times as fast as one for
+    each; counting the line ends shows a name that holds one itself.
+    """
+    text = b"\n".join(names) + b"\n"
+    lowered = tuple(map(bytes.lower, names))
+    problem = ""
+    if names and (not _NAMES.fullmatch(text) or text.count(b"\n") != len(names)):
+        problem = "a header name that is not a token"
+    special = tuple(place for place, name in enumerate(lowered) if name in _SPECIAL)
+    return _Names(problem, lowered, special, len(text), not HOP_BY_HOP.isdisjoint(lowered))
+
+
+def _read(fields: Sequence[tuple[bytes, bytes]]) -> tuple[str, _Special]:
+    """Fields themselves (RFC 9110 §5.6.2 names, §5.5 values, count, size): a problem, or none.
+
+    With it the values of the fields that frame and route.
+    """
     if len(fields) > MAX_HEADERS:
-        return f"more than {MAX_HEADERS} header fields"
-    if not fields:
-        return ""
-    # Obs-fold and a space before the colon show here as a CR or LF in a value and as a name
-    # that is no token (RFC 9112 §5.1, §5.2). One search over all fields is three times as fast
-    # as one for each; counting the line ends shows a name that holds one itself.
-    all_names, all_values = zip(*fields, strict=True)
-    names = b"\n".join(all_names) + b"\n"
-    values = b"".join(all_values)
-    if not _NAMES.fullmatch(names) or names.count(b"\n") != len(fields):
-        return "a header name that is not a token"
+        return f"more than {MAX_HEADERS} header fields", {}
+    names = _names(tuple(map(_NAME, fields)))
+    values = b"".join(map(_VALUE, fields))
+    if names.problem:
+        return names.problem, {}
     if _BAD_VALUE.search(values):
-        return "a control character in a header value"
-    if len(names) + len(values) > MAX_HEADER_BYTES:
-        return f"header fields larger than {MAX_HEADER_BYTES // 1024} KiB"
-    return ""
+        return "a control character in a header value", {}
+    if names.size + len(values) > MAX_HEADER_BYTES:
+        return f"header fields larger than {MAX_HEADER_BYTES // 1024} KiB", {}
+    return "", _special(names, fields)
 
 
-def _lowered(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The names in lower case, in order."""
-    return list(map(bytes.lower, map(_NAME, fields)))
+def _special(names: _Names, fields: Sequence[tuple[bytes, bytes]]) -> _Special:
+    """The values of the fields that frame and route, by name in lower case."""
+    found: _Special = {}
+    for place in names.special:
+        found.setdefault(names.lowered[place], []).append(fields[place][1])
+    return found
 
 
-def _special(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The fields that frame and route, names in lower case."""
-    lowered = zip(_lowered(fields), fields, strict=True)
-    return [(name, field[1]) for name, field in lowered if name in _SPECIAL]
-
-
-def _framing_problem(fields: Sequence[tuple[bytes, bytes]], http_version: str) -> str:
+def _framing_problem(special: _Special, http_version: str) -> str:
     """Where the body ends: RFC 9112 §6.1 to §6.3, without any of the allowed repairs."""
-    lengths = _values(fields, b"content-length")
-    codings = _values(fields, b"transfer-encoding")
+    lengths = special.get(b"content-length")
+    codings = special.get(b"transfer-encoding")
     if lengths and codings:
         return "both Content-Length and Transfer-Encoding"
-    if len(lengths) > 1:
+    if lengths and len(lengths) > 1:
         return "more than one Content-Length"
     if lengths and not _DIGITS.fullmatch(lengths[0]):
         return "a Content-Length that is not a plain number"
@@ -186,37 +215,38 @@ def _framing_problem(fields: Sequence[tuple[bytes, bytes]], http_version: str) -
     return ""
 
 
-def _host_problem(fields: Sequence[tuple[bytes, bytes]], http_version: str) -> str:
+def _host_problem(special: _Special, http_version: str) -> str:
     """Exactly one Host that is a host (RFC 9112 §3.2); HTTP/1.0 may have none."""
-    hosts = _values(fields, b"host")
-    if len(hosts) > 1:
-        return "more than one Host"
+    hosts = special.get(b"host")
     if not hosts:
         return "" if http_version == "1.0" else "no Host"
+    if len(hosts) > 1:
+        return "more than one Host"
     return "" if _HOST.fullmatch(hosts[0]) else "a Host that is not a host name and port"
 
 
-def _bodiless_problem(fields: Sequence[tuple[bytes, bytes]], status: int) -> str:
+def _bodiless_problem(special: _Special, status: int) -> str:
     """No body whatever the fields say (RFC 9112 §6.3 item 1), no length in 204 (RFC 9110 §8.6)."""
-    if status in (204, 304) and _values(fields, b"transfer-encoding"):
+    if status in (204, 304) and b"transfer-encoding" in special:
         return "Transfer-Encoding where there is no body"
-    if status == 204 and _values(fields, b"content-length") not in ([], [b"0"]):
+    if status == 204 and special.get(b"content-length", [b"0"]) != [b"0"]:
         return "Content-Length where there is no body"
     return ""
 
 
-def _connection_options(fields: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
-    values = b",".join(_values(fields, b"connection"))
-    return {option.strip(b" \t").lower() for option in values.split(b",")} - {b""}
+def _connection_options(special: _Special) -> frozenset[bytes]:
+    return _options(b",".join(special.get(b"connection", ())))
 
 
-def _connection_problem(options: set[bytes]) -> str:
+@lru_cache(maxsize=64)
+def _options(values: bytes) -> frozenset[bytes]:
+    return frozenset(option.strip(b" \t").lower() for option in values.split(b",")) - {b""}
+
+
+def _connection_problem(special: _Special) -> str:
     """Connection must not strip a field the other end relies on, a credential above all."""
-    for option in options - _CONNECTION_OPTIONS:
-        if option in _PROTECTED or option.startswith(_PROTECTED_PREFIXES):
-            return "Connection names a header field that is not for one hop"
+    if b"connection" in special:
+        for option in _connection_options(special) - _CONNECTION_OPTIONS:
+            if option in _PROTECTED or option.startswith(_PROTECTED_PREFIXES):
+                return "Connection names a header field that is not for one hop"
     return ""
-
-
-def _values(fields: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
-    return [value for name, value in fields if name == wanted]
