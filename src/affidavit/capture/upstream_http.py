@@ -89,7 +89,7 @@ class ResponseParser:
         self.excess = False
         self._failure: AffidavitError | None = None
         self._pieces: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     @property
     def reusable(self) -> bool:
@@ -106,7 +106,7 @@ class ResponseParser:
         ``UpstreamProtocolError`` when they are not one well-formed response; body bytes that came
         before the fault in the same call are then given by ``salvaged``.
         """
-        if self.ended is not None:
+        if self.ended is not None or self._parser is None:
             self.excess = True
             return b""
         self.started = True
@@ -126,6 +126,7 @@ class ResponseParser:
             raise UpstreamProtocolError(
                 f"The provider's response {what} is longer than {MAX_HEAD_BYTES} bytes."
             )
+        self._let_go()
         return self._take()
 
     def salvaged(self) -> bytes:
@@ -142,6 +143,7 @@ class ResponseParser:
             self.excess = True
         elif self.status and self._framing is Ended.CLOSE:
             self.ended = Ended.CLOSE
+            self._let_go()
         elif not self.status:
             raise UpstreamProtocolError("The provider closed the connection without a response.")
         else:
@@ -149,6 +151,11 @@ class ResponseParser:
                 f"The provider closed the connection in the middle of a body, after "
                 f"{self.received} bytes."
             )
+
+    def _let_go(self) -> None:
+        """After the end the parser goes; it points back here, and the collector is slow to see."""
+        if self.ended is not None:
+            self._parser = None
 
     def _over(self) -> bool:
         return self.ended is not None

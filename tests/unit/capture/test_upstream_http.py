@@ -1,6 +1,8 @@
 """Claims about reading and writing HTTP/1.1 towards a provider, without sockets."""
 
+import gc
 import itertools
+import weakref
 
 import pytest
 from hypothesis import given
@@ -106,3 +108,28 @@ def test_a_request_is_written_field_by_field() -> None:
     """Order and values are kept; the length is added."""
     head = request_head(b"POST", b"/a?b", [(b"host", b"h"), (b"x", b"\xe9 ")], 3)
     assert head == b"POST /a?b HTTP/1.1\r\nhost: h\r\nx: \xe9 \r\ncontent-length: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+    ],
+)
+def test_a_response_that_ended_is_freed_without_the_collector(response: bytes) -> None:
+    """Nothing of it points back to itself, or thousands would wait for one long collection."""
+    gc.disable()
+    try:
+        parser = ResponseParser(b"POST")
+        parser.feed(response)
+        if parser.ended is None:
+            parser.eof()
+        assert parser.ended is not None
+        gone = weakref.ref(parser)
+        del parser
+        assert gone() is None
+    finally:
+        gc.enable()
