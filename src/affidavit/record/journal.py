@@ -32,6 +32,7 @@ from affidavit.clock import Clock
 from affidavit.durable import AppendFile, Disk, is_no_space
 from affidavit.errors import AffidavitError, CannotRecordError
 from affidavit.record import journal_format as form
+from affidavit.record.journal_sync import SyncThread
 from affidavit.record.model import Frame, Opened, Piece, Record, Written
 from affidavit.record.seal import WRAPPED_BYTES, Recipient
 
@@ -98,7 +99,8 @@ class JournalWriter:
         self._waiters: list[asyncio.Future[None]] = []
         self._syncing = False
         self._closed = False
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="journal")
+        self._syncs = SyncThread()
+        self._spares = ThreadPoolExecutor(1, thread_name_prefix="journal-spare")
         self._lease = contextlib.ExitStack()
 
     @classmethod
@@ -180,7 +182,8 @@ class JournalWriter:
         Who still waits for a commit is told that it is not acknowledged.
         """
         self._closed = True
-        self._threads.shutdown(wait=True)
+        self._syncs.close()
+        self._spares.shutdown(wait=True)
         self._release(CannotRecordError("The journal was closed."), self._waiters)
         files = list(self._left)
         if self._segment is not None:
@@ -227,7 +230,7 @@ class JournalWriter:
             raise self._torn(segment.file, error) from error
         if self._spare is None and segment.file.size * 2 > segment.size:
             path = self._directory / form.segment_name(self._number + 1)
-            self._spare = self._threads.submit(self._create, path, self._segment_bytes)
+            self._spare = self._spares.submit(self._create, path, self._segment_bytes)
 
     def _room(self, payload: int) -> _Segment:
         """The segment for a payload of so many bytes; ``CannotRecordError`` if there is none."""
@@ -305,9 +308,8 @@ class JournalWriter:
         if self._segment is not None:
             files.append(self._segment.file)
 
-        def finish(done: asyncio.Future[None]) -> None:
+        def finish(error: BaseException | None) -> None:
             self._syncing = False
-            error = done.exception()
             if error is not None:
                 self._release(self._fail(error), waiters)
                 self._release(self._fail(error), self._waiters)
@@ -319,7 +321,7 @@ class JournalWriter:
                     waiter.set_result(None)
             self._sync(loop)
 
-        loop.run_in_executor(self._threads, _sync_all, files).add_done_callback(finish)
+        self._syncs.sync(files, loop, finish)
 
     # Refusing
 
@@ -356,11 +358,6 @@ def destroy_segment(disk: Disk, path: Path) -> None:
     if path.exists() and path.stat().st_size >= form.HEADER_BYTES:
         disk.overwrite(path, form.WRAPPED_OFFSET, bytes(WRAPPED_BYTES))
     disk.remove(path)
-
-
-def _sync_all(files: Sequence[AppendFile]) -> None:
-    for file in files:
-        file.sync()
 
 
 def _cannot(error: BaseException, hint: str = "") -> CannotRecordError:
