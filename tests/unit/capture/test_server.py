@@ -1,14 +1,18 @@
 """Claims about the listening side that only the connection can know."""
 
+import asyncio
 import contextlib
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from affidavit.capture import worker
-from affidavit.capture.server import Bounds, GatewayProtocol, protocol
+from affidavit.capture.server import Bounds, GatewayProtocol, _Outgoing, protocol
 from tests.world.gateway import KEY, World, chat, chat_answer
 from tests.world.rawclient import RawClient, request
 from tests.world.upstream import Upstream, whole
@@ -42,6 +46,115 @@ def test_an_unused_connection_after_an_answer_is_not_cut_by_the_read_limit(tmp_p
             client.send(request("/openai/v1/chat/completions", chat(), key=KEY))
             assert client.answer().status == 200
             assert not client.closed_by_peer(within=0.4)
+
+
+class _Wire(asyncio.Transport):
+    """Keeps what is written, until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = False
+        self._socket, self._peer = socket.socketpair()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._socket if name == "socket" else default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def end(self) -> None:
+        """Close the sockets that only its name and its queue are asked of."""
+        self._socket.close()
+        self._peer.close()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_head_goes_out_with_the_first_bytes_behind_it() -> None:
+    """One write for both; later bytes go as they come."""
+
+    async def run() -> list[bytes]:
+        wire = _Wire()
+        outgoing = _Outgoing(wire, asyncio.get_running_loop())
+        outgoing.write(b"head")
+        outgoing.write(b"first")
+        outgoing.write(b"second")
+        await asyncio.sleep(0)
+        outgoing.close()
+        wire.end()
+        return wire.written
+
+    assert asyncio.run(run()) == [b"headfirst", b"second"]
+
+
+@pytest.mark.parametrize("how", ["turn", "close", "flush", "lost"])
+def test_a_head_behind_which_nothing_comes_goes_out_all_the_same(how: str) -> None:
+    """In the next turn of the loop, or before the connection is closed; never into a closed one."""
+
+    async def run() -> tuple[list[bytes], list[bytes]]:
+        wire = _Wire()
+        outgoing = _Outgoing(wire, asyncio.get_running_loop())
+        outgoing.write(b"head")
+        if how == "close":
+            outgoing.close()
+        elif how == "flush":
+            outgoing.flush()
+            outgoing.flush()
+        elif how == "lost":
+            wire.close()
+        at_once = list(wire.written)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        wire.end()
+        return at_once, wire.written
+
+    at_once, written = asyncio.run(run())
+    assert written == ([] if how == "lost" else [b"head"])
+    assert at_once == ([b"head"] if how in ("close", "flush") else [])
+
+
+@pytest.mark.parametrize("behind", ["garbage", "shutdown"])
+def test_a_head_alone_goes_out_before_what_follows_its_answer(behind: str) -> None:
+    """An answer without a body is sent when it is whole, before anything else is written."""
+    wire = _Wire()
+
+    async def run() -> None:
+        over = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            length = [(b"content-length", b"5")]
+            await send({"type": "http.response.start", "status": 200, "headers": length})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if behind == "garbage":
+                connection.data_received(b"garbage\r\n\r\n")
+            else:
+                connection.shutdown()
+            over.set()
+
+        config = uvicorn.Config(
+            app, http=protocol(Bounds()), ws="none", lifespan="off", log_config=None
+        )
+        config.load()
+        connection: Any = protocol(Bounds())(config, ServerState(), {})
+        connection.connection_made(wire)
+        connection.data_received(b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await asyncio.wait_for(over.wait(), 5)
+        connection.connection_lost(None)
+
+    asyncio.run(run())
+    wire.end()
+    starts = [data.partition(b"\r\n")[0] for data in wire.written]
+    more = [b"HTTP/1.1 400 Bad Request"] if behind == "garbage" else []
+    assert starts == [b"HTTP/1.1 200 OK", *more]
 
 
 def test_the_answers_own_fields_are_no_servers(tmp_path: Path) -> None:
