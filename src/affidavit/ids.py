@@ -21,12 +21,10 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 def record_id() -> str:
     """Return a new UUIDv7 in canonical text: 48 bits of Unix milliseconds, 74 random bits."""
-    millis = time.time_ns() // 1_000_000  # noqa: TID251 - the time inside a UUIDv7
-    value = (millis & (2**48 - 1)) << 80 | int.from_bytes(os.urandom(10), "big")  # noqa: TID251
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    millis = f"{time.time_ns() // 1_000_000:012x}"  # noqa: TID251 - the time inside a UUIDv7
+    drawn = salt().hex()
+    variant = "89ab"[int(drawn[0], 16) & 3]
+    return f"{millis[:8]}-{millis[8:]}-7{drawn[1:4]}-{variant}{drawn[4:7]}-{drawn[7:19]}"
 
 
 def salt() -> bytes:
@@ -70,7 +68,7 @@ def pseudonym(prefix: str) -> str:
 
 def b64u(data: bytes) -> str:
     """Return base64url without padding (RFC 4648 §5)."""
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode()
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_URL_SAFE).decode()
 
 
 def from_b64u(text: str) -> bytes:

@@ -102,7 +102,7 @@ WRONG = {
         ("len(names) > MAX_CODINGS or", ""),
     ],
     "strict_json": [
-        ("if _encode(value) == data:", "if _encode(value):"),
+        ("if compact == data or", "if compact or"),
         ("if has_duplicate_keys(data, value):\n        raise", "if data is None:\n        raise"),
         ("if _deeper_than(value, max_depth):", "if _deeper_than(value, max_depth + 1):"),
         ("object_pairs_hook=_refuse_duplicates", "object_pairs_hook=dict"),

@@ -17,6 +17,7 @@ from affidavit.errors import ParseError
 from affidavit.record.model import Part, Record
 from affidavit.wire import strict_json
 
+_encode = msgspec.json.Encoder().encode
 _MAX_DEPTH = 1000  # deeper than what is ever disclosed, so that what was committed also opens
 
 
@@ -27,7 +28,7 @@ def disclose(name: str, value: Any) -> str:
     it holds something that JSON text has no form for (a lone surrogate, an object, endless depth).
     """
     try:
-        raw = msgspec.json.encode([ids.b64u(ids.salt()), name, value])
+        raw = _encode([ids.b64u(ids.salt()), name, value])
     except (UnicodeEncodeError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         raise ParseError(f"Section {name} has a value that JSON does not know.") from error
     return ids.b64u(raw)
@@ -59,7 +60,7 @@ def digest(text: str) -> bytes:
 
 def sections_json(record: Record) -> bytes:
     """The record's ``sections`` array exactly as it will stand in its leaf, brackets included."""
-    return msgspec.json.encode(record.section_digests())
+    return _encode(record.section_digests())
 
 
 def sections_digest(record: Record) -> str:

@@ -5,9 +5,10 @@ infinities, numbers out of range, lone surrogates, a byte order mark, trailing b
 nesting, bytes that are not UTF-8. ``lenient`` never raises: it gives the best reading there is
 and names what is wrong, because failing to understand must never be failing to record.
 
-Speed: both decode with msgspec and encode the result again. When that gives the same bytes,
-as it does for the compact JSON that clients send, nothing can have been lost in between and
-there is no duplicate key; only otherwise does the slower standard parser look for one.
+Speed: both decode with msgspec and encode the result again. When that gives the same bytes but
+for the space between tokens, as it does for the JSON that clients send, nothing can have been
+lost in between and there is no duplicate key; only otherwise does the slower standard parser
+look for one.
 """
 
 import json
@@ -72,7 +73,8 @@ def lenient(data: bytes, *, duplicates: bool = True) -> Parsed:
 def has_duplicate_keys(data: bytes, value: Any) -> bool:
     """Tell whether ``data``, already decoded to ``value``, has a key twice in one object."""
     try:
-        if _encode(value) == data:
+        compact = _encode(value)
+        if compact == data or compact == msgspec.json.format(data, indent=-1):
             return False
     except RecursionError:
         return True  # nesting that cannot be followed is not known to be without one

@@ -96,7 +96,8 @@ def test_what_json_writes_is_read_back(value: Any, ascii_only: bool, indent: int
 def test_a_duplicate_key_is_found_wherever_it_is(pairs: list[tuple[str, int]]) -> None:
     """Compared with counting the keys: found exactly when there is one."""
     inner = ",".join(f'"{name}":{number}' for name, number in pairs)
-    for text in ("{" + inner + "}", '[{"z":{' + inner + "}}]", "{ " + inner + " }"):
+    spaced = inner.replace(":", " : ").replace(",", " ,\n\t")
+    for text in ("{" + inner + "}", '[{"z":{' + inner + "}}]", "{ " + spaced + " }"):
         twice = len({name for name, _ in pairs}) < len(pairs)
         assert has_duplicate_keys(text.encode(), json.loads(text)) is twice
 
