@@ -206,13 +206,14 @@ class Relay:
                 return
             if exchange.settled():
                 return
+            finished = call.finished
             if not piece:
                 exchange.end(call.ended)
                 return
             if exchange.received + len(piece) > self._max_response:
                 self._cut(call)
                 return
-            if call.finished and not self._in_journal:
+            if finished and not self._in_journal:
                 # The whole body is here: it goes into the outcome record itself.
                 self._held = piece
                 exchange.piece(piece)
@@ -222,9 +223,9 @@ class Relay:
             self._in_journal = True
             if exchange.piece(piece) and not last_event:
                 last_event, ends = True, self._loop.time() + GRACE_SECONDS
-            if last_event or call.finished:
+            if last_event or finished:
                 self._held += piece
-                if len(self._held) > MAX_HELD and not call.finished:
+                if len(self._held) > MAX_HELD and not finished:
                     exchange.end(None)
             elif exchange.streamed:
                 piece, self._held = self._held + piece, b""

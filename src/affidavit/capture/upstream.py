@@ -19,7 +19,8 @@ what is sent and which fields (``forward``), one connection's bytes and back-pre
 import asyncio
 import ssl
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 from affidavit.capture.egress import Origin, Proxy, connect
 from affidavit.capture.upstream_connection import Connection
@@ -222,7 +223,7 @@ class Call:
                 return
         await self._exchange(await self._open(), head)
 
-    async def next(self, within: float | None = None) -> bytes:
+    def next(self, within: float | None = None) -> Coroutine[Any, Any, bytes]:
         """Fetch the next body bytes as they arrived; empty at the end of the body.
 
         Waits ``within`` seconds, or the idle limit.
@@ -230,7 +231,7 @@ class Call:
         arrived before has been given.
         """
         assert self._connection is not None
-        return await self._connection.fetch(within or self._upstream.limits.idle)
+        return self._connection.fetch(within or self._upstream.limits.idle)
 
     def abort(self, error: AffidavitError) -> None:
         """Close the connection now; ``start`` and ``next`` raise ``error`` if they are waiting."""

@@ -106,16 +106,23 @@ class StreamReader:
         accumulator: Accumulator,
         limit: int = MAX_READ_BYTES,
     ) -> None:
-        headers = list(headers)
+        fields: dict[bytes, bytes] = {}
+        for key, value in headers:
+            lowered = key.lower()
+            # RFC 9110 §5.3; of a provider's request id the last one counts
+            joins = lowered in fields and lowered not in _REQUEST_IDS
+            fields[lowered] = b", ".join((fields[lowered], value)) if joins else value
         self._request = request
         self._status = status
         self._accumulator = accumulator
-        self._decoder = Decoder(field(headers, b"content-encoding"), limit)
-        ids = {key.lower(): value for key, value in headers if key.lower() in _REQUEST_IDS}
-        self._request_id = next(
-            (ids[key].decode("latin-1") for key in _REQUEST_IDS if key in ids), ""
-        )
-        self._type = field(headers, b"content-type").partition(";")[0].strip().lower()
+        self._decoder = Decoder(fields.get(b"content-encoding", b"").decode("latin-1"), limit)
+        self._request_id = ""
+        for key in _REQUEST_IDS:
+            if key in fields:
+                self._request_id = fields[key].decode("latin-1")
+                break
+        content_type = fields.get(b"content-type", b"").decode("latin-1")
+        self._type = content_type.partition(";")[0].strip().lower()
         self._events: Parser | None = None
         self._text: list[bytes] | None = None
         self._started = False

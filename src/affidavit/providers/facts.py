@@ -217,4 +217,4 @@ def text_of(messages: Iterable[Message]) -> str:
 
 def _known(named: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is not known."""
-    return {name: value for name, value in named.items() if value not in ("", [])}
+    return {name: value for name, value in named.items() if value}

@@ -123,8 +123,11 @@ class _Choice:
 
     def add(self, delta: dict[str, Any]) -> None:
         """Take a delta of a stream, or the whole message, which is a delta to nothing."""
-        self.role = name(delta.get("role")) or self.role
-        self.reasoning.append(text(delta.get("reasoning_content")) or text(delta.get("reasoning")))
+        if "role" in delta:
+            self.role = name(delta["role"]) or self.role
+        if not _THOUGHTS.isdisjoint(delta):
+            thought = text(delta.get("reasoning_content")) or text(delta.get("reasoning"))
+            self.reasoning.append(thought)
         content = delta.get("content")
         if isinstance(content, str):
             self.text.append(content)
@@ -136,6 +139,11 @@ class _Choice:
                     self.reasoning.append(part.content)
                 else:
                     self.content.append(part)
+        if not _RARE.isdisjoint(delta):
+            self._rare(delta)
+
+    def _rare(self, delta: dict[str, Any]) -> None:
+        """What most deltas have nothing of."""
         if isinstance(delta.get("audio"), dict):
             self.text.append(text(delta["audio"].get("transcript")))
         self.refusal.append(text(delta.get("refusal")))
@@ -228,10 +236,12 @@ class ChatAccumulator:
         }
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
-        for field in ("id", "model", "system_fingerprint"):
-            if field not in self._names and (value := name(chunk.get(field))):
+        for field in _NAMES:
+            if field in chunk and field not in self._names and (value := name(chunk[field])):
                 self._names[field] = value
-        counts = chunk.get("usage") or mapping(chunk.get("x_groq")).get("usage")
+        counts = chunk.get("usage")
+        if not counts and "x_groq" in chunk:
+            counts = mapping(chunk["x_groq"]).get("usage")
         if counts:
             self._usage = usage_of(counts) or self._usage
         for position, item in enumerate(mappings(chunk.get("choices"))):
@@ -239,12 +249,12 @@ class ChatAccumulator:
             self._choice(index if type(index) is int else position, item)
 
     def _choice(self, index: int, item: dict[str, Any]) -> None:
-        if index not in self._choices:
+        choice = self._choices.get(index)
+        if choice is None:
             if len(self._choices) >= MAX_CHOICES:
                 self.problem = "more choices than are read"
                 return
-            self._choices[index] = _Choice()
-        choice = self._choices[index]
+            choice = self._choices[index] = _Choice()
         choice.finish_reason = name(item.get("finish_reason")) or choice.finish_reason
         delta = item.get("delta") or item.get("message")
         if isinstance(delta, dict):
@@ -253,6 +263,9 @@ class ChatAccumulator:
             choice.text.append(text(item["text"]))
 
 
+_NAMES = ("id", "model", "system_fingerprint")
+_THOUGHTS = frozenset({"reasoning", "reasoning_content"})
+_RARE = frozenset({"audio", "refusal", "tool_calls", "function_call"})
 _TEXTS = ("text", "reasoning", "refusal")
 
 

@@ -14,6 +14,7 @@ a small multiple of what came out; no input raises. What was wrong is said in on
 
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import brotli
@@ -56,13 +57,10 @@ class Decoder:
     def __init__(self, content_encoding: str, limit: int = MAX_DECODED_BYTES) -> None:
         self.problem = ""
         self._fed = False
-        names = [name.strip().lower() for name in content_encoding.split(",")]
-        names = [name for name in names if name not in ("", "identity")] or [""]
-        self._layers: list[_Layer] = []
-        if len(names) > MAX_CODINGS or any(name not in _CODINGS for name in names):
+        makers = _makers(content_encoding)
+        if makers is None:
             self.problem = "unknown"
-        else:
-            self._layers = [_CODINGS[name]() for name in reversed(names)]
+        self._layers: list[_Layer] = [make() for make in makers or ()]
         self._rooms = [limit] * len(self._layers)
 
     def feed(self, data: bytes) -> bytes:
@@ -227,6 +225,16 @@ class _Zstd:
 
     def ended(self) -> bool:
         return self._inner is None and self._frames > 0
+
+
+@lru_cache(maxsize=64)
+def _makers(content_encoding: str) -> tuple[Callable[[], _Layer], ...] | None:
+    """What undoes the codings, the last one applied first; ``None`` if one is not known."""
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    names = [name for name in names if name not in ("", "identity")] or [""]
+    if len(names) > MAX_CODINGS or any(name not in _CODINGS for name in names):
+        return None
+    return tuple(_CODINGS[name] for name in reversed(names))
 
 
 def _gzip() -> _Layer:

@@ -64,6 +64,8 @@ class Parser:
                 data = data[1:]
         if not data:
             return []
+        if data.startswith(b"data: ") and data.endswith(b"\n\n") and self._is_one(data):
+            return [Event("", data[6:-2], self._last_id)]
         if LF not in data and CR not in data:
             self._hold(data)
             return []
@@ -94,6 +96,12 @@ class Parser:
         events: list[Event] = []
         self._dispatch(events)
         return events[0] if events else None
+
+    def _is_one(self, data: bytes) -> bool:
+        """Whether this is one whole event of one line, as most streams send them."""
+        between = not (self._size or self._line_size or self._too_large)
+        lines = data.count(b"\n") == 2 and CR not in data
+        return between and lines and len(data) <= self._limit
 
     def _skip_mark(self, data: bytes) -> bytes:
         """Hold back until it is known whether the stream starts with a byte order mark."""

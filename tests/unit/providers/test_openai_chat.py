@@ -90,6 +90,24 @@ def test_legacy_function_call_refusal_reasoning_and_audio() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"reasoning": "hm"}, MessagePart("reasoning", "hm")),
+        ({"reasoning_content": "hm"}, MessagePart("reasoning", "hm")),
+        ({"refusal": "no"}, MessagePart("refusal", "no")),
+        ({"audio": {"transcript": "said"}}, MessagePart("text", "said")),
+        ({"tool_calls": [{"id": "1", "function": {"name": "f"}}]},
+         MessagePart("tool_call", id="1", name="f")),
+        ({"function_call": {"name": "f"}}, MessagePart("tool_call", name="f")),
+    ],
+)  # fmt: skip
+def test_whatever_a_delta_has_is_read_also_alone(fields: dict[str, Any], part: MessagePart) -> None:
+    """A delta that has one thing and no content loses nothing of it."""
+    facts = streamed("openai", PATH, delta(**fields), delta(reason="stop"), b"[DONE]")
+    assert facts.messages[0].parts == (part,)
+
+
 def test_content_in_parts() -> None:
     """Mistral's thinking and text parts, in a message and in deltas."""
     content = [

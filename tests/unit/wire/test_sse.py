@@ -48,6 +48,27 @@ def parse(*pieces: bytes, limit: int = 1 << 20) -> list[Event]:
 def test_the_grammar_of_the_standard(stream: bytes, expected: list[Event]) -> None:
     """Each construct of the WHATWG grammar gives the events that the standard says."""
     assert parse(stream) == expected
+    assert parse(stream[:2], stream[2:]) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ((b"data: a\n", b"data: b\n\n"), [Event("", b"a\nb")]),
+        ((b"event: e\n", b"data: b\n\n"), [Event("e", b"b")]),
+        ((b"da", b"data: b\n\n"), []),
+        ((b"id: 7\n\n", b"data: b\n\n"), [Event("", b"b", "7")]),
+        ((b"data: a\rdata: b\n\n",), [Event("", b"a\nb")]),
+        ((b"x" * 200, b"\n", b"data: b\n\n", b"data: c\n\n"), [Event("", b"c")]),
+        ((b"data: " + b"x" * 95 + b"\n\n", b"data: c\n\n"), [Event("", b"c")]),
+        ((b"data: " + b"x" * 94 + b"\n\n",), [Event("", b"x" * 94)]),
+    ],
+)
+def test_a_piece_that_looks_like_one_event_may_be_part_of_another(
+    pieces: tuple[bytes, ...], expected: list[Event]
+) -> None:
+    """What came before counts: an open line, an open event, one that is too large, an id."""
+    assert parse(*pieces, limit=100) == expected
 
 
 def test_an_event_is_seen_with_the_carriage_return_that_ends_it() -> None:
