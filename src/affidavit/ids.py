@@ -16,6 +16,7 @@ KEY_BYTES = 32
 
 _SALTS_AT_ONCE = 256
 _salts: list[bytes] = []
+_salt_texts: list[str] = []
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -43,7 +44,21 @@ def salt() -> bytes:
         return last
 
 
+def salt_text() -> str:
+    """Return 16 random bytes as base64url without padding: 22 characters; else as ``salt``."""
+    try:
+        return _salt_texts.pop()
+    except IndexError:
+        # One conversion for many: with two zero bytes behind it, each salt takes 24 characters.
+        text = b64u(b"".join(salt() + b"\0\0" for _ in range(_SALTS_AT_ONCE)))
+        texts = [text[i : i + 22] for i in range(0, len(text), 24)]
+        last = texts.pop()
+        _salt_texts.extend(texts)
+        return last
+
+
 os.register_at_fork(after_in_child=_salts.clear)
+os.register_at_fork(after_in_child=_salt_texts.clear)
 
 
 def key() -> bytes:

@@ -45,8 +45,9 @@ WRONG = {
         ("if self._status in (204, 304) else", "if self._status == 304 else"),
     ],
     "facts": [
-        ('in ("tool_call", "server_tool_call")', 'in ("tool_call",)'),
-        ("tuple(dict.fromkeys(call.name", "tuple((call.name"),
+        ('_TOOL_CALLS = ("tool_call", "server_tool_call")', '_TOOL_CALLS = ("tool_call",)'),
+        ("if part.type in _TOOL_CALLS and part.name:", "if part.type in _TOOL_CALLS:"),
+        ("return tuple(names)", "return tuple(names)[:1]"),
         ("named.items() if value}", 'named.items() if value != ""}'),
         ('if part.type == "text"', "if part.content"),
         ('"parsed": self.parsed,\n        }\n', '"parsed": self.parsed, "user": self.end_user}\n'),

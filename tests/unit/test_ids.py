@@ -36,6 +36,13 @@ def test_base64url_of_another_spelling_is_refused(text: str) -> None:
         ids.from_b64u(text)
 
 
+def test_salts_as_text_are_salts_and_each_is_given_out_once() -> None:
+    """Canonical base64url of 16 bytes, also over the edge of what is drawn at once."""
+    texts = [ids.salt_text() for _ in range(600)]
+    assert all(len(ids.from_b64u(text)) == ids.SALT_BYTES for text in texts)
+    assert len(set(texts)) == 600
+
+
 def test_random_values_have_their_sizes_and_differ() -> None:
     """Salts are 16 bytes, keys 32, tokens 43 characters and pseudonyms 26 behind their prefix."""
     assert len(ids.salt()) == 16

@@ -100,18 +100,25 @@ def attribute(
         if name in _READ and name not in found and value.strip():
             found[name] = _text(value.strip())[:MAX_VALUE]
     raw, source = _session(found, hints, identity.tenant, sessions)
-    trace = _TRACEPARENT.match(found.get(b"traceparent", "").encode())
-    valid = trace is not None and trace[1] != b"ff" and int(trace[2], 16) and int(trace[3], 16)
+    trace_id, span_id = _trace(found.get(b"traceparent", ""))
     return Attribution(
         session=None if raw is None else session_pseudonym(pseudonym_key, raw),
         session_source=source,
         session_raw=raw,
         end_user=_first(found, _USER_HEADERS) or _cut(hints.end_user),
         purpose=found.get(b"affidavit-purpose"),
-        trace_id=trace[2].decode() if trace is not None and valid else None,
-        span_id=trace[3].decode() if trace is not None and valid else None,
-        opt_out=tuple(sorted(name.decode() for name in found if name in _OPT_OUT_HEADERS)),
+        trace_id=trace_id,
+        span_id=span_id,
+        opt_out=tuple(sorted(name.decode() for name in _OPT_OUT_HEADERS & found.keys())),
     )
+
+
+def _trace(traceparent: str) -> tuple[str | None, str | None]:
+    """Trace and span id of a W3C ``traceparent``; none of them if it is not valid."""
+    found = _TRACEPARENT.match(traceparent.encode()) if traceparent else None
+    if found is None or found[1] == b"ff" or not (int(found[2], 16) and int(found[3], 16)):
+        return None, None
+    return found[2].decode(), found[3].decode()
 
 
 def _session(
@@ -136,7 +143,7 @@ def _text(value: bytes) -> str:
 
 
 def _first(found: dict[bytes, str], names: Sequence[bytes]) -> str | None:
-    return next((found[name] for name in names if name in found), None)
+    return next((found[name] for name in names if name in found), None) if found else None
 
 
 def _cut(value: str | None) -> str | None:

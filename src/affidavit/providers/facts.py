@@ -21,6 +21,8 @@ YES = "yes"
 MAX_ERROR = 2_000
 """Characters of a provider's error message that a record's section has; the body has it all."""
 
+_TOOL_CALLS = ("tool_call", "server_tool_call")
+
 MAX_NAME = 512
 """Longest model, tool or id that is taken over as a name; longer ones count as not known."""
 
@@ -156,13 +158,18 @@ class ResponseFacts(msgspec.Struct, frozen=True):
             ToolCall(part.id, part.name, part.arguments, part.type == "server_tool_call")
             for message in self.messages
             for part in message.parts
-            if part.type in ("tool_call", "server_tool_call")
+            if part.type in _TOOL_CALLS
         )
 
     @property
     def tools_called(self) -> tuple[str, ...]:
         """Names of the tools called, each once, in order of first occurrence."""
-        return tuple(dict.fromkeys(call.name for call in self.tool_calls if call.name))
+        names: dict[str, None] = {}
+        for message in self.messages:
+            for part in message.parts:
+                if part.type in _TOOL_CALLS and part.name:
+                    names[part.name] = None
+        return tuple(names)
 
     @property
     def text(self) -> str:

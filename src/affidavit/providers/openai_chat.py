@@ -168,10 +168,14 @@ class _Choice:
 
     def message(self) -> Message:
         """What has arrived, as a message."""
-        parts = [MessagePart("reasoning", "".join(self.reasoning))]
-        parts += [*self.content, MessagePart("text", "".join(self.text))]
-        parts.append(MessagePart("refusal", "".join(self.refusal)))
-        parts = [part for part in parts if part.content or part.type not in _TEXTS]
+        parts: list[MessagePart] = []
+        if any(self.reasoning):
+            parts.append(MessagePart("reasoning", "".join(self.reasoning)))
+        parts += [part for part in self.content if part.content or part.type != "refusal"]
+        if any(self.text):
+            parts.append(MessagePart("text", "".join(self.text)))
+        if any(self.refusal):
+            parts.append(MessagePart("refusal", "".join(self.refusal)))
         for call in self.calls.values():
             parts.append(
                 MessagePart(
@@ -266,7 +270,6 @@ class ChatAccumulator:
 _NAMES = ("id", "model", "system_fingerprint")
 _THOUGHTS = frozenset({"reasoning", "reasoning_content"})
 _RARE = frozenset({"audio", "refusal", "tool_calls", "function_call"})
-_TEXTS = ("text", "reasoning", "refusal")
 
 
 def _message(item: dict[str, Any]) -> Message:

@@ -28,7 +28,7 @@ def disclose(name: str, value: Any) -> str:
     it holds something that JSON text has no form for (a lone surrogate, an object, endless depth).
     """
     try:
-        raw = _encode([ids.b64u(ids.salt()), name, value])
+        raw = _encode([ids.salt_text(), name, value])
     except (UnicodeEncodeError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         raise ParseError(f"Section {name} has a value that JSON does not know.") from error
     return ids.b64u(raw)

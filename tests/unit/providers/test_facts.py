@@ -52,6 +52,7 @@ def test_tools_called_are_those_of_the_outputs_in_order() -> None:
         MessagePart("reasoning", "hm"),
         MessagePart("server_tool_call", id="2", name="a"),
         MessagePart("tool_call", id="3", name="b"),
+        MessagePart("tool_call", id="4"),  # its name has not come
     ]
     facts = ResponseFacts(
         "openai", "openai", "openai/1", 200,
