@@ -36,7 +36,7 @@ def test_all_verbs_are_there() -> None:
     """The commands of the surface that this version has."""
     assert {path[0] for path in VERBS} == {
         "up", "gateway", "sequencer", "console", "query", "show", "tail", "reveal", "export",
-        "verify", "fsck", "index", "keys", "config", "doctor", "version", "demo-provider",
+        "verify", "fsck", "index", "keys", "log", "config", "doctor", "version", "demo-provider",
     }  # fmt: skip
 
 
