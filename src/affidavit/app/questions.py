@@ -24,6 +24,8 @@ from affidavit.query.prover import serve as prover_answers
 
 SNAPSHOT_SECONDS = 1.0
 """How long an asker whose snapshot is the newest waits for a newer one."""
+ROTATION_LOOKS, ROTATION_PAUSE = 200, 0.05
+"""So many looks, so many seconds apart, whether a step of a rotation is on record."""
 HEADS_TRIES, HEADS_PAUSE = 50, 0.1
 """A heads leaf is made at most once a second; so many looks, so many seconds apart."""
 
@@ -119,9 +121,19 @@ async def _log_keys(sequencer: Sequencer, _: dict[str, Any]) -> Any:
 
 
 async def _log_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:
-    """A step of a rotation of the log's key: on record, then in force."""
-    await sequencer.rotate(finish=bool(params["finish"]))
-    return await _log_keys(sequencer, {})
+    """A step of a rotation of the log's key: on record, then in force.
+
+    ``UsageError`` if there is no such step now; ``UnavailableError`` if the ledger does not get to
+    it, which then still does it.
+    """
+    finish, log = bool(params["finish"]), sequencer.log
+    await sequencer.ask(lambda: log.rotate(finish=finish))
+    for _ in range(ROTATION_LOOKS):
+        if not await sequencer.ask(lambda: log.rotation_asked):
+            sequencer.keys_changed()
+            return await _log_keys(sequencer, {})
+        await asyncio.sleep(ROTATION_PAUSE)
+    raise UnavailableError("The ledger has not recorded it yet.", hint="affidavit log keys")
 
 
 async def _prove(sequencer: Sequencer, params: dict[str, Any]) -> Any:

@@ -60,8 +60,6 @@ SWITCH_SECONDS = 0.001
 gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
 HOUR = 3600.0
 """Seconds between two looks for day keys that nothing needs."""
-ROTATION_LOOKS, ROTATION_PAUSE = 200, 0.05
-"""So many looks, so many seconds apart, whether a step of a rotation is on record."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -240,19 +238,8 @@ class Sequencer:
         """Keep a timestamp (``Log.stamped``)."""
         await self.ask(lambda: self.log.stamped(size, data, answer))
 
-    async def rotate(self, *, finish: bool) -> None:
-        """Do a step of a rotation of the log's key; its record is in the ledger on return.
-
-        ``UsageError`` if there is no such step now; ``UnavailableError`` if the ledger does not
-        get to it, which then still does it.
-        """
-        await self.ask(lambda: self.log.rotate(finish=finish))
-        for _ in range(ROTATION_LOOKS):
-            if not await self.ask(lambda: self.log.rotation_asked):
-                break
-            await asyncio.sleep(ROTATION_PAUSE)
-        else:
-            raise UnavailableError("The ledger has not recorded it yet.", hint="affidavit log keys")
+    def keys_changed(self) -> None:
+        """The log's keys in force have changed: readers, gateways and the console learn of it."""
         for reader in (self.log_reader, self._own_reader):
             reader.trust(self.log.keys.verifiers())
         self.tell_changed()
