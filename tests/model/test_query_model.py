@@ -84,6 +84,8 @@ def worlds(draw: Callable[..., Any]) -> tuple[World, list[Fact]]:
         at = 1_790_000_000_000_000 + draw(st.integers(0, 5)) * 1_000_000
         bodies: dict[str, bytes] = {}
         said: list[str] = []
+        history: tuple[str, str] | None = None
+        before: list[tuple[str, str]] = []
         re = None
         sections: dict[str, Any] = {}
         text = draw(st.sampled_from(WORDS))
@@ -109,7 +111,15 @@ def worlds(draw: Callable[..., Any]) -> tuple[World, list[Fact]]:
             model = draw(st.sampled_from(MODELS))
             if kind == "exchange.request":
                 sections["what"] = WHAT | {"gen_ai.request.model": model}
-                bodies["request.body"] = chat([("user", text)])
+                if draw(st.booleans()):
+                    history = (
+                        draw(st.sampled_from(["user", "assistant"])),
+                        draw(st.sampled_from(WORDS)),
+                    )
+                    before = (
+                        [history] if history[0] == "assistant" else [history, ("assistant", "")]
+                    )
+                bodies["request.body"] = chat([*before, ("user", text)])
                 open_requests.append(index)
             elif kind == "change.model":
                 sections["what"] = {"target": {"kind": "model", "name": model}}
@@ -134,10 +144,11 @@ def worlds(draw: Callable[..., Any]) -> tuple[World, list[Fact]]:
             asked.answers.append(index)
         if bodies:
             role = "assistant" if asked else "user"
-            key = (who.get("tenant"), who.get("session"), role, text)
-            if who.get("session") is None or key not in spoken:
-                said.append(text)
-            spoken.add(key)
+            session = (who.get("tenant"), who.get("session"))
+            if history is not None and (session[1] is None or (*session, *history) not in spoken):
+                said.append(history[1])
+            said.append(text)
+            spoken |= {(*session, role, text), (*session, *(history or ("user", text)))}
         facts.append(Fact(
             index, kind, record.time, record.record.at, tier, re, who,
             asked.person if asked else sections.get("person", {}), what,

@@ -2,8 +2,10 @@
 
 Rules: the provider's parser decides what a message is; bytes it does not understand are taken as
 one text if they are UTF-8, so that traffic of an unknown kind is findable too; nothing here ever
-fails on what a provider or a client sent. The answer depends on the view and its row alone, so
-live and rebuilt text are the same. Not here: what was said before in the session (``text``).
+fails on what a provider or a client sent. What a request asks are its messages after the last one
+of the model, instructions apart; those before are history, which agents resend with every turn.
+The answer depends on the view and its row alone, so live and rebuilt text are the same. Not here:
+what was said before in the session (``text``).
 """
 
 import functools
@@ -21,15 +23,22 @@ from affidavit.wire.decode import decode
 REQUEST_BODY = "request.body"
 RESPONSE_BODY = "response.body"
 _RAW_LIMIT = 1 << 20
+_MODEL = frozenset({"assistant", "model"})
+_INSTRUCTIONS = frozenset({"system", "developer"})
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Said(NamedTuple):
-    """One message: who spoke (system, user, assistant, tool, or the part's name) and the text."""
+    """One message: who spoke (system, user, assistant, tool, or the part's name) and the text.
+
+    ``new``: this record says it. History and instructions, which a request may merely repeat,
+    are not.
+    """
 
     role: str
     text: str
+    new: bool = True
 
 
 def said(view: View, row: Row) -> list[Said]:
@@ -73,7 +82,21 @@ def _request(view: View, row: Row, data: bytes) -> list[Said]:
     dialect = _dialect(row.dialect or "opaque")
     headers = _headers(view, "http.request.headers")
     facts = dialect.request(row.method or "POST", row.path or "", headers, data)
-    return _texts(dialect.conversation(facts, None))
+    messages = dialect.conversation(facts, None)
+    return _texts(messages, _asked_from(messages))
+
+
+def _asked_from(messages: list[Message]) -> int:
+    """Where a request's own messages begin: after what the model said before.
+
+    Words put into the model's mouth for it to go on (a last message of its own) belong to them.
+    """
+    place = len(messages)
+    while place and messages[place - 1].role in _MODEL:
+        place -= 1
+    while place and messages[place - 1].role not in _MODEL:
+        place -= 1
+    return place
 
 
 def _response(view: View, row: Row, data: bytes) -> list[Said]:
@@ -83,12 +106,19 @@ def _response(view: View, row: Row, data: bytes) -> list[Said]:
     return _texts(dialect.response(asked, row.http or 200, headers, data).messages)
 
 
-def _texts(messages: Iterable[Message]) -> list[Said]:
+def _texts(messages: Iterable[Message], new_from: int = 0) -> list[Said]:
+    """The messages with words in them; those from ``new_from`` on are new, instructions never.
+
+    Where nothing else is new, the last one is: whoever sent it asked something.
+    """
     found = []
-    for message in messages:
+    for place, message in enumerate(messages):
         text = text_of([message])
         if text.strip():
-            found.append(Said(message.role, text))
+            new = place >= new_from and message.role not in _INSTRUCTIONS
+            found.append(Said(message.role, text, new))
+    if found and not any(message.new for message in found):
+        found[-1] = found[-1]._replace(new=True)
     return found
 
 

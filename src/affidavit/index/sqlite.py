@@ -22,7 +22,7 @@ from affidavit.index import rollup
 from affidavit.index.project import Entry
 from affidavit.index.schema import Person, Posting, Row, person_postings, postings
 
-VERSION = 1
+VERSION = 2
 INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__

@@ -4,10 +4,10 @@ Rules: one document per message, number = ledger index × 4096 + place, so that 
 to its record without a table; the texts themselves are not kept (``contentless_delete``), only
 the inverted index. Deleting from such an index leaves words behind until its segments are merged,
 so ``replace`` merges them all, and SQLite overwrites the freed pages (``secure_delete``): erasure
-costs a rewrite of the text index, so erase in batches. A message that was
-already said in its session (same role, same words) is indexed once, under the record in which it
-came first, because agents send their whole history with every turn. Not here: what the messages
-are (``messages``), and the thread that calls this (``indexer``).
+costs a rewrite of the text index, so erase in batches. Agents send their whole history with every
+turn: history that was said before in its session (same role, same words) is passed over. What a
+record itself asks or answers is indexed with it, however often it was said. Not here: what the
+messages are and which are history (``messages``), and the thread that calls this (``indexer``).
 """
 
 import hashlib
@@ -111,7 +111,8 @@ class TextStore:
             fresh: list[str] = []
             for message in speech.messages:
                 document = speech.idx << PLACES_BITS | min(len(fresh), _LAST_PLACE)
-                if session is None or self._first(session, message, document):
+                first = session is None or self._first(session, message, document)
+                if first or message.new:
                     fresh.append(message.text)
             if len(fresh) > _LAST_PLACE:
                 fresh[_LAST_PLACE:] = ["\n".join(fresh[_LAST_PLACE:])]

@@ -103,8 +103,8 @@ _ALL = (
     _posted("decision", "control", "what policy decided", "decision:deny",
             values=("allow", "deny")),
     _posted("purpose", "who", "stated use case, ticket or legal basis", "purpose:support"),
-    Field("text", "text", "content", "these words next to each other in one message; a message "
-          "repeated in a session counts where it came first", '"exact phrase"'),
+    Field("text", "text", "content", "these words next to each other in one message that the "
+          "record asks or answers; history resent in a session is passed over", '"exact phrase"'),
     Field("tool", "name", "what", "a tool that was called", "tool:search", lists=("tools",),
           dimension="tool"),
     Field("source", "name", "what", "a data source that was used", "source:crm",

@@ -3,7 +3,7 @@
 Rules: one record, one line, in ledger order, each with the status of its evidence as
 ``content.Look`` has it, or ``withheld`` (its facts are outside the reader's boundary), or ``gap``.
 Beside the records of the session stand the changes to its models while it ran, and the
-gaps that fell into it. A message that an earlier line shows is not shown again. Not here: who may
+gaps that fell into it. History that an earlier line shows is not shown again. Not here: who may
 read what (``boundary``) and that the reading is recorded.
 """
 
@@ -124,7 +124,7 @@ class _Teller:
         self._searcher = searcher
         self._boundary = boundary
         self._show = show
-        self._heard: set[Said] = set()
+        self._heard: set[tuple[str, str]] = set()
 
     def line(self, row: Row) -> Line:
         if row.type == "ledger.gap":
@@ -138,8 +138,8 @@ class _Teller:
         if not {"what", "outcome"} & sections and evidence != "corrupt":
             evidence = "withheld"
         what, outcome = "what" in sections, "outcome" in sections
-        new = [m for m in messages if m not in self._heard] or messages[-1:]
-        self._heard.update(messages)
+        new = [m for m in messages if m.new or (m.role, m.text) not in self._heard]
+        self._heard.update((m.role, m.text) for m in messages)
         is_output = row.type in ("exchange.response", "tool.result")
         texts = "\n\n".join(m.text if is_output else _spoken(m) for m in new) or None
         return Line(
