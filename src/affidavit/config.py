@@ -147,16 +147,17 @@ class Console(_Section):
 class Log(_Section):
     """The ledger. ``origin`` names it in every checkpoint (C2SP tlog-checkpoint).
 
-    ``post_quantum``: an ML-DSA-44 key of the log signs every checkpoint, too.
+    ``""``: the name that the ledger has, or gets at its first start. ``post_quantum``: an ML-DSA-44
+    key of the log signs every checkpoint, too.
     """
 
-    origin: str = "affidavit.example/log"
+    origin: str = ""
     post_quantum: bool = False
 
     @field_validator("origin")
     @classmethod
     def _origin_is_a_key_name(cls, value: str) -> str:
-        if not value or any(c.isspace() for c in value) or "+" in value or not value.isprintable():
+        if any(c.isspace() for c in value) or "+" in value or not value.isprintable():
             raise ValueError("must be a schema-less URL without spaces and +")
         return value
 
@@ -241,14 +242,21 @@ class Config(_Section):
         named = (self.witnesses.policy, self.timestamps.url, self.anchors.copy_to)
         return any(one is not None for one in named)
 
+    def named(self, origin: str) -> Self:
+        """The same for the ledger of this name."""
+        return self.model_copy(update={"log": self.log.model_copy(update={"origin": origin})})
+
     def settings(self) -> dict[str, Any]:
         """The configuration in force as plain values, for the record.
 
         Without secrets, and without what depends on which secrets a process was given (``off``),
-        so that every process of an installation says the same.
+        so that every process of an installation says the same. The ledger's name is the data's,
+        not the configuration's.
         """
         private = {"secret", "proxy_secret", "off"}
-        return self.model_dump(mode="json", exclude={"providers": {"__all__": private}})
+        return self.model_dump(
+            mode="json", exclude={"providers": {"__all__": private}, "log": {"origin"}}
+        )
 
     def hash(self) -> str:
         """Hex SHA-256 of ``settings``; stands in the ``context`` of every exchange."""

@@ -112,7 +112,7 @@ class Machine:
         self.root = root
         self.disk = Disk()
         self.clock = FakeClock()
-        self.config = Config()
+        self.config = Config().named("test.example/log")
         for name in ("run", "journal", "keys"):
             self.disk.make_dir(root / name)
         kek = KeyEncryptionKey.create(self.disk, root / "keys" / "kek")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from affidavit import durable, ids
+from affidavit import durable
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.control.store import IdentityStore
@@ -61,22 +61,31 @@ routes:
 """
 
 
-def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool) -> bool:
-    """Make what is missing; ``True`` if this was the first start.
-
-    ``UnavailableError`` if the directory cannot be written or holds something else.
-    """
+def check_root(paths: Paths) -> None:
+    """``UnavailableError`` if there is something else in the place of a data directory."""
+    hint = "Choose an empty or new directory with --data."
     try:
+        if paths.root.exists() and not paths.root.is_dir():
+            raise UnavailableError(f"{paths.root} is a file, not a directory.", hint=hint)
         if paths.root.exists() and not paths.initialised and _foreign(paths.root):
             raise UnavailableError(
-                f"{paths.root} holds other files, so nothing was put there.",
-                hint="Choose an empty or new directory with --data.",
+                f"{paths.root} holds other files, so nothing was put there.", hint=hint
             )
+    except OSError as error:
+        raise refused(paths, error) from error
+
+
+def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool, configured: bool) -> bool:
+    """Make what is missing; ``True`` if this was the first start.
+
+    ``configured``: the configuration is elsewhere, so none is written here. ``UnavailableError``
+    if the directory cannot be written or holds something else.
+    """
+    check_root(paths)
+    try:
         paths.create(disk)
-        if not paths.config.exists():
-            origin = f"log:\n  origin: affidavit/{ids.pseudonym('')[:12]}\n"
-            text = (DEMO_YAML if demo else DEFAULT_YAML) + origin
-            disk.write_file(paths.config, text.encode())
+        if not configured and not paths.config.exists():
+            disk.write_file(paths.config, (DEMO_YAML if demo else DEFAULT_YAML).encode())
         first = not paths.initialised
         if first:
             KeyEncryptionKey.create(disk, paths.key_encryption_key)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from affidavit import config as configuration
-from affidavit.app import early, questions
+from affidavit.app import early, origin, questions
 from affidavit.app.paths import Paths
 from affidavit.app.ready import tell_ready
 from affidavit.app.sequencer import Sequencer
@@ -39,11 +39,13 @@ def _locked(paths: Paths, disk: Disk) -> Iterator[None]:
 def run(data: Path, config_path: Path | None) -> int:
     """Run the sequencer of a data directory until SIGTERM; ``LockedError`` if one runs there."""
     paths = Paths(data)
-    config = configuration.load(config_path or paths.config, os.environ)
+    file = config_path or paths.config
+    config = configuration.load(file, os.environ)
     disk = Disk()
     if not paths.initialised:
         raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")
     with _locked(paths, disk):
+        config = config.named(origin.settled(paths, disk, config.log.origin, file))
         sequencer = Sequencer(paths, config, disk, SystemClock())
         code = asyncio.run(sequencer.run(questions.handlers(sequencer), tell_ready))
     if code:

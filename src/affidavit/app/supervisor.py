@@ -21,7 +21,10 @@ PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 
 
 class Child:
-    """One process slot: what runs in it is replaced when it ends."""
+    """One process slot: what runs in it is replaced when it ends, once it has ``served``.
+
+    Before that, what stopped it would stop its successor: it is said once and not tried again.
+    """
 
     def __init__(
         self, name: str, arguments: Sequence[str], fds: Sequence[int], environ: Mapping[str, str]
@@ -32,6 +35,7 @@ class Child:
         self.environ = dict(environ)
         self.process: asyncio.subprocess.Process | None = None
         self.restarts = 0
+        self.served = True
 
     def command(self) -> list[str]:
         """What to run."""
@@ -102,7 +106,7 @@ class Supervisor:
             assert child.process is not None
             began = loop.time()
             code = await child.process.wait()
-            if self.stopping.is_set():
+            if self.stopping.is_set() or not child.served:
                 return
             failures = 0 if loop.time() - began > 60 else failures
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
@@ -150,6 +154,8 @@ class Supervisor:
         for child in self.children:
             if child.name != name or child.process is None:
                 continue
+            if not child.served:
+                return await self._stop([name], within)
             for _ in range(3):
                 if child.process.returncode is not None and child.process.returncode != 0:
                     await child.start()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit import config as configuration
-from affidavit.app import first_start
+from affidavit.app import first_start, origin
 from affidavit.app.cosigning import load_policy
 from affidavit.app.guide import guide
 from affidavit.app.listen import listen, split, url
@@ -54,10 +54,17 @@ def up(
     default = "affidavit-demo" if demo else "affidavit-data"
     paths = Paths(data or Path(os.environ.get("AFFIDAVIT_DATA", default)))
     disk = Disk()
+    first_start.check_root(paths)
     with contextlib.ExitStack() as held:
         _take(paths, disk, held)
-        first = first_start.prepare(paths, disk, SystemClock(), demo=demo)
+        configured = config_path is not None
+        if paths.initialised and not configured and not paths.config.exists():
+            say(
+                f"{paths.config} is not there (was --config given before?): the default is written."
+            )
+        first = first_start.prepare(paths, disk, SystemClock(), demo=demo, configured=configured)
         machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
+        origin.settled(paths, disk, machine.config.log.origin, machine.config_path)
         first_start.check_space(paths.root, machine.workers + 2)  # console and sequencer write, too
         return asyncio.run(machine.run(first=first, as_json=as_json))
 
@@ -172,6 +179,7 @@ class Machine:
         finally:
             os.close(writing)
         child.fds, child.environ = tuple(fds), environ  # a successor has nobody waiting for it
+        child.served = not wait
         ready = asyncio.create_task(_until_readable(reading))
         stopping = asyncio.create_task(self.supervisor.stopping.wait())
         try:
@@ -182,6 +190,7 @@ class Machine:
                 told = ready.done() and ready.result()
                 if not told and not self.supervisor.stopping.is_set():
                     raise UnavailableError(f"The {name} process did not start.")
+                child.served = bool(told)
         finally:
             for task in (ready, stopping):
                 task.cancel()

@@ -242,8 +242,7 @@ def _said(
         view, entry = entries[index]
         if entry is None or not view.parts:
             continue
-        messages = said(view, entry.row)
-        for role, text in messages:
+        for role, text, _ in said(view, entry.row):
             cut = text[:SNIPPET] + (f" … ({len(text)} characters)" if len(text) > SNIPPET else "")
             lines.append(
                 f'<tr><td class="n">{index}</td><td class="n">{visible(role)}</td>'

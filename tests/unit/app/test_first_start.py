@@ -19,7 +19,9 @@ from tests.world.fakedisk import Crash, FakeEffects, Fault, at
 
 
 def _prepare(root: Path, disk: Disk | None = None) -> bool:
-    return first_start.prepare(Paths(root), disk or Disk(), SystemClock(), demo=False)
+    return first_start.prepare(
+        Paths(root), disk or Disk(), SystemClock(), demo=False, configured=False
+    )
 
 
 def _identities(root: Path) -> IdentityStore:
@@ -44,13 +46,25 @@ def test_everything_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(_identities(root).all()) == 1
 
 
-def test_the_configuration_written_is_valid_and_names_a_log_of_its_own(tmp_path: Path) -> None:
-    """Two installations are two origins."""
-    origins = set()
-    for name in ("a", "b"):
-        _prepare(tmp_path / name)
-        origins.add(config.load(Paths(tmp_path / name).config, {}).log.origin)
-    assert len(origins) == 2
+def test_the_configuration_written_is_valid_and_names_no_ledger(tmp_path: Path) -> None:
+    """What names the ledger is kept with the ledger."""
+    _prepare(tmp_path / "d")
+    assert config.load(Paths(tmp_path / "d").config, {}).log.origin == ""
+
+
+def test_beside_a_configuration_of_its_own_none_is_written(tmp_path: Path) -> None:
+    """With --config there is one configuration, not two."""
+    paths = Paths(tmp_path / "d")
+    assert first_start.prepare(paths, Disk(), SystemClock(), demo=False, configured=True)
+    assert not paths.config.exists()
+
+
+def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
+    """--data FILE is one sentence, and the file stays as it is."""
+    (tmp_path / "d").write_text("mine")
+    with pytest.raises(UnavailableError, match="is a file"):
+        _prepare(tmp_path / "d")
+    assert (tmp_path / "d").read_text() == "mine"
 
 
 def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:

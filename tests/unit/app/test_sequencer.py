@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from affidavit import config as configuration
-from affidavit.app import first_start, questions, snapshots
+from affidavit.app import first_start, origin, questions, snapshots
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import run as rebuild
 from affidavit.app.sequencer import Sequencer
@@ -28,8 +28,9 @@ from tests.world.audit import audit
 def _sequencer(root: Path, story: Callable[[ControlLink], Awaitable[None]]) -> int:
     """Run a sequencer on ``root`` while ``story`` talks to it, then stop it by SIGTERM."""
     paths, disk = Paths(root), Disk()
-    first_start.prepare(paths, disk, SystemClock(), demo=False)
+    first_start.prepare(paths, disk, SystemClock(), demo=False, configured=False)
     config = configuration.load(paths.config, {})
+    config = config.named(origin.settled(paths, disk, config.log.origin, paths.config))
 
     async def both() -> int:
         sequencer = Sequencer(paths, config, disk, SystemClock())

@@ -131,3 +131,20 @@ def test_children_that_start_side_by_side_leave_the_stop_audible() -> None:
         assert await supervisor.drain([[child.name for child in children]], "none", 10)
 
     asyncio.run(story())
+
+
+def test_what_never_served_is_not_tried_again() -> None:
+    """A child that cannot start says why once, at the stop as well."""
+
+    async def story() -> None:
+        child = Script("sequencer", "raise SystemExit(4)")
+        child.served = False
+        supervisor, said = _supervise([child])
+        await supervisor.add(child)
+        assert child.process is not None
+        await child.process.wait()
+        pid = child.process.pid
+        await supervisor.drain([], "sequencer", 10)
+        assert (child.restarts, child.process.pid, said) == (0, pid, [])
+
+    asyncio.run(story())
