@@ -1,5 +1,6 @@
 """The last steps of a start: settle down, then tell the supervisor that the process serves."""
 
+import contextlib
 import gc
 import os
 
@@ -23,8 +24,8 @@ def awaited() -> bool:
 
 
 def tell_ready() -> None:
-    """Write the byte and close the pipe; nothing to do where no supervisor waits."""
+    """Write the byte and close the pipe; nothing to do where no supervisor waits (any more)."""
     number = os.environ.pop(VARIABLE, "")
     if number.isdigit():
-        with os.fdopen(int(number), "wb", closefd=True) as pipe:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(int(number), "wb", 0) as pipe:
             pipe.write(b"1")

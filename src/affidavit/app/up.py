@@ -126,6 +126,10 @@ class Machine:
                 self._make_traffic(facts)
             await self.supervisor.stopping.wait()
             say("Stopping; a second Ctrl-C does not wait.")
+        except UnavailableError:
+            if not self.supervisor.stopping.is_set():
+                raise
+            say("Stopped before everything had started.")
         finally:
             groups = [[f"gateway {n}" for n in range(1, self.workers + 1)], ["console"]]
             within = self.config.gateway.drain_seconds + END_SECONDS
@@ -150,12 +154,12 @@ class Machine:
         await self._add("sequencer", ["sequencer", *base], None, closed)
         if self._demo_socket is not None:
             await self._add("demo", ["demo", *base], self._demo_socket, closed, wait=False)
+        facts = await self._facts(first=first)
         starting = [self._add("console", ["console", *base], self.console_socket, closed)]
         starting += [
             self._add(f"gateway {n}", ["gateway", *base], self.gateway_socket, open_environment)
             for n in range(1, self.workers + 1)
         ]
-        facts = await self._facts(first=first)
         await asyncio.gather(*starting)
         return facts
 
