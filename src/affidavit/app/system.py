@@ -5,7 +5,7 @@ nothing secret is in it (public keys, digests, names of settings). Not here: wha
 callers do, which the console and the gateways record.
 """
 
-import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +18,12 @@ from affidavit.control.identity import Identity
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
-_SCHEMA = "create table if not exists told (name text primary key, digest text not null) strict"
+_SCHEMA = """
+create table if not exists told (name text primary key, digest text not null) strict;
+create table if not exists in_force (name text primary key, fact text not null) strict;
+"""
+"""What is on record: things that happen once, and facts as JSON, which the next record of their
+kind says were before."""
 
 
 def make(
@@ -106,12 +111,13 @@ def pending(
         if identity.revoked is not None and not _is_told(state, f"revoked {identity.id}")
     ]
     for kind, name, what, chains in facts:
-        digest = hashlib.sha256(repr(sorted(what.items())).encode()).hexdigest()
-        row = state.execute("select digest from told where name = ?", (name,)).fetchone()
-        if row is None or row[0] != digest:
-            since = {**what, "before": None if row is None else row[0]}
+        fact = json.dumps(what, sort_keys=True)
+        row = state.execute("select fact from in_force where name = ?", (name,)).fetchone()
+        if row is None or row[0] != fact:
+            before = None if row is None else json.loads(row[0])
+            since = {**what, "before": before and before.get("after", before)}
             record = make(kind, clock, config, {"what": since, "context": context}, *chains)
-            found.append((record, name, digest))
+            found.append((record, name, fact))
     return found
 
 
@@ -119,11 +125,12 @@ def _is_told(state: apsw.Connection, name: str) -> bool:
     return state.execute("select 1 from told where name = ?", (name,)).fetchone() is not None
 
 
-def told(state: apsw.Connection, name: str, digest: str) -> None:
-    """Remember that a fact is on record."""
+def told(state: apsw.Connection, name: str, fact: str) -> None:
+    """Remember that ``name`` is on record, with the ``fact`` in JSON unless it is ``""``."""
+    table, column = ("in_force", "fact") if fact else ("told", "digest")
     state.execute(
-        "insert into told values (?1, ?2) on conflict (name) do update set digest = ?2",
-        (name, digest),
+        f"insert into {table} values (?1, ?2) on conflict (name) do update set {column} = ?2",  # noqa: S608 - two names of ours
+        (name, fact),
     )
 
 

@@ -136,7 +136,7 @@ def exchange(row: Mapping[str, Any]) -> None:
         Text(visible(ended), style_of(row.get("status"), http)),
     )
     show(grid)
-    for mark, key in (("›", "prompt"), ("‹", "output")):
+    for mark, key in (("›", "prompt"), ("‹", "output"), ("·", "text")):
         if row.get(key):
             line = Text(f"{mark} {snippet(str(row[key]), columns)}", no_wrap=True)
             line.truncate(columns - 2, overflow="ellipsis")

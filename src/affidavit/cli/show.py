@@ -60,6 +60,9 @@ def _people(told: dict[str, Any]) -> None:
         detail += [f"tools: {', '.join(line['tools'])}" if line["tools"] else ""]
         detail += [f"#{line['index']}", line["id"]]
         output.indented(" · ".join(part for part in detail if part), 4, "dim")
+        for name, value in (line.get("details") or {}).items():
+            for one in value if isinstance(value, list) else [value]:
+                output.indented(f"{name.replace('_', ' ')}: {one}", 4)
         for mark, key in (("›", "prompt"), ("‹", "output")):
             if line.get(key):
                 output.indented(f"{mark} {line[key]}", 4)

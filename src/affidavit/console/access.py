@@ -146,6 +146,11 @@ class Access:
             "person": {"address": address},
             "what": what,
             "control": {"decision": "deny", "reasons": [reason.code], "policy": "none"},
+            "outcome": {
+                "outcome": "denied",
+                "http.response.status_code": reason.http_status,
+                "error": {"code": reason.code, "message": reason.message, "type": "console"},
+            },
         }
         await self._write("access.denied", said, chains)
 

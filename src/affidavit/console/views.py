@@ -246,7 +246,7 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
         if row.get(name)
     ]
     if not texts:
-        texts = [element("div", str(row.get("type") or ""), class_="quiet")]
+        texts = [element("div", str(row.get("text") or row.get("type") or ""), class_="quiet")]
     status = str(row.get("status") or ("open" if row.get("open") else ""))
     if isinstance(row.get("http"), int) and row["http"] >= 400:
         status += f" {row['http']}"
@@ -293,6 +293,15 @@ def show(reader: Reader, session: Session, told: dict[str, Any]) -> Html:
     return _document(str(told["kind"]), _top(reader, session), main, _foot())
 
 
+def _details(line: dict[str, Any]) -> list[str]:
+    """What else a record says, ``name: value`` each."""
+    return [
+        f"{name.replace('_', ' ')}: {one}"
+        for name, value in (line.get("details") or {}).items()
+        for one in (value if isinstance(value, list) else [value])
+    ]
+
+
 def _line(line: dict[str, Any], *, unfold: bool) -> Html:
     facts = [str(line[name]) for name in ("model", "outcome") if line.get(name)]
     if line.get("tools"):
@@ -305,6 +314,7 @@ def _line(line: dict[str, Any], *, unfold: bool) -> Html:
         element("span", str(line["evidence"]), class_=f"badge {line['evidence']}"),
         element("p", str(line["text"])),
         element("p", " · ".join(facts), class_="hint") if facts else None,
+        *(element("p", text, class_="hint") for text in _details(line)),
         *(
             element("details", element("summary", name), element("pre", line[name]), open=unfold)
             for name in ("prompt", "output")

@@ -1,7 +1,8 @@
 """From content parts to what was said: the messages that are indexed and shown.
 
 Rules: the provider's parser decides what a message is; bytes it does not understand are taken as
-one text if they are UTF-8, so that traffic of an unknown kind is findable too; nothing here ever
+one text if they are UTF-8, so that traffic of an unknown kind is findable too; an error that the
+gateway itself answered with is nobody's message; nothing here ever
 fails on what a provider or a client sent. What a request asks are its messages after the last one
 of the model, instructions apart; those before are history, which agents resend with every turn.
 The answer depends on the view and its row alone, so live and rebuilt text are the same. Not here:
@@ -49,9 +50,17 @@ def said(view: View, row: Row) -> list[Said]:
         if name == REQUEST_BODY:
             messages = _request(view, row, data)
         elif name == RESPONSE_BODY:
+            if _is_ours(view):
+                continue
             messages = _response(view, row, data)
         found += messages or _raw(name, view, data)
     return found
+
+
+def _is_ours(view: View) -> bool:
+    """Whether the gateway itself answered, because no provider did: no model said that."""
+    what = view.sections.get("what")
+    return isinstance(what, Mapping) and what.get("response_made_by") == "gateway"
 
 
 def _headers(view: View, name: str) -> Headers:

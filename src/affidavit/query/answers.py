@@ -43,7 +43,8 @@ class Exchange(msgspec.Struct, frozen=True):
     ``row`` has the keys of ``ROW_FIELDS``, and ``response_id``; another record than an exchange
     stands alone. ``prompt`` is the last message that was asked, ``output`` what was answered;
     ``None`` where there is none or it may not be shown; ``content`` says which (as in
-    ``content.Look``). ``open``: no response is recorded yet.
+    ``content.Look``). ``open``: no response is recorded yet. ``text`` says in a sentence what a
+    record that is no exchange says; ``None`` for exchanges.
     """
 
     row: dict[str, Any]
@@ -51,6 +52,7 @@ class Exchange(msgspec.Struct, frozen=True):
     output: str | None
     content: str
     open: bool
+    text: str | None = None
 
 
 class ExchangePage(msgspec.Struct, frozen=True):

@@ -5,7 +5,9 @@ that comparison is named here and never hidden: one damaged record is a word in 
 the end of it. Whether content may be shown was decided before (``boundary``).
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from affidavit.errors import CorruptError, NotFoundError
 from affidavit.index.messages import Said, said
@@ -36,12 +38,14 @@ class Look(NamedTuple):
     ``reported``, ``imported``, ``erased`` (a section can no longer be read), ``corrupt``,
     ``unchecked`` (nobody looked, or the checkpoint over it is not published yet). ``content``:
     ``shown``, ``withheld``, ``erased``, ``corrupt``, ``pending``, or ``none`` where a record has
-    none. ``messages`` are there if it is ``shown``.
+    none. ``messages`` are there if it is ``shown``. ``sections`` are all that can be read, by name,
+    whoever asks: a boundary comes between them and a reader.
     """
 
     evidence: str
     content: str
     messages: list[Said]
+    sections: Mapping[str, Any] = MappingProxyType({})
 
 
 def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
@@ -63,10 +67,10 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
     )
     evidence = "erased" if gone else "verified" if row.tier == "observed" else row.tier
     if has_content and not view.parts:
-        return Look(evidence, "erased", [])
+        return Look(evidence, "erased", [], view.sections)
     if has_content and show:
-        return Look(evidence, "shown", said(view, row))
-    return Look(evidence, hidden, [])
+        return Look(evidence, "shown", said(view, row), view.sections)
+    return Look(evidence, hidden, [], view.sections)
 
 
 def worst(states: list[str]) -> str:

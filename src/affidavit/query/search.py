@@ -23,7 +23,7 @@ from affidavit.index.reader import Reader
 from affidavit.index.rollup import Key, Sums
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
-from affidavit.query import emit
+from affidavit.query import emit, wording
 from affidavit.query.answers import Aggregate, AsOf, Exchange, ExchangePage, Page
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import Contents, look, snippet, worst
@@ -283,6 +283,9 @@ class Searcher:
             said[1] if len(said) > 1 else None,
             worst([one.content for one in seen]),
             request.type == "exchange.request" and request.answered is None,
+            None
+            if request.type.startswith("exchange.")
+            else wording.sentence(request, wording.visible(boundary, seen[0].sections), boundary),
         )
 
     def _cursor(self, asked: Tree, before: int) -> str:

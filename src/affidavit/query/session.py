@@ -14,12 +14,14 @@ import msgspec
 from affidavit.errors import NotFoundError
 from affidavit.index.messages import Said
 from affidavit.index.schema import Row
+from affidavit.query import wording
 from affidavit.query.answers import AsOf
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.rows import withheld
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Match, Number, Or, Tree
+from affidavit.query.wording import Details
 
 MAX_LINES = 2_000
 _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -31,7 +33,7 @@ class Line(msgspec.Struct, frozen=True):
     Each message of a ``prompt`` begins with its role (``user: …``), for people: what is in a
     message is the caller's, and the bytes (a reveal) are the evidence.
     ``content`` says why, as in ``content.Look``. Tokens are ``None`` where not known. ``text`` is
-    one sentence.
+    one sentence, ``details`` what else the record says (``wording.details``).
     """
 
     index: int
@@ -49,6 +51,7 @@ class Line(msgspec.Struct, frozen=True):
     content: str
     prompt: str | None
     output: str | None
+    details: Details = {}
 
 
 class Narrative(msgspec.Struct, frozen=True):
@@ -127,14 +130,16 @@ class _Teller:
         self._heard: set[tuple[str, str]] = set()
 
     def line(self, row: Row) -> Line:
+        evidence, content, messages, opened = look(self._searcher.contents, row, show=self._show)
+        seen = wording.visible(self._boundary, opened)
         if row.type == "ledger.gap":
             return Line(
                 row.idx, row.time, row.id, row.type, None,
-                "In this interval something could not be recorded.",
+                wording.sentence(row, seen, self._boundary),
                 None, (), None, None, None, "gap", "none", None, None,
+                wording.details(row.type, seen),
             )  # fmt: skip
         sections = self._boundary.sections
-        evidence, content, messages = look(self._searcher.contents, row, show=self._show)
         if not {"what", "outcome"} & sections and evidence != "corrupt":
             evidence = "withheld"
         what, outcome = "what" in sections, "outcome" in sections
@@ -144,11 +149,12 @@ class _Teller:
         texts = "\n\n".join(m.text if is_output else _spoken(m) for m in new) or None
         return Line(
             row.idx, row.time, row.id, row.type, row.actor if "who" in sections else None,
-            _sentence(row, self._boundary),
+            wording.sentence(row, seen, self._boundary),
             row.model if what else None, row.tools if what else (),
             row.tokens_in if outcome else None, row.tokens_out if outcome else None,
             row.status if outcome else None, evidence, content,
             None if is_output else texts, texts if is_output else None,
+            wording.details(row.type, seen),
         )  # fmt: skip
 
 
@@ -158,47 +164,3 @@ def _spoken(message: Said) -> str:
 
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
-_ENDINGS = {
-    "complete": "answered",
-    "truncated": "began to answer and broke off",
-    "client_gone": "was answering when the caller left; what was delivered is kept",
-    "upstream_error": "did not answer: the provider failed",
-    "denied": "was not asked: policy denied it",
-    "interrupted": "was answering when the gateway stopped; what was delivered is kept",
-}
-_WORDS = {
-    "tool.call": "Called a tool", "tool.result": "The tool answered",
-    "retrieval": "Looked up a data source", "approval.requested": "Asked for an approval",
-    "approval.granted": "The approval was given", "approval.denied": "The approval was refused",
-    "access.login": "Logged in", "access.denied": "Was refused",
-    "access.query": "Asked the records a question", "access.reveal": "Revealed content",
-    "access.export": "Exported evidence", "access.tail": "Followed the records live",
-    "retention.erased": "Content was erased", "retention.expired": "Content expired",
-    "retention.held": "A legal hold began", "retention.released": "A legal hold ended",
-    "kubernetes.audit": "The cluster reported an action",
-}  # fmt: skip
-
-
-def _sentence(row: Row, boundary: Boundary) -> str:
-    """What happened, in one sentence, from the facts that the boundary shows."""
-    what, outcome = "what" in boundary.sections, "outcome" in boundary.sections
-    model = (row.model if what else None) or "the model"
-    if row.type == "exchange.request":
-        api = f" through {row.api}" if what and row.api else ""
-        denied = "control" in boundary.sections and row.decision == "deny"
-        return f"Asked {model}{api}{'; policy denied it' if denied else ''}."
-    if row.type == "exchange.response":
-        subject = model[0].upper() + model[1:] if model == "the model" else model
-        if not outcome:
-            return f"{subject}: how it ended is withheld."
-        text = f"{subject} {_ENDINGS.get(row.status or '', 'ended in a way that is not known')}"
-        if row.http is not None and row.http >= 400:
-            text += f" with HTTP status {row.http}"
-        if what and row.tools:
-            text += f" and called {', '.join(row.tools)}"
-        return text + "."
-    text = _WORDS.get(row.type, "")
-    if row.type.startswith("change."):
-        text = f"Changed {row.target or row.type.removeprefix('change.')}" if what else "A change"
-    detail = ", ".join(row.tools or row.sources) if what else ""
-    return f"{text or row.type}{': ' + detail if detail else ''}."

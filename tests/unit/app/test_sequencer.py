@@ -22,6 +22,10 @@ from affidavit.errors import LockedError, NotFoundError, UsageError
 from affidavit.ledger import fsck
 from affidavit.ledger.leaf import decode
 from affidavit.ledger.log_reader import LogReader
+from affidavit.query import wording
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
 from tests.world.audit import audit
 
 
@@ -136,3 +140,34 @@ def test_a_directory_that_is_none_has_its_sentence(tmp_path: Path) -> None:
         run_sequencer(tmp_path / "none", config)
     with pytest.raises(NotFoundError):
         rebuild(tmp_path / "none", None)
+
+
+def test_a_changed_configuration_says_what_was_before(tmp_path: Path) -> None:
+    """``change.config`` of a later start holds the values of the one before it."""
+    root = tmp_path / "d"
+    paths = Paths(root)
+
+    async def story(link: ControlLink) -> None:
+        assert await link.call("status")
+
+    assert _sequencer(root, story) == 0
+    paths.config.write_text("gateway: {workers: 7}\n")
+    assert _sequencer(root, story) == 0
+    keyring = Keyring.open(
+        paths.key_database, KeyEncryptionKey.load(paths.key_encryption_key), SystemClock(),
+        read_only=True,
+    )  # fmt: skip
+    reader = LogReader(paths.log)
+    vault = VaultReader(paths.vault, keyring, reader.decoded)
+    leaves = reader.leaves(0, reader.checkpoint().size)
+    told = [
+        vault.sections(index)["what"]
+        for index, data in leaves
+        if decode(data).type == "change.config"
+    ]
+    vault.close()
+    keyring.close()
+    assert told[0]["before"] is None
+    assert told[1]["before"] == told[0]["after"]
+    assert told[1]["after"]["gateway"]["workers"] == 7
+    assert wording.changes(told[1])[0] == "gateway.workers: 2 → 7"

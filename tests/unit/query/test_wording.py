@@ -1,0 +1,190 @@
+"""What records say in words: what was asked and why, what changed, what was refused."""
+
+from typing import Any
+
+import pytest
+
+from affidavit.index.project import project, viewed
+from affidavit.query import boundary, wording
+from affidavit.query.boundary import Boundary
+from affidavit.query.search import Searcher
+from affidavit.query.session import Line, narrative
+from affidavit.query.tree import All, Match
+from tests.unit.index.made import WHO, World, placed
+
+OWNER = boundary.owner("act_owner")
+
+
+def told(
+    kind: str, sections: dict[str, Any], seen_by: Boundary = OWNER
+) -> tuple[str, wording.Details]:
+    """Sentence and details of a record of this type."""
+    item = placed(0, kind, sections)
+    view = viewed(item)
+    entry = project(view, None)
+    assert entry is not None
+    shown = wording.visible(seen_by, view.sections)
+    return wording.sentence(entry.row, shown, seen_by), wording.details(kind, shown)
+
+
+def test_a_question_says_what_was_asked_and_why() -> None:
+    """Expression, purpose and rows of an ``access.query``."""
+    what = {
+        "operation": "query",
+        "expression": 'model:gpt-4o "hmac:x"',
+        "rows": 12,
+        "view": "records",
+    }
+    text, details = told("access.query", {"who": WHO | {"purpose": "ticket 7"}, "what": what})
+    assert text == 'Asked the records a question: model:gpt-4o "hmac:x" (12 rows).'
+    assert details["question"] == what["expression"]
+    assert (details["purpose"], details["rows"]) == ("ticket 7", 12)
+
+
+def test_a_question_about_everything_is_one() -> None:
+    """The empty expression has a word."""
+    what = {"operation": "query", "expression": "", "rows": 1}
+    assert told("access.query", {"what": what})[0].endswith("question: everything (1 row).")
+
+
+def test_a_look_a_reveal_and_an_export_say_what_they_gave() -> None:
+    """The name looked at; the reason and parts of a reveal; the manifest of an export."""
+    what: dict[str, Any] = {"operation": "show", "kind": "session", "name": "ses_1", "rows": 4}
+    assert told("access.query", {"what": what})[0] == "Looked at session ses_1 (4 rows)."
+    what = {
+        "operation": "reveal", "reason": "incident 4711", "rows": 1,
+        "records": [{"id": "0199", "index": 3, "parts": ["request.body"]}],
+    }  # fmt: skip
+    text, details = told("access.reveal", {"what": what})
+    assert text == "Revealed content (1 row): incident 4711."
+    assert details["revealed"] == ["#3 0199: request.body"]
+    what = {"operation": "export", "expression": "model:m", "manifest": "abc", "rows": 7,
+            "withhold": ["person"], "content": "full"}  # fmt: skip
+    text, details = told("access.export", {"what": what})
+    assert text == "Exported evidence: model:m (7 rows)."
+    assert (details["manifest"], details["withheld"], details["content"]) == (
+        "abc", ["person"], "full",
+    )  # fmt: skip
+
+
+def test_a_key_that_is_made_does_not_look_like_one_that_is_revoked() -> None:
+    """The verb says which."""
+    what = {"key": "key_1", "change": "created", "role": "caller", "team": "first"}
+    assert told("change.key", {"what": what})[0] == (
+        "Created the key key_1 (role caller, team first)."
+    )
+    text, details = told("change.key", {"what": what | {"change": "revoked", "team": ""}})
+    assert text == "Revoked the key key_1 (role caller)."
+    assert details["change"] == "revoked"
+
+
+def test_a_change_of_the_configuration_names_every_value_that_differs() -> None:
+    """Before and after, in dots; what stayed is not told."""
+    before = {"gateway": {"workers": 2, "port": 8787}, "providers": {"a": {"base_url": "x"}}}
+    after = {"gateway": {"workers": 4, "port": 8787}, "providers": {}}
+    text, details = told("change.config", {"what": {"before": before, "after": after}})
+    assert details["changed"] == [
+        "gateway.workers: 2 → 4", "providers: nothing → {}", "providers.a.base_url: x → nothing",
+    ]  # fmt: skip
+    assert text == "Changed the configuration: gateway.workers: 2 → 4 and 2 more."
+    text, details = told("change.config", {"what": {"before": None, "after": after}})
+    assert text == "Put the configuration in force on record."
+    assert "changed" not in details
+
+
+def test_a_refusal_says_status_path_cause_and_count() -> None:
+    """Of the gateway and of the console alike."""
+    error = {"code": "refused.unauthenticated", "message": "This key is not known here."}
+    text, details = told("access.denied", {
+        "what": {"http.request.method": "POST", "url.path": "/openai/v1/x", "count": 25,
+                 "window": {"from": "a", "until": "b"}},
+        "outcome": {"outcome": "denied", "http.response.status_code": 401, "error": error},
+    })  # fmt: skip
+    assert text == (
+        "Was refused 25 times with HTTP status 401 at POST /openai/v1/x: "
+        "This key is not known here."
+    )
+    assert details == {
+        "status": 401, "path": "POST /openai/v1/x", "cause": error["message"],
+        "code": error["code"], "count": 25, "window": "a to b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ({"code": "upstream.unreachable", "message": "x.test is not a known name."},
+         "M could not be reached: x.test is not a known name."),
+        ({"code": "upstream.timeout", "message": "It sent nothing for 3 seconds."},
+         "M did not answer: It sent nothing for 3 seconds."),
+        ({}, "M did not answer: the provider failed with HTTP status 502."),
+    ],
+)  # fmt: skip
+def test_a_provider_that_failed_is_said_with_its_cause(error: dict[str, Any], text: str) -> None:
+    """Whether it was reached at all, and no status of ours as if it were the provider's."""
+    sections = {
+        "what": {"gen_ai.response.model": "M", "response_made_by": "gateway"},
+        "outcome": {"outcome": "upstream_error", "http.response.status_code": 502, "error": error},
+    }
+    found, details = told("exchange.response", sections)
+    assert found == text
+    assert details["answered_by"] == "the gateway, not the provider"
+
+
+def test_a_call_that_names_no_model_shows_its_path() -> None:
+    """The list of models, for one."""
+    what = {"api": "models", "http.request.method": "GET", "url.path": "/v1/models"}
+    assert told("exchange.request", {"what": what})[0] == "Called GET /v1/models."
+    assert told("exchange.response", {"what": what, "outcome": {"outcome": "complete"}})[0] == (
+        "The provider answered."
+    )
+
+
+KINDS = (
+    "access.query", "access.export", "access.reveal", "access.denied", "access.tail", "change.key",
+    "change.config", "change.identity", "change.model", "ledger.gap", "ledger.key",
+    "exchange.request", "exchange.response",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outside_the_boundary_nothing_is_said(kind: str) -> None:
+    """Whatever a record holds, a reader without its sections gets none of its words."""
+    word = "canaryword"
+    names = (
+        "expression", "name", "reason", "manifest", "url.path", "key", "actor", "role", "vkey",
+        "gen_ai.request.model", "change", "code", "purpose", "operation", "http.request.method",
+    )  # fmt: skip
+    facts = dict.fromkeys(names, word)
+    sections = {
+        "who": {"tenant": word, "purpose": word, "actor": word},
+        "what": {**facts, "after": {"x": word}, "before": {"x": "y"}, "records": [{"id": word}]},
+        "outcome": {"outcome": "upstream_error", "error": {"message": word, "code": word}},
+    }
+    nothing = Boundary("act", "odd", All(), frozenset(), "never")
+    assert word not in str(told(kind, sections, nothing))
+    assert word in str(told(kind, sections))
+
+
+@pytest.mark.parametrize("value", [None, 7, True, [], [1], {}, {"a": 1}, "x" * 9_999])
+def test_odd_values_are_left_out_or_cut(value: Any) -> None:
+    """A record of any content is told in a line of bounded length."""
+    names = ("expression", "rows", "name", "records", "withhold", "count", "window", "before",
+             "after", "key", "change", "reason", "operation", "url.path")  # fmt: skip
+    for kind in KINDS:
+        text, details = told(
+            kind, {"what": dict.fromkeys(names, value), "outcome": {"error": value}}
+        )
+        assert len(text) < 2_000
+        assert all(len(str(part)) < 2_000 for part in details.values())
+
+
+def test_lines_and_exchanges_carry_what_a_record_says(searcher: Searcher, office: World) -> None:
+    """``show`` has details, and a page for people has a sentence for what is no exchange."""
+    (line,) = narrative(searcher, "#6", OWNER).lines
+    assert isinstance(line, Line)
+    assert line.details == {"count": 3}
+    found = searcher.exchanges(Match("type", "change.model"), OWNER).exchanges
+    assert [one.text for one in found] == ["Changed model:gpt-4o."]
+    (asked, *_) = searcher.exchanges(Match("actor", "act_bob"), OWNER).exchanges
+    assert asked.text is None
