@@ -2,9 +2,11 @@
 
 Rules:
 
-1. The first refusal of a kind (reason, provider, credential) is recorded before it is answered;
-   more of the same within ``WINDOW_SECONDS`` are counted, and the count is recorded at its end.
-   What is no HTTP request is answered by the connection itself and recorded right after.
+1. The first refusal of a kind (cause, provider, credential) is recorded before it is
+   answered; more of the same within ``WINDOW_SECONDS`` are counted, and at the end of the window
+   one record says how many, from when to when. Its time, path and address are those of the first
+   it counts; where the others have more than one it says that they are several. What is no HTTP
+   request is answered by the connection itself and recorded right after.
 2. What an unknown caller sent is not kept, or anybody could fill the disk; only the request line
    without credentials, and the address.
 3. The type is ``access.denied``, outcome ``denied``. A caller who is not known belongs to no
@@ -28,7 +30,7 @@ from affidavit.wire.credentials import redact_target
 
 WINDOW_SECONDS = 10.0
 MAX_KINDS = 1_000
-"""So many kinds are told apart in one window; what goes beyond is recorded one by one."""
+"""So many kinds are told apart in one window; beyond, one cause counts as another of its code."""
 
 
 class Refused(NamedTuple):
@@ -42,6 +44,26 @@ class Refused(NamedTuple):
     identity: Identity | None
 
 
+class _Counted:
+    """Refusals of one kind that are only counted: the first of them, how many, and until when."""
+
+    def __init__(self, first: Refused, at: str) -> None:
+        self.first = first
+        self.since = self.until = at
+        self.count = 1
+        self.paths_differ = self.addresses_differ = False
+
+    def add(self, refused: Refused, at: str) -> None:
+        """Count one more."""
+        self.count += 1
+        self.until = at
+        self.paths_differ |= (refused.method, refused.target) != self.first[2:4]
+        self.addresses_differ |= refused.address != self.first.address
+
+
+_Kind = tuple[str, str, str, str]
+
+
 class Refusals:
     """Records refusals through the worker's journal."""
 
@@ -49,29 +71,33 @@ class Refusals:
         self._journal = journal
         self._setting = setting
         self._clock = clock
-        self._counts: dict[tuple[str, str, str], int] = {}
-        self._latest: dict[tuple[str, str, str], Refused] = {}
+        self._open: dict[_Kind, _Counted | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
 
     async def refuse(self, refused: Refused) -> None:
         """Record or count; durable on return unless only counted. ``CannotRecordError``."""
         credential = refused.identity.id if refused.identity is not None else ""
-        kind = (refused.error.code, refused.provider, credential)
-        if kind in self._counts:
-            self._counts[kind] += 1
-            self._latest[kind] = refused
+        error, now = refused.error, self._clock.now()
+        kind = (error.code, error.message, refused.provider, credential)
+        if kind not in self._open and len(self._open) >= MAX_KINDS:
+            kind = (error.code, "", refused.provider, credential)
+        if kind in self._open:
+            counted = self._open[kind]
+            if counted is None:
+                self._open[kind] = _Counted(refused, now)
+            else:
+                counted.add(refused, now)
             return
-        if len(self._counts) < MAX_KINDS:
-            self._counts[kind] = 0  # what comes while the first is being written is counted, too
+        self._open[kind] = None  # what comes while the first is being written is counted, too
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(WINDOW_SECONDS, self._window_over)
         try:
-            await self._journal.commit(self._record(refused, 1), ())
+            await self._journal.commit(self._record(refused, now, {"count": 1}), ())
         except CannotRecordError:
-            if not self._counts.get(kind):
-                self._counts.pop(kind, None)
+            if self._open.get(kind) is None:
+                self._open.pop(kind, None)
             raise
 
     async def flush(self) -> None:
@@ -90,18 +116,37 @@ class Refusals:
         task.add_done_callback(self._flushing.discard)
 
     async def _write_counts(self) -> None:
-        counts, self._counts = self._counts, {}
-        latest, self._latest = self._latest, {}
-        for kind, count in counts.items():
-            if not count:
+        ended, self._open = self._open, {}
+        for kind, counted in ended.items():
+            if counted is None:
                 continue
             try:
-                await self._journal.commit(self._record(latest[kind], count), ())
+                await self._journal.commit(self._record_of(counted), ())
             except CannotRecordError:
-                self._counts[kind] = self._counts.get(kind, 0) + count
-                self._latest.setdefault(kind, latest[kind])
+                self._keep(kind, counted)
 
-    def _record(self, refused: Refused, count: int) -> Record:
+    def _keep(self, kind: _Kind, counted: _Counted) -> None:
+        """Put back what was not recorded, before what was counted since."""
+        since = self._open.get(kind)
+        if since is not None:
+            counted.add(since.first, since.until)
+            counted.count += since.count - 1
+            counted.paths_differ |= since.paths_differ
+            counted.addresses_differ |= since.addresses_differ
+        self._open[kind] = counted
+
+    def _record_of(self, counted: _Counted) -> Record:
+        facts: dict[str, Any] = {
+            "count": counted.count,
+            "window": {"from": counted.since, "until": counted.until},
+        }
+        if counted.paths_differ:
+            facts["paths"] = "several"
+        if counted.addresses_differ:
+            facts["addresses"] = "several"
+        return self._record(counted.first, counted.since, facts)
+
+    def _record(self, refused: Refused, at: str, facts: dict[str, Any]) -> Record:
         error, identity = refused.error, refused.identity
         who: dict[str, Any] = {"authenticated_by": "none"}
         chains: tuple[Chain, ...] = (Chain("", UNATTRIBUTED, ""),)
@@ -124,7 +169,7 @@ class Refusals:
             "provider": refused.provider,
             "http.request.method": refused.method,
             "url.path": redact_target(refused.target)[:2048],
-            "count": count,
+            **facts,
         }
         outcome = {
             "outcome": "denied",
@@ -135,7 +180,7 @@ class Refusals:
         return Record(
             id=ids.record_id(),
             type="access.denied",
-            at=self._clock.now(),
+            at=at,
             tier="observed",
             tenant=identity.tenant if identity is not None else "",
             retention_class=self._setting.retention_class,

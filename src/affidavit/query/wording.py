@@ -219,8 +219,7 @@ def _of_config(what: Mapping[str, Any], told: Details) -> str:
 
 
 def _of_identity(what: Mapping[str, Any], told: Details) -> str:
-    after = what.get("after")
-    verb = after.capitalize() if isinstance(after, str) and after.isalpha() else "Changed"
+    verb = "Created" if what.get("after") == "created" else "Changed"
     role = f" ({told['role']})" if told.get("role") else ""
     return f"{verb} the identity {told.get('identity') or told.get('actor') or ''}{role}"
 
@@ -260,6 +259,8 @@ def _refusal(found: Details, what: Mapping[str, Any], outcome: Mapping[str, Any]
     _put(found, "code", error.get("code") or what.get("code"))
     _put(found, "provider", what.get("provider"))
     _put(found, "count", what.get("count"))
+    for name in ("paths", "addresses"):
+        _put(found, name, what.get(name))
     _put(found, "repeated_before", what.get("repeated_before"))
     window = what.get("window")
     if isinstance(window, Mapping) and window.get("from") and window.get("until"):

@@ -112,6 +112,51 @@ def test_a_flood_that_comes_while_the_first_is_written_is_counted() -> None:
     assert [opened(r)["what"]["count"] for r in journal.records] == [1, 49]
 
 
+def test_a_count_says_when_it_began_and_counts_one_cause() -> None:
+    """Its time is that of the first it counts; an unknown key is not a missing one."""
+    journal, clock = Journal(), FakeClock()
+
+    async def work() -> None:
+        refusals = Refusals(journal, SETTING, clock)  # type: ignore[arg-type]
+        for message in ("no key", "unknown key", "no key", "no key", "unknown key", "no key"):
+            await refusals.refuse(refused(UnauthenticatedError(message)))
+            clock.advance(1)
+        other = refused(UnauthenticatedError("no key"))
+        await refusals.refuse(other._replace(target="/openai/v1/y", address="192.0.2.8"))
+        await refusals.flush()
+
+    began = clock.now()
+    asyncio.run(work())
+    told = [
+        (r.at, opened(r)["outcome"]["error"]["message"], opened(r)["what"]) for r in journal.records
+    ]
+    assert [(message, what["count"]) for _, message, what in told] == [
+        ("no key", 1), ("unknown key", 1), ("no key", 4), ("unknown key", 1),
+    ]  # fmt: skip
+    assert "window" not in told[0][2]
+    window = told[2][2]["window"]
+    assert told[0][0] == began
+    assert began < told[2][0] == window["from"] < window["until"] <= clock.now()
+    assert (told[2][2]["paths"], told[2][2]["addresses"]) == ("several", "several")
+    assert told[2][2]["url.path"] == "/openai/v1/x?key=[redacted]"
+    assert "paths" not in told[3][2]
+
+
+def test_ever_new_causes_do_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the kinds that are told apart, causes of one code are counted together."""
+    monkeypatch.setattr(module, "MAX_KINDS", 3)
+    journal = Journal()
+
+    async def work() -> None:
+        refusals = make(journal)
+        for number in range(50):
+            await refusals.refuse(refused(ParseError(f"cause {number}")))
+        await refusals.flush()
+
+    asyncio.run(work())
+    assert [opened(r)["what"]["count"] for r in journal.records] == [1, 1, 1, 1, 46]
+
+
 def test_counts_are_not_lost_while_the_journal_refuses() -> None:
     """What could not be written is written when it can be."""
     journal = Journal()
