@@ -20,6 +20,7 @@
     │   ├── CannotRecordError      unavailable.cannot_record
     │   └── LockedError            unavailable.locked  another process owns it
     └── UpstreamError              upstream.*   the provider failed              exit 4, HTTP 502
+        ├── UnreachableError       upstream.unreachable  no connection was made
         ├── UpstreamTimeoutError   upstream.timeout                              HTTP 504
         └── UpstreamProtocolError  upstream.protocol
 
@@ -180,6 +181,12 @@ class UpstreamError(AffidavitError):
     code = "upstream"
     exit_code = 4
     http_status = 502
+
+
+class UnreachableError(UpstreamError):
+    """No connection to the provider was made: name unknown, refused, or not to be trusted."""
+
+    code = "upstream.unreachable"
 
 
 class UpstreamTimeoutError(UpstreamError):

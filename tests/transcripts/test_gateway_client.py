@@ -205,6 +205,20 @@ def test_a_head_without_end_is_431(lab: Lab) -> None:
         assert client.closed_by_peer()
 
 
+def test_a_head_that_comes_whole_and_is_too_large_is_431_and_a_record(lab: Lab) -> None:
+    """The same limit for a head in one piece, in the provider's shape, and nothing forwarded."""
+    forwarded = len(lab.provider.requests)
+    head = request(PATH, chat(), key=KEY, headers=(("x", "y" * 8_200),))
+    with RawClient(lab.world.port) as client:
+        client.send(head)
+        answer = client.answer()
+        assert answer.status == 431
+        assert client.closed_by_peer()
+    refusals = [e for e in lab.world.entries() if e.record.type == "access.denied"]
+    assert "usage.head_too_large" in {e.sections["control"]["reasons"][0] for e in refusals}
+    assert len(lab.provider.requests) == forwarded
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_over_the_limit_is_413_and_a_record(lab: Lab, announced: bool) -> None:
     """Refused in the provider's shape, seen by a client that is still sending."""

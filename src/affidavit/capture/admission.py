@@ -73,10 +73,13 @@ class Share:
         self._held = 0
 
 
-def check(scope: dict[str, Any], target: bytes) -> None:
-    """Refuse what two parsers could read differently, and what is not served: ``ParseError``."""
+def check(scope: dict[str, Any], target: bytes, max_header_bytes: int) -> None:
+    """Refuse what two parsers could read differently, and what is not served: ``ParseError``.
+
+    ``HeadTooLargeError`` for a head that came whole and is larger than it may be.
+    """
     headers = scope["headers"]
-    check_request(scope["method"], target, scope["http_version"], headers)
+    check_request(scope["method"], target, scope["http_version"], headers, max_header_bytes)
     if scope["http_version"] != "1.1":
         raise ParseError("This gateway speaks HTTP/1.1.", hint="Configure the client for HTTP/1.1.")
     if b"upgrade" in dict(headers):

@@ -28,7 +28,12 @@ from typing import NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from affidavit.capture.upstream_http import ResponseParser, request_head
-from affidavit.errors import ConfigError, UpstreamError, UpstreamProtocolError
+from affidavit.errors import (
+    ConfigError,
+    UnreachableError,
+    UpstreamError,
+    UpstreamProtocolError,
+)
 
 _PORTS = {"http": 80, "https": 443}
 _METADATA = frozenset({"100.100.100.200", "fd00:ec2::254", "192.0.0.192"})
@@ -102,7 +107,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def check_address(address: str, configured: str) -> None:
-    """Refuse an address that no model API has; ``UpstreamError``.
+    """Refuse an address that no model API has; ``UnreachableError``.
 
     ``configured`` is the host as the configuration spells it: an address that stands there
     literally is what the operator wants.
@@ -121,7 +126,7 @@ def check_address(address: str, configured: str) -> None:
         or (found.is_reserved and not found.is_loopback)
     )
     if refused:
-        raise UpstreamError(
+        raise UnreachableError(
             f"{configured} resolves to {plain}, where no model API is.",
             hint="If this address is meant, write it into base_url itself.",
         )
@@ -139,7 +144,7 @@ async def connect(
 ) -> tuple[asyncio.Transport, _P]:
     """Open a connection on which requests for ``origin`` can be written.
 
-    ``tls`` is used for https origins. ``UpstreamError`` if it is refused, unreachable or its
+    ``tls`` is used for https origins. ``UnreachableError`` if it is refused, unreachable or its
     certificate is not good. Time limits and cancellation are the caller's.
     """
     if origin.scheme == "http":
@@ -160,7 +165,7 @@ async def _open(
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise UpstreamError(f"{host} is not a known name.") from error
+        raise UnreachableError(f"{host} is not a known name.") from error
     for address in dict.fromkeys(str(item[4][0]) for item in found):
         check_address(address, host)
         try:
@@ -169,7 +174,7 @@ async def _open(
             raise _tls_error(host, error) from error
         except OSError as error:
             problem = error
-    raise UpstreamError(f"{host} does not accept connections on port {port}.") from problem
+    raise UnreachableError(f"{host} does not accept connections on port {port}.") from problem
 
 
 async def _tunnel(
@@ -195,7 +200,7 @@ async def _tunnel(
         except ssl.SSLError as error:
             raise _tls_error(origin.host, error) from error
         except OSError as error:
-            raise UpstreamError(f"{origin.host} broke off inside the egress proxy.") from error
+            raise UnreachableError(f"{origin.host} broke off inside the egress proxy.") from error
         protocol.connection_made(inside)
     except BaseException:
         plain.abort()
@@ -228,21 +233,21 @@ class _Opening(asyncio.Protocol):
             self.answered.set_result(None)
         elif self._parser.status:
             self.answered.set_exception(
-                UpstreamError(f"The egress proxy answered {self._parser.status}, not a tunnel.")
+                UnreachableError(f"The egress proxy answered {self._parser.status}, not a tunnel.")
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The proxy closed instead of answering."""
         del exc  # closed or reset, there is no tunnel
         if not self.answered.done():
-            self.answered.set_exception(UpstreamError("The egress proxy closed the connection."))
+            self.answered.set_exception(UnreachableError("The egress proxy closed the connection."))
 
 
-def _tls_error(host: str, error: ssl.SSLError) -> UpstreamError:
+def _tls_error(host: str, error: ssl.SSLError) -> UnreachableError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UpstreamError(
+        return UnreachableError(
             f"The certificate of {host} is not good: {error.verify_message}.",
             hint="If the provider uses a private authority, give its certificate as ca_file.",
         )
     reason = (error.reason or "handshake failed").replace("_", " ").lower()
-    return UpstreamError(f"TLS with {host} failed: {reason}.")
+    return UnreachableError(f"TLS with {host} failed: {reason}.")

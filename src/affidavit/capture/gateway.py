@@ -51,12 +51,15 @@ from affidavit.errors import (
     AffidavitError,
     BusyError,
     CannotRecordError,
+    HeadTooLargeError,
     NotFoundError,
     ParseError,
     TooLargeError,
     TooSlowError,
     UnavailableError,
 )
+from affidavit.providers import registry
+from affidavit.providers.dialect import Dialect
 from affidavit.providers.facts import RequestFacts
 from affidavit.record.journal import JournalWriter
 
@@ -64,6 +67,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _THREAD_BYTES = 1 << 20
 """Larger bodies, and compressed ones, are read in a thread, so that other calls go on meanwhile."""
+
+_UNREAD = (TooLargeError, HeadTooLargeError, BusyError)
+"""With these the client is still sending a body that nobody reads."""
 
 _log = logging.getLogger("affidavit.gateway")
 
@@ -87,6 +93,11 @@ class Gateway:
         self.draining = False
         self._endpoints = endpoints
         self._off = off
+        self._dialects = {
+            name: registry.lookup(config.providers[name].dialect)
+            for name in off
+            if name in config.providers
+        }
         self._journal = journal
         self._current = current
         self._clock = clock
@@ -176,14 +187,16 @@ class Gateway:
             await _answer(send, self._health_reply(ready=name == "readyz"))
             return
         endpoint = self._endpoints.get(name)
+        dialect = endpoint.dialect if endpoint is not None else None
         identity: Identity | None = None
         try:
-            admission.check(scope, target)
+            admission.check(scope, target, self._limits.max_header_bytes)
             if name == "receipts":
                 identity = self._identify(scope, "inject")
                 await _answer(send, await self._receipt(path, identity))
                 return
             if endpoint is None:
+                dialect = self._dialects.get(name)
                 self._no_provider(name)
             self._unless_draining()
             identity = self._identify(scope, endpoint.credential)
@@ -194,13 +207,13 @@ class Gateway:
             share.release()
             refused = Refused(
                 error,
-                name if endpoint is not None else "",
+                name if dialect is not None else "",
                 scope["method"],
                 target.decode("latin-1"),
                 _address(scope),
                 identity,
             )
-            await self._turn_away(refused, endpoint, receive, send)
+            await self._turn_away(refused, dialect, receive, send)
             return
         await self._call(scope, send, connection, endpoint, identity, body, target[len(name) + 1 :])
 
@@ -315,7 +328,7 @@ class Gateway:
         )
 
     async def _turn_away(
-        self, refused: Refused, endpoint: Endpoint | None, receive: Receive, send: Send
+        self, refused: Refused, dialect: Dialect | None, receive: Receive, send: Send
     ) -> None:
         error = refused.error
         if not isinstance(error, CannotRecordError):
@@ -324,13 +337,13 @@ class Gateway:
                 await self._refusals.refuse(refused)
             except CannotRecordError as unrecorded:
                 error = unrecorded
-        reply = replies.failure(error, endpoint.dialect if endpoint is not None else None)
-        if isinstance(error, ParseError | TooLargeError | TooSlowError | BusyError):
+        reply = replies.failure(error, dialect)
+        if isinstance(error, (ParseError, *_UNREAD, TooSlowError)):
             # Where the next request begins is not certain, or far away.
             reply.headers.append((b"connection", b"close"))
         await _start(send, reply)
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-        if isinstance(error, TooLargeError | BusyError):
+        if isinstance(error, _UNREAD):
             await admission.linger(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from affidavit.errors import ParseError, UpstreamProtocolError
+from affidavit.errors import HeadTooLargeError, ParseError, UpstreamProtocolError
 from affidavit.wire.credentials import CREDENTIAL_HEADERS
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -27,7 +27,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 128
-MAX_HEADER_BYTES = 64 * 1024
+MAX_RESPONSE_FIELD_BYTES = 64 * 1024
 MAX_DECODING_ROUNDS = 3
 
 HOP_BY_HOP = frozenset(
@@ -61,15 +61,23 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._\-]+)(?::[0-9]{1,5})?")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
-def check_request(method: str, target: bytes, http_version: str, headers: Headers) -> None:
+def check_request(
+    method: str, target: bytes, http_version: str, headers: Headers, max_field_bytes: int
+) -> None:
     """Refuse a request that another parser could read differently: ParseError.
 
+    HeadTooLargeError for fields of more than ``max_field_bytes``, line ends with them.
     ``target`` is the raw request target, with or without its query; ``http_version`` as ASGI
     spells it ("1.0", "1.1"). On ParseError answer 400 and close the connection: where the next
     request begins is not certain.
     """
     _check_line(method, target)
-    problem, special = _read(list(headers))
+    problem, special, size = _read(list(headers))
+    if size > max_field_bytes:
+        raise HeadTooLargeError(
+            f"The header fields are larger than {max_field_bytes} bytes.",
+            hint="Send less, or raise gateway.max_header_bytes.",
+        )
     problem = problem or _connection_problem(special)
     problem = problem or _framing_problem(special, http_version)
     problem = problem or _host_problem(special, http_version)
@@ -83,7 +91,9 @@ def check_response(status: int, headers: Headers) -> None:
     UpstreamProtocolError for a status outside 200–599 (interim responses are consumed before)
     and for fields or framing that are not what RFC 9112 §6 allows.
     """
-    problem, special = _read(list(headers))
+    problem, special, size = _read(list(headers))
+    if size > MAX_RESPONSE_FIELD_BYTES:
+        problem = f"header fields larger than {MAX_RESPONSE_FIELD_BYTES // 1024} KiB"
     if not 200 <= status <= 599:
         problem = "status outside 200 to 599"
     problem = problem or _connection_problem(special)
@@ -172,22 +182,20 @@ def _names(names: tuple[bytes, ...]) -> _Names:
     return _Names(problem, lowered, special, len(text), not HOP_BY_HOP.isdisjoint(lowered))
 
 
-def _read(fields: Sequence[tuple[bytes, bytes]]) -> tuple[str, _Special]:
-    """Fields themselves (RFC 9110 §5.6.2 names, §5.5 values, count, size): a problem, or none.
+def _read(fields: Sequence[tuple[bytes, bytes]]) -> tuple[str, _Special, int]:
+    """Fields themselves (RFC 9110 §5.6.2 names, §5.5 values, count): a problem, or none.
 
-    With it the values of the fields that frame and route.
+    With it the values of the fields that frame and route, and how many bytes all of them take.
     """
     if len(fields) > MAX_HEADERS:
-        return f"more than {MAX_HEADERS} header fields", {}
+        return f"more than {MAX_HEADERS} header fields", {}, 0
     names = _names(tuple(map(_NAME, fields)))
     values = b"".join(map(_VALUE, fields))
     if names.problem:
-        return names.problem, {}
+        return names.problem, {}, 0
     if _BAD_VALUE.search(values):
-        return "a control character in a header value", {}
-    if names.size + len(values) > MAX_HEADER_BYTES:
-        return f"header fields larger than {MAX_HEADER_BYTES // 1024} KiB", {}
-    return "", _special(names, fields)
+        return "a control character in a header value", {}, 0
+    return "", _special(names, fields), names.size + len(values)
 
 
 def _special(names: _Names, fields: Sequence[tuple[bytes, bytes]]) -> _Special:

@@ -94,7 +94,7 @@ def test_other_protocols_are_refused(version: str, fields: list[tuple[bytes, byt
     """Only HTTP/1.1 without Upgrade."""
     scope = {"method": "POST", "http_version": version, "headers": [(b"host", b"h"), *fields]}
     with pytest.raises(ParseError):
-        check(scope, b"/openai/v1/x")
+        check(scope, b"/openai/v1/x", 65_536)
 
 
 def test_lingering_ends(monkeypatch: pytest.MonkeyPatch) -> None:

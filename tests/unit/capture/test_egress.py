@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from affidavit.capture.egress import Origin, Proxy, check_address, connect
-from affidavit.errors import ConfigError, UpstreamError
+from affidavit.errors import ConfigError, UnreachableError
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ ALLOWED = ["127.0.0.1", "::1", "10.1.2.3", "192.168.1.1", "104.18.6.192", "2606:
 @pytest.mark.parametrize("address", REFUSED)
 def test_addresses_where_no_model_is(address: str) -> None:
     """Link-local, metadata, unspecified, multicast and reserved are refused for a name."""
-    with pytest.raises(UpstreamError, match="where no model API is"):
+    with pytest.raises(UnreachableError, match="where no model API is"):
         check_address(address, "api.example.com")
 
 
@@ -67,7 +67,7 @@ def test_addresses_where_models_are(address: str) -> None:
 def test_an_address_in_the_configuration_is_meant() -> None:
     """Only that very address, not what it could be spelt as."""
     check_address("169.254.169.254", "169.254.169.254")
-    with pytest.raises(UpstreamError):
+    with pytest.raises(UnreachableError):
         check_address("169.254.169.254", "2852039166")
 
 
@@ -90,7 +90,7 @@ def test_the_checked_address_is_the_one_connected_to(monkeypatch: pytest.MonkeyP
 
         monkeypatch.setattr(loop, "getaddrinfo", resolve)
         monkeypatch.setattr(loop, "create_connection", create)
-        with pytest.raises(UpstreamError, match="does not accept"):
+        with pytest.raises(UnreachableError, match="does not accept"):
             await connect(asyncio.Protocol, Origin.parse("http://rebind.test"), None, None)
 
     asyncio.run(work())
@@ -103,7 +103,7 @@ def test_odd_spellings_are_judged_by_what_they_resolve_to() -> None:
     async def work() -> None:
         await connect(asyncio.Protocol, Origin.parse("http://0xa9fea9fe"), None, None)
 
-    with pytest.raises(UpstreamError, match=r"no model API is|not a known name"):
+    with pytest.raises(UnreachableError, match=r"no model API is|not a known name"):
         asyncio.run(work())
 
 
@@ -113,5 +113,5 @@ def test_unknown_names() -> None:
     async def work() -> None:
         await connect(asyncio.Protocol, Origin.parse("http://no-such-host.invalid"), None, None)
 
-    with pytest.raises(UpstreamError, match="no-such-host"):
+    with pytest.raises(UnreachableError, match="no-such-host"):
         asyncio.run(work())

@@ -15,7 +15,9 @@ from tests.world.upstream import whole
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One gateway with a second provider that is off."""
     off = Provider(base_url="http://127.0.0.1:9", off="MISTRAL_API_KEY is not set")
-    with Lab.open(tmp_path_factory.mktemp("lab"), more={"mistral": off}) as lab:
+    claude = off.model_copy(update={"dialect": "anthropic", "off": "CLAUDE_KEY is not set"})
+    more = {"mistral": off, "claude": claude}
+    with Lab.open(tmp_path_factory.mktemp("lab"), more=more) as lab:
         yield lab
 
 
@@ -52,6 +54,16 @@ def test_what_is_not_there_says_what_is(lab: Lab, path: str, status: int, said: 
     assert answer.status == status
     assert said in json.loads(answer.body)["error"]["message"]
     assert len(lab.provider.requests) == forwarded
+
+
+def test_a_provider_that_is_off_answers_in_its_own_shape(lab: Lab) -> None:
+    """An SDK raises its usual exception, and the refusal names the provider."""
+    answer = get(lab.world, "/claude/v1/messages", method="POST")
+    told = json.loads(answer.body)
+    assert (answer.status, told["type"]) == (503, "error")
+    assert "CLAUDE_KEY is not set" in told["error"]["message"]
+    denied = [e for e in lab.world.entries() if e.record.type == "access.denied"]
+    assert "claude" in {e.sections["what"]["provider"] for e in denied}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from affidavit.capture.upstream import Call, Limits, Request, Upstream
 from affidavit.capture.upstream_http import Ended
 from affidavit.errors import (
     AffidavitError,
+    UnreachableError,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamTimeoutError,
@@ -200,7 +201,7 @@ def test_a_stall_before_the_connection_is_limited() -> None:
         upstream = Upstream(Origin.parse(f"http://127.0.0.1:{port}"), QUICK)
         pieces, error = run(fetch_of(upstream, POST))
     assert pieces == []
-    assert type(error) in (UpstreamError, UpstreamTimeoutError)
+    assert type(error) in (UnreachableError, UpstreamTimeoutError)
 
 
 async def fetch_of(
@@ -391,7 +392,7 @@ def test_bad_certificates_are_refused_before_a_byte_is_sent(tmp_path: Path, name
     with Provider([whole(b"{}")], tls=authority.server(name)) as provider:
         upstream = Upstream(Origin.parse(provider.url), QUICK, trust)
         _, error = run(fetch_of(upstream, POST))
-    assert type(error) is UpstreamError
+    assert type(error) is UnreachableError
     assert "certificate" in error.message
     assert provider.requests == []
 
