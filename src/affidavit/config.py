@@ -83,7 +83,8 @@ class Provider(_Section):
     def _known_dialect(cls, value: str) -> str:
         if value not in DIALECTS:
             near = difflib.get_close_matches(value, DIALECTS, n=1)
-            raise ValueError(f"must be one of {', '.join(near or DIALECTS)}")
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"is not a known dialect; {meant}known are {', '.join(DIALECTS)}")
         return value
 
     @field_validator("base_url")
@@ -388,7 +389,16 @@ def _explain(error: ValidationError, name: str) -> ConfigError:
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
         return ConfigError(f"{name}: {path} is not a known key.", hint=hint)
-    return ConfigError(f"{name}: {path}: {first['msg']}.", hint="See docs/operations.md.")
+    return ConfigError(f"{name}: {path} {_worded(first['msg'])}.", hint="See docs/operations.md.")
+
+
+def _worded(message: str) -> str:
+    """A sentence of the validating library without its own words."""
+    for theirs, ours in (("Value error, ", ""), ("Input should be ", "must be "),
+                         ("Field required", "is missing")):  # fmt: skip
+        if message.startswith(theirs):
+            return ours + message.removeprefix(theirs)
+    return message
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -49,7 +49,10 @@ def test_secret_is_interpolated_and_never_shown() -> None:
         ("gatewy: {port: 1}", "gatewy is not a known key", "gateway"),
         ("gateway: {prt: 1}", "gateway.prt is not a known key", "port"),
         ("providers: {x: {base_ur: 'http://h'}}", "base_ur", ""),
-        ("gateway: {port: 70000}", "gateway.port", ""),
+        ("gateway: {port: 70000}", "gateway.port must be less than", ""),
+        ("gateway: {port: x}", "gateway.port must be a valid integer", ""),
+        ("providers: {x: {dialect: openai}}", "providers.x.base_url is missing", ""),
+        ("providers: {x: {dialect: opnai, base_url: 'http://h'}}", "did you mean openai?", ""),
         ("gateway: {port: 1}\ngateway: {port: 2}", "twice", ""),
         ("providers: {receipts: {base_url: 'http://h'}}", "receipts", ""),
         ("providers: {x: {base_url: 'http://u:p@h'}}", "no credentials", ""),
@@ -66,6 +69,7 @@ def test_wrong_configuration_is_refused_by_name(text: str, said: str, hint: str)
     with pytest.raises(ConfigError) as caught:
         parse(text, {}, "config.yaml")
     assert said in caught.value.message
+    assert "Value error" not in caught.value.message
     assert hint in caught.value.hint
 
 

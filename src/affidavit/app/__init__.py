@@ -1,14 +1,14 @@
 """The composition root: the only place that builds real objects and starts processes.
 
-One function per process of the design (``up`` starts them all), each taking a data directory and
-returning an exit code. May import every stage; nothing but ``cli`` imports it. Must not hold
+One function per process of the design (``run_up`` starts them all), each taking a data directory
+and returning an exit code. May import every stage; nothing but ``cli`` imports it. Must not hold
 rules of its own about records, proofs or queries.
 """
 
 from pathlib import Path
 
 
-def up(
+def run_up(
     data: Path | None,
     config: Path | None,
     gateway: str | None,
@@ -24,21 +24,21 @@ def up(
     return run(data, config, gateway, console, workers, demo=demo, as_json=as_json)
 
 
-def gateway(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
+def run_gateway(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
     """Run one gateway worker, on an address of its own or an inherited listening socket."""
     from affidavit.app.gateway import run
 
     return run(data, config, listen, fd)
 
 
-def sequencer(data: Path, config: Path | None) -> int:
+def run_sequencer(data: Path, config: Path | None) -> int:
     """Run the sequencer of a data directory."""
     from affidavit.app.sequencing import run
 
     return run(data, config)
 
 
-def console(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
+def run_console(data: Path, config: Path | None, listen: str | None, fd: int = -1) -> int:
     """Run the console, on an address of its own or an inherited listening socket."""
     from affidavit.app.console import run
 

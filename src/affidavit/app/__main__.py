@@ -52,11 +52,11 @@ def main() -> int:
     _die_with_parent(options.parent)
     try:
         if options.process == "sequencer":
-            return app.sequencer(options.data, options.config)
+            return app.run_sequencer(options.data, options.config)
         if options.process == "gateway":
-            return app.gateway(options.data, options.config, None, options.fd)
+            return app.run_gateway(options.data, options.config, None, options.fd)
         if options.process == "console":
-            return app.console(options.data, options.config, None, options.fd)
+            return app.run_console(options.data, options.config, None, options.fd)
         return _demo(options.fd)
     except AffidavitError as error:
         sys.stderr.write(f"{options.process}: {error.message} {error.hint}\n")

@@ -85,8 +85,14 @@ async def _keys_create(sequencer: Sequencer, params: dict[str, Any]) -> Any:
 
 
 async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any]) -> Any:
-    """Make a key worthless at once; a record that a crash prevents is made at the next start."""
+    """Make a key worthless at once; a record that a crash prevents is made at the next start.
+
+    A key that is revoked stays as it is, without a second record; ``already`` says so.
+    """
     store = sequencer.identities
+    known = await sequencer.ask(lambda: store.find(params["id"]))
+    if known.revoked is not None:
+        return public(known) | {"already": True}
     identity = await sequencer.ask(lambda: store.revoked(params["id"]))
     await sequencer.ask(lambda: store.put(identity))
     sequencer.tell_changed()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit import config as configuration
-from affidavit.app import first_start, origin
+from affidavit.app import first_start, origin, running
 from affidavit.app.cosigning import load_policy
 from affidavit.app.guide import guide
 from affidavit.app.listen import listen, split, url
@@ -118,6 +118,7 @@ class Machine:
             say(sentence)
         try:
             facts = await self._start(first=first)
+            self._tell_running()
             if as_json:
                 print(json.dumps(facts), flush=True)  # noqa: T201 - the one line of --json
             else:
@@ -134,7 +135,13 @@ class Machine:
             groups = [[f"gateway {n}" for n in range(1, self.workers + 1)], ["console"]]
             within = self.config.gateway.drain_seconds + END_SECONDS
             clean = await self.supervisor.drain(groups, "sequencer", within)
+            running.clear(self.paths, Disk())
         return 0 if clean else 4
+
+    def _tell_running(self) -> None:
+        off = {name: p.off for name, p in self.config.providers.items() if p.off}
+        told = running.Running(os.getpid(), str(self.config_path), off)
+        running.write(self.paths, Disk(), told)
 
     def _warnings(self) -> list[str]:
         found = [

@@ -18,11 +18,29 @@ from urllib.parse import urlencode, urlsplit
 
 from affidavit import __version__
 from affidavit import errors as known
-from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
+from affidavit.errors import (
+    AffidavitError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
 
 DEFAULT_DATA = Path("affidavit-data")
 TIMEOUT = 120.0
 """Seconds without a byte after which an answer is given up; a tail hears something every 15."""
+
+
+_NO_PROVIDER = "There is no provider of that name here."
+"""What a gateway says to a path of the console's."""
+
+
+def is_demo(directory: Path) -> bool:
+    """Whether a data directory is the demo's: its configuration is written by ``up --demo``."""
+    try:
+        return "${AFFIDAVIT_DEMO_URL}" in (directory / "config.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -52,6 +70,7 @@ class Client:
         self._url = url or os.environ.get("AFFIDAVIT_URL", "")
         self._key = os.environ.get("AFFIDAVIT_KEY", "")
         if self._url and not self._key:
+            self._reach()
             raise RefusedError(
                 f"{self._url} asks for a key.", hint="export AFFIDAVIT_KEY=… (an owner or reader)"
             )
@@ -80,8 +99,13 @@ class Client:
         return data, {name.lower(): value for name, value in response.getheaders()}
 
     def events(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """The data of each server-sent event, until the other side ends."""
+        """The data of each server-sent event, until the other side ends; asked on return."""
         connection, response = self._open("GET", path + _query(query), None)
+        return self._follow(connection, response)
+
+    def _follow(
+        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> Iterator[dict[str, Any]]:
         try:
             for line in response:
                 if line.startswith(b"data: "):
@@ -116,7 +140,7 @@ class Client:
             connection.request(method, path, data, headers)
             response = connection.getresponse()
             if response.status >= 400:
-                raise _revived(response.status, response.read(1 << 20))
+                raise self._error(response)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._gone(error) from error
@@ -124,6 +148,28 @@ class Client:
             connection.close()
             raise
         return connection, response
+
+    def _error(self, response: http.client.HTTPResponse) -> AffidavitError:
+        """The error that an answer stands for, and what this side knows about its cause."""
+        error = _revived(response.status, response.read(1 << 20))
+        if self._url and isinstance(error, NotFoundError) and error.message == _NO_PROVIDER:
+            return UsageError(
+                f"{self._url} is a gateway, which answers callers; questions go to the console.",
+                hint="Its address is printed at the start; the default is http://127.0.0.1:8788",
+            )
+        if self._key and not self._url and isinstance(error, RefusedError):
+            error.hint = f"{error.hint} AFFIDAVIT_KEY is set, so its key was used.".strip()
+        return error
+
+    def _reach(self) -> None:
+        """``UnavailableError`` unless something listens at the address."""
+        connection = self._connection()
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._gone(error) from error
+        finally:
+            connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         if not self._url:
@@ -145,9 +191,11 @@ class Client:
             where, start = self._url, "Is its address right, and does it run?"
         else:
             where = f"{self._data}"
-            start = f"Start it: affidavit up --data {self._data}"
+            demo = " --demo" if is_demo(self._data) else ""
+            start = f"Start it: affidavit up{demo} --data {self._data}"
             if not self._data.exists():
-                start += " (if another one runs, give its directory with --data)"
+                other = "affidavit-demo" if is_demo(Path("affidavit-demo")) else "its directory"
+                start += f" (if another one runs, give {other} with --data)"
         reason = getattr(error, "strerror", None) or type(error).__name__
         return UnavailableError(f"No console answers for {where} ({reason}).", hint=start)
 

@@ -1,5 +1,6 @@
 """``affidavit config``: is the file what it should be."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,17 +19,24 @@ def _config() -> None:
 def check(
     data: options.Data = None, config: options.Config = None, json: options.Json = False
 ) -> None:
-    """Read the configuration and say what is in force.
+    """Read a configuration and say what it means.
 
-    Values of secrets are never shown.
+    The file is --config, else that of the server which runs on the data directory, else its
+    config.yaml. Which keys of providers are set is asked of the running server, else of this
+    shell. Values of secrets are never shown.
 
     Example: affidavit config check --config config.yaml
     """
+    from affidavit.app import running
     from affidavit.app.cosigning import load_policy
     from affidavit.app.stamping import trust_anchors
     from affidavit.config import load
 
-    path = config or options.data_directory(data) / "config.yaml"
+    directory = options.data_directory(data)
+    runs = running.find(directory)
+    path = config or (Path(runs.config) if runs else directory / "config.yaml")
+    if runs is not None and path.absolute() != Path(runs.config):
+        runs = None  # something runs, with another configuration
     loaded = load(path, options.environment())
     policy = load_policy(loaded)
     trust_anchors(loaded, policy)
@@ -36,26 +44,32 @@ def check(
         {
             "provider": name,
             "dialect": provider.dialect,
-            "base_url": provider.base_url,
+            "base_url": None if provider.base_url == options.DEMO_URL else provider.base_url,
             "credential": provider.credential,
-            "off": provider.off,
+            "off": runs.off.get(name) if runs is not None else provider.off,
         }
         for name, provider in sorted(loaded.providers.items())
     ]
+    process = runs.pid if runs is not None else None
     if json:
-        anchors = loaded.anchored
-        output.json_line(
-            {"file": str(path), "hash": loaded.hash(), "providers": providers, "anchored": anchors}
-        )
+        told = {"file": str(path), "hash": loaded.hash(), "process": process}
+        output.json_line({**told, "providers": providers, "anchored": loaded.anchored})
         return
     vouching = [] if policy is None else [f"witness {one.name}" for one in policy.witnesses]
     vouching += [f"timestamps of {loaded.timestamps.url}"] if loaded.timestamps.url else []
     vouching += [f"copies in {loaded.anchors.copy_to}"] if loaded.anchors.copy_to else []
     vouched = ", ".join(vouching) or "nobody: every verdict says own key only"
-    output.facts([("File", path), ("Hash", loaded.hash()), ("Vouched for by", vouched)])
+    asked = f"as the running process {process} has them" if process else "as this shell has them"
+    output.facts(
+        [("File", path), ("Hash", loaded.hash()), ("Vouched for by", vouched),
+         ("Keys of providers", asked)]
+    )  # fmt: skip
     rows = [
-        (p["provider"], p["dialect"], p["base_url"], p["credential"],
-         f"off: {p['off']}" if p["off"] else "on")
+        (p["provider"], p["dialect"], p["base_url"] or "the demo's own, from up --demo",
+         p["credential"], f"off: {p['off']}" if p["off"] else "on")
         for p in providers
     ]  # fmt: skip
-    output.table(("Provider", "Dialect", "Base URL", "Credential", "State"), rows)
+    if rows:
+        output.table(("Provider", "Dialect", "Base URL", "Credential", "State"), rows)
+    else:
+        output.plain("Defaults alone, without providers: no call can be made.")

@@ -1,5 +1,6 @@
 """``affidavit doctor``: is everything there that is needed, and if not, what to do."""
 
+import os
 import shutil
 import stat
 import sys
@@ -32,10 +33,12 @@ def register(app: typer.Typer) -> None:
 def doctor(data: options.Data = None, url: options.Url = None, json: options.Json = False) -> None:
     """Look at directory, configuration, disk and processes. Exit code 1 if something is bad.
 
+    With --url only what that console says: nothing of this machine.
+
     Example: affidavit doctor
     """
-    directory = options.data_directory(data)
-    found = [*_here(directory)] if not url else []
+    remote = url or os.environ.get("AFFIDAVIT_URL")
+    found = [*_here(options.data_directory(data))] if not remote else []
     found += _console(data, url)
     if json:
         for finding in found:
@@ -49,6 +52,7 @@ def doctor(data: options.Data = None, url: options.Url = None, json: options.Jso
 
 def _here(directory: Path) -> Iterator[Finding]:
     """What the machine itself shows."""
+    from affidavit.app import running
     from affidavit.config import load
 
     version = ".".join(map(str, sys.version_info[:3]))
@@ -66,13 +70,19 @@ def _here(directory: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(directory).free
     state = "ok" if free >= _LOW_SPACE else "warn"
     yield Finding("Disk", state, f"{free / 2**30:.1f} GiB free; recording refuses when it is full")
+    runs = running.find(directory)
+    file = Path(runs.config) if runs else directory / "config.yaml"
     try:
-        config = load(directory / "config.yaml", options.environment())
+        config = load(file, options.environment())
     except AffidavitError as error:
         yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
         return
-    off = [f"{name} is off: {p.off}" for name, p in config.providers.items() if p.off]
-    yield Finding("Configuration", "warn" if off else "ok", "; ".join(off) or "every provider on")
+    why = runs.off if runs else {name: p.off for name, p in config.providers.items() if p.off}
+    off = [f"{name} is off: {reason}" for name, reason in why.items()]
+    whose = f"in the running process {runs.pid}" if runs else "by the environment of this shell"
+    text = "; ".join(off) or ("every provider on" if config.providers else "no providers")
+    state = "ok" if config.providers and not off else "warn"
+    yield Finding("Configuration", state, f"{file}: {text} ({whose})")
 
 
 def _console(data: Path | None, url: str | None) -> Iterator[Finding]:

@@ -1,12 +1,15 @@
 """``affidavit fsck``: is what is on disk what was written; changes nothing, needs no server."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from affidavit.cli import options, output
-from affidavit.errors import AffidavitError, CorruptError, NotFoundError
+from affidavit.errors import AffidavitError, CorruptError, UsageError
+
+if TYPE_CHECKING:
+    from affidavit.ledger.note import Verifier
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +23,10 @@ def fsck(
         bool, typer.Option("--deep", help="Also read every section and content part.")
     ] = False,
     key: Annotated[
-        str, typer.Option("--key", help="The log's verifier key, from outside.", metavar="VKEY")
+        str,
+        typer.Option(
+            "--key", help="The log's verifier key or a file of it, from outside.", metavar="VKEY"
+        ),
     ] = "",
     json: options.Json = False,
 ) -> None:
@@ -31,13 +37,12 @@ def fsck(
     Example: affidavit fsck --data /srv/affidavit --deep
     """
     from affidavit.ledger.fsck import check
-    from affidavit.ledger.note import read_vkeys
 
     directory = options.data_directory(data)
     log = directory / "log"
     if not (log / "checkpoint").is_file():
-        raise NotFoundError(f"{directory} holds no published log.", hint="Give it with --data.")
-    report = check(log, read_vkeys(key or (log / "log.vkey").read_text(encoding="utf-8")))
+        raise UsageError(f"{directory} holds no published log.", hint="Give it with --data.")
+    report = check(log, _vkeys(key or str(log / "log.vkey")))
     problems = list(report.problems)
     records = _deep(directory, report.size) if deep and report.ok else []
     problems += records
@@ -60,6 +65,21 @@ def fsck(
             output.say("Checked with the key beside the log; --key VKEY uses one from outside.")
     if problems:
         raise typer.Exit(1)
+
+
+def _vkeys(given: str) -> "list[Verifier]":
+    """Of the key itself, or of the file of that name; ``UsageError`` if it is neither."""
+    from affidavit.ledger.note import read_vkeys
+
+    try:
+        is_file = Path(given).is_file()
+    except (OSError, ValueError):  # longer than a name can be, as some keys are
+        is_file = False
+    try:
+        return read_vkeys(Path(given).read_text(encoding="ascii") if is_file else given)
+    except (AffidavitError, OSError, ValueError) as error:
+        what = "holds no verifier key" if is_file else "is neither a verifier key nor a file"
+        raise UsageError(f"{given} {what}.", hint="A key is NAME+HASH+KEY, in one line.") from error
 
 
 def _deep(directory: Path, size: int) -> list[str]:

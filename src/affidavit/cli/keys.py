@@ -89,5 +89,8 @@ def revoke(
     revoked = Client(data, url).delete(f"/api/keys/{quote(key_id, safe='')}")["revoked"]
     if json:
         output.json_line(revoked)
+    elif revoked.get("already"):
+        when = output.moment(revoked["revoked"])
+        output.plain(f"{revoked['id']} of {revoked['name']} was revoked before, at {when} UTC.")
     else:
         output.plain(f"{revoked['id']} of {revoked['name']} is revoked.")

@@ -99,6 +99,8 @@ def _way_out(error: Exception, message: str) -> str:
     path = _path(error)
     if path == "affidavit" and message.endswith("--version"):
         return "affidavit version"
+    if "unexpected extra argument" in message and path.endswith((" query", " tail", " export")):
+        return f"Quote the whole expression: {path} 'model:gpt-4o since:90d'"
     if message.startswith("No such option") and path.endswith((" query", " tail", " export")):
         return f"{path} --help; an expression that begins with - goes last, after --"
     return f"{path} --help"

@@ -12,7 +12,8 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Data directory; its console is found by a local socket. "
+        help="Data directory; its console is found by a local socket, which knows the owner by "
+        "user id, unless AFFIDAVIT_KEY is set: that key counts then. "
         "Default: AFFIDAVIT_DATA, else ./affidavit-data.",
         show_default=False,
         metavar="DIR",
@@ -43,12 +44,16 @@ Reason = Annotated[
 ]
 
 
+DEMO_URL = "http://demo.invalid"
+"""Stands for the demo provider's address, which ``up --demo`` chooses at every start."""
+
+
 def environment() -> dict[str, str]:
     """The environment as the configuration is read in; the demo's own variable is known.
 
     ``up --demo`` sets it for its processes alone, so it is not in the environment of other verbs.
     """
-    return {"AFFIDAVIT_DEMO_URL": "http://127.0.0.1", **os.environ}
+    return {"AFFIDAVIT_DEMO_URL": DEMO_URL, **os.environ}
 
 
 def data_directory(given: Path | None) -> Path:

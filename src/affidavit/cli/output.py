@@ -113,10 +113,18 @@ def style_of(status: object, http: object = None) -> str:
     return _BAD if status else _DIM
 
 
+def _state(row: Mapping[str, Any]) -> str:
+    """How it ended, or that it has not; of records that do not end, what was decided."""
+    if row.get("status"):
+        return str(row["status"])
+    if row.get("type") == "exchange.request":
+        return "open" if row.get("open", row.get("answered") is None) else "answered"
+    return "open" if row.get("open") else str(row.get("decision") or "")
+
+
 def exchange(row: Mapping[str, Any]) -> None:
     """An exchange, or another record, in up to three lines."""
-    status = row.get("status") or ("open" if row.get("open") else row.get("decision") or "")
-    http = row.get("http")
+    status, http = _state(row), row.get("http")
     ended = f"{status} {http}" if isinstance(http, int) and http >= 400 else str(status)
     columns = width()
     grid = Table.grid(padding=(0, 2), expand=False)
@@ -127,7 +135,9 @@ def exchange(row: Mapping[str, Any]) -> None:
     grid.add_column(width=11, no_wrap=True, justify="right")
     grid.add_column(width=max(columns - name - 56, 12), no_wrap=True, overflow="ellipsis")
     kind = str(row.get("type") or "")
-    what = row.get("model") or row.get("target") or ("" if kind.startswith("exchange.") else kind)
+    what = row.get("model") or row.get("target")
+    if not what and kind.startswith("exchange.") and row.get("path"):
+        what = f"{row.get('method') or ''} {row['path']}".strip()
     grid.add_row(
         moment(row.get("time")),
         Text(visible(str(what or kind))),
@@ -144,23 +154,32 @@ def exchange(row: Mapping[str, Any]) -> None:
     indented(str(row.get("id", "")), 2, _DIM)
 
 
-def as_of(answer: Mapping[str, Any], shown: int, what: str) -> None:
-    """The last lines of an answer: how much was shown, as of when, and what is not in it."""
+def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
+    """The last line of an answer: how much was shown, as of when, and what is not in it."""
     count = answer.get("count")
     of = ""
     if count is not None and count > shown:
         least = "at least " if answer.get("count_capped") else ""
-        of = f" of {least}{count} records (an exchange has two)"
+        two = " records (an exchange has two)" if what == "shown" else ""
+        of = f" of {least}{count}{two}"
     at = answer["as_of"]
     time = f", {moment(at['time'])} UTC" if at.get("time") else ""
     parts = [f"{shown} {what}{of}, as of leaf {at['size']}{time}"]
     if answer.get("gaps"):
-        parts.append(f"{answer['gaps']} gaps in this window")
+        parts.append(counted(answer["gaps"], "gap") + " in this window")
     if answer.get("unattributed"):
-        parts.append(f"{answer['unattributed']} records of unknown tenant")
+        parts.append(
+            counted(answer["unattributed"], "record") + " of unknown tenant "
+            "(the installation's own, and refused calls that could be anybody's)"
+        )
     if answer.get("withheld"):
         parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
-    show(Text("; ".join(parts) + ".", _DIM))
+    return "; ".join(parts) + "."
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 line``, ``2 lines``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 @contextlib.contextmanager

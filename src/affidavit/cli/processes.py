@@ -45,7 +45,7 @@ def up(
     """
     from affidavit import app
 
-    raise typer.Exit(app.up(data, config, gateway, console, workers, demo=demo, as_json=json))
+    raise typer.Exit(app.run_up(data, config, gateway, console, workers, demo=demo, as_json=json))
 
 
 def gateway(
@@ -57,7 +57,7 @@ def gateway(
     """
     from affidavit import app
 
-    raise typer.Exit(app.gateway(options.data_directory(data), config, listen))
+    raise typer.Exit(app.run_gateway(options.data_directory(data), config, listen))
 
 
 def sequencer(data: options.Data = None, config: options.Config = None) -> None:
@@ -67,7 +67,7 @@ def sequencer(data: options.Data = None, config: options.Config = None) -> None:
     """
     from affidavit import app
 
-    raise typer.Exit(app.sequencer(options.data_directory(data), config))
+    raise typer.Exit(app.run_sequencer(options.data_directory(data), config))
 
 
 def console(
@@ -79,4 +79,4 @@ def console(
     """
     from affidavit import app
 
-    raise typer.Exit(app.console(options.data_directory(data), config, listen))
+    raise typer.Exit(app.run_console(options.data_directory(data), config, listen))

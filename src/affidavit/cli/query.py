@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from affidavit.cli import options, output
 from affidavit.cli.client import Client
@@ -39,9 +40,11 @@ def query(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Search the records you may see, newest first. The search is recorded.
+    """Search the records you may see, newest in the ledger first. The search is recorded.
 
-    People see exchanges; --json gives one flat object per record. With --prove, exit code 1 if
+    People see exchanges; --json gives one flat object per record on stdout, without prompts and
+    outputs (show and reveal have those), and on stderr how many there are, as of when, and the
+    --cursor to go on with. With --prove, exit code 1 if
     completeness is not proved.
 
     Example: affidavit query 'model:gpt-4o since:90d' --prove
@@ -59,6 +62,8 @@ def query(
     if json:
         for row in answer["rows"]:
             output.json_line(row)
+        output.say(output.as_of(answer, len(answer["rows"]), "records"))
+        _more(answer)
     else:
         _show(answer, expression)
     proof = answer.get("proof")
@@ -79,7 +84,11 @@ def _show(answer: dict[str, Any], expression: str) -> None:
         output.plain("Nothing matches within what you may see.")
         for doubt in _doubts(expression):
             output.say(f"  {doubt}")
-    output.as_of(answer, len(rows), "shown")
+    output.show(Text(output.as_of(answer, len(rows), "shown"), "dim"))
+    _more(answer)
+
+
+def _more(answer: dict[str, Any]) -> None:
     if answer.get("cursor"):
         output.say(f"More: the same with --cursor {answer['cursor']}")
 

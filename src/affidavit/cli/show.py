@@ -70,4 +70,8 @@ def _people(told: dict[str, Any]) -> None:
     withheld = ", ".join(told["withheld"])
     hidden = f" Withheld from your role: {withheld}." if withheld else ""
     size = told["as_of"]["size"]
-    output.show(Text(f"{len(told['lines'])} lines, as of leaf {size}.{more}{hidden}", "dim"))
+    output.show(
+        Text(
+            f"{output.counted(len(told['lines']), 'line')}, as of leaf {size}.{more}{hidden}", "dim"
+        )
+    )

@@ -35,8 +35,12 @@ def tail(
     """
     client = Client(data, url)
     with contextlib.suppress(KeyboardInterrupt), output.pointing(expression):
+        if after is None:
+            after = client.get("/api/status")["as_of"]["size"]
         asked = {"expression": expression, "after": after, "purpose": reason or None}
-        for row in client.events("/api/tail", **asked):
+        rows = client.events("/api/tail", **asked)
+        output.say(f"Following from leaf {after} on; Ctrl-C ends it.")
+        for row in rows:
             if json:
                 output.json_line(row)
             else:

@@ -98,7 +98,8 @@ _ALL = (
           "until:2026-09-01"),
     Field("time", "time", "leaf", "ledger time", "time>=2026-08-01"),
     Field("source_time", "time", "leaf", "the time the source claims", "source_time:2026-08-01"),
-    Field("status", "name", "outcome", "how it ended: an outcome or an HTTP status",
+    Field("status", "name", "outcome", "how it ended: an outcome or an HTTP status; an error "
+          "of the provider that came whole is complete, with its status",
           "status:client_gone", ("status", "http"), dimension="status", values=OUTCOMES),
     _posted("decision", "control", "what policy decided", "decision:deny",
             values=("allow", "deny")),

@@ -1,13 +1,17 @@
 """Claims about running everything on one machine that need no processes."""
 
 import asyncio
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from affidavit.app import running
 from affidavit.app.paths import Paths
 from affidavit.app.up import Machine
+from affidavit.durable import Disk
 
 
 @pytest.mark.parametrize("seconds", [0, 10, 300])
@@ -15,6 +19,7 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
     """No worker is killed while it waits, as configured, for calls to end and be recorded."""
     config = tmp_path / "config.yaml"
     config.write_text(f"gateway: {{drain_seconds: {seconds}}}")
+    Paths(tmp_path).create(Disk())
     machine = Machine(Paths(tmp_path), config, "127.0.0.1:0", "127.0.0.1:0", None, demo=False)
     given: list[float] = []
 
@@ -23,6 +28,7 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
         return {}
 
     async def drain(groups: Any, last: str, within: float) -> bool:
+        assert running.find(tmp_path) == running.Running(os.getpid(), str(config), {})
         assert (groups[-1], last) == (["console"], "sequencer")
         given.append(within)
         return True
@@ -32,5 +38,18 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
     assert asyncio.run(machine.run(first=False, as_json=True)) == 0
     machine.gateway_socket.close()
     machine.console_socket.close()
+    assert running.find(tmp_path) is None
     # What a worker takes at most: the calls, their outcomes (twice), and the last record.
     assert given == [seconds + 15.0]
+
+
+def test_what_ran_and_was_killed_runs_no_more(tmp_path: Path) -> None:
+    """A file that is left over names a process that is gone; one that is broken names nothing."""
+    paths, disk = Paths(tmp_path), Disk()
+    paths.create(disk)
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    running.write(paths, disk, running.Running(gone.pid, "c", {}))
+    assert running.find(tmp_path) is None
+    (paths.run / running.FILE).write_text("{")
+    assert running.find(tmp_path) is None

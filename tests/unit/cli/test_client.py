@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from affidavit import errors
+from affidavit.app.first_start import DEMO_YAML
 from affidavit.cli.client import Client, _revived
-from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
+from affidavit.errors import (
+    AffidavitError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
 
 
 def answering(data: bytes) -> Iterator[str]:
@@ -92,10 +99,37 @@ def test_https_is_verified() -> None:
 
 
 def test_an_address_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The request is not even sent."""
+    """The request is not even sent; where nothing listens, that is said and no key asked for."""
     monkeypatch.delenv("AFFIDAVIT_KEY", raising=False)
-    with pytest.raises(RefusedError):
-        Client(None, "http://127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(RefusedError, match="asks for a key"):
+            Client(None, url)
+    with pytest.raises(UnavailableError, match="No console answers"):
+        Client(None, url)
+
+
+def test_a_gateway_is_not_taken_for_a_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its 404 is turned into the sentence that helps."""
+    monkeypatch.setenv("AFFIDAVIT_KEY", "aff_x")
+    error = NotFoundError("There is no provider of that name here.").as_json()
+    body = json.dumps(error).encode()
+    head = f"HTTP/1.1 404 Not Found\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    for url in answering(head + body):
+        with pytest.raises(UsageError, match="is a gateway") as caught:
+            Client(None, url).get("/api/status")
+    assert "console" in caught.value.message
+
+
+def test_a_demo_directory_is_started_as_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The hint has --demo where the directory is the demo's."""
+    monkeypatch.delenv("AFFIDAVIT_URL", raising=False)
+    (tmp_path / "config.yaml").write_text(DEMO_YAML)
+    with pytest.raises(UnavailableError) as caught:
+        Client(tmp_path, None).get("/api/status")
+    assert caught.value.hint == f"Start it: affidavit up --demo --data {tmp_path}"
 
 
 def test_no_socket_says_how_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,18 +20,17 @@ def fresh() -> None:
 AS_OF = {"size": 7, "time": "2026-11-23T12:00:00.000000Z", "root": ""}
 
 
-def test_the_as_of_line_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_as_of_line_names_what_is_missing() -> None:
     """Counts that were capped, gaps, unknown tenants and withheld sections are all said."""
     answer = {
         "as_of": AS_OF, "count": 10_000, "count_capped": True, "gaps": 2, "unattributed": 1,
         "withheld": ["person"],
     }  # fmt: skip
-    output.as_of(answer, 50, "shown")
-    said = " ".join(capsys.readouterr().out.split())
-    assert said == (
+    assert output.as_of(answer, 50, "shown") == (
         "50 shown of at least 10000 records (an exchange has two), as of leaf 7, "
         "2026-11-23 12:00:00 UTC; "
-        "2 gaps in this window; 1 records of unknown tenant; withheld from your role: person."
+        "2 gaps in this window; 1 record of unknown tenant (the installation's own, and "
+        "refused calls that could be anybody's); withheld from your role: person."
     )
 
 

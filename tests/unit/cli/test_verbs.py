@@ -14,8 +14,14 @@ from typing import Any
 
 import pytest
 
+from affidavit.app import running
+from affidavit.app.first_start import DEMO_YAML
+from affidavit.app.paths import Paths
+from affidavit.app.running import Running
+from affidavit.durable import Disk
 from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
 from affidavit.query.rows import ROW_FIELDS
+from affidavit.record.keys import KeyEncryptionKey
 from tests.unit.cli.conftest import Command, Result, Site
 from tests.world.machine import ANCHORS
 
@@ -45,10 +51,15 @@ def test_query_for_people_shows_exchanges(command: Command, site: Site) -> None:
 def test_query_for_programs_is_json_lines(command: Command, site: Site) -> None:
     """One flat documented object per record, in ASCII, and nothing else on stdout."""
     result = command("query", "type:exchange.*", "--json", "--data", site.data)
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, "8 records, as of leaf 9, 2026-11-23 12:00:01 UTC.\n")
     assert len(result.rows) == 8
     assert all(set(row) <= set(ROW_FIELDS) for row in result.rows)
     assert result.out.isascii()
+    first = command("query", "type:exchange.*", "--json", "--limit", "3", "--data", site.data)
+    assert "3 records of 8, as of leaf" in first.err
+    cursor = first.err.split("--cursor ")[1].strip()
+    more = ("query", "type:exchange.*", "--json", "--cursor", cursor, "--data", site.data)
+    assert [*first.rows, *command(*more).rows] == result.rows
 
 
 def test_hidden_characters_never_reach_the_terminal(command: Command, site: Site) -> None:
@@ -228,7 +239,7 @@ def test_tail_shows_what_comes_until_ctrl_c(site: Site) -> None:
     time.sleep(0.1)
     os.kill(tail.pid, signal.SIGINT)
     _, err = tail.communicate(timeout=10)
-    assert (tail.returncode, err) == (0, "")
+    assert (tail.returncode, err) == (0, "Following from leaf 0 on; Ctrl-C ends it.\n")
 
 
 def test_tail_of_a_wrong_expression_is_2(command: Command, site: Site) -> None:
@@ -272,7 +283,11 @@ def test_fsck_passes_and_names_what_was_changed(
     bad = command("fsck", "--data", str(copy), "--key", site.machine.log.vkey, "--json")
     assert bad.code == 1
     assert bad.rows[0]["problems"]
-    assert command("fsck", "--data", str(tmp_path / "nothing")).code == 1
+    assert command("fsck", "--data", str(tmp_path / "nothing")).code == 2
+    wrong = command("fsck", "--data", str(copy), "--key", "wrong")
+    assert (wrong.code, "neither a verifier key nor a file" in wrong.err) == (2, True)
+    file = str(copy / "log" / "log.vkey")
+    assert command("fsck", "--data", str(copy), "--key", file, "--json").rows[0]["key"] == "given"
 
 
 def test_fsck_deep_reads_every_record(command: Command, site: Site) -> None:
@@ -349,6 +364,55 @@ def test_config_check_says_what_is_in_force(command: Command, tmp_path: Path) ->
     wrong = command("config", "check", "--config", str(file))
     assert (wrong.code, wrong.out) == (2, "")
     assert "providers" in wrong.err
+
+
+def test_config_check_and_doctor_speak_of_what_runs(command: Command, tmp_path: Path) -> None:
+    """Of a running server they show its configuration, and which providers are off in it."""
+    paths = Paths(tmp_path)
+    paths.create(Disk())
+    KeyEncryptionKey.create(Disk(), paths.key_encryption_key)
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "providers:\n  a: {base_url: https://a.example, secret: '${UNSET_HERE}'}\n"
+        "  b: {base_url: https://b.example}\n"
+    )
+    shell = command("config", "check", "--config", str(file), "--json").rows[0]
+    assert (shell["process"], shell["providers"][0]["off"]) == (None, "UNSET_HERE is not set")
+    running.write(paths, Disk(), Running(os.getpid(), str(file), {"b": "B_KEY is not set"}))
+    served = command("config", "check", "--data", str(tmp_path), "--json").rows[0]
+    assert (served["file"], served["process"]) == (str(file), os.getpid())
+    assert [p["off"] for p in served["providers"]] == [None, "B_KEY is not set"]
+    assert f"process {os.getpid()}" in command("config", "check", "--data", str(tmp_path)).out
+    found = command("doctor", "--data", str(tmp_path), "--json").rows
+    (text,) = [row["text"] for row in found if row["what"] == "Configuration"]
+    assert f"b is off: B_KEY is not set (in the running process {os.getpid()})" in text
+
+
+def test_the_demos_provider_has_no_address_of_this_shell(command: Command, tmp_path: Path) -> None:
+    """Its address is chosen at every start; defaults alone are said to be that."""
+    (tmp_path / "config.yaml").write_text(DEMO_YAML)
+    shown = command("config", "check", "--data", str(tmp_path))
+    assert "the demo's own" in " ".join(shown.out.split())
+    assert "127.0.0.1" not in shown.out
+    (tmp_path / "config.yaml").write_text("")
+    assert "Defaults alone" in command("config", "check", "--data", str(tmp_path)).out
+
+
+def test_an_expression_without_quotes_gets_its_hint(command: Command) -> None:
+    """The shell took it apart; the hint says how it is written."""
+    result = command("query", "model:x", "since:90d")
+    assert result.code == 2
+    assert "affidavit query 'model:gpt-4o since:90d'" in result.err
+
+
+def test_a_key_in_the_environment_is_named_when_it_is_refused(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --data the socket's owner would be asked; the variable wins, and the hint says so."""
+    monkeypatch.setenv("AFFIDAVIT_KEY", "aff_unknown")
+    result = command("query", "--data", site.data)
+    assert result.code == 3
+    assert "AFFIDAVIT_KEY is set" in result.err
 
 
 def test_version_is_json_too(command: Command) -> None:
