@@ -18,7 +18,7 @@ def command() -> str:
 
 def _anchors(facts: dict[str, Any]) -> list[str]:
     """What to add to the configuration, so that somebody outside vouches for the log."""
-    config = shlex.quote(str(Path(facts["data"]) / "config.yaml"))
+    config = shlex.quote(facts.get("config") or str(Path(facts["data"]) / "config.yaml"))
     return [
         "Nobody outside vouches for this log yet, so every verdict says: own key only. One of",
         f"these lines in {config} changes that (docs/operations.md, Anchors):",
@@ -28,8 +28,21 @@ def _anchors(facts: dict[str, Any]) -> list[str]:
     ]
 
 
+def unused(name: str, suffix: str) -> str:
+    """A file name that does not exist here yet: ``evidence.zip``, ``evidence-2.zip``, ….
+
+    So a command that is copied once more still does what it says.
+    """
+    number, found = 1, f"{name}{suffix}"
+    while Path(found).exists():
+        number += 1
+        found = f"{name}-{number}{suffix}"
+    return found
+
+
 def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
     """The text; ``facts`` as ``--json`` gives them."""
+    evidence = unused("evidence", ".zip")
     me = command()
     data = f" --data {shlex.quote(facts['data'])}"
     model = "demo-chat" if demo else "gpt-4o"
@@ -52,7 +65,7 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
         lines += [f"A key for {whose} is below; it is shown once.", ""]
     lines += [
         "Send a prompt:",
-        f"  curl -s {facts['gateway']}/openai/v1/chat/completions \\",
+        f"  curl -s -w '\\n' {facts['gateway']}/openai/v1/chat/completions \\",
         f"    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
         "    -H 'affidavit-session: my-first-session' \\",
         f'    -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
@@ -64,8 +77,8 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
         "Ask, look, prove:",
         f"  {me} query 'model:{model} since:90d'{data}",
         f"  {me} show my-first-session{data}",
-        f"  {me} export 'model:{model} since:90d' -o evidence.zip{data}",
-        f"  {me} verify evidence.zip --key {shlex.quote(facts['vkey'])}",
+        f"  {me} export 'model:{model} since:90d' -o {evidence}{data}",
+        f"  {me} verify {evidence} --key {shlex.quote(facts['vkey'])}",
         "",
         "Ctrl-C stops everything.",
     ]

@@ -220,6 +220,7 @@ class Machine:
             for one in await link.call("keys.list", {}, within=30.0) if self.demo else ():
                 if one["name"] == asked["name"] and one["revoked"] is None:  # of an earlier demo
                     await link.call("keys.revoke", {"id": one["id"]}, within=30.0)
+                    say("The caller key of the last start is revoked; its successor is below.")
             caller_key = (await link.call("keys.create", asked, within=30.0))["token"]
         status = await link.call("status", {}, within=30.0)
         await link.close()
@@ -231,6 +232,7 @@ class Machine:
             "vkey": status["log_vkey"],
             "pid": os.getpid(),
             "data": str(self.paths.root),
+            "config": str(self.config_path),
             "anchor_advice": status["anchor_advice"],
         }
 

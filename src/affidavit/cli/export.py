@@ -1,5 +1,7 @@
 """``affidavit export``: an evidence bundle that verifies offline."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,12 +41,14 @@ def export(
 
     Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
     """
+    from affidavit.app.guide import command
     from affidavit.durable import Disk
 
     if content not in ("none", "digest", "full"):
         raise UsageError(f"--content {content} is not none, digest or full.")
     if file.exists() and not force:
-        raise UsageError(f"{file} is there already.", hint="Another name, or --force.")
+        again = f"{command()} {shlex.join([*sys.argv[1:], '--force'])}"
+        raise UsageError(f"{file} is there already.", hint=f"Another name, or replace it: {again}")
     asked = {
         "expression": expression,
         "withhold": withhold or [],

@@ -77,16 +77,21 @@ class Directory:
         self._by_hash = {identity.key_hash: identity for identity in identities}
 
     def find(self, token: str | None) -> Identity:
-        """Return the identity of a key; ``UnauthenticatedError`` if absent, unknown or revoked."""
+        """Return the identity of a key; ``UnauthenticatedError`` if absent, unknown or revoked.
+
+        Only who holds the very key learns that it was revoked.
+        """
         digest = hash_key(token or "")
         identity = self._by_hash.get(digest)
         stored = identity.key_hash if identity is not None else _NOBODY
         same = hmac.compare_digest(stored, digest)
         if identity is None or not same or identity.revoked is not None or not token:
-            raise UnauthenticatedError(
-                "No key was presented." if not token else "This key is not known here.",
-                hint="Use a key made with: affidavit keys create",
-            )
+            said = "This key is not known here."
+            if not token:
+                said = "No key was presented."
+            elif identity is not None and same:
+                said = "This key was revoked."
+            raise UnauthenticatedError(said, hint="Use a key made with: affidavit keys create")
         return identity
 
 

@@ -16,6 +16,7 @@ CHAT_MODEL = "demo-chat"
 SLOW_MODEL = "demo-slow"
 ERROR_MODEL = "demo-error"
 EMBED_MODEL = "demo-embed"
+PREFIX = "demo-"
 MODELS = (CHAT_MODEL, "demo-mini", SLOW_MODEL, ERROR_MODEL, EMBED_MODEL)
 """What the provider lists; any other name that starts with ``demo-`` answers like the first."""
 

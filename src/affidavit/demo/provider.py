@@ -1,7 +1,8 @@
 """The demo model provider: an ordinary HTTP server on loopback, one for both APIs.
 
-Rules: OpenAI and Anthropic share the path ``/v1``; a request with ``anthropic-version`` is the
-latter's. A key must be there, any will do. ``demo-error`` answers 429 to everything; a streamed
+Rules: OpenAI and Anthropic share the path ``/v1``; a request with ``anthropic-version``, or to
+``/v1/messages``, is the latter's. A key must be there, any will do. ``demo-error`` answers 429 to
+everything, a model whose name does not begin with ``demo-`` is 404; a streamed
 answer sends one piece every ``pace`` seconds, ``demo-slow`` ten times slower. Nothing is kept.
 """
 
@@ -89,6 +90,9 @@ class DemoProvider:
                 body = _object(await request.body())
                 if body.get("model") == answers.ERROR_MODEL:
                     return _failure(request, 429, _BUSY)
+                model = body.get("model")
+                if isinstance(model, str) and model and not model.startswith(answers.PREFIX):
+                    return _no_model(request, model)
                 whole, events = handler(body)
             except BadRequestError as error:
                 return _failure(request, 400, str(error))
@@ -112,7 +116,7 @@ class DemoProvider:
         refused = _refusal(request)
         name = request.path_params["name"]
         if refused is None and name not in answers.MODELS:
-            refused = _failure(request, 404, f"The model '{name}' does not exist.")
+            refused = _no_model(request, name)
         return refused or JSONResponse(openai.model_object(name), headers=_HEADERS)
 
     async def _unknown(self, request: Request) -> Response:
@@ -139,7 +143,7 @@ async def _paced(events: Iterable[str], pace: float) -> AsyncIterator[str]:
 
 
 def _is_anthropic(request: Request) -> bool:
-    return "anthropic-version" in request.headers
+    return "anthropic-version" in request.headers or request.url.path.startswith("/v1/messages")
 
 
 def _named(request: Request, value: dict[str, Any]) -> dict[str, str]:
@@ -165,9 +169,17 @@ _KINDS = {
 """Per status: the type in either API, and OpenAI's code."""
 
 
-def _failure(request: Request, status: int, message: str) -> Response:
+def _no_model(request: Request, name: str) -> Response:
+    """As the real ones say that a model is not there."""
+    if _is_anthropic(request):
+        return _failure(request, 404, f"model: {name}")
+    return _failure(request, 404, f"The model '{name}' does not exist.", "model_not_found")
+
+
+def _failure(request: Request, status: int, message: str, code: str | None = None) -> Response:
     """An error in the shape of the API that was asked; clients are told not to retry."""
-    kind, other_kind, code = _KINDS[status]
+    kind, other_kind, usual = _KINDS[status]
+    code = code or usual
     headers = _named(request, {"error": message}) | {"x-should-retry": "false"}
     if _is_anthropic(request):
         body = anthropic.error_body(message, other_kind, headers["request-id"])

@@ -1,6 +1,9 @@
 """What is printed at the start can be copied as it is."""
 
 import shlex
+from pathlib import Path
+
+import pytest
 
 from affidavit.app.anchoring import ADVICE
 from affidavit.app.guide import guide
@@ -49,3 +52,16 @@ def test_until_somebody_vouches_it_says_what_to_add() -> None:
     shown = guide(facts, demo=True, first=False).splitlines()
     before = guide(FACTS, demo=True, first=False).splitlines()
     assert [line for line in shown if line not in before] == [ADVICE]
+
+
+def test_the_evidence_has_a_name_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied at a second start does not meet the file of the first."""
+    monkeypatch.chdir(tmp_path)
+    assert "-o evidence.zip " in guide(FACTS, demo=True, first=True)
+    for name in ("evidence.zip", "evidence-2.zip"):
+        Path(name).touch()
+    text = guide(FACTS, demo=True, first=False)
+    assert "-o evidence-3.zip " in text
+    assert "verify evidence-3.zip " in text

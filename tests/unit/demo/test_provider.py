@@ -256,3 +256,23 @@ def test_an_unknown_path_is_404(provider: str) -> None:
     status, answer = post(provider, "/v1/images", b"{}", authorization="Bearer any")
     assert status == 404
     assert "/v1/images" in answer["error"]["message"]
+
+
+def test_a_model_of_somebody_else_is_not_there(
+    provider: str, client: openai.OpenAI, other: anthropic.Anthropic
+) -> None:
+    """A real model's name is 404 in the shape of the API that was asked, as a typo would be."""
+    messages: Any = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(openai.NotFoundError, match="gpt-4o") as caught:
+        client.chat.completions.create(model="gpt-4o", messages=messages)
+    assert caught.value.code == "model_not_found"
+    with pytest.raises(anthropic.NotFoundError, match="model: claude-x"):
+        other.messages.create(model="claude-x", max_tokens=5, messages=messages)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b""])
+def test_the_path_of_messages_is_enough_for_its_error_shape(provider: str, body: bytes) -> None:
+    """A request by hand, without the header of the SDK, gets that API's error all the same."""
+    status, told = post(provider, "/v1/messages", body, x_api_key="any")
+    assert (status, told["type"]) == (400, "error")
+    assert told["error"]["type"] == "invalid_request_error"
