@@ -10,6 +10,8 @@ from typer.main import get_command
 
 from affidavit.cli.main import app
 from affidavit.config import Config, Provider, Route
+from affidavit.query.fields import markdown
+from affidavit.query.language import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,6 +33,17 @@ def _keys() -> list[str]:
 def test_every_configuration_key_is_documented(key: str) -> None:
     """A new key needs its line in docs/operations.md."""
     assert f"`{key}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_every_field_of_a_question_is_documented() -> None:
+    """The tables of docs/query.md are those of the program, and what it shows is understood."""
+    page = (ROOT / "docs" / "query.md").read_text(encoding="utf-8")
+    assert page.split(" -->\n")[1].split("\n<!--")[0] == markdown()
+    now = "2026-11-23T12:00:00.000000Z"
+    for example in re.findall(r"\| `([^`|]+)` \|$", page, re.MULTILINE):
+        assert parse(example, now), example
+    for time in ("2026-08-01T12:30", "2026-08-01T12:30:00.5Z", "30s", "15m", "24h", "90d", "2w"):
+        assert parse(f"since:{time}", now)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -68,11 +68,11 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
             output.json_line(key)
         return
     rows = [
-        (key["id"], key["name"], key["role"], key["team"], output.moment(key["created"]),
-         f"revoked {output.moment(key['revoked'])}" if key["revoked"] else "")
+        (key["id"], key["name"], key["role"], key["team"], output.moment(key["created"])[:10],
+         f"revoked {output.moment(key['revoked'])[:10]}" if key["revoked"] else "in force")
         for key in found
     ]  # fmt: skip
-    output.table(("Id", "Name", "Role", "Team", "Created (UTC)", ""), rows)
+    output.table(("Id", "Name", "Role", "Team", "Created", "State"), rows)
 
 
 @app.command("revoke")

@@ -6,6 +6,7 @@ was. Not here: what verbs do.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 import typer.exceptions
@@ -39,6 +40,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        version.version()
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", callback=_version,
+                     is_eager=True),
+    ] = False,
+) -> None:  # fmt: skip
+    """Verifiable records for generative AI: record, search, show, prove."""
+    del version  # answered by its callback
+
+
 for module in (
     processes,
     query,
@@ -97,8 +118,6 @@ def _path(error: Exception) -> str:
 def _way_out(error: Exception, message: str) -> str:
     """What to type instead."""
     path = _path(error)
-    if path == "affidavit" and message.endswith("--version"):
-        return "affidavit version"
     if "unexpected extra argument" in message and path.endswith((" query", " tail", " export")):
         return f"Quote the whole expression: {path} 'model:gpt-4o since:90d'"
     if message.startswith("No such option") and path.endswith((" query", " tail", " export")):

@@ -19,7 +19,9 @@ def _fields() -> str:
     from affidavit.query.fields import FIELDS
 
     names = ", ".join(sorted(FIELDS))
-    return f"Fields: {names}. Times: since:90d, until:2026-09-01. Prefix: model:gpt-4*."
+    return (
+        f"Fields: {names}. Times: since:90d, until:2026-09-01. Prefix: model:gpt-4*. docs/query.md."
+    )
 
 
 def query(

@@ -34,8 +34,13 @@ _PATHS = ("/", "/login", "/logout")
 
 
 def is_page(request: Request) -> bool:
-    """Whether a request is a person's, who gets HTML also for errors."""
-    return request.url.path in _PATHS or request.url.path.startswith("/show/")
+    """Whether a request is a person's, who gets HTML also for errors.
+
+    So are those to addresses that are not there, from what asks for HTML, as browsers do.
+    """
+    path = request.url.path
+    browser = "text/html" in request.headers.get("accept", "")
+    return path in _PATHS or path.startswith("/show/") or (browser and not path.startswith("/api/"))
 
 
 def error_page(error: AffidavitError) -> Response:
@@ -91,6 +96,10 @@ def router(
         reader, session = authenticator.page(request)
         told = await reads.show(reader, name[:512], purpose[:500])
         return HTMLResponse(views.show(reader, session, told))
+
+    @routes.get("/login")
+    async def ask_for_key() -> Response:
+        return RedirectResponse("/", 303)  # which has the form for whoever is not logged in
 
     @routes.post("/login")
     async def login(request: Request) -> Response:

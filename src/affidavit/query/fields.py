@@ -181,3 +181,17 @@ def complete(prefix: str) -> list[str]:
         return sorted(f"{known}:" for known in (*FIELDS, *ALIASES) if known.startswith(name))
     field = FIELDS.get(ALIASES.get(name, name))
     return [f"{name}:{v}" for v in field.values if v.startswith(value)] if field else []
+
+
+def markdown() -> str:
+    """All fields as the table of ``docs/query.md``."""
+    lines = ["| field | section | means | for example |", "|---|---|---|---|"]
+    for field in _ALL:
+        known = f"; one of {', '.join(f'`{v}`' for v in field.values)}" if field.values else ""
+        lines.append(
+            f"| `{field.name}` | {field.section} | {field.help}{known} | `{field.example}` |"
+        )
+    lines += ["", "| `has:` | section | means |", "|---|---|---|"]
+    lines += [f"| `has:{item.name}` | {item.section} | {item.help} |" for item in HAS.values()]
+    other = ", ".join(f"`{name}:` is `{field}:`" for name, field in ALIASES.items())
+    return "\n".join([*lines, "", f"Also: {other}."])

@@ -418,6 +418,7 @@ def test_a_key_in_the_environment_is_named_when_it_is_refused(
 def test_version_is_json_too(command: Command) -> None:
     """One object with the version."""
     assert set(command("version", "--json").rows[0]) == {"version", "python"}
+    assert command("--version")[:2] == command("version")[:2]
 
 
 def test_a_search_without_matches_says_what_may_have_been_meant(

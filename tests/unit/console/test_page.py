@@ -261,3 +261,16 @@ def test_the_style_sheet_is_our_own(browser: TestClient) -> None:
     assert style.headers["content-type"].startswith("text/css")
     assert "url(" not in style.text
     assert "@import" not in style.text
+
+
+def test_addresses_that_a_person_types_have_a_page(browser: TestClient, client: Client) -> None:
+    """/login leads to the form; what is not there is a page for browsers and JSON for programs."""
+    for one in (browser, client("")):
+        assert one.get("/login", follow_redirects=False).headers["location"] == "/"
+    assert "Owner or reader key" in client("").get("/login").text
+    accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = browser.get("/nothing/here", headers=accept)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at this address." in page.text
+    assert browser.get("/nothing/here").json()["error"]["code"] == "not_found"
+    assert browser.get("/api/nothing", headers=accept).json()["error"]["code"] == "not_found"
