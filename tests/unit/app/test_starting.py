@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from affidavit import config as configuration
-from affidavit.app import first_start, questions, starting
+from affidavit.app import first_start, origin, questions, starting
 from affidavit.app.paths import Paths
 from affidavit.app.sequencer import Sequencer
 from affidavit.clock import SystemClock
@@ -39,9 +39,9 @@ class Place:
         self.paths = Paths(self.root)
         self.copies = directory / "copies"
         self.copies.mkdir()
-        first_start.prepare(self.paths, Disk(), SystemClock(), demo=False)
+        first_start.prepare(self.paths, Disk(), SystemClock(), demo=False, configured=False)
         self._text = self.paths.config.read_text()
-        self.origin = configuration.load(self.paths.config, {}).log.origin
+        self.origin = origin.settled(self.paths, Disk(), "", self.paths.config)
         kek = KeyEncryptionKey.load(self.paths.key_encryption_key)
         keyring = Keyring.open(self.paths.key_database, kek, SystemClock())
         key = note.Signer(self.origin, keyring.secret("log/seed"))
@@ -53,13 +53,13 @@ class Place:
         self.configure(f"witnesses: {{policy: {self.policy}, every: 0.1}}")
 
     def configure(self, *lines: str, log: str = "") -> None:
-        """Add these lines to the configuration as it was made; ``log`` to its section."""
+        """Add these lines to the configuration as it was made; ``log`` is its section."""
         text = self._text.rstrip("\n") + f"\n{log}\n" + "\n".join(lines) + "\n"
         self.paths.config.write_text(text)
 
     def run(self, talk: Talk | None = None) -> int:
         """Start a sequencer, talk to it, stop it; its exit code."""
-        config = configuration.load(self.paths.config, {})
+        config = configuration.load(self.paths.config, {}).named(self.origin)
         sequencer = Sequencer(self.paths, config, Disk(), SystemClock())
 
         async def both() -> int:
@@ -258,7 +258,7 @@ def test_a_log_that_outsiders_vouch_for(place: Place, tmp_path: Path) -> None:
             f"witnesses: {{policy: {place.policy}, require: true, every: 0.1}}",
             f"timestamps: {{url: '{authority.url}', ca_file: {tokens.root_pem}}}",
             f"anchors: {{copy_to: {place.copies}}}",
-            log="  post_quantum: true",
+            log="log: {post_quantum: true}",
         )
 
         async def story(link: ControlLink) -> None:

@@ -36,6 +36,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/static/console.css"): (ALL, "/static/console.css", None),
     ("GET", "/"): (NOBODY, "/", None),
     ("GET", "/show/{name:path}"): (NOBODY, "/show/%231", None),
+    ("GET", "/login"): (ALL, "/login", None),
     ("POST", "/login"): (NOBODY, "/login", None),
     ("POST", "/logout"): (NOBODY, "/logout", None),
 }
