@@ -67,7 +67,7 @@ def test_a_manifest_rewritten_on_the_way(world: World, good: Bundle) -> None:
     files = members(good.data)
     files["report.html"] = b"<h1>VERIFIED</h1>"
     with pytest.raises(verify.Refused) as found:
-        verify.check(pack(files), [verify.read_key(world.vkey)], good.manifest_digest)
+        verify.check(pack(files), verify.read_keys([world.vkey]), good.manifest_digest)
     assert found.value.name == "wrong-manifest"
 
 

@@ -89,7 +89,7 @@ def test_every_rewritten_word_is_refused_under_the_digest(world: World, good: Bu
     """Each thing that nothing else vouches for: free without the digest, refused with it."""
     files = members(good.data)
     manifest = json.loads(files["manifest.json"])
-    keys = [verify.read_key(world.vkey)]
+    keys = verify.read_keys([world.vkey])
     question = {**manifest["question"], "expression": "everything"}
     lies: list[dict[str, bytes]] = [{name: b"x"} for name in ("report.html", "README.txt")]
     changes: list[dict[str, Any]] = [
@@ -149,7 +149,7 @@ def test_an_answer_without_a_chain_says_that_its_records_were_picked(world: Worl
     asked = Question("provider:openai", not_proved="no chain")
     first = world.placed[0].index
     made = world.bundle(asked, Choice(), world.answer(asked, listed=[first]))
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     assert verdict.about == (
         "no chain and no window: the records are those that the exporter picked; conditions: none"
     )
@@ -163,7 +163,7 @@ def test_a_window_and_several_chains_are_named(world: World) -> None:
     chains = (Chain(TENANT, "actor", "act_alice"), Chain(TENANT, "model", "gpt-b"))
     since = "2026-01-01T00:00:00.000000Z"
     made = world.bundle(Question("x", chains, since=since, source_time=True))
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     said = "records of actor=act_alice, tenant acme or model=gpt-b, tenant acme; from "
     assert verdict.about.startswith(f"{said}{since} through what leaf ")
     assert " knows, source time; " in verdict.about

@@ -119,7 +119,7 @@ def test_honest_answers_verify_and_no_omission_does(
     question = Question("x", asked, since, until)
     answer = world.answer(question)
     made = world.bundle(question, Choice(content="none"), answer)
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     expected = history.records(asked, since, verdict.facts["question"]["until"])
     assert verdict.facts["records"] == expected
     assert verdict[:4] == made.verdict

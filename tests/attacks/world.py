@@ -8,20 +8,25 @@ from typing import Any
 import apsw
 
 from affidavit import ids
+from affidavit.clock import add_seconds, to_unix_us
 from affidavit.durable import Disk
 from affidavit.evidence import bundle, verify, zipfile_canonical
 from affidavit.evidence.bundle import Bundle, Choice, Shown
+from affidavit.ledger import chains
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Signer
+from affidavit.ledger.note import Cosigner, Signer
 from affidavit.ledger.plan import Submission
 from affidavit.query.completeness import Answer, batch_proof, build
-from affidavit.query.prover import LogProver
+from affidavit.query.prover import LogProver, Proofs
 from affidavit.query.question import Question
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.model import DIMENSIONS, SECTIONS, Chain, Part, Placed, Record
+from tests.world import tokens
 from tests.world.clock import FakeClock
+from tests.world.ledger import salt_tree
 
+chains.salt_tree = salt_tree  # each tree of salts is worked out once a test run
 ORIGIN = "ledger.example/test"
 SEED = bytes(range(32))
 TENANT = "acme"
@@ -42,6 +47,7 @@ class World:
         self.kept: dict[int, Shown] = {}
         self.pairs: list[tuple[int, int]] = []
         self.placed: list[Placed] = []
+        self.witnesses: list[Cosigner] = []
         self.signer = Signer(ORIGIN, seed)
         self.connection = apsw.Connection(str(root.parent / f"{root.name}.state"))
         self.log = self._open(dimensions)
@@ -150,6 +156,30 @@ class World:
         self.log.publish()
         self.placed += self.log.take_own()
 
+    def cosign(self, *cosigners: Cosigner, late: float = 0.0) -> bytes:
+        """Witnesses cosign what is published now, ``late`` seconds from now; returns the note."""
+        data = self.reader.checkpoint_bytes()
+        text = data.decode().partition("\n\n")[0] + "\n"
+        moment = round(to_unix_us(self.clock.now()) / 1_000_000 + late)
+        lines = "".join(cosigner.cosign(text, moment) for cosigner in cosigners)
+        whole = data + lines.encode()
+        Disk().write_file(self.root / "cosigned", whole)
+        return whole
+
+    def stamp(self, late: float = 0.0, answer: bytes | None = None) -> int:
+        """An authority stamps what is published now, ``late`` seconds from now; returns its size.
+
+        Nobody signs the token unless ``answer`` is one that somebody signed.
+        """
+        data = self.reader.checkpoint_bytes()
+        size = self.reader.checkpoint().size
+        time = add_seconds(self.clock.now(), late)
+        Disk().make_dir(self.root / "timestamps")
+        place = self.root / "timestamps"
+        Disk().write_file(place / f"{size}.checkpoint", data)
+        Disk().write_file(place / f"{size}.tsr", answer or tokens.response(data, time))
+        return size
+
     def show(self, index: int) -> Shown:
         """What a vault would give for a leaf."""
         return self.kept.get(index, bundle.NOTHING)
@@ -158,7 +188,7 @@ class World:
         """The answer to a question, as of now."""
         self.heads()
         self.clock.advance(5.0)
-        return build(self.reader, LogProver(self.log), question, **more)
+        return build(self.reader, _Prompt(self), question, **more)
 
     def bundle(
         self, question: Question, choice: Choice | None = None, answer: Answer | None = None
@@ -170,8 +200,23 @@ class World:
             choice=choice or Choice(),
             boundary={"role": "auditor"},
             made=self.clock.now(),
-            vkey=self.vkey,
+            policy=verify.read_keys([self.vkey]),
         )
+
+
+class _Prompt(LogProver):
+    """A prover beside which the witnesses of a world cosign as soon as there is something new."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.log)
+        self._world = world
+
+    def prove(self, chains: Sequence[Chain], since: str, after: int) -> Proofs:
+        """As ``LogProver``."""
+        found = super().prove(chains, since, after)
+        if self._world.witnesses:
+            self._world.cosign(*self._world.witnesses)
+        return found
 
 
 def by_model(model: str = "gpt-a", **more: Any) -> Question:
@@ -195,7 +240,7 @@ def pack(files: dict[str, bytes]) -> bytes:
 def refused(data: bytes, vkey: str) -> str:
     """The name under which a bundle is refused; "" if it is not."""
     try:
-        verify.check(data, [verify.read_key(vkey)])
+        verify.check(data, verify.read_keys([vkey]))
     except verify.Refused as found:
         return found.name
     return ""

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ def export(
     content: Annotated[
         str, typer.Option("--content", help="none, digest or full.", metavar="HOW")
     ] = "digest",
+    count: Annotated[
+        bool, typer.Option("--count", help="Only prove how many there are, and show no record.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     reason: options.Reason = "",
     data: options.Data = None,
@@ -54,6 +58,7 @@ def export(
         "withhold": withhold or [],
         "content": content,
         "purpose": reason,
+        "count": count,
     }
     with output.pointing(expression):
         bundle, headers = Client(data, url).download("/api/export", asked)
@@ -69,10 +74,13 @@ def export(
         "size": len(bundle),
         "records": int(headers["affidavit-records"]),
         "manifest": headers["affidavit-manifest"],
+        "verdict": loads(headers["affidavit-verdict"]),
     }
     if json:
         output.json_line(told)
         return
-    output.plain(f"{told['records']} records, {len(bundle)} bytes: {file}")
+    shown = "counted, none shown" if count else f"{len(bundle)} bytes"
+    output.plain(f"{told['records']} records, {shown}: {file}")
     output.plain(f"Manifest {told['manifest']} (SHA-256, also in the record of this export)")
-    output.say(f"Check it anywhere: affidavit verify {file} --key VKEY")
+    output.verdict(told["verdict"])
+    output.say(f"Check it anywhere: affidavit verify {file} --policy FILE, or --key VKEY")

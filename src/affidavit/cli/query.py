@@ -8,6 +8,7 @@ from rich.text import Text
 
 from affidavit.cli import options, output
 from affidavit.cli.client import Client
+from affidavit.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +38,9 @@ def query(
     prove: Annotated[
         bool, typer.Option("--prove", help="State what is proved about the answer.")
     ] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="With --prove: only how many, and show no record.")
+    ] = False,
     reason: options.Reason = "",
     data: options.Data = None,
     url: options.Url = None,
@@ -51,12 +55,15 @@ def query(
 
     Example: affidavit query 'model:gpt-4o since:90d' --prove
     """
+    if count and not prove:
+        raise UsageError("--count proves a number.", hint="Give --prove, too.")
     asked = {
         "expression": expression,
         "limit": limit,
         "cursor": cursor,
         "purpose": reason,
         "prove": prove,
+        "count": count,
         "view": "records" if json else "exchanges",
     }
     with output.pointing(expression):
@@ -66,7 +73,7 @@ def query(
             output.json_line(row)
         output.say(output.as_of(answer, len(answer["rows"]), "records"))
         _more(answer)
-    else:
+    elif not count:
         _show(answer, expression)
     proof = answer.get("proof")
     if proof is not None:

@@ -16,6 +16,14 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     file: Annotated[Path, typer.Argument(help="A bundle or a .tlog-proof.", metavar="FILE")],
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy",
+            help="Log keys, witnesses and a quorum (tlog-policy); from outside.",
+            metavar="FILE",
+        ),
+    ] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,17 +46,24 @@ def verify(
 ) -> None:
     """Check a bundle or a proof; no server, no network.
 
-    Exit code 0 if all of it holds, 1 if something is refused, 2 without a key from outside:
-    what travels in a bundle is no reason to trust it. What nothing vouches for is said in the
-    line Unchecked; the digest of the manifest, from the record of the export, narrows that down.
+    Exit code 0 if all of it holds, 1 if something is refused or the policy's quorum is not met, 2
+    without a policy or key from outside: what travels in a bundle is no reason to trust it. What
+    nothing vouches for is said in the line Unchecked; the digest of the manifest, from the record
+    of the export, narrows that down. Signatures that verify.py alone cannot check (ML-DSA-44, those
+    of timestamps) are checked here.
 
-    Example: affidavit verify evidence.zip --key log.vkey
+    Example: affidavit verify evidence.zip --policy trust.policy
     """
     from affidavit.evidence import verify as verifier
+    from affidavit.evidence.tools import tools
 
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
+    if policy is not None and key:
+        raise UsageError("The policy names the log's keys.", hint="--policy or --key, not both.")
     arguments = [str(file)]
+    if policy is not None:
+        arguments += ["--policy", str(policy)]
     for one in key or []:
         arguments += ["--key", one]
     if manifest is not None:
@@ -57,4 +72,4 @@ def verify(
         arguments += ["--leaf", str(leaf)]
     if json:
         arguments.append("--json")
-    raise typer.Exit(verifier.main(arguments))
+    raise typer.Exit(verifier.main(arguments, tools()))

@@ -32,7 +32,10 @@ class _Body(BaseModel):
 
 
 class QueryBody(_Body):
-    """A question. ``view`` says whether rows are records or exchanges (both halves joined)."""
+    """A question. ``view`` says whether rows are records or exchanges (both halves joined).
+
+    ``count``: no rows, only how many there are, with the proof of it.
+    """
 
     expression: str = Field(default="", max_length=4096)
     limit: int = Field(default=50, ge=1, le=1000)
@@ -40,6 +43,7 @@ class QueryBody(_Body):
     purpose: str = Field(default="", max_length=500)
     view: Literal["exchanges", "records"] = "exchanges"
     prove: bool = False
+    count: bool = False
 
 
 class RevealBody(_Body):
@@ -88,8 +92,10 @@ def router(
     async def answer_query(asked: QueryBody, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         answer = await reads.query(reader, Ask(**asked.model_dump()))
-        if asked.prove:
-            answer["proof"] = await proofs.verdict(reader, asked.expression, asked.purpose)
+        if asked.prove or asked.count:
+            answer["proof"] = await proofs.verdict(
+                reader, asked.expression, asked.purpose, count=asked.count
+            )
         return answer
 
     @routes.post("/query", tags=["read"], summary="Search, newest first")

@@ -1,5 +1,6 @@
 """``/api/export``: an evidence bundle, made and recorded, then sent whole."""
 
+import json
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -7,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from affidavit.console.auth import Authenticator
-from affidavit.console.proofs import Proofs, Wanted
+from affidavit.console.proofs import LINES, Proofs, Wanted
+
+MAX_LINE = 1500
+"""Characters of a line of the verdict in a header; the bundle says all of it to a verifier."""
 
 
 class ExportBody(BaseModel):
@@ -19,6 +23,13 @@ class ExportBody(BaseModel):
     withhold: list[str] = Field(default_factory=list, max_length=7)
     content: Literal["none", "digest", "full"] = "digest"
     purpose: str = Field(default="", max_length=500)
+    count: bool = False
+
+
+def lines(verdict: tuple[str, ...]) -> dict[str, str]:
+    """The four lines by name, each short enough for a header."""
+    cut = [line if len(line) <= MAX_LINE else line[:MAX_LINE] + " … (cut)" for line in verdict]
+    return dict(zip(LINES, cut, strict=True))
 
 
 def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
@@ -34,12 +45,15 @@ def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
     )
     async def export(body: ExportBody, request: Request) -> Response:
         reader = authenticator.api(request)
-        wanted = Wanted(body.expression, tuple(body.withhold), body.content, body.purpose)
+        wanted = Wanted(
+            body.expression, tuple(body.withhold), body.content, body.purpose, body.count
+        )
         made = await proofs.export(reader, wanted)
         headers = {
             "content-disposition": 'attachment; filename="evidence.zip"',
             "affidavit-manifest": made.manifest_digest,
             "affidavit-records": str(made.counts["records"]),
+            "affidavit-verdict": json.dumps(lines(made.verdict)),
         }
         return Response(made.data, media_type="application/zip", headers=headers)
 

@@ -19,15 +19,19 @@ from affidavit.console.access import Access
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import RefusedError, UsageError
-from affidavit.evidence import bundle
+from affidavit.errors import RefusedError, UnavailableError, UsageError
+from affidavit.evidence import bundle, verify
+from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
-from affidavit.query.question import Question, question, unproved
+from affidavit.query.question import Question, counting, question, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.model import SECTIONS
 
 PAGE = 1000
+TOOLS = tools()
+WITNESS_SECONDS = 3.0
+"""How long an answer waits for the cosignatures of witnesses over its newest leaf."""
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
 DISAGREE = "the index and the ledger disagree"
@@ -38,12 +42,16 @@ MAX_LISTED = 10_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to export: which records, which sections to leave out, how much of the content."""
+    """What to export: which records, which sections to leave out, how much of the content.
+
+    ``count``: only how many there are, and nothing of any of them.
+    """
 
     expression: str
     withhold: tuple[str, ...] = ()
     content: bundle.Content = "digest"
     purpose: str = ""
+    count: bool = False
 
 
 class Proofs:
@@ -54,13 +62,16 @@ class Proofs:
         self._access = access
         self._reads = reads
 
-    async def verdict(self, reader: Reader, expression: str, purpose: str) -> dict[str, Any]:
+    async def verdict(
+        self, reader: Reader, expression: str, purpose: str, *, count: bool = False
+    ) -> dict[str, Any]:
         """The four lines for ``expression``, the counts they rest on, and ``proved``.
 
-        ``proved``: no record of the chains that hold the answer can be missing. The caller has
-        recorded the question. ``CorruptError`` if the evidence does not verify.
+        ``proved``: no record of the chains that hold the answer can be missing. ``count``: only
+        how many is asked. The caller has recorded the question. ``CorruptError`` if the evidence
+        does not verify; ``UsageError`` for what cannot be counted without showing it.
         """
-        wanted = Wanted(expression, content="none", purpose=purpose)
+        wanted = Wanted(expression, content="none", purpose=purpose, count=count)
         made = await self._services.blocking(lambda: self._make(reader, wanted))
         lines = dict(zip(LINES, made.verdict, strict=True))
         proved = not lines["completeness"].startswith("not proved")
@@ -90,6 +101,7 @@ class Proofs:
             "manifest": made.manifest_digest,
             "withhold": list(wanted.withhold),
             "content": wanted.content,
+            "count": wanted.count,
             "rows": made.counts["records"],
             "size": len(made.data),
         }
@@ -109,8 +121,12 @@ class Proofs:
         searched = resolve.widened(tree, reader, snapshot)
         if not reader.boundary.whole_tenants:
             asked = unproved(asked, NARROW)
+        if wanted.count:
+            asked = counting(asked)
         answer, made = self._bundle(reader, wanted, searched, asked, now)
         why = self._contradicted(reader, wanted, searched, answer, made)
+        if why and wanted.count:
+            raise UnavailableError(f"No count is given: {why}.", hint="affidavit index rebuild")
         if why:
             _, made = self._bundle(reader, wanted, searched, unproved(asked, why), now)
         return made
@@ -130,6 +146,7 @@ class Proofs:
             listed=listed if listed and asked.not_proved else (),
             answers=self._answered,
             within=None if reader.boundary.rows == All() else self._within(reader),
+            wait=WITNESS_SECONDS if self._witnessed else 0.0,
         )
         made = bundle.make(
             answer,
@@ -137,9 +154,19 @@ class Proofs:
             choice=bundle.Choice(wanted.withhold, wanted.content, listed),
             boundary=reader.boundary.as_json(),
             made=now,
-            vkey=services.snapshot().log_vkey,
+            policy=self._policy(),
+            tools=TOOLS,
         )
         return answer, made
+
+    @property
+    def _witnessed(self) -> bool:
+        """Whether witnesses cosign this log, so that waiting for them makes sense."""
+        return (self._services.data / "log" / "cosigned").exists()
+
+    def _policy(self) -> verify.Policy:
+        """What this installation trusts: its own log's key."""
+        return verify.read_keys([self._services.snapshot().log_vkey])
 
     def _contradicted(
         self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle
@@ -150,13 +177,14 @@ class Proofs:
         give although the chain holds them are those that are not indexed yet, not within the
         boundary, or erased; those with an undetermined condition may be in it or not.
         """
-        if not answer.question.chains:
-            return ""
+        asked = answer.question
+        if not asked.chains or (asked.count and len(asked.chains) > 1):
+            return ""  # of several chains, counted one by one, no search tells the numbers
         searcher, boundary = self._services.searcher, reader.boundary
         end = Number("index", "<", max(head.index for head in answer.heads))
         window: Tree = end
-        if not answer.question.source_time:
-            window = And((end, Moment("time", "<", add_seconds(answer.question.until, 1e-6))))
+        if not asked.source_time:
+            window = And((end, Moment("time", "<", add_seconds(asked.until, 1e-6))))
         page = searcher.run(
             And((searched, window)), boundary, limit=1, reason=wanted.purpose,
             count_to=completeness.MAX_LEAVES,
@@ -172,9 +200,10 @@ class Proofs:
         absent = len(unseen) + len(searcher.within(answer.records, erased))
         found, sure = page.count or 0, made.counts["matching"]
         more = found - sure - made.counts["undetermined"]
-        if 0 < more <= len(answer.unattributed):
+        if 0 < more <= made.counts["unattributed"]:
             return UNPLACED
-        return DISAGREE if more > 0 or found < sure - absent else ""
+        fewer = found < sure - absent and not asked.count  # records not indexed yet are not known
+        return DISAGREE if more > 0 or fewer else ""
 
     def _tenants(self, reader: Reader) -> list[str]:
         """The tenants a question is about: the reader's; all of them, and none, for an owner."""

@@ -40,7 +40,7 @@ QUIET_SECONDS = 15.0
 class Ask:
     """One question: an expression, how many rows, from where, what for, and in which form.
 
-    ``prove`` is recorded here; ``proofs`` does it.
+    ``prove`` is recorded here; ``proofs`` does it. ``count``: no rows are given.
     """
 
     expression: str
@@ -49,6 +49,7 @@ class Ask:
     purpose: str = ""
     view: Literal["exchanges", "records"] = "exchanges"
     prove: bool = False
+    count: bool = False
 
 
 class Reads:
@@ -84,6 +85,8 @@ class Reads:
 
         page = await self._services.blocking(search)
         answer = _page(page)
+        if ask.count:
+            answer |= {"rows": [], "cursor": ""}
         what = {
             "operation": "query",
             **self.recorded(reader, tree),
@@ -91,6 +94,7 @@ class Reads:
             "rows": len(answer["rows"]),
             "as_of": answer["as_of"],
             "prove": ask.prove,
+            "count": ask.count,
         }
         await self._access.read("access.query", reader, what, ask.purpose)
         return answer

@@ -21,6 +21,7 @@ from affidavit.durable import Disk
 from affidavit.errors import CorruptError
 from affidavit.evidence import report, verify, zipfile_canonical
 from affidavit.ids import b64u
+from affidavit.query.anchors import Stamp
 from affidavit.query.completeness import Answer
 from affidavit.query.question import sections_needed
 from affidavit.record.model import SECTIONS
@@ -74,22 +75,24 @@ def make(
     choice: Choice,
     boundary: Mapping[str, Any],
     made: str,
-    vkey: str,
+    policy: verify.Policy,
+    tools: verify.Tools = verify.NO_TOOLS,
 ) -> Bundle:
     """Make the bundle of ``answer``.
 
     ``show`` gives what the reader may see of a leaf; ``boundary`` is what the manifest says of
-    that; ``made`` the time; ``vkey`` the log's key, under which the bundle is checked (it is not
-    in the bundle). ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be
-    too large.
+    that; ``made`` the time; ``policy`` what this installation trusts, under which the bundle is
+    checked with ``tools`` (it is not in the bundle). A timestamp that would be refused is left
+    out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be too large.
     """
     members = _proof_members(answer)
     disclosures, content = _disclosed(answer, show, choice)
     members["disclosures.jsonl"] = b"".join(disclosures)
     members.update(content)
     question = _question(answer)
-    keys = [verify.read_key(vkey)]
     try:
+        for stamp in answer.stamps:
+            members.update(_stamped(stamp, answer.checkpoint, policy, tools))
         checked = verify.Answer(members, question)
         shown = verify.read_disclosures(members["disclosures.jsonl"], checked)
         manifest: dict[str, Any] = {
@@ -103,14 +106,14 @@ def make(
             "sampling": None,
             "counts": verify.count(checked, shown, question["conditions"]),
         }
-        verdict = verify.judge(_views(members), manifest, keys)
+        verdict = verify.judge(_views(members), manifest, policy, tools)
         members["report.html"] = report.render(manifest, verdict, checked, shown, content).encode()
         members["verify.py"] = Path(verify.__file__).read_bytes()
         members["README.txt"] = report.readme(manifest).encode()
         manifest["files"] = {name: _digest(members[name]) for name in sorted(members)}
         members["manifest.json"] = _json(manifest)
         data = zipfile_canonical.encode(members)
-        verify.check(data, keys)
+        verify.check(data, policy, "", tools)
     except verify.Refused as refused:
         raise CorruptError(
             f"The evidence does not verify: {refused.sentence}",
@@ -161,6 +164,26 @@ def _proof_members(answer: Answer) -> dict[str, bytes]:
     return members
 
 
+def _stamped(
+    stamp: Stamp, checkpoint: bytes, policy: verify.Policy, tools: verify.Tools
+) -> dict[str, bytes]:
+    """The members of a timestamp; none if it is by a key unknown here, or no timestamp at all."""
+    place = f"timestamps/{stamp.size}"
+    members = {
+        f"{place}.checkpoint": stamp.note,
+        f"{place}.consistency": b"".join(b64u(node).encode() + b"\n" for node in stamp.proof),
+        f"{place}.tsr": stamp.token,
+    }
+    try:
+        note = verify.read_checkpoint(checkpoint, policy, tools)
+        verify.read_stamps(members, note, policy, tools)
+    except verify.Refused as refused:
+        if refused.name in ("wrong-key", "bad-timestamp"):
+            return {}
+        raise
+    return members
+
+
 def _disclosed(
     answer: Answer, show: Callable[[int], Shown], choice: Choice
 ) -> tuple[list[bytes], dict[str, bytes]]:
@@ -203,6 +226,7 @@ def _question(answer: Answer) -> dict[str, Any]:
         "until": asked.until if asked.until or asked.source_time else _last(answer),
         "clock": "source" if asked.source_time else "ledger",
         "conditions": list(asked.conditions),
+        "show": "count" if asked.count else "records",
         "not_proved": asked.not_proved,
     }
 

@@ -1,8 +1,9 @@
-"""Check an evidence bundle, or a .tlog-proof, with nothing but this file and a public key.
+"""Check an evidence bundle, or a .tlog-proof, with nothing but this file and outside trust.
 
-    python3 -I verify.py BUNDLE --key VKEY|FILE              the log's key, from outside
+    python3 -I verify.py BUNDLE --policy FILE                log keys, witnesses and a quorum
+    python3 -I verify.py BUNDLE --key VKEY|FILE              or the log's key alone
         --manifest=DIGEST                                    and the manifest's, likewise
-    python3 -I verify.py PROOF --leaf FILE --key VKEY|FILE   one leaf and its .tlog-proof
+    python3 -I verify.py PROOF --leaf FILE --policy FILE     one leaf and its .tlog-proof
 
 This file is the whole verifier: the standard library of Python 3.9 or later, no network, no
 files but those named. It travels in each bundle and is published apart from any; use the
@@ -11,27 +12,29 @@ wrote the bundle, and repairs nothing: the first thing that is not as the format
 (docs/format/evidence.md) ends the check with a name and a sentence. What is checked:
 
  1. The file is the one canonical zip of its members, and each is the one the manifest lists.
- 2. The checkpoint is signed by the key that was given from outside.
- 3. Every leaf stands in the tree of that checkpoint, at its index.
- 4. Of each chain that was asked for, and of the chains of what could not be attributed, nothing
-    is missing inside the window: class Answer.
- 5. Every disclosed section and part of content is what its leaf committed to.
- 6. The conditions are evaluated, and the counts of the manifest are those found here.
+ 2. The checkpoint is signed by a key that was given from outside, and by whom else.
+ 3. Each timestamp is over an older checkpoint of the same history, or over this one.
+ 4. Every leaf stands in the tree of that checkpoint, at its index, and claims no time that had
+    not come when somebody else saw it.
+ 5. Of each chain that was asked for, and of the chains of what could not be attributed, nothing
+    is missing inside the window: class Answer. A count needs the ends of each chain alone.
+ 6. Every disclosed section and part of content is what its leaf committed to.
+ 7. The conditions are evaluated, and the counts of the manifest are those found here.
 
 The verdict has four lines, and three that say what it is about: the chains, window and conditions
 that were evaluated here; the digest of the manifest; and what nothing vouches for. Exit status:
-0 all of it holds; 1 something is refused; 2 wrong use, also when no key was given and the bundle
-could only be compared with itself.
+0 all of it holds; 1 something is refused, or the quorum of the policy is not met; 2 wrong use, also
+when nothing was given from outside and the bundle could only be compared with itself.
 
 The log signs records, not bundles: whoever has a bundle can ask another question of the same
 records, leave disclosures out, and rewrite the report and the exporter's words. So these are not
 believed: the verdict says what was evaluated, and with --manifest (the digest stands in the
 ledger's record of the export) a bundle that was changed since then is refused.
 
-Not checked: ML-DSA signatures, cosignatures and the signature inside an RFC 3161 token; the
-report, which is for people; the words of the question and the boundary, which are the
-exporter's; whether the rules that attribute records to chains read the content rightly; traffic
-that never met the ledger.
+Not checked: ML-DSA signatures and the signature inside an RFC 3161 token, which the standard
+library cannot (``affidavit verify`` does both); the report, which is for people; the words of the
+question and the boundary, which are the exporter's; whether the rules that attribute records to
+chains read the content rightly; traffic that never met the ledger.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ import re
 import struct
 import sys
 import zlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,8 +57,12 @@ REASONS = {
     "not-canonical": "the file or one of its members is not in the one form the format allows",
     "altered-file": "a member is not the one the manifest lists, or is missing or unlisted",
     "wrong-manifest": "the manifest is not the one whose digest was given",
-    "bad-signature": "the signature of the checkpoint does not verify",
-    "wrong-key": "the checkpoint is of another log, or not signed by the key that was given",
+    "bad-signature": "a signature under the checkpoint does not verify",
+    "wrong-key": "the checkpoint is of another log, or not signed by a key that was given",
+    "split-view": "two checkpoints of one size have different roots",
+    "bad-consistency": "a stamped checkpoint is not the beginning of this history",
+    "bad-timestamp": "a timestamp is not whole, not over its checkpoint, or does not verify",
+    "dated-ahead": "the log claims a time that had not come when somebody else saw it",
     "bad-inclusion": "the leaves are not in the tree that the checkpoint signs",
     "bad-leaf": "a leaf is not in the form of the format",
     "time-decreases": "a later leaf has an earlier ledger time",
@@ -90,13 +98,16 @@ MANIFEST = [
     *("v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling", "counts"),
     "files",
 ]
-QUESTION = ["expression", "chains", "since", "until", "clock", "conditions", "not_proved"]
+QUESTION = [
+    *("expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"),
+]
 REQUIRED = [
     *("README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"),
     *("links.jsonl", "proofs/inclusion", "report.html", "verify.py"),
 ]
 MEMBER = rf"manifest\.json|{'|'.join(map(re.escape, REQUIRED))}"
 MEMBER += r"|heads/[0-9]+-[0-9]+\.json|content/(salts\.jsonl|[0-9]+-[0-9]+)"
+MEMBER += r"|timestamps/(0|[1-9][0-9]{0,18})\.(checkpoint|consistency|tsr)"
 FIELD = rf"type|tier|at|time|id|index|({'|'.join(SECTIONS)})\..+"
 COMPARE = {
     "has": lambda value, _: value is not None,
@@ -114,6 +125,7 @@ COUNTED = {
     "halves_not_shown": "halves not shown",
 }
 MAX_WORDS = 300  # of the exporter's, in the verdict
+LISTED = 20  # gaps named in the verdict; all of them stand in its facts
 FIRST = 2**64 - 1  # what the first link of a chain names as the leaf before it
 
 
@@ -335,33 +347,172 @@ def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     return not (a[0] * b[2] - b[0] * a[2]) % P and not (a[1] * b[2] - b[1] * a[2]) % P
 
 
-# ---------------------------------------------------------------------------- checkpoint
+# ---------------------------------------------------------------------------- outside trust
+
+KEY_BYTES = {1: 32, 4: 32, 6: 1312}  # by type: Ed25519; Ed25519 with a time; ML-DSA-44 with one
+OURS = ("#monitor", "#valid", "#timestamps", "#post-quantum")
 
 
 class Key(NamedTuple):
-    """A C2SP verifier key of type 1, Ed25519."""
+    """A C2SP verifier key, and the smallest and largest checkpoint for which it counts."""
 
     name: str
+    kind: int
     key_id: bytes
     public: bytes
+    first: int = 0
+    last: int = 2**63
+
+
+class Policy(NamedTuple):
+    """What is trusted, from outside: C2SP tlog-policy, with our lines that begin with ``#``.
+
+    ``logs`` by verifier key, ``witnesses`` by name; ``groups``: name → how many of which members,
+    a group behind its members; ``quorum``: one name, or "none"; ``monitors``: witnesses that
+    replay the chains; ``authorities``: name → a certificate in DER, for timestamps;
+    ``post_quantum``: not empty if the verdict has to say where an ML-DSA signature is missing.
+    """
+
+    logs: dict[str, Key]
+    witnesses: dict[str, Key]
+    groups: dict[str, tuple[int, list[str]]]
+    quorum: list[str]
+    monitors: set[str]
+    authorities: dict[str, bytes]
+    post_quantum: list[str]
+
+
+class Tools(NamedTuple):
+    """What the standard library cannot do, from a program that can; without, it is not checked.
+
+    ``ml_dsa(public, message, signature)``: whether an ML-DSA-44 signature is good.
+    ``token(response, note, certificate)``: "" if the TimeStampResp over ``note`` leads to that
+    certificate, "authority" if to none that is known, else what is wrong with it.
+    """
+
+    ml_dsa: Callable[[bytes, bytes, bytes], bool] | None = None
+    token: Callable[[bytes, bytes, bytes], str] | None = None
+
+
+NO_TOOLS = Tools()
 
 
 def read_key(line: str) -> Key:
     """Parse ``name+hash+base64`` (C2SP signed-note); ``WrongUse`` if it is none."""
-    name, _, rest = line.strip().partition("+")
-    digest, _, encoded = rest.partition("+")
+    parts = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})", line.strip())
+    name, digest, encoded = parts.groups() if parts else ("", "", "")
     data = from_base64(encoded)
     key_id = hashlib.sha256(f"{name}\n".encode() + data).digest()[:4]
-    if not name or key_id.hex() != digest or len(data) != 33 or data[0] != 1:
-        raise WrongUse(f"Not an Ed25519 verifier key (name+hash+base64): {show(line.strip())}")
-    return Key(name, key_id, data[1:])
+    if key_id.hex() != digest or not data or KEY_BYTES.get(data[0]) != len(data) - 1:
+        raise WrongUse(f"Not a verifier key (name+hash+base64): {show(line.strip())}")
+    return Key(name, data[0], key_id, data[1:])
 
 
-def read_checkpoint(note: bytes, keys: list[Key]) -> tuple[str, int, bytes]:
-    """Open a signed checkpoint (C2SP signed-note, tlog-checkpoint): origin, size, root.
+def read_policy(text: str) -> Policy:
+    """Parse a policy; ``WrongUse`` names the line that is none."""
+    if len(text) > 1_000_000 or text.count("\n") > 1000:
+        raise WrongUse("The policy is larger than a policy may be.")
+    policy = Policy({}, {}, {}, [], set(), {}, [])
+    for number, line in enumerate(text.split("\n"), 1):
+        word, *rest = line.split() or ["#"]
+        try:
+            good = (word[0] == "#" and word not in OURS) or take(policy, word, rest)
+        except (KeyError, ValueError, WrongUse):
+            good = False
+        if not good:
+            raise WrongUse(f"Line {number} is no line of a policy: {show(line)}")
+    if not policy.logs or not policy.quorum:
+        raise WrongUse("A policy names at least one key of a log, and one quorum.")
+    return policy
 
-    Each line by a key that was given has to verify, and there has to be one, unless no key was
-    given; other lines (cosignatures, ML-DSA) are left aside.
+
+def take(policy: Policy, word: str, rest: list[str]) -> bool:
+    """Take one line of a policy; returns whether it is one."""
+    known = {*policy.witnesses, *policy.groups}
+    if word == "log":
+        vkey, *urls = rest
+        good = vkey not in policy.logs and len(urls) < 2
+        policy.logs[vkey] = read_key(vkey)
+    elif word == "witness":
+        name, vkey, *urls = rest
+        key = read_key(vkey)
+        good = name not in {"none", *known} and key not in policy.witnesses.values()
+        good = good and key.kind != 1 and len(urls) < 2
+        policy.witnesses[name] = key
+    elif word == "group":
+        name, how, *members = rest
+        needed = {"all": len(members), "any": 1}.get(how, 0)
+        needed = int(how) if re.fullmatch(r"[1-9][0-9]{0,3}", how) else needed
+        good = name not in {"none", *known} and 1 <= needed <= len(members)
+        good = good and set(members) <= known and len(set(members)) == len(members)
+        policy.groups[name] = needed, members
+    elif word == "quorum":
+        good = len(rest) == 1 and not policy.quorum and rest[0] in {"none", *known}
+        policy.quorum.extend(rest)
+    elif word == "#monitor":
+        good = len(rest) == 1 and rest[0] in policy.witnesses
+        policy.monitors.update(rest)
+    elif word == "#valid":
+        vkey, *sizes = rest
+        first, last = (-1 if not re.fullmatch(r"0|[1-9][0-9]{0,18}", n) else int(n) for n in sizes)
+        good = first >= 0 and (last >= 0 or sizes[1] == "-")
+        last = last if last >= 0 else 2**63
+        policy.logs[vkey] = policy.logs[vkey]._replace(first=first, last=last)
+    elif word == "#timestamps":
+        name, certificate = rest
+        good = name not in policy.authorities
+        policy.authorities[name] = base64.b64decode(certificate, validate=True)
+    else:
+        good = word == "#post-quantum" and not rest
+        policy.post_quantum.append(word)
+    return good
+
+
+def read_keys(given: list[str]) -> Policy:
+    """The policy of the log's key alone: a verifier key itself, or a file, one key a line."""
+    lines: list[str] = []
+    for one in given:
+        inline = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+\S+", one)
+        lines += [one] if inline else Path(one).read_text(encoding="utf-8").splitlines()
+    keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
+    if given and not keys:
+        raise WrongUse("The key file holds no key.")
+    if any(key.kind == 4 for key in keys):
+        raise WrongUse("The key of a witness belongs into a policy: --policy")
+    return Policy({str(key): key for key in keys}, {}, {}, ["none"], set(), {}, [])
+
+
+def satisfied(policy: Policy, cosigned: dict[str, int]) -> bool:
+    """Whether cosignatures by these witnesses are what the policy asks for."""
+    have = {name: name in cosigned for name in policy.witnesses}
+    for name, (needed, members) in policy.groups.items():
+        have[name] = sum(have[member] for member in members) >= needed
+    return have.get(policy.quorum[0], True)
+
+
+# ---------------------------------------------------------------------------- checkpoint
+
+
+class Note(NamedTuple):
+    """A signed checkpoint: what it says, and who signed it.
+
+    ``cosigned``: witness → seconds since 1970. ``post_quantum``: the same for a key of the log of
+    type 6, "" its name. ``unchecked``: whose ML-DSA-44 signatures stand there unchecked.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    cosigned: dict[str, int]
+    post_quantum: list[int]
+    unchecked: list[str]
+
+
+def read_checkpoint(note: bytes, policy: Policy, tools: Tools = NO_TOOLS) -> Note:
+    """Open a signed checkpoint (C2SP signed-note, tlog-checkpoint).
+
+    Each line by a key that is known has to verify, and one of the log that counts for this size
+    has to be there, unless none was given; lines by unknown keys are left aside.
     """
     body, _, tail = note.rpartition(b"\n\n")
     try:
@@ -372,19 +523,54 @@ def read_checkpoint(note: bytes, keys: list[Key]) -> tuple[str, int, bytes]:
     good = good and re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]) is not None
     root = from_base64(lines[2]) if good else b""
     need(len(root) == 32, "not-canonical", "The checkpoint is not origin, size, root, signatures.")
-    signed = not keys
+    found = Note(lines[0], int(lines[1]), root, {}, [], [])
+    logs = [key for key in policy.logs.values() if key.first <= found.size <= key.last]
+    keys = [("", key) for key in logs if key.name == found.origin] + [*policy.witnesses.items()]
+    signed = not policy.logs
     for line in signatures:
         dash, name, blob = [*line.split(" "), "", ""][:3]
         data = from_base64(blob)
         good = dash == "\u2014" and line.count(" ") == 2 and name != "" and len(data) > 4
         need(good, "not-canonical", "A signature line of the checkpoint is malformed.")
-        for key in keys:
-            if (key.name, key.key_id) == (name, data[:4]) and name == lines[0]:
-                good = ed25519(key.public, body + b"\n", data[4:])
-                need(good, "bad-signature", f"The signature of {show(name)} does not verify.")
+        for witness, key in keys:
+            if (key.name, key.key_id) != (name, data[:4]):
+                continue
+            moment = signed_at(key, found, body + b"\n", data[4:], tools)
+            if moment is None:
+                found.unchecked.append(witness or name)
+            elif witness:
+                found.cosigned[witness] = min(moment, found.cosigned.get(witness, moment))
+            else:
                 signed = True
-    need(signed, "wrong-key", f"No signature for {show(lines[0])} by the key that was given.")
-    return lines[0], int(lines[1]), root
+                found.post_quantum.extend([moment] * (key.kind == 6))
+    sentence = f"No signature for {show(found.origin)} by a key that was given and counts here."
+    need(signed, "wrong-key", sentence)
+    return found
+
+
+def signed_at(key: Key, note: Note, text: bytes, signature: bytes, tools: Tools) -> int | None:
+    """When ``key`` signed: seconds since 1970, 0 if it does not say; ``None`` if not checked.
+
+    Type 4 signs the text behind its time, type 6 size and root (C2SP tlog-cosignature).
+    """
+    moment, where = 0, f"of {show(key.name)}"
+    if key.kind != 1:
+        moment, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+        need(0 < moment < 2**37, "bad-signature", f"The cosignature {where} has no time.")
+    if key.kind == 6:
+        names = [name.encode() for name in (key.name, note.origin)]
+        need(max(map(len, names)) < 256, "bad-signature", f"A name is too long to sign {where}.")
+        parts = [bytes([len(name)]) + name for name in names]
+        text = b"subtree/v1\n\0" + parts[0] + struct.pack(">Q", moment) + parts[1]
+        text += struct.pack(">QQ", 0, note.size) + note.root
+        if tools.ml_dsa is None:
+            return None
+        good = tools.ml_dsa(key.public, text, signature)
+    else:
+        text = b"cosignature/v1\ntime %d\n" % moment + text if key.kind == 4 else text
+        good = ed25519(key.public, text, signature)
+    need(good, "bad-signature", f"The signature {where} does not verify.")
+    return moment
 
 
 # ---------------------------------------------------------------------------- Merkle (RFC 6962)
@@ -442,6 +628,162 @@ def batch_root(leaves: list[tuple[int, bytes]], size: int, hashes: list[bytes]) 
     return found
 
 
+def consistent(older: Note, newer: Note, path: list[bytes]) -> bool:
+    """Whether the tree of ``older`` begins that of ``newer`` (RFC 9162 §2.1.4.2)."""
+    if older.size == newer.size or not 0 < older.size < newer.size:
+        return older.size == newer.size and older.root == newer.root and not path
+    index, last = older.size - 1, newer.size - 1
+    while index & 1:
+        index, last = index >> 1, last >> 1
+    path = path if index else [older.root, *path]  # its last subtree is all of the older tree
+    old = new = path[0] if path else b""
+    for node in path[1:]:
+        if not last:
+            return False
+        if index & 1 or index == last:
+            old, new = node_hash(node, old), node_hash(node, new)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            new = node_hash(new, node)
+        index, last = index >> 1, last >> 1
+    return (old, new, last) == (older.root, newer.root, 0)
+
+
+# ---------------------------------------------------------------------------- timestamps (RFC 3161)
+
+SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # object identifiers, as DER has them
+TST_INFO = bytes.fromhex("2a864886f70d0109100104")
+SHA_256 = bytes.fromhex("608648016503040201")
+
+
+class Stamp(NamedTuple):
+    """A timestamp over a checkpoint; ``by``: the authority of the policy, "" if that is open."""
+
+    note: Note
+    time: str
+    by: str
+
+
+def der(data: bytes, *path: tuple[int, int]) -> bytes:
+    """The contents of one DER value: at each step the value at a place, which has this tag.
+
+    Strict (X.690 §10.1): tags of one byte, definite lengths in their shortest form, and nothing
+    behind the last value of any level that is passed.
+    """
+    for place, tag in path:
+        values: list[tuple[int, bytes]] = []
+        while data:
+            size, at = (data[1:2] or b"\xff")[0], 2
+            long = size > 127
+            if long:
+                at = size - 126
+                size = int.from_bytes(data[2:at], "big")
+            good = at <= 6 and data[0] & 31 != 31 and len(data) >= at + size
+            good = good and not (long and (size < 128 or data[2] == 0))
+            need(good, "bad-timestamp", "A timestamp is not DER.")
+            values.append((data[0], data[at : at + size]))
+            data = data[at + size :]
+        good = len(values) > place and values[place][0] == tag
+        need(good, "bad-timestamp", "A timestamp is not built as RFC 3161 says.")
+        data = values[place][1]
+    return data
+
+
+def read_token(response: bytes) -> tuple[bytes, str]:
+    """The SHA-256 that a TimeStampResp is over, and its time; its signature is not looked at."""
+    granted = der(response, (0, 0x30), (0, 0x30), (0, 0x02)) == b"\0"
+    signed = ((0, 0x30), (1, 0x30))
+    good = granted and der(response, *signed, (0, 0x06)) == SIGNED_DATA
+    content = der(response, *signed, (1, 0xA0), (0, 0x30), (2, 0x30))
+    good = good and der(content, (0, 0x06)) == TST_INFO
+    info = der(content, (1, 0xA0), (0, 0x04), (0, 0x30))
+    good = good and der(info, (0, 0x02)) == b"\1"
+    good = good and der(info, (2, 0x30), (0, 0x30), (0, 0x06)) == SHA_256
+    stated = re.fullmatch(rb"([0-9]{14})(?:\.([0-9]{0,5}[1-9]))?Z", der(info, (4, 0x18)))
+    whole, part = (stated.group(1), stated.group(2) or b"") if stated else (b"", b"")
+    try:
+        moment = datetime.strptime(whole.decode(), "%Y%m%d%H%M%S")  # noqa: DTZ007 - it is UTC
+    except ValueError:
+        good, moment = False, datetime(1970, 1, 1)  # noqa: DTZ001 - likewise
+    need(good, "bad-timestamp", "A timestamp is not granted, not over SHA-256 or has no time.")
+    time = moment.isoformat() + "." + part.decode().ljust(6, "0") + "Z"
+    return der(info, (2, 0x30), (1, 0x04)), time
+
+
+def read_stamps(
+    files: dict[str, bytes], note: Note, policy: Policy, tools: Tools = NO_TOOLS
+) -> list[Stamp]:
+    """Check every timestamp: over a checkpoint of this log that begins the history of ``note``."""
+    stamps = []
+    for size in sorted({int(name[11:].partition(".")[0]) for name in files if name[0] == "t"}):
+        place = f"timestamps/{size}"
+        names = [f"{place}.{kind}" for kind in ("checkpoint", "consistency", "tsr")]
+        need(set(names) <= set(files), "bad-timestamp", f"{place} is not whole.")
+        text, proof, response = (files[name] for name in names)
+        older = read_checkpoint(text, policy, tools)
+        good = (older.origin, older.size) == (note.origin, size) and 0 < size <= note.size
+        need(
+            good, "bad-timestamp", f"{place}.checkpoint is of another log or size, or a later one."
+        )
+        same = older.size != note.size or older.root == note.root
+        need(same, "split-view", f"This log has signed two trees of {size} leaves.")
+        path = [from_b64u(line.decode("latin-1"), 32, place) for line in read_lines(proof, place)]
+        good = consistent(older, note, path)
+        need(good, "bad-consistency", f"The tree of {size} leaves does not begin this one.")
+        digest, time = read_token(response)
+        good = digest == hashlib.sha256(text).digest()
+        need(good, "bad-timestamp", f"{place}.tsr is not over {place}.checkpoint.")
+        found = {}
+        if tools.token is not None:
+            for name, certificate in policy.authorities.items():
+                found[name] = tools.token(response, text, certificate)
+        by = next((name for name, wrong in found.items() if not wrong), "")
+        wrong = [why for why in found.values() if why != "authority"]
+        need(by or not wrong, "bad-timestamp", f"{place}.tsr does not verify: {wrong[:1]}.")
+        stamps.append(Stamp(older, time, by))
+    return stamps
+
+
+def outside_times(note: Note, stamps: list[Stamp]) -> list[tuple[int, str, str]]:
+    """When somebody else had seen how many leaves, and who; "" a timestamp that is unchecked."""
+    found = [
+        (stamp.note.size, stamp.time, stamp.by and f"timestamp {stamp.by}") for stamp in stamps
+    ]
+    for one in (note, *(stamp.note for stamp in stamps)):
+        found += [(one.size, utc(t), f"witness {show(name)}") for name, t in one.cosigned.items()]
+    return found
+
+
+def check_times(leaves: dict[int, dict[str, Any]], note: Note, stamps: list[Stamp]) -> None:
+    """Refuse a time of the log's own that lies five minutes after somebody else had seen it."""
+    notes = [note, *(stamp.note for stamp in stamps)]
+    signed = [(one.size - 1, utc(t)) for one in notes for t in one.post_quantum]
+    claims = [(index, leaf["time"]) for index, leaf in leaves.items()] + signed
+    for size, time, who in outside_times(note, stamps):
+        limit = moved(time, 5)
+        for index, claim in claims:
+            sentence = (
+                f"Leaf {index} is dated {claim}; {who or 'a timestamp'} is over it at {time}."
+            )
+            need(index >= size or claim <= limit, "dated-ahead", sentence)
+
+
+def utc(seconds: int) -> str:
+    """Seconds since 1970 as a time."""
+    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)  # noqa: DTZ001 - all is UTC here
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def moved(time: str, minutes: int) -> str:
+    """A time so many minutes later; "" (the beginning) where there is no such time."""
+    try:
+        moment = datetime.fromisoformat(time[:-1]) + timedelta(minutes=minutes)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
 # ---------------------------------------------------------------------------- leaves
 
 
@@ -497,7 +839,7 @@ def read_leaves(data: bytes) -> dict[int, dict[str, Any]]:
         need(leaf["index"] > index, "not-canonical", "leaves.jsonl is not in order.")
         index, before, time, request = leaf["index"], time, leaf["time"], leaf.get("re")
         need(time >= before, "time-decreases", f"Leaf {index} is earlier than a leaf before it.")
-        good = five_minutes_before(leaf["at"]) <= time
+        good = moved(leaf["at"], -5) <= time
         need(good, "bad-leaf", f"Leaf {index} claims a time that had not come.")
         marks = {leaf["id"], tuple(leaf["src"])}
         need(not marks & seen, "repeated-record", f"Leaf {index} repeats a record.")
@@ -523,7 +865,8 @@ class Chain(NamedTuple):
     def __str__(self) -> str:
         """The chain as the verdict names it."""
         tenant = f", tenant {show(self.tenant)}" if self.tenant else ""
-        return f"{show(self.dimension)}={show(self.value)}{tenant}"
+        derived = "." in self.dimension and not self.value
+        return f"{show(self.dimension)}{'' if derived else '=' + show(self.value)}{tenant}"
 
 
 class Link(NamedTuple):
@@ -627,7 +970,9 @@ class Answer:
     For each chain and epoch the links shown are contiguous; the first has number 1 or lies
     before the window; the last is the head or lies behind the window, in a closed epoch it is
     the head; a chain of which nothing is shown is absent from its bucket. Hence nothing of the
-    window is missing, if the heads leaf is true. A piece with no place in this is refused.
+    window is missing, if the heads leaf is true. Where only a count is shown, links inside the
+    window may be left out between two that are inside: their numbers say how many. A piece with
+    no place in this is refused.
     """
 
     def __init__(self, files: dict[str, bytes], question: dict[str, Any]) -> None:
@@ -637,6 +982,8 @@ class Answer:
         heads = {name: body for name, body in files.items() if name.startswith("heads/")}
         self.buckets = {name: read_bucket(name, heads[name], self.leaves) for name in heads}
         self.asked = [Chain(*chain) for chain in question["chains"]]
+        self.counting = question["show"] == "count"
+        self.counted: dict[Chain, int] = {}  # how many of each chain lie inside the window
         self.since, self.until = question["since"], question["until"]
         self.clock = "at" if question["clock"] == "source" else "time"
         self.epochs: list[tuple[int, int]] = []  # epoch leaf and its heads leaf, newest first
@@ -674,17 +1021,19 @@ class Answer:
         """Walk every chain through every epoch of the window, and sort out what lies inside."""
         since, until = self.since, self.until
         if self.clock == "at":  # recorded with an "at" of at most five minutes after "time"
-            since, until = five_minutes_before(since), ""
+            since, until = moved(since, -5), ""
         self._find_epochs(since, until)
         found: dict[Chain, set[int]] = {}
         self.answers_shown = True
         for chain in [*self.asked, *unattributed(self.asked)]:
-            found[chain] = set()
+            found[chain], self.counted[chain] = set(), 0
             for epoch, heads in self.epochs:
                 newest = epoch == self.epochs[0][0]
                 links, at_head = self._run(chain, epoch, heads, since, until if newest else "")
                 self.used |= {link.leaf for link in links}
-                found[chain] |= {link.leaf for link in links if self.inside(link.leaf)}
+                inside = [link for link in links if self.inside(link.leaf)]
+                self.counted[chain] += inside[-1].n - inside[0].n + 1 if inside else 0
+                found[chain] |= set() if self.counting else {link.leaf for link in inside}
                 if chain in self.asked:  # a response joins the chains of its request, except type
                     joins = not re.fullmatch(r"type|.*\.values", chain.dimension)
                     self.answers_shown = self.answers_shown and joins and at_head
@@ -737,8 +1086,12 @@ class Answer:
                 n = f"number {link.n} after {before.n}"
                 need(link.n != before.n, "duplicate-number", f"{at}: {n}.")
                 need(link.n > before.n, "reordered", f"{at}: {n}.")
-                need(link.n == before.n + 1, "omitted-record", f"{at}: {n}; one is not shown.")
-                good = link.previous == before.leaf
+                left_out = link.n - before.n - 1
+                good = self.counting and self.inside(before.leaf) and self.inside(link.leaf)
+                good = good or not left_out
+                need(good, "omitted-record", f"{at}: {n}; {left_out} not shown.")
+                good = before.leaf + left_out <= link.previous < link.leaf
+                good = good and (left_out > 0 or link.previous == before.leaf)
             need(good, "forked-chain", f"{at} names leaf {link.previous} as the one before it.")
             before = link
         good = links[0].n == 1 or self.leaves[links[0].leaf]["time"] < since
@@ -750,15 +1103,6 @@ class Answer:
         good = at_head or (until and self.leaves[last.leaf]["time"] > until)
         need(good, "omitted-record", f"{where} is not shown up to the end of the window.")
         return links, at_head
-
-
-def five_minutes_before(time: str) -> str:
-    """The time five minutes before; "" (the beginning) before that."""
-    try:
-        moment = datetime.fromisoformat(time[:-1]) - timedelta(minutes=5)
-    except (ValueError, OverflowError):
-        return ""
-    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 # ---------------------------------------------------------------------------- what is disclosed
@@ -910,11 +1254,16 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
         and all(type(c) is list and [type(part) for part in c] == [str] * 3 for c in chains)
         and bool(chains) == (question["not_proved"] == "")
         and (since == "" or is_time(since))
+        and sorted(set(map(tuple, chains))) == list(map(tuple, chains))
         and (is_time(until) or (until == "" and question["clock"] == "source"))
+        and (since <= until or until == "")
         and question["clock"] in ("ledger", "source")
         and type(question["conditions"]) is list
         and all(map(is_condition, question["conditions"]))
+        and question["show"] in ("records", "count")
     )
+    if good and question["show"] == "count":  # which is of whole chains, by the ledger's clock
+        good = bool(chains) and not question["conditions"] and question["clock"] == "ledger"
     need(good, "not-canonical", "The question of the manifest is malformed.")
     disclosed = manifest["disclosed"]
     good = (
@@ -936,58 +1285,66 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     return manifest
 
 
-def check(data: bytes, keys: list[Key], named: str = "") -> Verdict:
-    """Check a bundle under the public keys of its log; without any, against itself only.
+def check(data: bytes, policy: Policy, named: str = "", tools: Tools = NO_TOOLS) -> Verdict:
+    """Check a bundle under a policy; without a log's key in it, against itself only.
 
     ``named``: the b64u digest that its manifest has to have, "" for any. Raises ``Refused`` at
-    the first thing that is not as it has to be.
+    the first thing that is not as it has to be. ``facts["ok"]``: the policy is satisfied.
     """
     members = read_zip(data)
     digest = b64u(hashlib.sha256(members["manifest.json"]).digest())
     need(named in ("", digest), "wrong-manifest", f"The manifest is {digest}, not {show(named)}.")
     manifest = read_manifest(members)
-    verdict = judge(members, manifest, keys)
+    verdict = judge(members, manifest, policy, tools)
     verdict.facts["manifest_named"] = bool(named)
     unsaid = unchecked(manifest["question"], bool(named))
     return verdict._replace(manifest=digest, unchecked=unsaid)
 
 
-def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[Key]) -> Verdict:
+def judge(
+    members: dict[str, memoryview], manifest: dict[str, Any], policy: Policy, tools: Tools
+) -> Verdict:
     """Check what the members say, without their digests; ``Refused`` likewise."""
     files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
-    origin, size, root = read_checkpoint(files["checkpoint"], keys)
-    good = (origin, size) == (manifest["origin"], manifest["size"])
+    note = read_checkpoint(files["checkpoint"], policy, tools)
+    good = (note.origin, note.size) == (manifest["origin"], manifest["size"])
     need(good, "wrong-key", "The checkpoint is not of the log and size that the manifest names.")
-    answer = Answer(files, manifest["question"])
+    stamps = read_stamps(files, note, policy, tools)
+    question = manifest["question"]
+    answer = Answer(files, question)
     lines = read_lines(files["proofs/inclusion"], "proofs/inclusion")
     hashes = [from_b64u(line.decode("latin-1"), 32, "A hash of a proof") for line in lines]
     lines = read_lines(files["leaves.jsonl"], "leaves.jsonl")
     leaves = [(index, lines[k]) for k, index in enumerate(answer.leaves)]
-    good = size > max(answer.leaves, default=-1) and batch_root(leaves, size, hashes) == root
+    good = note.size > max(answer.leaves, default=-1)
+    good = good and batch_root(leaves, note.size, hashes) == note.root
     need(good, "bad-inclusion", "The leaves are not in the tree that the checkpoint signs.")
+    check_times(answer.leaves, note, stamps)
     shown = read_disclosures(files["disclosures.jsonl"], answer)
     parts = check_content(members, shown)
-    counts = count(answer, shown, manifest["question"]["conditions"])
+    counts = count(answer, shown, question["conditions"])
     good = show(counts) == show(manifest["counts"])
     need(good, "false-count", f"Found {show(counts)}, stated {show(manifest['counts'])}.")
+    newest = answer.epochs[0][1] if answer.epochs else max(answer.leaves, default=0)
+    vouching = vouch(policy, note, stamps, newest)
     held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
     integrity = f"{held} agree with one another; who recorded them was not checked"
-    assurance = "self-consistent only: no key was given from outside the bundle"
-    if keys:
-        integrity = f"{held} are the bytes that {show(origin)} recorded, in its tree of size {size}"
-        assurance = "own key only: no witness, no timestamp; no monitor has replayed the chains,"
-        assurance += " so counts, heads and times are asserted"
-    question = manifest["question"]
+    if policy.logs:
+        held += f" are the bytes that {show(note.origin)} recorded"
+        integrity = f"{held}, in its tree of size {note.size}"
     evaluated = QUESTION[1:-1] if answer.asked else ["chains", "conditions"]
     stated = {name: question[name] for name in QUESTION if name not in evaluated}
     stated.update({name: manifest[name] for name in ("made", "boundary", "disclosed")})
     facts = {
-        "origin": origin,
-        "size": size,
-        "outside_key": bool(keys),
+        "origin": note.origin,
+        "size": note.size,
+        "outside_key": bool(policy.logs),
+        "ok": bool(policy.logs) and vouching["satisfied"],
+        "assurance": vouching,
         "question": {name: question[name] for name in evaluated},
         "stated": stated,
         "counts": counts,
+        "counted": [[*chain, answer.counted[chain]] for chain in answer.asked],
         "records": answer.records,
         "gaps": answer.gaps,
         "open": answer.open,
@@ -995,8 +1352,8 @@ def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[K
     }
     return Verdict(
         integrity,
-        completeness(answer, question, counts, partly(answer, shown)),
-        assurance,
+        completeness(answer, question, counts, partly(answer, shown), vouching),
+        assurance(policy, vouching),
         coverage(answer),
         about(answer, question["conditions"]),
         "",
@@ -1005,11 +1362,65 @@ def judge(members: dict[str, memoryview], manifest: dict[str, Any], keys: list[K
     )
 
 
+def vouch(policy: Policy, note: Note, stamps: list[Stamp], newest: int) -> dict[str, Any]:
+    """Who vouches besides the log's own key; ``newest``: the leaf on whose time and truth it rests.
+
+    ``seen``: when that leaf had been seen at the latest, "" if nobody whom the policy names saw it.
+    """
+    replayed: dict[str, int] = {}
+    for one in (*(stamp.note for stamp in stamps), note):
+        replayed.update({name: one.size for name in one.cosigned if name in policy.monitors})
+    times = [time for size, time, who in outside_times(note, stamps) if who and size > newest]
+    return {
+        "witnesses": {name: utc(seconds) for name, seconds in note.cosigned.items()},
+        "monitors": replayed,
+        "timestamps": [[stamp.note.size, stamp.time, stamp.by] for stamp in stamps],
+        "quorum": policy.quorum[0],
+        "satisfied": satisfied(policy, note.cosigned),
+        "replayed": any(size > newest for size in replayed.values()),
+        "seen": min(times, default=""),
+        "newest": newest,
+        "post_quantum": bool(note.post_quantum),
+        "unchecked": note.unchecked,
+    }
+
+
+def assurance(policy: Policy, found: dict[str, Any]) -> str:
+    """The third line: who vouches, whether that is what the policy asks for, what is asserted."""
+    if not policy.logs:
+        return "self-consistent only: no key was given from outside the bundle"
+    who = [f"witness {show(name)} at {time}" for name, time in found["witnesses"].items()]
+    who += [
+        f"timestamp {show(by)} of {at} over {size}" for size, at, by in found["timestamps"] if by
+    ]
+    said = (
+        ["besides the log's key: " + ", ".join(who)]
+        if who
+        else ["own key only: no witness, no timestamp"]
+    )
+    if found["quorum"] != "none":
+        met = "met" if found["satisfied"] else "NOT met, so by this policy nothing here is trusted"
+        said.append(f"quorum {show(found['quorum'])} {met}")
+    replayed = [f"monitor {show(m)} has replayed to size {n}" for m, n in found["monitors"].items()]
+    replayed = replayed or ["no monitor has replayed the chains"]
+    if not found["replayed"]:
+        times = "counts and heads" if found["seen"] else "counts, heads and times"
+        replayed[-1] += f", so {times} are asserted"
+    said += replayed
+    said += [f"leaf {found['newest']} was there by {found['seen']}"] if found["seen"] else []
+    open_ = [f"ML-DSA-44 of {show(name)}" for name in found["unchecked"]]
+    open_ += [f"the timestamp of {at}" for _, at, by in found["timestamps"] if not by]
+    said += [f"not checked here: {', '.join(open_)}"] if open_ else []
+    if policy.post_quantum and not found["post_quantum"]:
+        said.append("classical only: no ML-DSA-44 signature of the log was checked")
+    return "; ".join(said)
+
+
 def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[str, int]:
-    """Count what the answer holds."""
+    """Count what the answer holds; where only a count is shown, what its numbers say."""
     results = [holds(["and", *conditions], index, answer, shown) for index in answer.records]
     hidden = [i for i in answer.records if i not in shown and any(answer.leaves[i]["sections"])]
-    return {
+    found = {
         "records": len(answer.records),
         "matching": results.count(True),
         "undetermined": results.count(None),
@@ -1019,6 +1430,11 @@ def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[
         "open": len(answer.open),
         "halves_not_shown": len(answer.not_shown),
     }
+    if answer.counting:
+        total = sum(answer.counted[chain] for chain in answer.asked)
+        beside = sum(answer.counted.values()) - total
+        found.update(records=total, matching=total, unattributed=beside)
+    return found
 
 
 def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
@@ -1035,7 +1451,11 @@ def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
 
 
 def completeness(
-    answer: Answer, question: dict[str, Any], counts: dict[str, int], hidden: list[str]
+    answer: Answer,
+    question: dict[str, Any],
+    counts: dict[str, int],
+    hidden: list[str],
+    vouching: dict[str, Any],
 ) -> str:
     """The second line: all records of what, from when to when, and what of them is not shown."""
     if not answer.asked:
@@ -1043,7 +1463,16 @@ def completeness(
     heads = answer.epochs[0][1]
     window = f", from {answer.since}" if answer.since else ""
     window += f", through {answer.until}" if answer.until else ""
-    window += f" of source time, as recorded before leaf {heads}" if answer.clock == "at" else ""
+    if answer.clock == "at":
+        window += f" of source time, as recorded before leaf {heads} of "
+        window += str(answer.leaves[heads]["time"])
+    if answer.counting:
+        each = " and ".join(f"{answer.counted[chain]} records of {chain}" for chain in answer.asked)
+        more = ", one by one" if len(answer.asked) > 1 else ""
+        said = [f"{each}, in this ledger{window}: counted{more}, none shown"]
+        said += [f"{counts['unattributed']} unattributed, gaps among them"]
+        said += ["a monitor has replayed them" if vouching["replayed"] else "asserted: no monitor"]
+        return "; ".join(said)
     chains = " or ".join(map(str, answer.asked))
     said = [f"all {counts['records']} records of {chains}, in this ledger{window}"]
     if question["conditions"]:
@@ -1051,7 +1480,9 @@ def completeness(
     said += [f"{counts[name]} {words}" for name, words in COUNTED.items() if counts[name]]
     said += hidden
     said += [f"{counts['open']} open at {heads}"] if answer.open else []
-    said += [f"gaps listed: leaf {', '.join(map(str, answer.gaps))}" if answer.gaps else "no gaps"]
+    listed = ", ".join(map(str, answer.gaps[:LISTED]))
+    more = f" and {len(answer.gaps) - LISTED} more" if len(answer.gaps) > LISTED else ""
+    said += [f"gaps listed: leaf {listed}{more}" if answer.gaps else "no gaps"]
     return "; ".join(said)
 
 
@@ -1059,6 +1490,7 @@ def coverage(answer: Answer) -> str:
     """The fourth line: how the records were obtained, and what was not examined."""
     tiers = [answer.leaves[index]["tier"] for index in answer.records]
     said = ", ".join(f"{tiers.count(tier)} {tier}" for tier in TIERS if tier in tiers)
+    said = "how the records were obtained is not shown" if answer.counting else said
     return f"{said or 'no records'}; traffic around the gateway not examined"
 
 
@@ -1070,7 +1502,8 @@ def about(answer: Answer, conditions: list[Any]) -> str:
         until = answer.until or f"what leaf {answer.epochs[0][1]} knows"
         window = f"from {answer.since or 'the beginning'} through {until}"
         clock = "source" if answer.clock == "at" else "ledger"
-        said = [f"records of {chains}", f"{window}, {clock} time"]
+        what = "how many records" if answer.counting else "records"
+        said = [f"{what} of {chains}", f"{window}, {clock} time"]
     said += [f"conditions: {' and '.join(map(in_words, conditions)) or 'none'}"]
     return "; ".join(said)
 
@@ -1089,72 +1522,74 @@ def unchecked(question: dict[str, Any], named: bool) -> str:
     return f"{said}; report.html, README.txt and verify.py inside are for people, not evidence"
 
 
-def check_proof(proof: bytes, leaf: bytes, keys: list[Key]) -> Verdict:
+def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOOLS) -> Verdict:
     """Check one leaf under a C2SP tlog-proof v1; raises ``Refused``."""
-    head, _, note = proof.partition(b"\n\n")
+    head, _, text = proof.partition(b"\n\n")
     lines = head.decode("latin-1").split("\n")[1:]
     lines = lines[1:] if lines and lines[0].startswith("extra ") else lines
     stated = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[0]) if lines else None
     if stated is None:
         raise Refused("not-canonical", "This is not a tlog-proof.")
-    origin, size, root = read_checkpoint(note, keys)
+    note = read_checkpoint(text, policy, tools)
     index = int(stated.group(1))
-    good = read_leaf(leaf)["index"] == index < size
-    good = good and path_root(index, size, leaf, list(map(from_base64, lines[1:]))) == root
+    good = read_leaf(leaf)["index"] == index < note.size
+    path = list(map(from_base64, lines[1:]))
+    good = good and path_root(index, note.size, leaf, path) == note.root
     need(good, "bad-inclusion", "The leaf is not in the tree at that index.")
+    check_times({index: read_leaf(leaf)}, note, [])
+    vouching = vouch(policy, note, [], index)
     return Verdict(
-        f"leaf {index} is in the ledger {show(origin)} of size {size}",
+        f"leaf {index} is in the ledger {show(note.origin)} of size {note.size}",
         "not proved: one leaf says nothing about others",
-        "own key only: no witness, timestamp or monitor" if keys else "self-consistent only",
+        assurance(policy, vouching),
         "sections and content not examined",
         f"leaf {index}",
         "",
         "what the leaf's digests stand for",
-        {"origin": origin, "size": size, "index": index, "outside_key": bool(keys)},
+        {
+            "origin": note.origin,
+            "size": note.size,
+            "index": index,
+            "outside_key": bool(policy.logs),
+            "ok": bool(policy.logs) and vouching["satisfied"],
+            "assurance": vouching,
+        },
     )
 
 
 # ---------------------------------------------------------------------------- command line
 
 
-def read_keys(given: list[str]) -> list[Key]:
-    """Read keys as given on the command line: a verifier key itself, or a file, one key a line."""
-    lines: list[str] = []
-    for one in given:
-        inline = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+\S+", one)
-        lines += [one] if inline else Path(one).read_text(encoding="utf-8").splitlines()
-    keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
-    if given and not keys:
-        raise WrongUse("The key file holds no key.")
-    return keys
-
-
-def run(options: argparse.Namespace, keys: list[Key]) -> Verdict:
+def run(options: argparse.Namespace, policy: Policy, tools: Tools) -> Verdict:
     """Check what the command line names."""
     data, named = Path(options.file).read_bytes(), options.manifest
     if named is not None and not re.fullmatch(r"[A-Za-z0-9_-]{43}", named):
         raise WrongUse("--manifest takes a SHA-256 in base64url, 43 characters.")
     if not data.startswith(b"c2sp.org/tlog-proof@v1\n"):
-        return check(data, keys, named or "")
+        return check(data, policy, named or "", tools)
     if options.leaf is None:
         raise WrongUse("A .tlog-proof needs the leaf it is about: --leaf FILE")
     if named is not None:
         raise WrongUse("A .tlog-proof has no manifest.")
-    return check_proof(data, Path(options.leaf).read_bytes(), keys)
+    return check_proof(data, Path(options.leaf).read_bytes(), policy, tools)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, tools: Tools = NO_TOOLS) -> int:
     """Run the check from a command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Check an evidence bundle or a .tlog-proof.")
     parser.add_argument("file", help="the bundle, or the .tlog-proof")
-    parser.add_argument("--key", action="append", default=[], help="the log's key, or a file of it")
+    trust = parser.add_mutually_exclusive_group()
+    trust.add_argument("--policy", help="file: log keys, witnesses and a quorum (tlog-policy)")
+    trust.add_argument("--key", action="append", default=[], help="the log's key, or a file of it")
     parser.add_argument("--manifest", help="the digest that the bundle's manifest has to have")
     parser.add_argument("--leaf", help="for a .tlog-proof: the file with the leaf")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(argv)
     try:
-        keys = read_keys(options.key)
-        verdict = run(options, keys)
+        policy = read_keys(options.key)
+        if options.policy:
+            policy = read_policy(Path(options.policy).read_text(encoding="utf-8"))
+        verdict = run(options, policy, tools)
     except Refused as refused:
         report = {"ok": False, "refused": refused.name, "message": refused.sentence}
         lines = [f"REFUSED  {refused.name}", refused.sentence, f"({REASONS[refused.name]})"]
@@ -1163,13 +1598,14 @@ def main(argv: list[str] | None = None) -> int:
     except (WrongUse, OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    report = {"ok": bool(keys), **verdict._asdict()}
+    report = {"ok": verdict.facts["ok"], **verdict._asdict()}
     said = [(name, getattr(verdict, name)) for name in verdict._fields[:-1]]
     lines = [f"{name.capitalize():<13} {text}" for name, text in said if text]
     sys.stdout.write((json.dumps(report) if options.json else "\n".join(lines)) + "\n")
-    if not keys:
-        sys.stderr.write("Nothing is trusted without the log's key from outside: --key\n")
-    return 0 if keys else 2
+    if not policy.logs:
+        sys.stderr.write("Nothing is trusted without the log's key from outside: --policy, --key\n")
+        return 2
+    return 0 if verdict.facts["ok"] else 1
 
 
 if __name__ == "__main__":

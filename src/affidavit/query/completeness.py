@@ -3,9 +3,11 @@
 Rules (docs/format/evidence.md, "What an answer holds"): of each chain, in each epoch of the
 window, the records of the window and one more at each end, or none where the chain begins or
 ends; the same for the chains of what could not be attributed; the other half of each exchange;
-the leaves that open epochs and state heads; one batched inclusion proof for all of these. Leaves
-and links come from the log's files, heads and openings from the live ledger (``prover``). The
-index is not asked and not trusted, except for where to look for the other half of an exchange.
+the leaves that open epochs and state heads; one batched inclusion proof for all of these. Of a
+question that only asks how many, each chain gives the records at the ends of the window and their
+neighbours, and no halves. Leaves and links come from the log's files, heads and openings from the
+live ledger (``prover``), what outsiders said from beside the log (``anchors``). The index is not
+asked and not trusted, except for where to look for the other half of an exchange.
 Not here: which sections are shown (``evidence.bundle``) and the check (``evidence.verify``).
 """
 
@@ -15,13 +17,14 @@ import msgspec
 
 from affidavit.clock import add_seconds
 from affidavit.errors import NotFoundError, UsageError
-from affidavit.ledger import merkle, note
+from affidavit.ledger import merkle
 from affidavit.ledger.chains import Opening
 from affidavit.ledger.heads import HeadProof
-from affidavit.ledger.leaf import BARE, Leaf, decode
+from affidavit.ledger.leaf import ASKS, BARE, Leaf, decode
 from affidavit.ledger.log_reader import LogReader
+from affidavit.query.anchors import Stamp, checkpoint_over, stamps
 from affidavit.query.prover import EpochProof, Proofs, Prover
-from affidavit.query.question import Question
+from affidavit.query.question import Question, unproved
 from affidavit.record.model import UNATTRIBUTED, Chain
 
 MAX_LEAVES = 65_000
@@ -45,11 +48,12 @@ class Answer(msgspec.Struct, frozen=True):
     """An answer and its proof, as an evidence bundle carries it.
 
     ``question`` with ``until`` filled in: everything through it is answered. ``checkpoint``: the
-    signed note. ``leaves``: exact bytes by index, all of them under ``proof``, the batched
-    inclusion proof. ``links``: (leaf, 49-byte link), sorted. ``records``: the leaves of the
-    window; ``halves``: record → other half; ``open``: requests without an answer so far;
-    ``not_shown``: records whose other half is not in the answer; ``unattributed`` and ``gaps``:
-    leaves of the window in the chains of what could not be attributed.
+    signed note; ``stamps``: timestamps over it and older ones. ``leaves``: exact bytes by index,
+    all of them under ``proof``, the batched inclusion proof. ``links``: (leaf, 49-byte link),
+    sorted. ``records``: the leaves of the window; ``halves``: record → other half; ``open``:
+    requests without an answer so far; ``not_shown``: records whose other half is not in the
+    answer; ``unattributed`` and ``gaps``: leaves of the window in the chains of what could not be
+    attributed.
     """
 
     question: Question
@@ -67,6 +71,7 @@ class Answer(msgspec.Struct, frozen=True):
     not_shown: tuple[int, ...]
     unattributed: tuple[int, ...]
     gaps: tuple[int, ...]
+    stamps: tuple[Stamp, ...] = ()
 
 
 def unattributed(chains: Iterable[Chain]) -> list[Chain]:
@@ -88,37 +93,51 @@ def build(
     listed: Sequence[int] = (),
     answers: Answers | None = None,
     within: Within | None = None,
+    wait: float = 0.0,
 ) -> Answer:
     """Answer ``question`` as of now, or as of its ``until``.
 
-    ``listed``: the records to show if completeness is not proved. ``answers`` helps to find the
+    ``listed``: the records to show if completeness is not proved (a question that only counts is
+    refused with ``UsageError`` then). ``wait``: how many seconds cosignatures of witnesses may
+    still take. ``answers`` helps to find the
     response to a request where the chain does not show it. ``within``: an other half of which
     the asker may not know is not shown (``None``: all may be known); of the leaves of the chains
     themselves it decides nothing, so a chain is asked for by those alone who may know all of it.
     ``UsageError`` if it would be larger than an answer may be; ``UnavailableError`` if the ledger
     does not answer.
     """
+    draft = _Draft(reader, question, answers, within, wait)
     if question.not_proved:
-        return _finish(reader, _Draft(reader, question), listed, answers, within)
+        return draft.finish(listed)
     chains = [*question.chains, *unattributed(question.chains)]
-    draft = _Draft(reader, question)
     proofs = prover.prove(chains, draft.since, -1)
     if not draft.covered_by(proofs):
         proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
     if proofs.lacking:
         why = f"an epoch of the window has no dimension {proofs.lacking}"
-        plain = msgspec.structs.replace(question, not_proved=why, chains=(), conditions=())
-        return _finish(reader, _Draft(reader, plain), listed, answers, within)
+        if question.count:
+            raise UsageError(f"There is nothing to count by: {why}.")
+        return _Draft(reader, unproved(question, why), answers, within, wait).finish(listed)
     draft.walk(chains, proofs)
-    return _finish(reader, draft, draft.records(), answers, within)
+    return draft.finish(draft.records())
 
 
 class _Draft:
     """An answer in the making."""
 
-    def __init__(self, reader: LogReader, question: Question) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        question: Question,
+        answers: Answers | None,
+        within: Within | None,
+        wait: float,
+    ) -> None:
         self.reader = reader
         self.question = question
+        self.answers = answers
+        self.within = within
+        self.wait = wait
         self.leaves: dict[int, bytes] = {}
         self.decoded: dict[int, Leaf] = {}
         self.links: set[tuple[int, bytes]] = set()
@@ -189,21 +208,24 @@ class _Draft:
         inside = self.inside.setdefault(chain, set())
         if head.last is None:
             return True
-        behind: list[tuple[int, bytes]] = []
+        counted = 0
+        held: list[tuple[int, bytes]] = []  # shown if what comes before it is
         for index, link in self.reader.walk(head.chain_id, head.last):
-            leaf = self.leaf(index)
-            if leaf.re is not None:
+            leaf = self.reader.decoded(index) if self.question.count else self.leaf(index)
+            if leaf.re is not None and not self.question.count:
                 self.answered[leaf.re] = index
-            if until and leaf.time > until:
-                behind = [(index, link)]
+            within = self._in_window(leaf)
+            counted += within
+            if (until and leaf.time > until) or (within and counted > 1 and self.question.count):
+                held = [(index, link)]
                 continue
-            self._keep([*behind, (index, link)])
-            behind = []
-            if self._in_window(leaf):
+            self._keep([*held, (index, link)])
+            held = []
+            if within and not self.question.count:
                 inside.add(index)
             if leaf.time < self.since:
                 break
-        self._keep(behind)
+        self._keep(held)
         return (head.last, head.link) in self.links
 
     def _keep(self, links: list[tuple[int, bytes]]) -> None:
@@ -220,68 +242,61 @@ class _Draft:
         """The leaves of the window in the chains that were asked for."""
         return sorted(set().union(*(self.inside[chain] for chain in self.question.chains)))
 
+    def finish(self, records: Sequence[int]) -> Answer:
+        """Add the other halves, the checkpoint, what outsiders said, and the inclusion proof."""
+        for index in records:
+            self.add(index)
+        halves: dict[int, int] = {}
+        opened: list[int] = []
+        not_shown: list[int] = []
+        for index in records:
+            half = self._half(index, opened, not_shown)
+            if half is None:
+                continue
+            if self.within is None or half in self.leaves or self.within(half):
+                self.add(half)
+                halves[index] = half
+            else:
+                not_shown.append(index)
+        found = set().union(*self.inside.values())
+        gaps = sorted(index for index in found if self.leaf(index).type == "ledger.gap")
+        leaves = sorted(self.leaves)
+        data, checkpoint = checkpoint_over(self.reader, max(leaves, default=-1), self.wait)
+        return Answer(
+            question=self.question,
+            checkpoint=data,
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            leaves={index: self.leaves[index] for index in leaves},
+            links=tuple(sorted(self.links)),
+            openings=tuple(sorted(self.openings, key=_opening_order)),
+            heads=tuple(self.heads[key] for key in sorted(self.heads)),
+            proof=tuple(batch_proof(self.reader, leaves, checkpoint.size)),
+            records=tuple(records),
+            halves=halves,
+            open=tuple(opened),
+            not_shown=tuple(not_shown),
+            unattributed=tuple(sorted(found - set(records) - set(gaps))),
+            gaps=tuple(gaps),
+            stamps=stamps(self.reader, leaves, checkpoint),
+        )
 
-def _finish(
-    reader: LogReader,
-    draft: _Draft,
-    records: Sequence[int],
-    answers: Answers | None,
-    within: Within | None,
-) -> Answer:
-    """Add the other halves and the inclusion proof."""
-    for index in records:
-        draft.add(index)
-    halves: dict[int, int] = {}
-    opened: list[int] = []
-    not_shown: list[int] = []
-    for index in records:
-        leaf = draft.leaf(index)
+    def _half(self, index: int, opened: list[int], not_shown: list[int]) -> int | None:
+        """The other half of a record, if it has one that is known; else it is noted where not."""
+        leaf = self.leaf(index)
         if leaf.type in BARE:
             raise NotFoundError(f"Leaf {index} is not a record.")
-        half = leaf.re
-        if leaf.type in {"exchange.request", "tool.call"}:
-            half = draft.answered.get(index)
-            if half is None and draft.answers_shown and index > draft.newest_epoch:
-                opened.append(index)
-            elif half is None:
-                half = _answer_to(draft, index, answers)
-                if half is None:
-                    not_shown.append(index)
-        if half is None:
-            continue
-        if within is None or half in draft.leaves or within(half):
-            draft.add(half)
-            halves[index] = half
-        else:
-            not_shown.append(index)
-    found = set().union(*draft.inside.values())
-    gaps = sorted(index for index in found if draft.leaf(index).type == "ledger.gap")
-    checkpoint_bytes = reader.checkpoint_bytes()
-    text = checkpoint_bytes.decode().partition("\n\n")[0] + "\n"
-    checkpoint = note.parse_checkpoint(text)
-    return Answer(
-        question=draft.question,
-        checkpoint=checkpoint_bytes,
-        origin=checkpoint.origin,
-        size=checkpoint.size,
-        leaves=dict(sorted(draft.leaves.items())),
-        links=tuple(sorted(draft.links)),
-        openings=tuple(sorted(draft.openings, key=_opening_order)),
-        heads=tuple(draft.heads[key] for key in sorted(draft.heads)),
-        proof=tuple(batch_proof(reader, sorted(draft.leaves), checkpoint.size)),
-        records=tuple(records),
-        halves=halves,
-        open=tuple(opened),
-        not_shown=tuple(not_shown),
-        unattributed=tuple(sorted(found - set(records) - set(gaps))),
-        gaps=tuple(gaps),
-    )
-
-
-def _answer_to(draft: _Draft, request: int, answers: Answers | None) -> int | None:
-    """The leaf that answers a request, if the index knows one and it is true."""
-    half = answers(request) if answers is not None else None
-    return half if half is not None and draft.leaf(half).re == request else None
+        if leaf.type not in ASKS:
+            return leaf.re
+        half = self.answered.get(index)
+        if half is None and self.answers_shown and index > self.newest_epoch:
+            opened.append(index)
+        elif half is None:
+            half = self.answers(index) if self.answers is not None else None
+            if half is None or self.leaf(half).re != index:
+                not_shown.append(index)
+                return None
+        return half
 
 
 def _opening_order(opening: Opening) -> tuple[int, str, str, str]:

@@ -96,7 +96,7 @@ class Question(msgspec.Struct, frozen=True):
     ``chains``: their union holds every match; empty if ``not_proved`` says why nothing is
     proved. ``since`` and ``until``: both inclusive, ``""`` for from the beginning and until now.
     ``source_time``: the window is over the time the source claims. ``conditions``: all have to
-    hold. ``expression``: the words.
+    hold. ``count``: only how many is asked. ``expression``: the words.
     """
 
     expression: str
@@ -105,6 +105,7 @@ class Question(msgspec.Struct, frozen=True):
     until: str = ""
     source_time: bool = False
     conditions: tuple[Condition, ...] = ()
+    count: bool = False
     not_proved: str = ""
 
 
@@ -150,6 +151,26 @@ def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None)
 def unproved(asked: Question, why: str) -> Question:
     """The same question, of which nothing is proved, because ``why``."""
     return msgspec.structs.replace(asked, chains=(), conditions=(), not_proved=why)
+
+
+def counting(asked: Question) -> Question:
+    """The question how many records there are, of which none has to be shown.
+
+    ``UsageError`` if that cannot be told without showing them.
+    """
+    why = ""
+    if asked.not_proved:
+        why = f"of this question nothing is proved: {asked.not_proved}"
+    elif asked.conditions:
+        why = "what it asks beside the chain is decided on records that are shown"
+    elif asked.source_time:
+        why = "source times are looked up in records that are shown"
+    if why:
+        raise UsageError(
+            f"This cannot be counted without showing it: {why}.",
+            hint="One model, actor, session, key, tool, source or type, with since: and until:.",
+        )
+    return msgspec.structs.replace(asked, count=True)
 
 
 def sections_needed(conditions: Sequence[Condition]) -> frozenset[str]:

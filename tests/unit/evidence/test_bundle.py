@@ -83,7 +83,12 @@ def test_what_the_reader_may_not_see_is_not_shown(world: World) -> None:
 
     answer = world.answer(by_model())
     made = bundle.make(
-        answer, blind, choice=Choice(), boundary={}, made=world.clock.now(), vkey=world.vkey
+        answer,
+        blind,
+        choice=Choice(),
+        boundary={},
+        made=world.clock.now(),
+        policy=verify.read_keys([world.vkey]),
     )
     assert set(disclosed(made.data)) == set(world.pairs[1])
     assert made.counts["withheld"] == 2
@@ -103,7 +108,7 @@ def test_erased_content_leaves_the_proof_whole(world: World) -> None:
         choice=Choice(content="full"),
         boundary={},
         made=world.clock.now(),
-        vkey=world.vkey,
+        policy=verify.read_keys([world.vkey]),
     )
     assert made.counts["records"] == 4
     assert not [name for name in members(made.data) if name.startswith("content/")]
@@ -133,7 +138,7 @@ def test_an_answer_that_proves_nothing_says_so(world: World) -> None:
 
     question = Question('"hello"', not_proved="the expression names no chain")
     made = world.bundle(question, answer=world.answer(question, listed=world.pairs[0]))
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     assert verdict.completeness.startswith("not proved: ")
     assert "the expression names no chain" in verdict.completeness
     assert verdict.facts["counts"]["records"] == 2
@@ -160,7 +165,7 @@ def test_what_the_vault_changed_never_leaves(world: World) -> None:
                 choice=Choice(content="full"),
                 boundary={},
                 made=world.clock.now(),
-                vkey=world.vkey,
+                policy=verify.read_keys([world.vkey]),
             )
         assert found.value.detail["refused"] == name
 

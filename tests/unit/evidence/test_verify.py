@@ -91,12 +91,14 @@ def test_the_example_of_the_signed_note_specification_opens() -> None:
         "— witness.example/w1 8e2MRwAAAABpVbkAqHpbh4ZTOtA3BSLAtHdhrHr7yXrhNpZPPRvZ8y6vP27shM8m+"
         "7xB4Oct3QS5Ddu+vp1kWMtfYeGwGkrSVZkNCA==\n"
     )
-    key = verify.read_key(
-        "audit.example/log1+640a250f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
-    )
-    origin, size, root = verify.read_checkpoint(text.encode(), [key])
-    assert (origin, size) == ("audit.example/log1", 5)
-    assert base64.b64encode(root).decode() == "Tju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ="
+    log = "audit.example/log1+640a250f+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+    found = verify.read_checkpoint(text.encode(), verify.read_keys([log]))
+    assert (found.origin, found.size, found.cosigned) == ("audit.example/log1", 5, {})
+    root = base64.b64encode(found.root).decode()
+    assert root == "Tju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ="
+    witness = "witness.example/w1+f1ed8c47+BCFS+NGbeR0kRTJC4V8uq2y3z/p7al7TAJeWDgaYgdsS"
+    policy = verify.read_policy(f"log {log}\nwitness w1 {witness}\nquorum w1\n")
+    assert verify.read_checkpoint(text.encode(), policy).cosigned == {"w1": 1767225600}
 
 
 def test_the_checkpoints_of_another_implementation_open() -> None:
@@ -104,8 +106,8 @@ def test_the_checkpoints_of_another_implementation_open() -> None:
     line = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
     opened = 0
     for path in sorted(shared("vectors", "tessera-log").rglob("checkpoint*")):
-        origin, _, _ = verify.read_checkpoint(path.read_bytes(), [verify.read_key(line)])
-        assert origin == "example.com/log/testdata"
+        found = verify.read_checkpoint(path.read_bytes(), verify.read_keys([line]))
+        assert found.origin == "example.com/log/testdata"
         opened += 1
     assert opened > 0
 

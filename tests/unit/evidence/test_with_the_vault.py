@@ -44,9 +44,9 @@ def test_a_bundle_from_the_vault(tmp_path: Path, world: World) -> None:
         choice=Choice(withhold=("person",), content="full"),
         boundary={},
         made=world.clock.now(),
-        vkey=world.vkey,
+        policy=verify.read_keys([world.vkey]),
     )
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     assert verdict.facts["counts"]["records"] == 6
     files = members(made.data)
     for number, (request, _) in enumerate(world.pairs):

@@ -120,7 +120,7 @@ def test_search_and_proof_find_the_same(world: World, searcher: Searcher, text: 
     proof = world.answer(asked, answers=answer_to)
     made = world.bundle(asked, Choice(content="none"), proof)
     files = members(made.data)
-    verdict = verify.check(made.data, [verify.read_key(world.vkey)])
+    verdict = verify.check(made.data, verify.read_keys([world.vkey]))
     answer = verify.Answer(files, verdict.facts["question"])
     shown = verify.read_disclosures(files["disclosures.jsonl"], answer)
     conditions = ["and", *verdict.facts["question"]["conditions"]]

@@ -1,0 +1,25 @@
+"""What the standalone verifier cannot do with the standard library alone, done with libraries.
+
+Rules: this decides nothing; it answers the two questions that ``verify`` hands out, whether an
+ML-DSA-44 signature is good and whether a timestamp leads to a certificate. Not here: which keys and
+certificates count (the policy), what follows from an answer (``verify``).
+"""
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+
+from affidavit.evidence.verify import Tools
+
+
+def tools() -> Tools:
+    """What this program can check beyond the standard library."""
+    return Tools(ml_dsa=ml_dsa)
+
+
+def ml_dsa(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether an ML-DSA-44 signature (FIPS 204, pure, empty context) is by ``public``."""
+    try:
+        MLDSA44PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
