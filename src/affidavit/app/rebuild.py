@@ -8,6 +8,7 @@ from affidavit.clock import SystemClock
 from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.index.rebuild import rebuild
+from affidavit.ledger.firsts import with_firsts
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import read_vkeys
 from affidavit.ledger.publish import newest_head
@@ -47,7 +48,7 @@ def _build(paths: Paths, into: Path) -> int:
     reader = LogReader(paths.log, keys, (newest_head(paths.log),))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
-        return rebuild(into, kek.derive("index.db"), reader, vault.view)
+        return rebuild(into, kek.derive("index.db"), reader, with_firsts(reader, vault.view))
     finally:
         vault.close()
         keyring.close()

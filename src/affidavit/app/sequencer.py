@@ -37,6 +37,7 @@ from affidavit.errors import CannotRecordError, UnavailableError
 from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up
 from affidavit.ledger.cose import ReceiptKey
+from affidavit.ledger.firsts import with_firsts
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
@@ -112,7 +113,8 @@ class Sequencer:
         )
         self.indexer = Indexer(paths.root, kek.derive("index.db"))
         self.indexer.start()
-        catch_up(self.indexer, self._own_reader, self.vault_reader.view)
+        view = with_firsts(self._own_reader, self.vault_reader.view)
+        catch_up(self.indexer, self._own_reader, view)
         self.intake = Intake(
             disk,
             paths.journal,

@@ -5,11 +5,11 @@
         --manifest=DIGEST                                    and the manifest's, likewise
     python3 -I verify.py PROOF --leaf FILE --policy FILE     one leaf and its .tlog-proof
 
-This file is the whole verifier: the standard library of Python 3.9 or later, no network, no
-files but those named. It travels in each bundle and is published apart from any; use the
-published copy if you have reason to doubt a bundle. It shares no code with the program that
-wrote the bundle, and repairs nothing: the first thing that is not as the format says
-(docs/format/evidence.md) ends the check with a name and a sentence. What is checked:
+The standard library of Python 3.9 or later, no network, no files but those named. It travels in
+each bundle and is published apart from any; use the published copy if you have reason to doubt a
+bundle. It shares no code with the program that wrote the bundle, and repairs nothing: the first
+thing that is not as the format says (docs/format/evidence.md) ends the check with a name and a
+sentence. What is checked:
 
  1. The file is the one canonical zip of its members, and each is the one the manifest lists.
  2. The checkpoint is signed by a key that was given from outside, and by whom else.
@@ -21,10 +21,8 @@ wrote the bundle, and repairs nothing: the first thing that is not as the format
  6. Every disclosed section and part of content is what its leaf committed to.
  7. The conditions are evaluated, and the counts of the manifest are those found here.
 
-The verdict has four lines, and three that say what it is about: the chains, window and conditions
-that were evaluated here; the digest of the manifest; and what nothing vouches for. Exit status:
-0 all of it holds; 1 something is refused, or the quorum of the policy is not met; 2 wrong use, also
-when nothing was given from outside and the bundle could only be compared with itself.
+Exit status: 0 all of it holds; 1 something is refused, or the quorum of the policy is not met; 2
+wrong use, also when nothing was given from outside and the bundle was only compared with itself.
 
 The log signs records, not bundles: whoever has a bundle can ask another question of the same
 records, leave disclosures out, and rewrite the report and the exporter's words. So these are not
@@ -94,17 +92,11 @@ LEAF = ("v", "index", "time", "at", "id", "type", "tier", "src", "sections", "li
 LEAF_OF_ANSWER = (*LEAF[:8], "re", *LEAF[8:])
 EPOCH = ("previous", "dimensions", "rules", "salts")
 EXTRA = {"ledger.opened": EPOCH, "ledger.epoch": EPOCH, HEADS: ("epoch", "bits", "map")}
-MANIFEST = [
-    *("v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling", "counts"),
-    "files",
-]
-QUESTION = [
-    *("expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"),
-]
-REQUIRED = [
-    *("README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"),
-    *("links.jsonl", "proofs/inclusion", "report.html", "verify.py"),
-]
+MANIFEST = ["v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling"]
+MANIFEST += ["counts", "files"]
+QUESTION = ["expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"]
+REQUIRED = ["README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"]
+REQUIRED += ["links.jsonl", "proofs/inclusion", "report.html", "verify.py"]
 MEMBER = rf"manifest\.json|{'|'.join(map(re.escape, REQUIRED))}"
 MEMBER += r"|heads/[0-9]+-[0-9]+\.json|content/(salts\.jsonl|[0-9]+-[0-9]+)"
 MEMBER += r"|timestamps/(0|[1-9][0-9]{0,18})\.(checkpoint|consistency|tsr)"
@@ -126,6 +118,7 @@ COUNTED = {
 }
 MAX_WORDS = 300  # of the exporter's, in the verdict
 LISTED = 20  # gaps named in the verdict; all of them stand in its facts
+DAY_ONE = "1970-01-01T00:00:00.000000Z"  # what cosignatures count seconds from
 FIRST = 2**64 - 1  # what the first link of a chain names as the leaf before it
 
 
@@ -711,9 +704,7 @@ def read_token(response: bytes) -> tuple[bytes, str]:
     return der(info, (2, 0x30), (1, 0x04)), time
 
 
-def read_stamps(
-    files: dict[str, bytes], note: Note, policy: Policy, tools: Tools = NO_TOOLS
-) -> list[Stamp]:
+def read_stamps(files: dict[str, bytes], note: Note, policy: Policy, tools: Tools) -> list[Stamp]:
     """Check every timestamp: over a checkpoint of this log that begins the history of ``note``."""
     stamps = []
     for size in sorted({int(name[11:].partition(".")[0]) for name in files if name[0] == "t"}):
@@ -723,9 +714,7 @@ def read_stamps(
         text, proof, response = (files[name] for name in names)
         older = read_checkpoint(text, policy, tools)
         good = (older.origin, older.size) == (note.origin, size) and 0 < size <= note.size
-        need(
-            good, "bad-timestamp", f"{place}.checkpoint is of another log or size, or a later one."
-        )
+        need(good, "bad-timestamp", f"{place}.checkpoint is of another log or size, or later.")
         same = older.size != note.size or older.root == note.root
         need(same, "split-view", f"This log has signed two trees of {size} leaves.")
         path = [from_b64u(line.decode("latin-1"), 32, place) for line in read_lines(proof, place)]
@@ -747,38 +736,32 @@ def read_stamps(
 
 def outside_times(note: Note, stamps: list[Stamp]) -> list[tuple[int, str, str]]:
     """When somebody else had seen how many leaves, and who; "" a timestamp that is unchecked."""
-    found = [
-        (stamp.note.size, stamp.time, stamp.by and f"timestamp {stamp.by}") for stamp in stamps
-    ]
+    found = [(s.note.size, s.time, s.by and f"timestamp {show(s.by)}") for s in stamps]
     for one in (note, *(stamp.note for stamp in stamps)):
-        found += [(one.size, utc(t), f"witness {show(name)}") for name, t in one.cosigned.items()]
+        for name, seconds in one.cosigned.items():
+            found.append((one.size, moved(DAY_ONE, seconds), f"witness {show(name)}"))
     return found
 
 
 def check_times(leaves: dict[int, dict[str, Any]], note: Note, stamps: list[Stamp]) -> None:
     """Refuse a time of the log's own that lies five minutes after somebody else had seen it."""
-    notes = [note, *(stamp.note for stamp in stamps)]
-    signed = [(one.size - 1, utc(t)) for one in notes for t in one.post_quantum]
-    claims = [(index, leaf["time"]) for index, leaf in leaves.items()] + signed
+    claims = [(index, leaf["time"]) for index, leaf in leaves.items()]
+    for one in (note, *(stamp.note for stamp in stamps)):
+        claims += [(one.size - 1, moved(DAY_ONE, seconds)) for seconds in one.post_quantum]
     for size, time, who in outside_times(note, stamps):
-        limit = moved(time, 5)
+        limit = moved(time, 300)
         for index, claim in claims:
-            sentence = (
-                f"Leaf {index} is dated {claim}; {who or 'a timestamp'} is over it at {time}."
-            )
-            need(index >= size or claim <= limit, "dated-ahead", sentence)
+            if index < size and claim > limit:
+                by = who or "a timestamp"
+                raise Refused(
+                    "dated-ahead", f"Leaf {index} is dated {claim}; {by} saw it at {time}."
+                )
 
 
-def utc(seconds: int) -> str:
-    """Seconds since 1970 as a time."""
-    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)  # noqa: DTZ001 - all is UTC here
-    return moment.isoformat(timespec="microseconds") + "Z"
-
-
-def moved(time: str, minutes: int) -> str:
-    """A time so many minutes later; "" (the beginning) where there is no such time."""
+def moved(time: str, seconds: int) -> str:
+    """A time so many seconds later; "" (the beginning) where there is no such time."""
     try:
-        moment = datetime.fromisoformat(time[:-1]) + timedelta(minutes=minutes)
+        moment = datetime.fromisoformat(time[:-1]) + timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         return ""
     return moment.isoformat(timespec="microseconds") + "Z"
@@ -839,7 +822,7 @@ def read_leaves(data: bytes) -> dict[int, dict[str, Any]]:
         need(leaf["index"] > index, "not-canonical", "leaves.jsonl is not in order.")
         index, before, time, request = leaf["index"], time, leaf["time"], leaf.get("re")
         need(time >= before, "time-decreases", f"Leaf {index} is earlier than a leaf before it.")
-        good = moved(leaf["at"], -5) <= time
+        good = moved(leaf["at"], -300) <= time
         need(good, "bad-leaf", f"Leaf {index} claims a time that had not come.")
         marks = {leaf["id"], tuple(leaf["src"])}
         need(not marks & seen, "repeated-record", f"Leaf {index} repeats a record.")
@@ -1021,7 +1004,7 @@ class Answer:
         """Walk every chain through every epoch of the window, and sort out what lies inside."""
         since, until = self.since, self.until
         if self.clock == "at":  # recorded with an "at" of at most five minutes after "time"
-            since, until = moved(since, -5), ""
+            since, until = moved(since, -300), ""
         self._find_epochs(since, until)
         found: dict[Chain, set[int]] = {}
         self.answers_shown = True
@@ -1035,7 +1018,7 @@ class Answer:
                 self.counted[chain] += inside[-1].n - inside[0].n + 1 if inside else 0
                 found[chain] |= set() if self.counting else {link.leaf for link in inside}
                 if chain in self.asked:  # a response joins the chains of its request, except type
-                    joins = not re.fullmatch(r"type|.*\.values", chain.dimension)
+                    joins = chain.dimension != "type"
                     self.answers_shown = self.answers_shown and joins and at_head
         everything = set().union(*found.values())
         self.records = sorted(set().union(*(found[chain] for chain in self.asked)))
@@ -1301,9 +1284,7 @@ def check(data: bytes, policy: Policy, named: str = "", tools: Tools = NO_TOOLS)
     return verdict._replace(manifest=digest, unchecked=unsaid)
 
 
-def judge(
-    members: dict[str, memoryview], manifest: dict[str, Any], policy: Policy, tools: Tools
-) -> Verdict:
+def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: Tools) -> Verdict:
     """Check what the members say, without their digests; ``Refused`` likewise."""
     files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
     note = read_checkpoint(files["checkpoint"], policy, tools)
@@ -1326,7 +1307,7 @@ def judge(
     good = show(counts) == show(manifest["counts"])
     need(good, "false-count", f"Found {show(counts)}, stated {show(manifest['counts'])}.")
     newest = answer.epochs[0][1] if answer.epochs else max(answer.leaves, default=0)
-    vouching = vouch(policy, note, stamps, newest)
+    facts = vouch(policy, note, stamps, newest)
     held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
     integrity = f"{held} agree with one another; who recorded them was not checked"
     if policy.logs:
@@ -1335,35 +1316,20 @@ def judge(
     evaluated = QUESTION[1:-1] if answer.asked else ["chains", "conditions"]
     stated = {name: question[name] for name in QUESTION if name not in evaluated}
     stated.update({name: manifest[name] for name in ("made", "boundary", "disclosed")})
-    facts = {
-        "origin": note.origin,
-        "size": note.size,
-        "outside_key": bool(policy.logs),
-        "ok": bool(policy.logs) and vouching["satisfied"],
-        "assurance": vouching,
-        "question": {name: question[name] for name in evaluated},
-        "stated": stated,
-        "counts": counts,
-        "counted": [[*chain, answer.counted[chain]] for chain in answer.asked],
-        "records": answer.records,
-        "gaps": answer.gaps,
-        "open": answer.open,
-        "halves_not_shown": answer.not_shown,
-    }
-    return Verdict(
-        integrity,
-        completeness(answer, question, counts, partly(answer, shown), vouching),
-        assurance(policy, vouching),
-        coverage(answer),
-        about(answer, question["conditions"]),
-        "",
-        unchecked(question, False),
-        facts,
-    )
+    facts["question"], facts["stated"] = {name: question[name] for name in evaluated}, stated
+    facts["counts"], facts["records"] = counts, answer.records
+    facts["counted"] = [[*chain, answer.counted[chain]] for chain in answer.asked]
+    facts["gaps"], facts["open"] = answer.gaps, answer.open
+    facts["halves_not_shown"] = answer.not_shown
+    replayed = facts["assurance"]["replayed"]
+    said = completeness(answer, question, counts, partly(answer, shown), replayed)
+    who, how = assurance(policy, facts["assurance"]), coverage(answer)
+    what, rest = about(answer, question["conditions"]), unchecked(question, False)
+    return Verdict(integrity, said, who, how, what, "", rest, facts)
 
 
 def vouch(policy: Policy, note: Note, stamps: list[Stamp], newest: int) -> dict[str, Any]:
-    """Who vouches besides the log's own key; ``newest``: the leaf on whose time and truth it rests.
+    """Facts of who vouches besides the log's key; ``newest``: the leaf on which the answer rests.
 
     ``seen``: when that leaf had been seen at the latest, "" if nobody whom the policy names saw it.
     """
@@ -1371,18 +1337,21 @@ def vouch(policy: Policy, note: Note, stamps: list[Stamp], newest: int) -> dict[
     for one in (*(stamp.note for stamp in stamps), note):
         replayed.update({name: one.size for name in one.cosigned if name in policy.monitors})
     times = [time for size, time, who in outside_times(note, stamps) if who and size > newest]
-    return {
-        "witnesses": {name: utc(seconds) for name, seconds in note.cosigned.items()},
+    met = satisfied(policy, note.cosigned)
+    found = {
+        "witnesses": {name: moved(DAY_ONE, seconds) for name, seconds in note.cosigned.items()},
         "monitors": replayed,
         "timestamps": [[stamp.note.size, stamp.time, stamp.by] for stamp in stamps],
         "quorum": policy.quorum[0],
-        "satisfied": satisfied(policy, note.cosigned),
+        "satisfied": met,
         "replayed": any(size > newest for size in replayed.values()),
         "seen": min(times, default=""),
         "newest": newest,
         "post_quantum": bool(note.post_quantum),
         "unchecked": note.unchecked,
     }
+    facts = {"origin": note.origin, "size": note.size, "outside_key": bool(policy.logs)}
+    return {**facts, "ok": bool(policy.logs) and met, "assurance": found}
 
 
 def assurance(policy: Policy, found: dict[str, Any]) -> str:
@@ -1390,27 +1359,23 @@ def assurance(policy: Policy, found: dict[str, Any]) -> str:
     if not policy.logs:
         return "self-consistent only: no key was given from outside the bundle"
     who = [f"witness {show(name)} at {time}" for name, time in found["witnesses"].items()]
-    who += [
-        f"timestamp {show(by)} of {at} over {size}" for size, at, by in found["timestamps"] if by
-    ]
-    said = (
-        ["besides the log's key: " + ", ".join(who)]
-        if who
-        else ["own key only: no witness, no timestamp"]
-    )
+    unclear = [f"ML-DSA-44 of {show(name)}" for name in found["unchecked"]]
+    for size, time, by in found["timestamps"]:
+        who += [f"timestamp {show(by)} of {time} over {size}"] if by else []
+        unclear += [] if by else [f"the timestamp of {time}"]
+    said = [f"besides the log's key: {', '.join(who)}" if who else "own key only"]
+    if not (who or unclear or found["monitors"]):
+        said[0] += ": no witness, no timestamp"
     if found["quorum"] != "none":
         met = "met" if found["satisfied"] else "NOT met, so by this policy nothing here is trusted"
         said.append(f"quorum {show(found['quorum'])} {met}")
-    replayed = [f"monitor {show(m)} has replayed to size {n}" for m, n in found["monitors"].items()]
-    replayed = replayed or ["no monitor has replayed the chains"]
+    said += [f"monitor {show(m)} has replayed to size {n}" for m, n in found["monitors"].items()]
+    said += [] if found["monitors"] else ["no monitor has replayed the chains"]
     if not found["replayed"]:
         times = "counts and heads" if found["seen"] else "counts, heads and times"
-        replayed[-1] += f", so {times} are asserted"
-    said += replayed
+        said[-1] += f", so {times} are asserted"
     said += [f"leaf {found['newest']} was there by {found['seen']}"] if found["seen"] else []
-    open_ = [f"ML-DSA-44 of {show(name)}" for name in found["unchecked"]]
-    open_ += [f"the timestamp of {at}" for _, at, by in found["timestamps"] if not by]
-    said += [f"not checked here: {', '.join(open_)}"] if open_ else []
+    said += [f"not checked here: {', '.join(unclear)}"] if unclear else []
     if policy.post_quantum and not found["post_quantum"]:
         said.append("classical only: no ML-DSA-44 signature of the log was checked")
     return "; ".join(said)
@@ -1439,24 +1404,15 @@ def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[
 
 def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
     """Sections that records shown in part have and that are not disclosed: of how many records."""
-    missing = {
-        name: [i for i in answer.records if i in shown and name not in shown[i]]
-        for name in SECTIONS
-    }
-    counted = {
-        name: sum(answer.leaves[i]["sections"][SECTIONS.index(name)] is not None for i in found)
-        for name, found in missing.items()
-    }
-    return [f"{name} of {number} not disclosed" for name, number in counted.items() if number]
+    said = []
+    for place, name in enumerate(SECTIONS):
+        lacking = [i for i in answer.records if i in shown and name not in shown[i]]
+        number = sum(answer.leaves[i]["sections"][place] is not None for i in lacking)
+        said += [f"{name} of {number} not disclosed"] if number else []
+    return said
 
 
-def completeness(
-    answer: Answer,
-    question: dict[str, Any],
-    counts: dict[str, int],
-    hidden: list[str],
-    vouching: dict[str, Any],
-) -> str:
+def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], sure: bool) -> str:
     """The second line: all records of what, from when to when, and what of them is not shown."""
     if not answer.asked:
         return f"not proved: {show(question['not_proved'])}; {counts['records']} records are shown"
@@ -1471,7 +1427,7 @@ def completeness(
         more = ", one by one" if len(answer.asked) > 1 else ""
         said = [f"{each}, in this ledger{window}: counted{more}, none shown"]
         said += [f"{counts['unattributed']} unattributed, gaps among them"]
-        said += ["a monitor has replayed them" if vouching["replayed"] else "asserted: no monitor"]
+        said += ["a monitor has replayed them" if sure else "asserted: no monitor"]
         return "; ".join(said)
     chains = " or ".join(map(str, answer.asked))
     said = [f"all {counts['records']} records of {chains}, in this ledger{window}"]
@@ -1537,24 +1493,14 @@ def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOO
     good = good and path_root(index, note.size, leaf, path) == note.root
     need(good, "bad-inclusion", "The leaf is not in the tree at that index.")
     check_times({index: read_leaf(leaf)}, note, [])
-    vouching = vouch(policy, note, [], index)
-    return Verdict(
-        f"leaf {index} is in the ledger {show(note.origin)} of size {note.size}",
+    facts = {**vouch(policy, note, [], index), "index": index}
+    held = f"leaf {index} is in the ledger {show(note.origin)} of size {note.size}"
+    alone, who = (
         "not proved: one leaf says nothing about others",
-        assurance(policy, vouching),
-        "sections and content not examined",
-        f"leaf {index}",
-        "",
-        "what the leaf's digests stand for",
-        {
-            "origin": note.origin,
-            "size": note.size,
-            "index": index,
-            "outside_key": bool(policy.logs),
-            "ok": bool(policy.logs) and vouching["satisfied"],
-            "assurance": vouching,
-        },
+        assurance(policy, facts["assurance"]),
     )
+    how, rest = "sections and content not examined", "what the leaf's digests stand for"
+    return Verdict(held, alone, who, how, f"leaf {index}", "", rest, facts)
 
 
 # ---------------------------------------------------------------------------- command line

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import msgspec
 
 from affidavit.errors import UnavailableError
 from affidavit.index.messages import said
@@ -138,6 +139,8 @@ class Indexer:
             for idx in self._rows.in_session(tenant, session or "")
         }
         views = {idx: view(idx) for idx in sorted(beside | old.keys())}
+        for idx, entry in old.items():
+            views[idx] = msgspec.structs.replace(views[idx], firsts=entry.row.firsts)
         fresh: dict[int, Entry] = {}
         for idx in sorted(old):
             self._enter(views[idx], fresh, {})

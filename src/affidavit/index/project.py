@@ -90,7 +90,7 @@ def viewed(placed: Placed) -> View:
     return View(
         index=placed.index, time=placed.time, at=record.at, id=record.id, type=record.type,
         tier=record.tier, re=placed.re, src=placed.src, digests=_leaf.decode(placed.leaf).sections,
-        sections=sections,
+        sections=sections, firsts=placed.firsts,
         parts={part.name: body for part, body in zip(record.parts, placed.bodies, strict=True)},
     )  # fmt: skip
 
@@ -142,7 +142,7 @@ def project(view: View, request: Entry | None) -> Entry | None:
     shown = sum([_BIT_OF.get(name, 0) for name in view.sections])
     row = Row(
         idx=view.index, id=view.id, time=view.time, at=view.at, type=view.type, tier=view.tier,
-        re=view.re, present=present, shown=shown, **facts,
+        re=view.re, present=present, shown=shown, firsts=view.firsts, **facts,
     )  # fmt: skip
     return Entry(row, human)
 

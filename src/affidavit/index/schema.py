@@ -40,7 +40,9 @@ class Row(msgspec.Struct, frozen=True):
     one it is counted under: served, else resolved, else requested. ``answered`` is the index of
     the response, in a request's row. Tokens are counts, ``first_byte`` and ``duration``
     seconds. ``present`` and ``shown`` are bit sets over the seven sections (bit 0 is ``who``):
-    committed to, and readable when this row was made.
+    committed to, and readable when this row was made. ``firsts`` are the dimensions in which
+    the record, or the one it answers, brought a new value, as the ledger's links say; no erasure
+    changes that.
     """
 
     idx: int
@@ -99,6 +101,7 @@ class Row(msgspec.Struct, frozen=True):
     duration: float | None = None
     bytes: int | None = None
     error: str | None = None
+    firsts: tuple[str, ...] = ()
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -135,6 +138,7 @@ def postings(row: Row) -> tuple[Posting, ...]:
     found += [("source", source) for source in row.sources]
     found += [("actor", actor) for actor in row.actors]
     found += [("credential", credential) for credential in row.credentials]
+    found += [("values", dimension) for dimension in row.firsts]
     for dimension, value in (
         ("session", row.session),
         ("purpose", row.purpose),

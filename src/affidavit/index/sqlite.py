@@ -27,7 +27,9 @@ INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__
 PERSON_COLUMNS = Person.__struct_fields__
-LISTS = frozenset({"actors", "groups", "credentials", "models", "tools", "sources", "finish"})
+LISTS = frozenset(
+    {"actors", "groups", "credentials", "models", "tools", "sources", "finish", "firsts"}
+)
 """Columns that hold a JSON array of texts."""
 
 _INTEGERS = frozenset({

@@ -24,6 +24,7 @@ from affidavit.ledger.chains import (
     KEY_BYTES,
     NO_PREVIOUS,
     SALT_BYTES,
+    VALUES,
     Epoch,
     link_digest,
     split_links,
@@ -117,6 +118,7 @@ class _Joined(NamedTuple):
     item: Item
     re: int | None
     links: list[bytes]
+    firsts: tuple[str, ...] = ()
 
 
 def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = None) -> Plan:
@@ -133,7 +135,7 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
     at = 0
     base = tip.tree.size
     placed, hashes, entries, bundles = [], [], [], []
-    for index, (item, re_index, links) in enumerate(joined, base):
+    for index, (item, re_index, links, firsts) in enumerate(joined, base):
         record = item.record
         linked = dict(zip(digests[at : at + len(links)], links, strict=True))
         at += len(links)
@@ -157,7 +159,9 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
         hashes.append(_sha256(b"\x00" + leaf).digest())
         entries.append(len(leaf).to_bytes(2, "big") + leaf)
         bundles.append(tiles.frame(b"".join(ordered)))
-        placed.append(Placed(index, time, re_index, item.src, record, item.bodies, leaf, ordered))
+        placed.append(
+            Placed(index, time, re_index, item.src, record, item.bodies, leaf, ordered, firsts)
+        )
     tree = tip.tree.copy()
     risen = tree.extend(hashes, tiles.HEIGHT)
     kinds = [item.record.type for item in items]
@@ -215,7 +219,8 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
     """First phase: check each record, find its chains and make its links."""
     chains, opened, writers = facts.chains, facts.opened, facts.writers
     committed = tip.chains
-    type_number = tip.attribution.type_number
+    type_number, names = tip.attribution.type_number, tip.epoch.dimensions
+    values = {number for number, name in enumerate(names) if name.endswith(VALUES)}
     salts, at = b"", 0
     for index, item in enumerate(items, tip.tree.size):
         record = item.record
@@ -267,7 +272,9 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
         if record.type in ASKS:
             handed = tuple([key for key in (*keys, *more) if key[0] != type_number])
             opened[record.id] = Open(index, handed)
-        yield _Joined(item, None if request is None else request.position, links)
+        new = [key[0] for key in (*keys, *more) if key[0] in values]
+        firsts = tuple([names[number].removesuffix(VALUES) for number in sorted(set(new))])
+        yield _Joined(item, None if request is None else request.position, links, firsts)
 
 
 def _check(record: Record, tail: str) -> None:

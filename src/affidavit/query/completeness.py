@@ -197,7 +197,7 @@ class _Draft:
             for number, chain in enumerate(chains):
                 at_head = self._take(chain, epoch, number, until)
                 if chain in self.question.chains:
-                    joins = chain.dimension != "type" and not chain.dimension.endswith(".values")
+                    joins = chain.dimension != "type"
                     self.answers_shown = self.answers_shown and at_head and joins
 
     def _take(self, chain: Chain, epoch: EpochProof, number: int, until: str) -> bool:

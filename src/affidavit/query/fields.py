@@ -9,7 +9,7 @@ grammar (``language``) and SQL (``emit``).
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from affidavit.record.model import OUTCOMES, TIERS, TYPES
+from affidavit.record.model import DIMENSIONS, OUTCOMES, TIERS, TYPES
 
 Kind = Literal["name", "number", "time", "has", "text"]
 
@@ -91,6 +91,9 @@ _ALL = (
           "a person's subject, e-mail or name where the reader may see those",
           "actor:alice@example.com", lists=("actors",), dimension="actor"),
     _posted("session", "who", "a conversation or agent run", "session:ses_mfrggzdfmztwq2lk"),
+    Field("values", "name", "who", "the first exchange of each value of a dimension, so: all "
+          "models ever used", "values:model", lists=("firsts",), dimension="values",
+          values=DIMENSIONS),
     _posted("type", "leaf", "record type", "type:exchange.*", values=tuple(sorted(TYPES))),
     Field("since", "time", "leaf", "ledger time from here on: a date, a time, or so long ago "
           "(s m h d w)", "since:90d"),

@@ -199,6 +199,12 @@ class _Parser:
             return self.has(value, at)
         if not value and not prefix:
             self.fail(f"{field.name}: needs a value.", at)
+        if field.name == "values" and (prefix or value not in field.values):
+            near = difflib.get_close_matches(value, field.values, 1, 0.5)
+            self.fail(
+                f"values: does not know {value!r}.", at, near[0] if near else None,
+                f"It knows {', '.join(field.values)}.",
+            )  # fmt: skip
         return Match(field.name, value, prefix)
 
     def value(self, what: str) -> tuple[str, bool]:

@@ -39,7 +39,7 @@ MAX_CHAINS = 64
 Condition = list[Any]
 """A JSON list: a word and what it applies to (docs/format/evidence.md, "Conditions")."""
 
-_DRIVERS = ("session", "actor", "credential", "tool", "source", "model", "type")
+_DRIVERS = ("session", "actor", "credential", "tool", "source", "values", "model", "type")
 """Fields that are chains, those that usually hold fewer records first."""
 
 _DIMENSION = {"credential": "key"}
@@ -134,7 +134,8 @@ def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None)
     if not within:
         why = "the expression names no tenant that the reader may ask about"
     elif not chains:
-        why = "the expression names no chain (a model, actor, session, key, tool, source or type)"
+        why = "the expression names no chain (a model, actor, session, key, tool, source, type"
+        why += " or all values of one of these)"
     elif len(chains) > MAX_CHAINS:
         why = f"the expression needs {len(chains)} chains, and {MAX_CHAINS} are the limit"
     return Question(
@@ -214,6 +215,9 @@ def _chains(part: Tree, tenants: Sequence[str], resolve: Resolve | None) -> set[
         return _drive(list(conjuncts(part)), tenants, resolve)[0]
     if not isinstance(part, Match) or part.field not in _DRIVERS:
         return set()
+    if part.field == "values":
+        owners = [tenant for tenant in tenants if tenant or part.value == "type"]
+        return {Chain(tenant, f"{part.value}.values", "") for tenant in owners}
     if part.prefix:
         values = [name for name in TYPES if name.startswith(part.value)]
         if part.field != "type":

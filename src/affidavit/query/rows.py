@@ -31,6 +31,7 @@ ROW_FIELDS: Mapping[str, RowField] = {
     "tier": RowField("leaf", "tier", "how it was obtained: observed, reported, imported"),
     "re": RowField("leaf", "re", "index of the request this answers"),
     "answered": RowField("leaf", "answered", "index of the response to this request"),
+    "first_of": RowField("who", "firsts", "dimensions in which this exchange brought a new value"),
     "tenant": RowField("who", "tenant", "tenant"),
     "team": RowField("who", "team", "team"),
     "actor": RowField("who", "actor", "pseudonym of who caused it"),

@@ -137,7 +137,8 @@ class Placed(msgspec.Struct, frozen=True):
     """A record with its place in the ledger and its content, as vault and index receive it.
 
     ``bodies`` runs beside ``record.parts`` and is whole here (pieces joined). ``leaf`` is the
-    exact leaf; ``links`` its 49-byte links, in the order of the leaf's digests.
+    exact leaf; ``links`` its 49-byte links, in the order of the leaf's digests; ``firsts`` the
+    base dimensions in which it, or the record it answers, brought a value new to its epoch.
     """
 
     index: int
@@ -148,13 +149,14 @@ class Placed(msgspec.Struct, frozen=True):
     bodies: tuple[bytes, ...]
     leaf: bytes
     links: tuple[bytes, ...]
+    firsts: tuple[str, ...] = ()
 
 
 class View(msgspec.Struct, frozen=True):
     """A record as read back for index and query: opened sections and content by part name.
 
     A section or part that is withheld, erased or absent is missing from the mapping;
-    ``digests`` tells absent (``None``) from not shown.
+    ``digests`` tells absent (``None``) from not shown. ``firsts`` as in ``Placed``.
     """
 
     index: int
@@ -168,3 +170,4 @@ class View(msgspec.Struct, frozen=True):
     digests: tuple[str | None, ...]
     sections: dict[str, Any]
     parts: dict[str, bytes]
+    firsts: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from affidavit.app.first_start import DEMO_YAML
 from affidavit.app.paths import Paths
 from affidavit.app.running import Running
 from affidavit.durable import Disk
-from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
+from affidavit.ledger.note import COSIGNATURE, ML_DSA_44, Cosigner, Signer
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.record.keys import KeyEncryptionKey
 from tests.unit.cli.conftest import Command, Result, Site
@@ -198,6 +198,73 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     bad = command("verify", str(file), "--key", vkey)
     assert bad.code == 1
     assert bad.out.startswith("REFUSED")
+
+
+def test_a_count_shows_nothing(command: Command, site: Site, tmp_path: Path) -> None:
+    """Only the verdict is printed; the bundle holds no section, and verifies as a count."""
+    shown = command("query", "model:demo-chat", "--prove", "--count", "--data", site.data)
+    assert shown.code == 0
+    assert "witness" not in shown.out.partition("Assurance")[0]
+    assert "4 records of model=demo-chat, tenant acme" in shown.out
+    assert "counted, none shown" in shown.out
+    rows = command("query", "model:demo-chat", "--prove", "--count", "--json", "--data", site.data)
+    assert [list(row) for row in rows.rows] == [["proof"]]
+    assert rows.rows[0]["proof"]["counts"]["records"] == 4
+    file = tmp_path / "count.zip"
+    made = command("export", "model:demo-chat", "--count", "-o", str(file), "--data", site.data)
+    assert made.code == 0
+    assert "4 records, counted, none shown" in made.out
+    good = command("verify", str(file), "--key", site.machine.log.vkey, "--json").rows[0]
+    assert good["ok"] is True
+    assert good["facts"]["counted"] == [["acme", "model", "demo-chat", 4]]
+    assert b"demo-error" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("query", "model:demo-chat", "--count"), 2),
+     (("query", "tokens>1", "--prove", "--count"), 2),
+     (("query", "model:demo-chat decision:allow", "--prove", "--count"), 2),
+     (("export", "model:demo-chat source_time>=2026-01-01", "--count", "-o", "x.zip"), 2)],
+)  # fmt: skip
+def test_what_cannot_be_counted_says_so(
+    command: Command, site: Site, arguments: tuple[str, ...], code: int
+) -> None:
+    """A count needs --prove, a chain, and no condition that records have to be shown for."""
+    refused = command(*arguments, "--data", site.data)
+    assert refused.code == code
+    assert "count" in refused.err
+
+
+def test_all_values_of_a_dimension(command: Command, site: Site) -> None:
+    """``values:model`` finds the first exchange of each model, and that these are all is proved."""
+    result = command("query", "values:model", "--prove", "--json", "--data", site.data)
+    assert result.code == 0
+    models = {row["model"] for row in result.rows[:-1]}
+    assert {"demo-chat", "demo-error"} < models
+    assert all("model" in row["first_of"] for row in result.rows[:-1])
+    proof = result.rows[-1]["proof"]
+    assert proof["completeness"].startswith("all 6 records of model.values, tenant acme, in this")
+    wrong = command("query", "values:modle", "--data", site.data)
+    assert (wrong.code, "values: does not know 'modle'" in wrong.err) == (2, True)
+
+
+def test_verify_takes_a_policy(command: Command, site: Site, tmp_path: Path) -> None:
+    """With --policy the quorum decides; a key beside it is wrong use."""
+    file, policy = tmp_path / "evidence.zip", tmp_path / "trust.policy"
+    command("export", "model:demo-chat", "-o", str(file), "--data", site.data)
+    vkey = site.machine.log.vkey
+    witness = Cosigner("w.example", COSIGNATURE, bytes(32))
+    policy.write_text(f"log {vkey}\nquorum none\n")
+    good = command("verify", str(file), "--policy", str(policy))
+    assert (good.code, "own key only" in good.out) == (0, True)
+    policy.write_text(f"log {vkey}\nwitness w {witness.vkey}\nquorum w\n")
+    demanded = command("verify", str(file), "--policy", str(policy))
+    assert (demanded.code, "quorum w NOT met" in demanded.out) == (1, True)
+    both = command("verify", str(file), "--policy", str(policy), "--key", vkey)
+    assert (both.code, "not both" in both.err) == (2, True)
+    policy.write_text("log nonsense\n")
+    assert command("verify", str(file), "--policy", str(policy)).code == 2
 
 
 def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) -> None:

@@ -15,6 +15,7 @@ from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
 from affidavit.control.identity import Identity
 from affidavit.evidence import verify
 from affidavit.index.rebuild import catch_up
+from affidavit.ledger.firsts import with_firsts
 from affidavit.query import boundary
 from affidavit.record.model import Chain, View
 from tests.unit.console.conftest import BASE
@@ -228,4 +229,8 @@ def test_what_is_not_indexed_yet_does_not_contradict(
     machine.settle()
     assert proof_of(console, machine, "model:demo-lag")["counts"]["records"] == 4
     monkeypatch.undo()
-    catch_up(machine.indexer, machine.reader_log, machine.vault_reader.view)
+    catch_up(
+        machine.indexer,
+        machine.reader_log,
+        with_firsts(machine.reader_log, machine.vault_reader.view),
+    )

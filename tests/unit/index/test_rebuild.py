@@ -7,6 +7,7 @@ import pytest
 
 from affidavit.index.indexer import Indexer
 from affidavit.index.rebuild import catch_up, dump, rebuild
+from affidavit.ledger.firsts import with_firsts
 from affidavit.ledger.plan import Submission
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Chain, Placed, Record
@@ -40,6 +41,7 @@ def test_live_equals_rebuilt_from_ledger_and_vault(
     reader = world.reader()
     vault = Vault.open(world.disk, tmp_path / "vault", keyring, log.size, reader.decoded)
     vaults = VaultReader(tmp_path / "vault", keyring, reader.decoded)
+    view = with_firsts(reader, vaults.view)
     for name in ("live", "rebuilt"):
         (tmp_path / name).mkdir()
 
@@ -47,7 +49,7 @@ def test_live_equals_rebuilt_from_ledger_and_vault(
         indexer = Indexer(tmp_path / "live", KEY)
         indexer.start()
         log.publish()
-        catch_up(indexer, reader, vaults.view)
+        catch_up(indexer, reader, view)
         return indexer
 
     indexer = opened()
@@ -81,11 +83,13 @@ def test_live_equals_rebuilt_from_ledger_and_vault(
     log.publish()
     assert indexer.built.size == log.size == reader.checkpoint().size
     indexer.close()
-    assert rebuild(tmp_path / "rebuilt", KEY, reader, vaults.view) == log.size
+    assert rebuild(tmp_path / "rebuilt", KEY, reader, view) == log.size
     live = list(dump(tmp_path / "live", KEY))
     assert live == list(dump(tmp_path / "rebuilt", KEY))
     assert sum(line.startswith("record ") for line in live) == 12
     assert any("towers" in line for line in live)
+    assert 'mention ["values","model",1]' in live
+    assert sum(line.startswith('mention ["values","session"') for line in live) == 0
     vaults.close()
     vault.close()
     keyring.close()

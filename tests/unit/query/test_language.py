@@ -24,6 +24,7 @@ from affidavit.query.tree import (
     conjuncts,
     window,
 )
+from affidavit.record.model import DIMENSIONS
 
 NOW = "2026-11-23T12:00:00.000000Z"
 DAY = "2026-08-01T00:00:00.000000Z"
@@ -168,9 +169,14 @@ values = st.text(min_size=1, max_size=6).filter(lambda text: any(map(str.isalnum
 stamps = st.integers(0, 4_000_000_000_000_000).map(from_unix_us)
 leaf: st.SearchStrategy[Tree] = st.one_of(
     st.builds(
-        Match, st.sampled_from([f.name for f in FIELDS.values() if f.kind == "name"]), values,
+        Match,
+        st.sampled_from(
+            [f.name for f in FIELDS.values() if f.kind == "name" and f.name != "values"]
+        ),
+        values,
         st.booleans(),
     ),
+    st.builds(Match, st.just("values"), st.sampled_from(DIMENSIONS)),
     st.builds(
         Number, st.sampled_from(["tokens", "duration"]), st.sampled_from(["<", "<=", "=", ">"]),
         st.floats(-(2**52), 2**52),
@@ -208,6 +214,15 @@ trees = st.recursive(
 def test_spelling_and_parsing_are_inverse(tree: Tree) -> None:
     """What is recorded of a question can be asked again and is the same question."""
     assert parse(unparse(tree), "2000-01-01T00:00:00.000000Z") == tree
+
+
+@pytest.mark.parametrize("text", ["values:models", "values:model*", "values:*", "values:gpt-4"])
+def test_values_are_asked_of_a_dimension(text: str) -> None:
+    """All values of what the ledger has chains for, and of nothing else."""
+    with pytest.raises(ExpressionError) as found:
+        parse(text, NOW)
+    assert found.value.detail["position"] == 7
+    assert "It knows model, actor" in found.value.hint
 
 
 def test_window_is_what_must_hold() -> None:

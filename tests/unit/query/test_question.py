@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from affidavit.errors import UsageError
 from affidavit.evidence.verify import is_condition
 from affidavit.query.language import parse
-from affidavit.query.question import MAX_CHAINS, Question, question, sections_needed, unproved
+from affidavit.query.question import (
+    MAX_CHAINS,
+    Question,
+    counting,
+    question,
+    sections_needed,
+    unproved,
+)
 from affidavit.record.model import TYPES, Chain
 
 NOW = "2026-11-23T12:00:00.000000Z"
@@ -30,6 +37,10 @@ def ask(text: str, *tenants: str, **more: Any) -> Question:
         ("source:crm", [("source", "crm")]),
         ("credential:key_1", [("key", "key_1")]),
         ("key:key_1", [("key", "key_1")]),
+        ("values:model", [("model.values", "")]),
+        ("values:model model:a", [("model.values", "")]),
+        ("values:actor session:ses_x", [("session", "ses_x")]),
+        ("values:model OR values:tool", [("model.values", ""), ("tool.values", "")]),
         ("type:tool.call", [("type", "tool.call")]),
         ("type:tool.*", [("type", "tool.call"), ("type", "tool.result")]),
         ("model:a OR model:b", [("model", "a"), ("model", "b")]),
@@ -99,6 +110,10 @@ def test_records_of_no_tenant_are_in_chains_of_types() -> None:
     )
     assert ask("model:a", "", "acme").chains == (Chain("acme", "model", "a"),)
     assert ask("type:change.config tenant:acme", "", "acme").chains == found.chains[1:]
+    assert ask("values:type", "", "acme").chains == (
+        Chain("", "type.values", ""), Chain("acme", "type.values", ""),
+    )  # fmt: skip
+    assert ask("values:model", "", "acme").chains == (Chain("acme", "model.values", ""),)
     assert "names no chain" in ask("model:a", "").not_proved
 
 
@@ -113,6 +128,19 @@ def test_unproved_keeps_the_words_and_the_window() -> None:
     found = unproved(ask("model:a role:b since:2026-08-01"), "because")
     assert (found.chains, found.conditions, found.not_proved) == ((), (), "because")
     assert found.since == "2026-08-01T00:00:00.000000Z"
+
+
+def test_what_can_be_counted_without_showing_it() -> None:
+    """Whole chains in a window of ledger time; conditions and source times need the records."""
+    assert counting(ask("model:a since:2026-08-01 until:2026-09-01")).count is True
+    assert counting(ask("values:model")).count is True
+    for text, why in (
+        ("model:a decision:deny", "decided on records that are shown"),
+        ("model:a source_time>=2026-08-01", "source times"),
+        ("tokens>1", "names no chain"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            counting(ask(text))
 
 
 def test_the_window() -> None:
@@ -158,6 +186,7 @@ def test_source_time() -> None:
         ("has:error", ["stated", "has:error"]),
         ("tokens>10", ["stated", "tokens>10"]),
         ("status:429", ["stated", "status:429"]),
+        ("values:model", ["stated", "values:model"]),
     ],
 )  # fmt: skip
 def test_conditions(text: str, condition: list[Any]) -> None:

@@ -50,6 +50,13 @@ QUESTIONS = [
     "type:exchange.request -model:gpt-a",
     "actor:act_carol model:gpt-a",
     "model:never",
+    "values:model",
+    "values:actor",
+    "values:type",
+    "values:model OR values:actor",
+    "values:model -model:gpt-b",
+    "values:session",
+    "values:tool",
 ]
 
 
