@@ -6,22 +6,13 @@ from pathlib import Path
 import pytest
 
 from affidavit.evidence.bundle import Bundle, Choice
-from tests.attacks.world import World, by_model
+from tests.attacks.world import World, by_model, staged_world
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Exchanges of two models, one that nobody could attribute, a gap, an open request."""
-    made = World(tmp_path_factory.mktemp("world") / "log")
-    made.exchange(actor="act_alice")
-    made.exchange(model="gpt-b")
-    made.exchange(actor="act_bob")
-    made.add(model=None)
-    made.add(
-        "ledger.gap", model=None, actor=None, tenant="", body=None, who=None, what={"count": 3}
-    )
-    made.exchange(control={"decision": "deny"})
-    made.add()
+    made = staged_world(tmp_path_factory.mktemp("world") / "log")
     yield made
     made.close()
 

@@ -92,9 +92,10 @@ class World:
         at: str = "",
         seconds: float = 1.0,
         tenant: str = TENANT,
+        also: Sequence[Chain] = (),
         **sections: Any,
     ) -> tuple[int, str]:
-        """Record one thing ``seconds`` later; returns its index and id."""
+        """Record one thing ``seconds`` later, in these chains too; returns its index and id."""
         self.clock.advance(seconds)
         parts: tuple[Part, ...] = ()
         if body is not None:
@@ -120,7 +121,7 @@ class World:
         chains += [Chain(tenant, "actor", actor)] if actor is not None else []
         record = Record(
             ids.record_id(), kind, at or self.clock.now(), "observed", tenant, "default", texts,
-            tuple(chains), parts, parent,
+            tuple(dict.fromkeys([*chains, *also])), parts, parent,
         )  # fmt: skip
         bodies = (body,) if body is not None else ()
         submission = Submission((self.writer, self.log.next_src(self.writer)), record, bodies)
@@ -217,6 +218,21 @@ class _Prompt(LogProver):
         if self._world.witnesses:
             self._world.cosign(*self._world.witnesses)
         return found
+
+
+def staged_world(root: Path) -> World:
+    """Exchanges of two models, one that nobody could attribute, a gap, an open request."""
+    made = World(root)
+    made.exchange(actor="act_alice")
+    made.exchange(model="gpt-b")
+    made.exchange(actor="act_bob")
+    made.add(model=None)
+    made.add(
+        "ledger.gap", model=None, actor=None, tenant="", body=None, who=None, what={"count": 3}
+    )
+    made.exchange(control={"decision": "deny"})
+    made.add()
+    return made
 
 
 def by_model(model: str = "gpt-a", **more: Any) -> Question:
