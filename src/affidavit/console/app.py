@@ -60,7 +60,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(api.router(services, authenticator, access, reads, proofs))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(public.router(services, authenticator, access))
-    app.include_router(page.router(services, authenticator, sessions, access, reads))
+    app.include_router(page.router(services, authenticator, sessions, access, reads, proofs))
     _answer_errors(app, access)
     return app
 

@@ -22,6 +22,7 @@ from affidavit.console.auth import (
     Sessions,
     check_csrf,
 )
+from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads
 from affidavit.console.services import ConsoleServices
@@ -68,6 +69,7 @@ def router(
     sessions: Sessions,
     access: Access,
     reads: Reads,
+    proofs: Proofs,
 ) -> APIRouter:
     """Return the routes of the page."""
     routes = APIRouter(include_in_schema=False)
@@ -79,13 +81,17 @@ def router(
         return Response(style, media_type="text/css", headers=headers)
 
     @routes.get("/")
-    async def home(request: Request, q: str = "", cursor: str = "", purpose: str = "") -> Response:
+    async def home(
+        request: Request, q: str = "", cursor: str = "", purpose: str = "", prove: str = ""
+    ) -> Response:
         reader, session = authenticator.page(request)
-        question = views.Question(q, purpose)
+        question = views.Question(q, purpose, bool(prove))
         health = await figures(services)
         try:
-            ask = Ask(q[:4096] or RECENT, ROWS, cursor[:1024], purpose[:500])
+            ask = Ask(q[:4096] or RECENT, ROWS, cursor[:1024], purpose[:500], prove=bool(prove))
             answer = await reads.query(reader, ask)
+            if prove:
+                answer["proof"] = await proofs.verdict(reader, ask.expression, ask.purpose)
         except ExpressionError as error:
             shown = views.home(reader, session, health, question, error)
             return HTMLResponse(shown, error.http_status)

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from affidavit import __version__
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
+from affidavit.console.proofs import LINES
 from affidavit.console.visible import snippet
 from affidavit.errors import AffidavitError
 
@@ -24,6 +25,7 @@ class Question:
 
     expression: str = ""
     purpose: str = ""
+    prove: bool = False
 
 
 def _document(title: str, *body: object) -> Html:
@@ -178,6 +180,11 @@ def _search(question: Question) -> Html:
             aria_label="Purpose",
             maxlength="500",
         ),
+        element(
+            "label",
+            element("input", type="checkbox", name="prove", value="1", checked=question.prove),
+            " prove it",
+        ),
         element("button", "Ask", type="submit"),
         element("p", "For example: ", *examples, class_="hint"),
         method="get",
@@ -206,9 +213,19 @@ def home(
             element("h2", "Matches" if question.expression else "Recent exchanges"),
             _rows(answer["rows"], question.purpose),
             _more(answer, question),
+            _verdict(answer["proof"]) if "proof" in answer else None,
         ]
     main = element("main", _health(health, as_of), _search(question), *shown)
     return _document("Overview", _top(reader, session), main, _foot())
+
+
+def _verdict(proof: dict[str, Any]) -> Html:
+    """The four lines, as everywhere."""
+    lines = [
+        element("tr", element("th", name.capitalize()), element("td", proof[name]))
+        for name in LINES
+    ]
+    return element("section", element("h2", "Verdict"), element("table", *lines))
 
 
 def _more(answer: dict[str, Any], question: Question) -> Html:

@@ -44,10 +44,11 @@ th,td{border-color:#30363d}.c{background:#5c1d1a;color:#ffd8d5}.q{color:#9198a1}
 _INTRODUCTION = """<h2>This page is not evidence</h2><p>It is for reading, and nothing vouches for
 what it says: whoever passed the bundle on may have replaced it. The evidence is in the other files.
 Believe the verifier, taken from elsewhere, and not this page:</p>
-<pre>python3 -I verify.py BUNDLE --key KEY --manifest=DIGEST</pre>
-<p>KEY is the log's public key, DIGEST that of manifest.json as it stands in the ledger's record of
-the export (type access.export); take both from somewhere else than this bundle. The verdict below
-is what the verifier found when the bundle was made.</p>"""
+<pre>python3 -I verify.py BUNDLE --policy FILE --manifest=DIGEST</pre>
+<p>FILE names the log's public keys and the witnesses you trust (or give --key and the log's key
+alone), DIGEST is that of manifest.json as it stands in the ledger's record of the export (type
+access.export); take both from somewhere else than this bundle. The verdict below is what the
+verifier found when the bundle was made, under the keys of those who made it.</p>"""
 
 _LIMITS = """<p>Whether the rules that attribute records to chains read the content rightly;
 traffic that did not pass the gateway; and, without a witness or a monitor, whether the log shows
@@ -126,14 +127,17 @@ chains.jsonl       the names of these chains, opened
 heads/, proofs/    where the chains end; that all leaves are in the log
 disclosures.jsonl  the sections that are shown
 content/           prompts and outputs, where they are shown
+timestamps/        older checkpoints, and who saw them when (if there are any)
 report.html        all this for people (not evidence)
 verify.py          the verifier: Python 3.9 or later, nothing else
 
-To check it, take the log's public key from somewhere else than this bundle, and run
+To check it, take a policy (the log's public keys, the witnesses you trust and how many of them it
+takes) from somewhere else than this bundle, and run
 
-    python3 -I verify.py BUNDLE --key KEY --manifest=DIGEST
+    python3 -I verify.py BUNDLE --policy FILE --manifest=DIGEST
 
-with verify.py from this bundle or, better, as published apart from it. DIGEST is that of
+with verify.py from this bundle or, better, as published apart from it; --key KEY with the log's
+public key alone does, too, and the verdict says what is then only asserted. DIGEST is that of
 manifest.json as it stands in the ledger's own record of this export (type access.export); without
 it, the verdict names what anybody may have rewritten on the way. This file is not evidence either.
 """
@@ -159,6 +163,8 @@ def _withheld(
         ]
         if hidden:
             said.append(f"{name} of {len(hidden)} records")
+    if answer.counting:
+        return "everything: only the number is shown"
     content = {"none": "no content", "digest": "content as digests", "full": "content"}
     return "; ".join(said or ["nothing"]) + f" ({content[manifest['disclosed']['content']]})"
 

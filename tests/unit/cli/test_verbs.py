@@ -175,10 +175,14 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     result = command(*arguments)
     assert result.code == 0
     assert "4 records" in result.out
+    names = ("Integrity", "Completeness", "Assurance", "Coverage")
+    assert all(f"\n{name} " in result.out for name in names)
     again = command(*arguments)
     assert (again.code, again.out) == (2, "")
     told = command(*arguments, "--force", "--json").rows[0]
     assert told["size"] == file.stat().st_size
+    assert list(told["verdict"]) == [name.lower() for name in names]
+    assert told["verdict"]["completeness"].startswith("all 4 records of model=demo-chat")
     vkey = site.machine.log.vkey
     good = command("verify", str(file), "--key", vkey)
     assert good.code == 0

@@ -274,3 +274,15 @@ def test_addresses_that_a_person_types_have_a_page(browser: TestClient, client: 
     assert "There is nothing at this address." in page.text
     assert browser.get("/nothing/here").json()["error"]["code"] == "not_found"
     assert browser.get("/api/nothing", headers=accept).json()["error"]["code"] == "not_found"
+def test_a_proof_is_asked_for_and_shown_in_four_lines(browser: TestClient) -> None:
+    """With the box ticked the page ends with the verdict, as everywhere, and is asked as it was."""
+    page = browser.get("/", params={"q": "model:demo-chat", "prove": "1"}).text
+    check_markup(page)
+    verdict = page.partition("<h2>Verdict</h2>")[2]
+    names = re.findall(r"<th>([A-Za-z]+)</th><td>", verdict)
+    assert names == ["Integrity", "Completeness", "Assurance", "Coverage"]
+    assert "all 4 records of model=demo-chat" in html.unescape(verdict)
+    assert 'name="prove" value="1" checked' in page
+    plain = browser.get("/", params={"q": "model:demo-chat"}).text
+    assert "<h2>Verdict</h2>" not in plain
+    assert 'name="prove" value="1">' in plain
