@@ -25,6 +25,25 @@ def test_the_example_of_a_batched_proof_is_true() -> None:
     assert found == from_b64u(root.split()[1])
 
 
+def test_the_example_of_a_policy_is_true() -> None:
+    """docs/format/evidence.md, Outside trust: the policy opens the worked checkpoint."""
+    policy = PAGE.partition("Example, for the log of")[2].partition("```\n")[2].partition("```")[0]
+    read = verify.read_policy(policy)
+    note = (
+        "audit.example/log1\n5\nTju7H3tHjc/nH7YxYxUZo7yhLJrvyhYSv85ME6hiZNQ=\n\n"
+        "— audit.example/log1 ZAolDzSfWDWMELDF/jwEOaooDM+zgp05u4mHslOsTbvnN06ohzXnC5RbEs3R30IcG"
+        "hiIMA4HqaroD742Op/O4TqjEAE=\n"
+        "— witness.example/w1 8e2MRwAAAABpVbkAqHpbh4ZTOtA3BSLAtHdhrHr7yXrhNpZPPRvZ8y6vP27shM8m+"
+        "7xB4Oct3QS5Ddu+vp1kWMtfYeGwGkrSVZkNCA==\n"
+    )
+    found = verify.read_checkpoint(note.encode(), read)
+    assert verify.satisfied(read, found.cosigned)
+    assert (read.monitors, list(found.cosigned)) == ({"w1"}, ["w1"])
+    for line in ("#monitor", "#valid", "#timestamps", "#post-quantum"):
+        assert f"| `{line}" in PAGE
+        assert line in verify.OURS
+
+
 def test_the_page_names_every_count_and_member() -> None:
     """docs/format/evidence.md: no count, field or member is missing from the page."""
     for name in (*verify.QUESTION, *verify.MANIFEST, *verify.REQUIRED, *verify.SECTIONS[:1]):
