@@ -22,7 +22,7 @@ from affidavit.ledger import note
 from affidavit.ledger.leaf import decode
 from affidavit.ledger.rules import Replay
 from affidavit.providers.openai import OpenAI
-from affidavit.query.completeness import build
+from affidavit.query.completeness import build, unattributed
 from affidavit.query.language import parse
 from affidavit.query.question import Question, question
 from affidavit.record.model import DIMENSIONS, Chain
@@ -154,8 +154,15 @@ def epoch_skipped(stage: Stage) -> Seen:
     world.reopen((*DIMENSIONS, "region"))
     world.exchange()
     made = world.bundle(by_model())
+    said = judged(_without_first_epoch(world, made.data), policy_of(world))
+    world.close()
+    return Seen(said)
+
+
+def _without_first_epoch(world: World, data: bytes) -> bytes:
+    """The bundle without anything of the epochs before the newest one."""
     new = world.log.epoch.index
-    files = members(made.data)
+    files = members(data)
     for name in [name for name in files if name.startswith("heads/")]:
         if int(name[6:].partition("-")[0]) < new:
             del files[name]
@@ -166,7 +173,71 @@ def epoch_skipped(stage: Stage) -> Seen:
         for line in files["leaves.jsonl"].splitlines()
         if (index := json.loads(line)["index"]) < new
     ]
+    return without(world, pack(files), *gone)
+
+
+def epoch_skipped_at_the_edge(stage: Stage) -> Seen:
+    """The first epoch ends with a record that has the very time at which the window begins."""
+    world = stage.fresh()
+    world.exchange()
+    world.reopen((*DIMENSIONS, "region"))
+    since = world.reader.decoded(world.log.epoch.index).time
+    assert since == world.reader.decoded(2).time
+    world.exchange()
+    made = world.bundle(by_model(since=since))
+    said = judged(_without_first_epoch(world, made.data), policy_of(world))
+    world.close()
+    return Seen(said)
+
+
+def epoch_closed_early(stage: Stage) -> Seen:
+    """An epoch is shown to an older heads leaf, and what it recorded after that is left out."""
+    world = stage.fresh()
+    world.exchange()
+    world.heads()
+    early = world.log.published - 1
+    chains = [Chain(TENANT, "model", "gpt-a"), *unattributed([Chain(TENANT, "model", "gpt-a")])]
+    epoch = world.log.epoch
+    now = [world.log.prove_head(chain) for chain in chains]
+    world.exchange()
+    world.reopen((*DIMENSIONS, "region"))
+    world.exchange()
+    made = world.bundle(by_model())
+    files = members(made.data)
+    closing = {int(name[6:].partition("-")[0]) for name in files if name.startswith("heads/")}
+    closed = min(closing)
+    for name in [name for name in files if name.startswith(f"heads/{closed}-")]:
+        del files[name]
+    for proof in now:
+        entry = {
+            "heads": early, "bucket": proof.number, "entries": ids.b64u(proof.bucket),
+            "path": [ids.b64u(node) for node in proof.path],
+        }  # fmt: skip
+        files[f"heads/{early}-{proof.number}.json"] = bundle._json(entry)
+    leaves = {json.loads(line)["index"]: line for line in files["leaves.jsonl"].splitlines()}
+    gone = [index for index in leaves if early < index < closed] + [closed]
+    leaves[early] = world.reader.leaf(early)
+    files["leaves.jsonl"] = b"".join(leaves[index] + b"\n" for index in sorted(leaves))
+    assert epoch.index == 0
     said = judged(without(world, pack(files), *gone), policy_of(world))
+    world.close()
+    return Seen(said)
+
+
+def count_cut(stage: Stage) -> Seen:
+    """Of a count, the record before the window goes, so that the window seems to begin earlier."""
+    world = stage.fresh()
+    for _ in range(6):
+        world.add(seconds=1.0)
+    world.heads()
+    since = world.reader.decoded(3).time
+    made = world.bundle(by_model(since=since, count=True))
+    first = min(
+        index
+        for line in members(made.data)["leaves.jsonl"].splitlines()
+        if (index := json.loads(line)["index"]) > 0
+    )
+    said = judged(without(world, made.data, first), policy_of(world))
     world.close()
     return Seen(said)
 
@@ -485,6 +556,16 @@ ATTACKS = [
     Attack("a response hidden, and its request called open", FILES, NOTHING, response_hidden),
     Attack("a gap hidden", FILES, NOTHING, gap_hidden),
     Attack("an epoch skipped", FILES, NOTHING, epoch_skipped),
+    Attack(
+        "an epoch skipped that ends with the window's edge",
+        FILES,
+        NOTHING,
+        epoch_skipped_at_the_edge,
+    ),
+    Attack(
+        "an epoch shown to an older heads leaf than its last", FILES, NOTHING, epoch_closed_early
+    ),
+    Attack("the record before the window dropped from a count", FILES, NOTHING, count_cut),
     Attack("a leaf edited", FILES, NOTHING, leaf_edited),
     Attack("a leaf deleted", FILES, NOTHING, leaf_deleted),
     Attack("a leaf inserted", FILES, NOTHING, leaf_inserted),

@@ -658,25 +658,30 @@ class Stamp(NamedTuple):
     by: str
 
 
-def der(data: bytes, *path: tuple[int, int]) -> bytes:
-    """The contents of one DER value: at each step the value at a place, which has this tag.
+def der_values(data: bytes) -> list[tuple[int, bytes]]:
+    """Tag and contents of the DER values that follow one another.
 
-    Strict (X.690 §10.1): tags of one byte, definite lengths in their shortest form, and nothing
-    behind the last value of any level that is passed.
+    Strict (X.690 §10.1): tags of one byte, and definite lengths in their shortest form.
     """
+    values = []
+    while data:
+        size, at = (data[1:2] or b"\xff")[0], 2
+        long = size > 127
+        if long:
+            at = size - 126
+            size = int.from_bytes(data[2:at], "big")
+        good = at <= 6 and data[0] & 31 != 31 and len(data) >= at + size
+        good = good and not (long and (size < 128 or data[2] == 0))
+        need(good, "bad-timestamp", "A timestamp is not DER.")
+        values.append((data[0], data[at : at + size]))
+        data = data[at + size :]
+    return values
+
+
+def der(data: bytes, *path: tuple[int, int]) -> bytes:
+    """The contents of one value: at each step the value at a place, which has this tag."""
     for place, tag in path:
-        values: list[tuple[int, bytes]] = []
-        while data:
-            size, at = (data[1:2] or b"\xff")[0], 2
-            long = size > 127
-            if long:
-                at = size - 126
-                size = int.from_bytes(data[2:at], "big")
-            good = at <= 6 and data[0] & 31 != 31 and len(data) >= at + size
-            good = good and not (long and (size < 128 or data[2] == 0))
-            need(good, "bad-timestamp", "A timestamp is not DER.")
-            values.append((data[0], data[at : at + size]))
-            data = data[at + size :]
+        values = der_values(data)
         good = len(values) > place and values[place][0] == tag
         need(good, "bad-timestamp", "A timestamp is not built as RFC 3161 says.")
         data = values[place][1]
@@ -686,6 +691,7 @@ def der(data: bytes, *path: tuple[int, int]) -> bytes:
 def read_token(response: bytes) -> tuple[bytes, str]:
     """The SHA-256 that a TimeStampResp is over, and its time; its signature is not looked at."""
     granted = der(response, (0, 0x30), (0, 0x30), (0, 0x02)) == b"\0"
+    granted = granted and len(der_values(response)) == 1
     signed = ((0, 0x30), (1, 0x30))
     good = granted and der(response, *signed, (0, 0x06)) == SIGNED_DATA
     content = der(response, *signed, (1, 0xA0), (0, 0x30), (2, 0x30))
@@ -1015,8 +1021,11 @@ class Answer:
                 links, at_head = self._run(chain, epoch, heads, since, until if newest else "")
                 self.used |= {link.leaf for link in links}
                 inside = [link for link in links if self.inside(link.leaf)]
-                self.counted[chain] += inside[-1].n - inside[0].n + 1 if inside else 0
-                found[chain] |= set() if self.counting else {link.leaf for link in inside}
+                if self.counting:
+                    self.counted[chain] += inside[-1].n - inside[0].n + 1 if inside else 0
+                    continue
+                self.counted[chain] += len(inside)
+                found[chain] |= {link.leaf for link in inside}
                 if chain in self.asked:  # a response joins the chains of its request, except type
                     joins = chain.dimension != "type"
                     self.answers_shown = self.answers_shown and joins and at_head

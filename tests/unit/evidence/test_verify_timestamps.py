@@ -38,6 +38,7 @@ def test_a_token_is_read() -> None:
         lambda token: tokens.response(NOTE, TIME, status=2),
         lambda token: tokens.response(NOTE, TIME, digest=bytes.fromhex("06052b0e03021a")),
         lambda token: token + b"\0",
+        lambda token: token + b"\x05\x00",
         lambda token: token[:-1],
         lambda token: b"",
         lambda token: b"\x30\x80" + token[2:],
