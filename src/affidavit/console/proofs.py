@@ -1,12 +1,12 @@
 """Proved answers: the four-line verdict of a query, and evidence bundles.
 
-Rules: a verdict is what the standalone verifier says about the very bundle that an export would
-be, under the log's key; nothing here judges by itself. A bundle holds what the reader's
-boundary shows and digests of the rest. A chain runs through a whole tenant, so a reader whose
-rows are fewer is proved nothing by it and gets a list of those rows alone. A proof that the rows
-of the search contradict is not given: the answer says so instead. The record of an export commits
-to the manifest and is durable before the first byte. Not here: the format (``evidence.bundle``)
-and its check (``evidence.verify``).
+Rules: a verdict is what the standalone verifier says about the very bundle that an export would be,
+under what this installation trusts (``trust``); nothing here judges by itself. A bundle holds what
+the reader's boundary shows and digests of the rest. A chain runs through a whole tenant, so a
+reader whose rows are fewer is proved nothing by it and gets a list of those rows alone. A proof
+that the rows of the search contradict is not given: the answer says so instead. The record of an
+export commits to the manifest and is durable before the first byte. Not here: the format
+(``evidence.bundle``) and its check (``evidence.verify``).
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.clock import add_seconds
-from affidavit.console import resolve
+from affidavit.console import resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import RefusedError, UnavailableError, UsageError
-from affidavit.evidence import bundle, verify
+from affidavit.evidence import bundle
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
@@ -146,7 +146,7 @@ class Proofs:
             listed=listed if listed and asked.not_proved else (),
             answers=self._answered,
             within=None if reader.boundary.rows == All() else self._within(reader),
-            wait=WITNESS_SECONDS if self._witnessed else 0.0,
+            wait=WITNESS_SECONDS if trust.witnessed(services.config) else 0.0,
         )
         made = bundle.make(
             answer,
@@ -154,19 +154,10 @@ class Proofs:
             choice=bundle.Choice(wanted.withhold, wanted.content, listed),
             boundary=reader.boundary.as_json(),
             made=now,
-            policy=self._policy(),
+            policy=trust.policy(services),
             tools=TOOLS,
         )
         return answer, made
-
-    @property
-    def _witnessed(self) -> bool:
-        """Whether witnesses cosign this log, so that waiting for them makes sense."""
-        return (self._services.data / "log" / "cosigned").exists()
-
-    def _policy(self) -> verify.Policy:
-        """What this installation trusts: its own log's key."""
-        return verify.read_keys([self._services.snapshot().log_vkey])
 
     def _contradicted(
         self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle

@@ -8,12 +8,14 @@ certificates count (the policy), what follows from an answer (``verify``).
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
+from affidavit.errors import CheckFailedError, ParseError
 from affidavit.evidence.verify import Tools
+from affidavit.ledger import timestamp
 
 
 def tools() -> Tools:
     """What this program can check beyond the standard library."""
-    return Tools(ml_dsa=ml_dsa)
+    return Tools(ml_dsa=ml_dsa, token=token)
 
 
 def ml_dsa(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -23,3 +25,17 @@ def ml_dsa(public: bytes, message: bytes, signature: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def token(response: bytes, note: bytes, certificate: bytes) -> str:
+    """Whether a TimeStampResp over ``note`` leads to ``certificate`` (DER); "" or why not.
+
+    "authority" where it leads elsewhere.
+    """
+    try:
+        timestamp.verify(response, note, [certificate])
+    except CheckFailedError as error:
+        return str(error.detail["reason"])
+    except ParseError:
+        return "malformed"
+    return ""

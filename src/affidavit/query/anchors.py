@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from affidavit.errors import CorruptError, ParseError
-from affidavit.ledger import note
+from affidavit.ledger import note, timestamp
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Checkpoint
 
@@ -80,32 +80,28 @@ def stamps(reader: LogReader, leaves: Sequence[int], checkpoint: Checkpoint) -> 
 
     ``CorruptError`` if one is over a tree that this log does not have.
     """
-    there = [size for size in _sizes(reader.root_path) if size <= checkpoint.size]
-    places = {bisect.bisect_right(there, index) for index in leaves} - {len(there)}
+    every = timestamp.stored(reader.root_path)
+    there = [stored for stored in every if stored.size <= checkpoint.size]
+    sizes = [stored.size for stored in there]
+    places = {bisect.bisect_right(sizes, index) for index in leaves} - {len(sizes)}
     wanted = [there[place] for place in sorted(places)]
     if len(wanted) > MAX_STAMPS:
         last = len(wanted) - 1
         wanted = [wanted[k * last // (MAX_STAMPS - 1)] for k in range(MAX_STAMPS)]
-    found = (_stamp(reader, size, checkpoint) for size in wanted)
+    found = (_stamp(reader, stored, checkpoint) for stored in wanted)
     return tuple(stamp for stamp in found if stamp is not None)
 
 
-def _sizes(root: Path) -> list[int]:
-    """Sizes of the stamped checkpoints, ascending."""
-    names = [path.stem for path in (root / "timestamps").glob("*.tsr")]
-    return sorted(int(name) for name in names if name.isdecimal() and name.isascii())
-
-
-def _stamp(reader: LogReader, size: int, checkpoint: Checkpoint) -> Stamp | None:
-    place = reader.root_path / "timestamps"
-    data, token = _read(place / f"{size}.checkpoint"), _read(place / f"{size}.tsr")
+def _stamp(reader: LogReader, stored: timestamp.Stored, checkpoint: Checkpoint) -> Stamp | None:
+    data, token = _read(stored.checkpoint), _read(stored.answer)
     if data is None or token is None:
         return None
-    stamped = _fitting(reader, f"timestamps/{size}.checkpoint", data)
-    if stamped is None or stamped.size != size:
+    stamped = _fitting(reader, f"timestamps/{stored.checkpoint.name}", data)
+    if stamped is None or stamped.size != stored.size:
         return None
-    proof = reader.consistency(size, checkpoint.size) if size < checkpoint.size else []
-    return Stamp(size, data, token, tuple(proof))
+    less = stored.size < checkpoint.size
+    proof = reader.consistency(stored.size, checkpoint.size) if less else []
+    return Stamp(stored.size, data, token, tuple(proof))
 
 
 def _read(path: Path) -> bytes | None:
