@@ -11,12 +11,13 @@ asked and not trusted, except for where to look for the other half of an exchang
 Not here: which sections are shown (``evidence.bundle``) and the check (``evidence.verify``).
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from affidavit.clock import add_seconds
-from affidavit.errors import NotFoundError, UsageError
+from affidavit.errors import NotFoundError, UnavailableError, UsageError
 from affidavit.ledger import merkle
 from affidavit.ledger.chains import Opening
 from affidavit.ledger.heads import HeadProof
@@ -103,8 +104,9 @@ def build(
     response to a request where the chain does not show it. ``within``: an other half of which
     the asker may not know is not shown (``None``: all may be known); of the leaves of the chains
     themselves it decides nothing, so a chain is asked for by those alone who may know all of it.
-    ``UsageError`` if it would be larger than an answer may be; ``UnavailableError`` if the ledger
-    does not answer.
+    Where no newer heads come about (witnesses are required and away), the answer is as of those
+    there are, and ``until`` says through when. ``UsageError`` if it would be larger than an answer
+    may be; ``UnavailableError`` if the ledger does not answer.
     """
     draft = _Draft(reader, question, answers, within, wait)
     if question.not_proved:
@@ -112,7 +114,8 @@ def build(
     chains = [*question.chains, *unattributed(question.chains)]
     proofs = prover.prove(chains, draft.since, -1)
     if not draft.covered_by(proofs):
-        proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
+        with contextlib.suppress(UnavailableError):  # then it is as of the heads there are
+            proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
     if proofs.lacking:
         why = f"an epoch of the window has no dimension {proofs.lacking}"
         if question.count:

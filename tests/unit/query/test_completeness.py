@@ -262,6 +262,30 @@ def test_a_ledger_that_does_not_answer(world: World, monkeypatch: pytest.MonkeyP
         LogProver(world.log).prove([Chain(TENANT, "model", "x")], "", world.log.size + 100)
 
 
+def test_without_newer_heads_the_answer_is_as_of_those_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heads that wait for witnesses do not stop an answer: it says through when it is whole."""
+    first, _ = world.add()
+    world.heads()
+    heads = world.log.size - 1
+    world.add()
+    world.log.publish()
+    live = LogProver(world.log)
+
+    class Waiting:
+        def prove(self, chains: Sequence[Chain], since: str, after: int) -> Proofs:
+            if after > heads:
+                raise UnavailableError("The ledger published no heads in time.")
+            return live.prove(chains, since, after)
+
+    answer = build(world.reader, Waiting(), by_model())
+    assert answer.records == (first,)
+    assert answer.question.until == add_seconds(time_of(world, heads), -0.000_001)
+    made = world.bundle(by_model(), answer=answer)
+    assert f"through {answer.question.until}" in made.verdict[1]
+
+
 def test_answers_while_records_arrive(world: World) -> None:
     """Answers built while the ledger grows are whole: each verifies on its own."""
     world.add()
