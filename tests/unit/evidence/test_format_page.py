@@ -1,5 +1,6 @@
 """The page of the format says what the verifier does."""
 
+import hashlib
 import re
 
 from affidavit.evidence import verify
@@ -42,6 +43,16 @@ def test_the_example_of_a_policy_is_true() -> None:
     for line in ("#monitor", "#valid", "#timestamps", "#post-quantum"):
         assert f"| `{line}" in PAGE
         assert line in verify.OURS
+
+
+def test_the_example_of_a_token_is_true() -> None:
+    """docs/format/evidence.md, Timestamps: the imprint and the time that stand in its bytes."""
+    example = PAGE.partition("Example: an answer over the seven bytes")[2]
+    *lines, imprint, time = example.partition("```\n")[2].partition("```")[0].splitlines()
+    digest, stated = verify.read_token(bytes.fromhex("".join(lines)))
+    assert digest == hashlib.sha256(b"a note\n").digest()
+    assert imprint.split() == ["imprint", digest.hex()]
+    assert time.split() == ["time", stated]
 
 
 def test_the_page_names_every_count_and_member() -> None:
