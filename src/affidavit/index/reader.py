@@ -15,7 +15,7 @@ import apsw
 
 from affidavit.durable import attach_key, open_database
 from affidavit.errors import UnavailableError
-from affidavit.index.schema import Person, Row
+from affidavit.index.schema import MAX_TEXT, Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
 from affidavit.record.keys import hkdf
 
@@ -107,4 +107,8 @@ class Reader:
 
 def after_prefix(prefix: str) -> str:
     """A text that sorts behind every text with this prefix and before all that follow it."""
-    return prefix + "\U0010ffff"
+    for place in range(len(prefix) - 1, -1, -1):
+        last = ord(prefix[place])
+        if last < 0x10FFFF:  # what lies between D7FF and E000 is no character
+            return prefix[:place] + chr(0xE000 if last == 0xD7FF else last + 1)
+    return "\U0010ffff" * (MAX_TEXT + 1)

@@ -120,7 +120,7 @@ class _Parser:
 
     def either(self, depth: int) -> Tree:
         if depth > MAX_DEPTH:
-            self.fail(f"Parentheses are nested more than {MAX_DEPTH} deep.")
+            self.fail(f"Parentheses and negations are nested more than {MAX_DEPTH} deep.")
         found = [self.every(depth)]
         while self.word("OR"):
             found.append(self.every(depth))
@@ -140,9 +140,9 @@ class _Parser:
             elif not self.word("NOT"):
                 break
             negations += 1
-            if negations > MAX_DEPTH:
-                self.fail("There are too many negations.")
-        tree = self.primary(depth)
+            if depth + negations > MAX_DEPTH:
+                self.fail(f"Parentheses and negations are nested more than {MAX_DEPTH} deep.")
+        tree = self.primary(depth + negations)
         for _ in range(negations):
             tree = Not(tree)
         return tree

@@ -250,3 +250,19 @@ def test_completion_offers_fields_and_values() -> None:
     assert "status:client_gone" in complete("status:cl")
     assert complete("key:") == []
     assert set(complete("a ")) == {f"{name}:" for name in (*FIELDS, *ALIASES)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ("-" * 31 + "(") * 32 + "tokens>1" + ")" * 32,
+        "-" * 33 + "tokens>1",
+        "(" * 33 + "tokens>1" + ")" * 33,
+        "-(" * 17 + "tokens>1" + ")" * 17,
+    ],
+)
+def test_negations_and_parentheses_nest_no_deeper_than_a_limit(text: str) -> None:
+    """What nests without end is refused in a sentence, whichever way it nests."""
+    with pytest.raises(ExpressionError, match="nested more than 32 deep"):
+        parse(text, NOW)
+    assert parse("-(" * 16 + "tokens>1" + ")" * 16, NOW)

@@ -237,3 +237,26 @@ def test_times_before_and_after_everything(searcher: Searcher) -> None:
     assert searcher.run(ask("since:2030-01-01"), OWNER).count == 0
     assert searcher.run(ask("until:2020-01-01"), OWNER).count == 0
     assert searcher.run(ask("since:2020-01-01 until:2030-01-01"), OWNER).count == 8
+
+
+def test_no_value_hides_from_its_prefix(tmp_path: Path) -> None:
+    """A name that goes on with the last of all characters is found by its beginning, too."""
+    names = ["x", "x\U0010ffff", "x\U0010ffff\U0010ffffy", "y", "x\ue000"]
+    world = World(
+        [
+            request(place, "hello", what={"gen_ai.request.model": name, "url.path": name})
+            for place, name in enumerate(names)
+        ]
+    )
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.settle()
+    reader = Reader(tmp_path, KEY)
+    found = Searcher(reader, world)
+    for field in ("model", "path"):
+        assert indexes(found.run(ask(f"{field}:x*"), OWNER).rows) == [4, 2, 1, 0]
+        assert indexes(found.run(ask(f"{field}:x\U0010ffff*"), OWNER).rows) == [2, 1]
+        assert indexes(found.run(ask(f"{field}:\U0010ffff*"), OWNER).rows) == []
+    reader.close()
+    indexer.close()
