@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from affidavit.clock import from_unix_us, to_unix_us
 from affidavit.console import resolve
 from affidavit.console.access import Access, digest_term, recorded_expression
 from affidavit.console.auth import Reader
@@ -30,6 +31,9 @@ from affidavit.wire.decode import decode
 
 _OUR_NAME = re.compile(r"#[0-9]{1,19}|ses_[a-z2-7]{26}")
 """Names that only this program gives, so nobody wrote anything into them."""
+
+_SINCE = "."
+"""Stands in a cursor between the searcher's own and when the first page was asked for."""
 
 POLL_SECONDS = 0.25
 QUIET_SECONDS = 15.0
@@ -59,9 +63,12 @@ class Reads:
         self._services = services
         self._access = access
 
-    def parse(self, reader: Reader, expression: str) -> Tree:
-        """The question as a tree, names resolved; ``ExpressionError`` says where it is wrong."""
-        tree = language.parse(expression, self._services.clock.now())
+    def parse(self, reader: Reader, expression: str, now: str = "") -> Tree:
+        """The question as a tree, names resolved; ``ExpressionError`` says where it is wrong.
+
+        ``now`` is what times such as ``90d`` are reckoned from, the present if it is not given.
+        """
+        tree = language.parse(expression, now or self._services.clock.now())
         return resolve.widened(tree, reader, self._services.snapshot())
 
     def recorded(self, reader: Reader, tree: Tree) -> dict[str, Any]:
@@ -74,17 +81,21 @@ class Reads:
 
     async def query(self, reader: Reader, ask: Ask) -> dict[str, Any]:
         """One page of records or exchanges, newest first, with the as-of line's facts."""
-        tree = self.parse(reader, ask.expression)
+        began, cursor = _went_on(ask.cursor)
+        began = began or self._services.clock.now()
+        tree = self.parse(reader, ask.expression, began)
         searcher = self._services.searcher
 
         def search() -> Page | ExchangePage:
             question = functools.partial(
                 searcher.exchanges if ask.view == "exchanges" else searcher.run, tree
             )
-            return question(reader.boundary, limit=ask.limit, cursor=ask.cursor, reason=ask.purpose)
+            return question(reader.boundary, limit=ask.limit, cursor=cursor, reason=ask.purpose)
 
         page = await self._services.blocking(search)
         answer = _page(page)
+        if page.cursor:
+            answer["cursor"] = f"{page.cursor}{_SINCE}{to_unix_us(began):x}"
         if ask.count:
             answer |= {"rows": [], "cursor": ""}
         what = {
@@ -254,6 +265,18 @@ class Reads:
             return True
         known = self._services.snapshot().identities
         return any(i.id == reader.identity.id and i.revoked is None for i in known)
+
+
+def _went_on(cursor: str) -> tuple[str, str]:
+    """When the first page was asked for, and the searcher's own cursor; ``UsageError``.
+
+    "90d ago" means the same on every page, else the cursor would be one of another question.
+    """
+    own, mark, began = cursor.partition(_SINCE)
+    try:
+        return from_unix_us(int(began, 16)) if mark else "", own
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError("This is no cursor.", hint="Ask again from the first page.") from error
 
 
 def _page(page: Page | ExchangePage) -> dict[str, Any]:

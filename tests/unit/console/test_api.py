@@ -68,6 +68,31 @@ def test_query_goes_on_at_its_cursor(client: Client) -> None:
     assert len(set(ids)) == len(ids) == 2
 
 
+def test_time_that_passes_does_not_end_a_cursor(client: Client, machine: Machine) -> None:
+    """ "So long ago" is reckoned from the first page on all pages, and recorded so."""
+    for view in ("records", "exchanges"):
+        asked = {"expression": "since:9000d session:my-session", "limit": 1, "view": view}
+        found, cursor = [], ""
+        while not found or cursor:
+            answer = ask(client("owner"), **asked, cursor=cursor)
+            found += [row["id"] for row in answer["rows"]]
+            cursor = answer["cursor"]
+            machine.clock.advance(2)
+        assert len(found) == len(set(found)) == (4 if view == "records" else 2)
+    told = {r["what"]["expression"] for r in machine.records("access.query")[-2:]}
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("began", ["", "x", "-1", "f" * 40, "5a1" * 5, " 5", "0"])
+def test_a_cursor_of_another_time_is_refused(client: Client, began: str) -> None:
+    """Whoever changes the time in a cursor asks another question, and gets an error."""
+    first = ask(client("owner"), "since:9000d session:my-session", limit=1)
+    cursor = first["cursor"].partition(".")[0] + "." + began
+    body = {"expression": "since:9000d session:my-session", "cursor": cursor}
+    response = client("owner").post("/api/query", json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "usage")
+
+
 def test_query_finds_by_the_names_people_use(client: Client) -> None:
     """A caller's own session id and an actor's name find the records of their pseudonyms."""
     assert len(ask(client("owner"), "session:my-session")["rows"]) == 2

@@ -274,6 +274,8 @@ def test_addresses_that_a_person_types_have_a_page(browser: TestClient, client: 
     assert "There is nothing at this address." in page.text
     assert browser.get("/nothing/here").json()["error"]["code"] == "not_found"
     assert browser.get("/api/nothing", headers=accept).json()["error"]["code"] == "not_found"
+
+
 def test_a_proof_is_asked_for_and_shown_in_four_lines(browser: TestClient) -> None:
     """With the box ticked the page ends with the verdict, as everywhere, and is asked as it was."""
     page = browser.get("/", params={"q": "model:demo-chat", "prove": "1"}).text
