@@ -1,12 +1,14 @@
 """Reading an index: both files over one connection, as of one moment.
 
 Rules: read-only, in any process, also while the sequencer writes; the statements with a reader's
-question in them come from ``query.emit``, those here only find places and sizes. Not here: who
-may read what (``query.boundary``).
+question in them come from ``query.emit``, those here only find places and sizes. A question has
+so many seconds of the database and no more, because others wait for it. Not here: who may read
+what (``query.boundary``).
 """
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,15 @@ from typing import Any
 import apsw
 
 from affidavit.durable import attach_key, open_database
-from affidavit.errors import UnavailableError
+from affidavit.errors import UnavailableError, UsageError
 from affidavit.index.schema import MAX_TEXT, Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
 from affidavit.record.keys import hkdf
+
+SECONDS = 10.0
+"""How long the statements of one snapshot may run together."""
+_STEPS = 20_000
+"""Steps of SQLite's machine (well under a millisecond) between two looks at the clock."""
 
 
 class Reader:
@@ -25,7 +32,7 @@ class Reader:
 
     ``secret`` is 32 bytes to sign cursors with. Safe for use by several threads, one at a time.
     ``UnavailableError`` if there is no index yet, if the key does not open it or if it is of
-    another version.
+    another version. ``UsageError`` from any question that takes longer than ``SECONDS``.
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
@@ -35,6 +42,8 @@ class Reader:
                     f"There is no {name} yet.", hint="Start the sequencer: affidavit up"
                 )
         self._lock = threading.RLock()
+        self._left = SECONDS
+        self._until = float("inf")
         self.secret = hkdf(key, "affidavit/cursor/v1")
         self._db = open_database(directory / INDEX_FILE, key, read_only=True)
         try:
@@ -49,22 +58,41 @@ class Reader:
             raise UnavailableError(
                 f"{TEXT_FILE} did not open: {error}.", hint="Run: affidavit index rebuild"
             ) from error
+        self._db.set_progress_handler(self._late, _STEPS)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is as of one moment for each of the two files."""
         with self._lock:
             self._db.execute("BEGIN")
+            self._left = SECONDS
             try:
                 self.built()
                 yield
             finally:
+                self._left = SECONDS
                 self._db.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All result rows of one statement of ``query.emit``."""
         with self._lock:
-            return self._db.execute(sql, tuple(parameters)).fetchall()
+            begun = time.monotonic()
+            self._until = begun + self._left
+            try:
+                return self._db.execute(sql, tuple(parameters)).fetchall()
+            except apsw.InterruptError as error:
+                raise UsageError(
+                    f"The question takes longer than {SECONDS:.0f} seconds.",
+                    hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
+                ) from error
+            finally:
+                if self._db.in_transaction:
+                    self._left -= time.monotonic() - begun
+                self._until = float("inf")
+
+    def _late(self) -> bool:
+        """Asked by SQLite every so many steps: whether to give the statement up."""
+        return time.monotonic() > self._until
 
     def built(self) -> tuple[Built, Built]:
         """What the rows and what the text stand for."""

@@ -117,7 +117,9 @@ class Searcher:
             leads = leads[:limit]
             count, capped = self._count(asked, plan, count_to, matching, more=unread)
             gaps, unattributed = self._beside(plan)
-            found = [self._joined(row, plan, boundary, reason) for row in leads]
+            halves = [self._halves(row, plan, boundary) for row in leads]
+        show = boundary.shows_content(reason)
+        found = [self._joined(*pair, show=show) for pair in halves]
         return ExchangePage(
             found, self._cursor(asked, leads[-1].idx) if more else "", plan.as_of, count, capped,
             gaps, unattributed, withheld(boundary),
@@ -254,7 +256,10 @@ class Searcher:
         also = {idx for (idx,) in self.reader.query(*emit.which(asked, known))}
         return [row for row in rows if row.answered not in also]
 
-    def _joined(self, row: Row, plan: "_Plan", boundary: Boundary, reason: str) -> Exchange:
+    def _halves(
+        self, row: Row, plan: "_Plan", boundary: Boundary
+    ) -> tuple[Row, Row | None, dict[str, Any]]:
+        """The request or what stands alone, its response, and the row of both."""
         other = row.re if row.re is not None else row.answered
         half = None
         if other is not None and other < plan.as_of.size and self.within([other], boundary):
@@ -269,10 +274,14 @@ class Searcher:
                     "reason", "parent")  # fmt: skip
             merged |= {k: v for k, v in over.items() if v not in (None, []) and k not in keep}
             merged["response_id"] = response.id
+        return request, response, merged
+
+    def _joined(
+        self, request: Row, response: Row | None, merged: dict[str, Any], *, show: bool
+    ) -> Exchange:
+        """The exchange with what the vault has of it: outside a snapshot, as that takes time."""
         seen = [
-            look(self.contents, one, show=boundary.shows_content(reason))
-            for one in (request, response)
-            if one is not None
+            look(self.contents, one, show=show) for one in (request, response) if one is not None
         ]
         said = [snippet(_last(seen[0].messages)), *(snippet(one.messages) for one in seen[1:])]
         if request.type == "exchange.response":  # the other half is not here to be asked

@@ -24,6 +24,8 @@ from affidavit.query.tree import And, Match, Number, Or, Tree
 from affidavit.query.wording import Details
 
 MAX_LINES = 2_000
+MAX_CHARACTERS = 1 << 24
+"""With the line that goes beyond so many characters of content a narrative ends."""
 _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -57,7 +59,7 @@ class Line(msgspec.Struct, frozen=True):
 class Narrative(msgspec.Struct, frozen=True):
     """The lines of one ``kind`` (exchange, session, trace, record) with its ``name``.
 
-    ``more``: only the first ``MAX_LINES`` records are here.
+    ``more``: only the first records are here (``MAX_LINES``, ``MAX_CHARACTERS``).
     """
 
     kind: str
@@ -82,9 +84,18 @@ def narrative(searcher: Searcher, name: str, boundary: Boundary, *, reason: str 
         rows = rows[:MAX_LINES]
         if kind in ("session", "trace"):
             rows = _with_changes(searcher, rows, boundary)
-        teller = _Teller(searcher, boundary, boundary.shows_content(reason))
-        lines = [teller.line(row) for row in rows]
         as_of = searcher.as_of()
+    # The vault takes its time, and others wait for the end of a snapshot.
+    teller = _Teller(searcher, boundary, boundary.shows_content(reason))
+    lines: list[Line] = []
+    shown = 0
+    for row in rows:
+        line = teller.line(row)
+        lines.append(line)
+        shown += len(line.prompt or "") + len(line.output or "")
+        if shown > MAX_CHARACTERS and len(lines) < len(rows):
+            more = True
+            break
     return Narrative(kind, name, lines, more, as_of, withheld(boundary))
 
 

@@ -69,7 +69,7 @@ def test_query_goes_on_at_its_cursor(client: Client) -> None:
 
 
 def test_time_that_passes_does_not_end_a_cursor(client: Client, machine: Machine) -> None:
-    """ "So long ago" is reckoned from the first page on all pages, and recorded so."""
+    """What 90d means is reckoned from the first page on all pages, and recorded so."""
     for view in ("records", "exchanges"):
         asked = {"expression": "since:9000d session:my-session", "limit": 1, "view": view}
         found, cursor = [], ""

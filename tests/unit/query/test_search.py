@@ -1,5 +1,6 @@
 """Answers: what a page says beside its rows, cursors, what is withheld, sums."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.ids import b64u, from_b64u
+from affidavit.index import reader as reading
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.query import boundary
 from affidavit.query.language import parse
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.search import Searcher
+from affidavit.query.session import narrative
 from affidavit.query.tree import All, Tree
+from affidavit.record.model import View
 from tests.unit.index.made import KEY, START, World, request, response
 
 NOW = "2026-09-21T15:00:00.000000Z"
@@ -260,3 +264,55 @@ def test_no_value_hides_from_its_prefix(tmp_path: Path) -> None:
         assert indexes(found.run(ask(f"{field}:\U0010ffff*"), OWNER).rows) == []
     reader.close()
     indexer.close()
+
+
+def test_a_question_has_so_many_seconds_and_no_more(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes too long is given up in a sentence, and the next question is answered."""
+    monkeypatch.setattr(reading, "_STEPS", 1)
+    searcher.reader._db.set_progress_handler(searcher.reader._late, 1)
+    monkeypatch.setattr(reading, "SECONDS", 0.0)
+    for text in ("tokens>1", '"how old"', "model:*"):
+        with pytest.raises(UsageError, match="takes longer than"):
+            searcher.run(ask(text), OWNER)
+    monkeypatch.setattr(reading, "SECONDS", 10.0)
+    assert searcher.run(ask('"how old"'), OWNER).count == 1
+
+
+def test_the_seconds_are_those_of_all_statements_of_a_question(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many quick statements together use up what one slow one would; the next has its own."""
+    reader = searcher.reader
+    ticks = iter(range(1_000_000))
+    monkeypatch.setattr(reading.time, "monotonic", lambda: next(ticks) / 4)
+    reader._db.set_progress_handler(reader._late, 1_000_000)
+    with reader.snapshot():
+        for _ in range(30):
+            reader.query("SELECT 1")
+        assert reader._left < reading.SECONDS - 7
+    assert reader._left == reading.SECONDS
+
+
+def test_the_vault_is_read_while_nobody_waits_for_the_index(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long content takes, others ask the index meanwhile."""
+    others: list[int] = []
+    office_view = searcher.contents
+    assert office_view is not None
+
+    class Slow:
+        def view(self, index: int) -> View:
+            asking = threading.Thread(target=lambda: others.append(searcher.as_of().size))
+            asking.start()
+            asking.join(10)
+            assert not asking.is_alive()
+            return office_view.view(index)
+
+    monkeypatch.setattr(searcher, "contents", Slow())
+    assert searcher.exchanges(ask("session:ses_1"), OWNER).exchanges[0].row
+    assert len(narrative(searcher, "ses_1", OWNER).lines) == 5
+    assert set(others) == {8}
+    assert len(others) > 6

@@ -117,3 +117,15 @@ def test_facts_outside_the_boundary_are_withheld(searcher: Searcher) -> None:
         "withheld", None, None, None,
     )  # fmt: skip
     assert line.text == "Asked the model."
+
+
+def test_a_narrative_ends_where_it_has_told_enough(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content is never all held at once, however long a session was; what is left out is said."""
+    monkeypatch.setattr("affidavit.query.session.MAX_CHARACTERS", 30)
+    shown = narrative(searcher, "ses_1", OWNER)
+    assert ([line.index for line in shown.lines], shown.more) == ([0, 1], True)
+    assert shown.lines[-1].output == "three hundred metres"
+    withheld = narrative(searcher, "ses_1", AUDITOR)
+    assert (len(withheld.lines), withheld.more) == (5, False)
