@@ -10,6 +10,7 @@ may read (``auth``, ``query.boundary``).
 
 import hashlib
 import hmac
+import re
 from typing import Any
 
 import msgspec
@@ -26,6 +27,9 @@ from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
 FLOOD_SECONDS = 60.0
 """What is of one kind within this time after a recorded one is counted into the next."""
+
+OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:ses|key)_[a-z2-7]{26}")
+"""Names that only this program gives, so nobody wrote anything into them."""
 
 _DIGEST_LABEL = b"affidavit/search-term/v1\0"
 
@@ -120,7 +124,8 @@ class Access:
     ) -> None:
         """Record a refusal; within a minute of the last of its kind it is only counted.
 
-        Of one kind are those with the same code, the same key and the same route.
+        Of one kind are those with the same code, the same key and the same route. Of ``path``
+        only that is recorded which cannot be somebody's name, or a key put in the wrong place.
 
         ``identity`` is whose key was presented, if it is known. ``CannotRecordError`` as usual.
         """
@@ -133,7 +138,7 @@ class Access:
         what = {
             "code": reason.code,
             "reason": reason.message,
-            "url.path": path,
+            "url.path": _without_names(path, route),
             "repeated_before": uncounted,
         }
         whom: dict[str, Any] = {"assurance": "asserted", "authenticated_by": "none"}
@@ -175,6 +180,13 @@ class Access:
         )
         await services.journal.commit(record, ())
         return record.id
+
+
+def _without_names(path: str, route: str) -> str:
+    """``path``, its end behind ``route`` replaced by ``…`` unless it is a name of ours."""
+    named = path[len(route) + 1 :]
+    plain = not named or route == "/log" or OUR_NAME.fullmatch(named)
+    return path if plain else f"{route}/…"
 
 
 def who(reader: Reader, purpose: str = "") -> dict[str, Any]:

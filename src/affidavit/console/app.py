@@ -73,7 +73,7 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
             address = request.client.host if request.client else ""
             # A refusal stands whether or not it can be recorded; health says if it cannot.
             with contextlib.suppress(AffidavitError):
-                await access.denied(error, identity, address, request.url.path)
+                await access.denied(error, identity, address, request.scope["path"])
         return _respond(request, error)
 
     async def invalid(request: Request, error: Exception) -> Response:

@@ -10,7 +10,6 @@ HTTP (``api``, ``page``), proofs and exports (``proofs``).
 import asyncio
 import base64
 import functools
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +18,7 @@ import msgspec
 
 from affidavit.clock import from_unix_us, to_unix_us
 from affidavit.console import resolve
-from affidavit.console.access import Access, digest_term, recorded_expression
+from affidavit.console.access import OUR_NAME, Access, digest_term, recorded_expression
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -28,9 +27,6 @@ from affidavit.query.answers import ExchangePage, Page
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Tree
 from affidavit.wire.decode import decode
-
-_OUR_NAME = re.compile(r"#[0-9]{1,19}|ses_[a-z2-7]{26}")
-"""Names that only this program gives, so nobody wrote anything into them."""
 
 _SINCE = "."
 """Stands in a cursor between the searcher's own and when the first page was asked for."""
@@ -135,7 +131,7 @@ class Reads:
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
         """What is recorded of a name that led nowhere; who knows what stands in it."""
-        if not _OUR_NAME.fullmatch(name):
+        if not OUR_NAME.fullmatch(name):
             name = digest_term(self._services.snapshot(), reader.identity.tenant, name)
         return {"operation": operation, "name": name, "boundary": reader.boundary.as_json()}
 
@@ -189,9 +185,9 @@ class Reads:
     def _content(self, reader: Reader, name: str) -> list[dict[str, Any]]:
         searcher, vault = self._services.searcher, self._services.vault
         row = searcher.row(name, reader.boundary)
-        indexes = {row["index"], row.get("re"), row.get("answered")} - {None}
+        halves = [row[key] for key in ("index", "re", "answered") if row[key] is not None]
         found = []
-        for index in sorted(indexes):
+        for index in searcher.within(halves, reader.boundary):
             row = searcher.row(index, reader.boundary)
             half = {"id": row["id"], "index": index, "type": row["type"]}
             sections = vault.sections(index)

@@ -16,6 +16,7 @@ from affidavit.console.visible import snippet
 from affidavit.errors import AffidavitError
 
 SNIPPET = 140
+_UNSEEN = ("withheld", "erased", "corrupt", "pending")
 EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")
 
 
@@ -264,6 +265,8 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
     ]
     if not texts:
         texts = [element("div", str(row.get("text") or row.get("type") or ""), class_="quiet")]
+    if row.get("content") in _UNSEEN:
+        texts.append(element("div", f"content: {row['content']}", class_="quiet"))
     status = str(row.get("status") or ("open" if row.get("open") else ""))
     if isinstance(row.get("http"), int) and row["http"] >= 400:
         status += f" {row['http']}"

@@ -37,9 +37,10 @@ class Look(NamedTuple):
     ``evidence``: ``verified`` (observed by us, and the same as what the ledger committed to),
     ``reported``, ``imported``, ``erased`` (a section can no longer be read), ``corrupt``,
     ``unchecked`` (nobody looked, or the checkpoint over it is not published yet). ``content``:
-    ``shown``, ``withheld``, ``erased``, ``corrupt``, ``pending``, or ``none`` where a record has
-    none. ``messages`` are there if it is ``shown``. ``sections`` are all that can be read, by name,
-    whoever asks: a boundary comes between them and a reader.
+    ``shown``, ``withheld``, ``erased`` (some or all of it), ``corrupt``, ``pending``, or ``none``
+    where a record has none. ``messages`` are there if it is ``shown``, and what is left of it if
+    it is ``erased``. ``sections`` are all that can be read, by name, whoever asks: a boundary comes
+    between them and a reader.
     """
 
     evidence: str
@@ -66,11 +67,22 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
         for name, digest in zip(SECTIONS, view.digests, strict=True)
     )
     evidence = "erased" if gone else "verified" if row.tier == "observed" else row.tier
-    if has_content and not view.parts:
-        return Look(evidence, "erased", [], view.sections)
+    if has_content and not (view.parts and _listed(view) <= view.parts.keys()):
+        return Look(evidence, "erased", said(view, row) if show else [], view.sections)
     if has_content and show:
         return Look(evidence, "shown", said(view, row), view.sections)
     return Look(evidence, hidden, [], view.sections)
+
+
+def _listed(view: View) -> set[str]:
+    """The names of the parts that the content section commits to."""
+    content = view.sections.get("content")
+    listed = content.get("parts") if isinstance(content, dict) else None
+    return {
+        str(part.get("name"))
+        for part in (listed if isinstance(listed, list) else [])
+        if isinstance(part, dict)
+    }
 
 
 def worst(states: list[str]) -> str:

@@ -6,6 +6,7 @@ import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
@@ -13,9 +14,11 @@ from affidavit.console.access import Access
 from affidavit.console.app import create_app, create_socket_app
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
+from affidavit.errors import NotFoundError
 from affidavit.evidence import verify
 from affidavit.query.boundary import for_identity
 from affidavit.query.rows import ROW_FIELDS
+from affidavit.record.model import View
 from tests.unit.console.conftest import BASE, Client, reader_of
 from tests.world.machine import Machine
 
@@ -139,6 +142,30 @@ def test_reveal_gives_the_bytes_of_both_halves(client: Client, machine: Machine)
     told = machine.records("access.reveal")[-1]
     assert told["what"]["reason"] == "ticket 4711"
     assert [r["id"] for r in told["what"]["records"]] == [r["id"] for r in answer["records"]]
+
+
+def test_reveal_gives_the_half_that_may_be_seen(machine: Machine) -> None:
+    """Where who asked was erased, and only there, the other half is revealed by itself."""
+    first, second = machine.exchange("Who am I?", "Nobody.", model="demo-erased")
+    machine.settle()
+    at = {machine.reader_log.decoded(i).id: i for i in range(machine.log.published)}
+    whole = machine.vault_reader.view
+
+    def erased(index: int) -> View:
+        view = whole(index)
+        gone = {"who"} if index == at[first] else set()
+        kept = {name: value for name, value in view.sections.items() if name not in gone}
+        return msgspec.structs.replace(view, sections=kept)
+
+    machine.indexer.refresh([at[first]], erased)
+    services = machine.services()
+    reads = Reads(services, Access(services))
+    told = asyncio.run(reads.reveal(reader_of(machine, "responder"), second, "a test"))
+    assert [record["id"] for record in told["records"]] == [second]
+    with pytest.raises(NotFoundError):
+        asyncio.run(reads.reveal(reader_of(machine, "responder"), first, "a test"))
+    both = asyncio.run(reads.reveal(reader_of(machine, "owner"), second, "a test"))
+    assert [record["id"] for record in both["records"]] == [first, second]
 
 
 def test_reveal_undoes_content_encodings_for_text(client: Client, machine: Machine) -> None:
@@ -481,6 +508,27 @@ def test_a_name_that_leads_nowhere_is_not_answered_unrecorded(machine: Machine) 
     with TestClient(create_app(machine.services(journal)), base_url=BASE) as one:
         one.headers["authorization"] = f"Bearer {machine.keys['auditor']}"
         assert one.get("/api/show/nothing").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "shown"),
+    [
+        ("GET", "/api/show/alice@example.com", "/api/show/…"),
+        ("GET", "/show/aff_pasted-canary", "/show/…"),
+        ("GET", "/api/show/%231", "/api/show/#1"),
+        ("DELETE", "/api/keys/aff_pasted-canary", "/api/keys/…"),
+        ("DELETE", f"/api/keys/key_{'a' * 26}", f"/api/keys/key_{'a' * 26}"),
+        ("GET", "/log/tile/entries/000", "/log/tile/entries/000"),
+        ("GET", "/", "/"),
+    ],
+)
+def test_a_refusal_does_not_repeat_names(
+    client: Client, machine: Machine, method: str, path: str, shown: str
+) -> None:
+    """Of an address only that is recorded which is nobody's name, and no key somebody pasted."""
+    machine.clock.advance(61)
+    assert client("").request(method, path).status_code == 401
+    assert machine.records("access.denied")[-1]["what"]["url.path"] == shown
 
 
 def test_a_caller_key_opens_nothing(client: Client, machine: Machine) -> None:

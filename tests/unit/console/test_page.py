@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from affidavit.console.app import create_app
 from affidavit.console.auth import SESSION_COOKIE, SESSION_SECONDS
+from affidavit.errors import CorruptError
 from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import ANCHORS, Machine
 
@@ -288,3 +289,20 @@ def test_a_proof_is_asked_for_and_shown_in_four_lines(browser: TestClient) -> No
     plain = browser.get("/", params={"q": "model:demo-chat"}).text
     assert "<h2>Verdict</h2>" not in plain
     assert 'name="prove" value="1">' in plain
+
+
+def test_content_that_is_not_shown_is_said_to_be_there(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Withheld, erased and damaged content each have their word in the list."""
+    one = client("")
+    assert one.post("/login", data={"key": machine.keys["auditor"]}).status_code == 200
+    assert "content: withheld" in one.get("/").text
+    assert one.post("/login", data={"key": machine.keys["owner"]}).status_code == 200
+    assert "content: " not in one.get("/").text
+
+    def damaged(_: int) -> None:
+        raise CorruptError("Sealed content does not open: it was changed or cut.")
+
+    monkeypatch.setattr(machine.vault_reader, "view", damaged)
+    assert "content: corrupt" in one.get("/").text

@@ -1,5 +1,6 @@
 """Reconstruction: one ordered list of lines, each with the status of its evidence."""
 
+import msgspec
 import pytest
 
 from affidavit.errors import CorruptError, NotFoundError
@@ -129,3 +130,20 @@ def test_a_narrative_ends_where_it_has_told_enough(
     assert shown.lines[-1].output == "three hundred metres"
     withheld = narrative(searcher, "ses_1", AUDITOR)
     assert (len(withheld.lines), withheld.more) == (5, False)
+
+
+def test_a_part_that_is_gone_is_not_passed_over(
+    searcher: Searcher, office: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one part of several is missing, what is left is shown and the line says so."""
+    given = office.view
+
+    def short(index: int) -> View:
+        view = given(index)
+        listed = {"parts": [*view.sections["content"]["parts"], {"name": "request.masked"}]}
+        return msgspec.structs.replace(view, sections=view.sections | {"content": listed})
+
+    monkeypatch.setattr(office, "view", short)
+    lines = narrative(searcher, "#0", OWNER).lines
+    assert [(line.evidence, line.content) for line in lines] == [("verified", "erased")] * 2
+    assert lines[0].prompt == "user: how tall is the tower"

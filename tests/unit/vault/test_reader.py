@@ -14,9 +14,12 @@ from affidavit.clock import SystemClock
 from affidavit.durable import Disk, open_database
 from affidavit.errors import CorruptError
 from affidavit.ids import b64u
-from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.disclose import commit_part
+from affidavit.record.keys import KeyEncryptionKey, wrap_key
 from affidavit.record.model import SECTIONS, Placed
+from affidavit.record.seal import seal_blob
 from affidavit.vault import wraps
+from affidavit.vault.blobs import Packer
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import wraps_path
@@ -228,6 +231,35 @@ def test_content_other_than_the_content_section_says_is_refused(world: _World) -
     with pytest.raises(CorruptError, match=r"Part request\.body of leaf 0"):
         world.reader.parts(0)
     assert world.reader.sections(0)
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_content_that_nobody_committed_to_is_refused(
+    world: _World, keyring: Keyring, *, instead: bool
+) -> None:
+    """Whoever has the keys can seal a part; unless the record lists it, it is no content of it."""
+    made, body = record({"response.body": b"what was said"}, without=SECTIONS[:6])
+    world.put(place(0, (made, body)))
+    forged = b"what was never said"
+    key, packer = b"k" * 32, Packer()
+    blob = packer.part(commit_part("response.forged", "text/plain", forged), forged)
+    sealed = seal_blob(key, blob, f"{made.id}response.forged".encode())
+    segment = world.segment()
+    path = wraps_path(segment)
+    data = path.read_bytes()
+    entry = wraps.unpack(data[wraps.HEADER_BYTES :])
+    bucket = keyring.bucket_secret(wraps.parse_header(data[: wraps.HEADER_BYTES]))
+    wrapped = wrap_key(wraps.wrapping_key(bucket, ()), key)
+    added = wraps.Blob(wraps.PART, "response.forged", len(sealed), wrapped)
+    with segment.open("ab") as file:
+        file.write(sealed)
+    blobs, offset = (*entry.blobs, added), entry.offset
+    if instead:
+        blobs, offset = (added,), offset + sum(blob.size for blob in entry.blobs)
+    changed = wraps.Entry(entry.index, offset, entry.id, entry.subjects, blobs)
+    Disk().write_file(path, data[: wraps.HEADER_BYTES] + wraps.pack(changed))
+    with pytest.raises(CorruptError, match=r"Part response\.forged of leaf 0"):
+        world.reader.view(0)
 
 
 def test_an_entry_of_an_uncommitted_record_is_not_taken(world: _World) -> None:
