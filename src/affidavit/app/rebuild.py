@@ -48,7 +48,7 @@ def _build(paths: Paths, into: Path) -> int:
     reader = LogReader(paths.log, keys, (newest_head(paths.log),))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
-        return rebuild(into, kek.derive("index.db"), reader, with_firsts(reader, vault.view))
+        return rebuild(into, kek.derive("index.db"), reader, with_firsts(reader, vault.salvaged))
     finally:
         vault.close()
         keyring.close()

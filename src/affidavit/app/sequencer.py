@@ -113,7 +113,7 @@ class Sequencer:
         )
         self.indexer = Indexer(paths.root, kek.derive("index.db"))
         self.indexer.start()
-        view = with_firsts(self._own_reader, self.vault_reader.view)
+        view = with_firsts(self._own_reader, self.vault_reader.salvaged)
         catch_up(self.indexer, self._own_reader, view)
         self.intake = Intake(
             disk,

@@ -36,34 +36,25 @@ class Reader:
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
-        for name in (INDEX_FILE, TEXT_FILE):
-            if not (directory / name).exists():
-                raise UnavailableError(
-                    f"There is no {name} yet.", hint="Start the sequencer: affidavit up"
-                )
+        self._paths = (directory / INDEX_FILE, directory / TEXT_FILE)
+        self._key = key
         self._lock = threading.RLock()
         self._left = SECONDS
         self._until = float("inf")
         self.secret = hkdf(key, "affidavit/cursor/v1")
-        self._db = open_database(directory / INDEX_FILE, key, read_only=True)
-        try:
-            self._db.execute(
-                "ATTACH ? AS text KEY ?", (str(directory / TEXT_FILE), attach_key(key))
-            )
-            self._db.pragma("cache_size", -32_768)
-            check_version(self._db, INDEX_FILE)
-            check_version(self._db, TEXT_FILE, "text")
-        except apsw.Error as error:
-            self._db.close()
-            raise UnavailableError(
-                f"{TEXT_FILE} did not open: {error}.", hint="Run: affidavit index rebuild"
-            ) from error
-        self._db.set_progress_handler(self._late, _STEPS)
+        self._files = self._on_disk()
+        for path, file in zip(self._paths, self._files, strict=True):
+            if file is None:
+                raise UnavailableError(
+                    f"There is no {path.name} yet.", hint="Start the sequencer: affidavit up"
+                )
+        self._db = self._open()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is as of one moment for each of the two files."""
         with self._lock:
+            self._follow()
             self._db.execute("BEGIN")
             self._left = SECONDS
             try:
@@ -89,6 +80,38 @@ class Reader:
                 if self._db.in_transaction:
                     self._left -= time.monotonic() - begun
                 self._until = float("inf")
+
+    def _open(self) -> apsw.Connection:
+        index, text = self._paths
+        db = open_database(index, self._key, read_only=True)
+        try:
+            db.execute("ATTACH ? AS text KEY ?", (str(text), attach_key(self._key)))
+            db.pragma("cache_size", -32_768)
+            check_version(db, INDEX_FILE)
+            check_version(db, TEXT_FILE, "text")
+        except apsw.Error as error:
+            db.close()
+            raise UnavailableError(
+                f"{TEXT_FILE} did not open: {error}.", hint="Run: affidavit index rebuild"
+            ) from error
+        except UnavailableError:
+            db.close()
+            raise
+        db.set_progress_handler(self._late, _STEPS)
+        return db
+
+    def _follow(self) -> None:
+        """Take up the files of a rebuilt index; until both are whole, the old ones answer."""
+        there = self._on_disk()
+        if there != self._files and None not in there:
+            with contextlib.suppress(UnavailableError):
+                opened = self._open()
+                self._db.close()
+                self._db, self._files = opened, there
+
+    def _on_disk(self) -> tuple[tuple[int, int] | None, ...]:
+        """Which files have the names of the index now; ``None`` where there is none."""
+        return tuple(map(_identity, self._paths))
 
     def _late(self) -> bool:
         """Asked by SQLite every so many steps: whether to give the statement up."""
@@ -131,6 +154,14 @@ class Reader:
     def close(self) -> None:
         """Close both files."""
         self._db.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def after_prefix(prefix: str) -> str:

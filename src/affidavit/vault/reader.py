@@ -100,19 +100,32 @@ class VaultReader:
         leaf = self._leaf(index)
         stored = self._find(leaf, tenant)
         parts = self._parts(leaf, stored)
-        return View(
-            index=leaf.index,
-            time=leaf.time,
-            at=leaf.at,
-            id=leaf.id,
-            type=leaf.type,
-            tier=leaf.tier,
-            re=leaf.re,
-            src=leaf.src,
-            digests=leaf.sections,
-            sections=_values(self._disclosures(leaf, stored)),
-            parts={name: part.data for name, part in parts if part is not None},
-        )
+        sections = _values(self._disclosures(leaf, stored))
+        return _view(leaf, sections, {name: part.data for name, part in parts if part is not None})
+
+    def salvaged(self, index: int) -> View:
+        """The record with everything of it that is as it was recorded: no ``CorruptError``.
+
+        For the index, which one damaged record must not keep from all others; whoever is shown
+        the record gets its ``view``, and hears of the damage.
+        """
+        with contextlib.suppress(CorruptError):
+            return self.view(index)
+        leaf = self._leaf(index)
+        sections: dict[str, Any] = {}
+        parts: dict[str, bytes] = {}
+        with contextlib.suppress(CorruptError):
+            stored = self._find(leaf, None)
+            for kind, name in enumerate(SECTIONS):
+                with contextlib.suppress(CorruptError):
+                    for blob, plain in self._opened(stored, frozenset({kind})):
+                        if plain is not None:
+                            text = _section(leaf, blob, plain)
+                            sections[name] = disclose.open_disclosure(text, name)
+            for name, part in self._parts(leaf, stored):
+                if part is not None:
+                    parts[name] = part.data
+        return _view(leaf, sections, parts)
 
     def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
         """Why sections and parts that were recorded cannot be read: name → one sentence."""
@@ -208,14 +221,22 @@ class VaultReader:
             return found
 
     def _look(self, leaf: Leaf, tenant: str | None) -> _Stored | None:
+        """Where the record stands; a damaged file matters only if no other one has it."""
+        damaged: CorruptError | None = None
         for segment in self._catalogue.candidates(leaf.index, tenant):
-            directory = self._directory(segment)
-            data = None if directory is None else directory.entry(leaf.index)
-            if directory is None or data is None:
+            try:
+                directory = self._directory(segment)
+                data = None if directory is None else directory.entry(leaf.index)
+                if directory is None or data is None:
+                    continue
+                entry = wraps.unpack(data)
+            except CorruptError as error:
+                damaged = error
                 continue
-            entry = wraps.unpack(data)
             if entry.id == leaf.id:
                 return _Stored(segment.path, directory.bucket, entry)
+        if damaged is not None:
+            raise damaged
         return None
 
     def _directory(self, segment: Segment) -> "_Directory | None":
@@ -250,7 +271,11 @@ class _Directory:
         self._indexes = array("Q")
         self._offsets = array("Q")
         self._end = wraps.HEADER_BYTES
-        self.bucket = wraps.parse_header(self._read(0, wraps.HEADER_BYTES))
+        try:
+            self.bucket = wraps.parse_header(self._read(0, wraps.HEADER_BYTES))
+        except CorruptError:
+            self._file.close()
+            raise
 
     def replaced(self) -> bool:
         """Whether another file has that name now; ``FileNotFoundError`` if none has."""
@@ -313,6 +338,22 @@ def _listed(content: str) -> dict[str, str]:
         for part in listed
         if isinstance(part, dict) and "name" in part and "digest" in part
     }
+
+
+def _view(leaf: Leaf, sections: dict[str, Any], parts: dict[str, bytes]) -> View:
+    return View(
+        index=leaf.index,
+        time=leaf.time,
+        at=leaf.at,
+        id=leaf.id,
+        type=leaf.type,
+        tier=leaf.tier,
+        re=leaf.re,
+        src=leaf.src,
+        digests=leaf.sections,
+        sections=sections,
+        parts=parts,
+    )
 
 
 def _values(disclosures: tuple[str | None, ...]) -> dict[str, Any]:

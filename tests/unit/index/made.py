@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from affidavit.clock import from_unix_us
-from affidavit.ids import record_id
+from affidavit.ids import b64u, record_id
 from affidavit.index.project import viewed
 from affidavit.ledger import merkle
 from affidavit.ledger.note import Checkpoint
@@ -35,7 +35,10 @@ def placed(
     )
     every = dict(sections)
     if parts:
-        every["content"] = {"parts": [{"name": part.name, "size": part.size} for part in parts]}
+        listed = [
+            {"name": part.name, "size": part.size, "digest": b64u(part.digest)} for part in parts
+        ]
+        every["content"] = {"parts": listed}
     record = Record(
         id=record_id(), type=kind, at=from_unix_us(when if at is None else at), tier=tier,
         tenant="acme", retention_class="default",

@@ -212,6 +212,43 @@ def test_every_changed_byte_of_a_segment_is_noticed(world: _World) -> None:
     assert world.reader.parts(0) == {"request.body": b"hello"}
 
 
+def test_what_is_not_damaged_is_salvaged(world: _World) -> None:
+    """One damaged byte takes one section or the parts from the index, and never a question."""
+    world.put(place(0, record({"request.body": b"hello"})))
+    view = world.reader.view(0)
+    assert world.reader.salvaged(0) == view
+    path = world.segment()
+    whole = path.read_bytes()
+    lost = []
+    for at in range(8, len(whole), 40):
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(CorruptError):
+            world.reader.view(0)
+        left = world.reader.salvaged(0)
+        assert left.digests == view.digests
+        assert left.sections.items() <= view.sections.items()
+        assert left.parts.items() <= view.parts.items()
+        lost.append(sorted(view.sections.keys() - left.sections.keys()))
+        assert len(lost[-1]) <= 1
+        assert lost[-1] or not left.parts
+    assert {name for names in lost for name in names} == set(SECTIONS)
+    assert [] in lost  # the part
+
+
+def test_a_damaged_file_is_the_trouble_of_its_own_records(world: _World) -> None:
+    """Another tenant's records are read all the same; its own are damaged, not erased."""
+    world.put(place(0, record(tenant="acme")), place(1, record(tenant="other")))
+    path = wraps_path(world.segment())
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert world.reader.sections(1)["who"]["tenant"] == "other"
+    with pytest.raises(CorruptError):
+        world.reader.sections(0)
+    left = world.reader.salvaged(0)
+    assert (left.id, left.sections, left.parts) == (world.leaves.leaf(0).id, {}, {})
+
+
 def test_a_section_of_another_record_is_refused(world: _World, keyring: Keyring) -> None:
     """Keys and sealed bytes in order, but not what the leaf commits to: an error."""
     true, false = record(), record()

@@ -1,0 +1,63 @@
+"""Reading an index that others write, replace and remove."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from affidavit.errors import UnavailableError
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import Reader
+from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE
+from tests.unit.index.made import KEY, World, request
+
+
+def built(directory: Path, count: int) -> None:
+    """An index of so many requests in ``directory``."""
+    directory.mkdir(exist_ok=True)
+    world = World([request(place) for place in range(count)])
+    indexer = Indexer(directory, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.settle()
+    indexer.close()
+
+
+def sizes(reader: Reader) -> tuple[int, int]:
+    """What rows and text stand for, in one snapshot."""
+    with reader.snapshot():
+        index, text = reader.built()
+    return index.size, text.size
+
+
+def test_a_rebuilt_index_is_taken_up(tmp_path: Path) -> None:
+    """Who reads goes on with the new files once both are there, and with the old ones till then."""
+    built(tmp_path, 2)
+    reader = Reader(tmp_path, KEY)
+    assert sizes(reader) == (2, 2)
+    built(tmp_path / "new", 5)
+    (tmp_path / INDEX_FILE).unlink()
+    assert sizes(reader) == (2, 2)
+    (tmp_path / "new" / INDEX_FILE).rename(tmp_path / INDEX_FILE)
+    (tmp_path / TEXT_FILE).unlink()
+    assert sizes(reader) == (2, 2)
+    (tmp_path / TEXT_FILE).touch()  # its writer is just making it
+    assert sizes(reader) == (2, 2)
+    (tmp_path / "new" / TEXT_FILE).rename(tmp_path / TEXT_FILE)
+    assert sizes(reader) == (5, 5)
+    reader.close()
+
+
+def test_files_that_do_not_open_are_let_go(tmp_path: Path) -> None:
+    """An index of another version, or under another key, is refused in a sentence."""
+    with pytest.raises(UnavailableError, match=r"no index\.db"):
+        Reader(tmp_path, KEY)
+    built(tmp_path, 1)
+    with pytest.raises(UnavailableError):
+        Reader(tmp_path, bytes(32))
+    db = apsw.Connection(str(tmp_path / INDEX_FILE))
+    db.pragma("key", f"raw:{KEY.hex()}")
+    db.execute("UPDATE built SET version = 99")
+    db.close()
+    with pytest.raises(UnavailableError, match="version 99"):
+        Reader(tmp_path, KEY)
