@@ -5,6 +5,7 @@ and returning an exit code. May import every stage; nothing but ``cli`` imports 
 rules of its own about records, proofs or queries.
 """
 
+import resource
 from pathlib import Path
 
 
@@ -21,6 +22,7 @@ def run_up(
     """Run everything on this machine until a signal; prints what to do next. Exit code."""
     from affidavit.app.up import up as run
 
+    _no_core_dumps()
     return run(data, config, gateway, console, workers, demo=demo, as_json=as_json)
 
 
@@ -28,6 +30,7 @@ def run_gateway(data: Path, config: Path | None, listen: str | None, fd: int = -
     """Run one gateway worker, on an address of its own or an inherited listening socket."""
     from affidavit.app.gateway import run
 
+    _no_core_dumps()
     return run(data, config, listen, fd)
 
 
@@ -35,6 +38,7 @@ def run_sequencer(data: Path, config: Path | None) -> int:
     """Run the sequencer of a data directory."""
     from affidavit.app.sequencing import run
 
+    _no_core_dumps()
     return run(data, config)
 
 
@@ -42,6 +46,7 @@ def run_console(data: Path, config: Path | None, listen: str | None, fd: int = -
     """Run the console, on an address of its own or an inherited listening socket."""
     from affidavit.app.console import run
 
+    _no_core_dumps()
     return run(data, config, listen, fd)
 
 
@@ -53,4 +58,13 @@ def rebuild_index(data: Path, into: Path | None) -> int:
     """
     from affidavit.app.rebuild import run
 
+    _no_core_dumps()
     return run(data, into)
+
+
+def _no_core_dumps() -> None:
+    """What is in memory stays there: a core dump would hold keys and content in the clear.
+
+    Holds for the children, too.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -83,24 +83,31 @@ def _vkeys(given: str) -> "list[Verifier]":
 
 
 def _deep(directory: Path, size: int) -> list[str]:
-    """Read every record from the vault; the sentences of those that are not what they were."""
+    """Read every record from the vault; the sentences of those that are not what they were.
+
+    What cannot be read because its key was destroyed is no problem: that is how content is erased.
+    """
     from affidavit.app.paths import Paths
     from affidavit.clock import SystemClock
     from affidavit.ledger.log_reader import LogReader
     from affidavit.record.keys import KeyEncryptionKey
     from affidavit.vault.keyring import Keyring
-    from affidavit.vault.reader import VaultReader
+    from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
 
     paths = Paths(directory)
     kek = KeyEncryptionKey.load(paths.key_encryption_key)
     keyring = Keyring.open(paths.key_database, kek, SystemClock(), read_only=True)
     reader = LogReader(paths.log)
     vault = VaultReader(paths.vault, keyring, reader.decoded)
+    unaccounted = {NOT_THERE, REMOVED}
     problems = []
     try:
         for index in range(size):
             try:
                 vault.view(index)
+                # Erasing destroys keys; what is gone while its key is there, somebody took away.
+                taken = {why for why in vault.missing(index).values() if why in unaccounted}
+                problems += [f"Leaf {index}: {why}" for why in sorted(taken)]
             except CorruptError as error:
                 problems.append(error.message)
             except AffidavitError as error:

@@ -29,6 +29,10 @@ from affidavit.vault.blobs import OpenedPart, open_part, open_section
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.segments import Catalogue, Segment, wraps_path
 
+NOT_THERE = "Not in the vault."
+REMOVED = "Its segment was removed."
+"""Reasons that no destroyed key accounts for."""
+
 _OPEN_FILES = 64
 _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
@@ -132,7 +136,7 @@ class VaultReader:
         leaf = self._leaf(index)
         stored = self._find(leaf, tenant)
         reasons = {
-            name: "Not in the vault."
+            name: NOT_THERE
             for name, digest in zip(SECTIONS, leaf.sections, strict=True)
             if digest is not None
         }
@@ -147,7 +151,7 @@ class VaultReader:
         there = {blob.name for blob in stored.entry.blobs}
         content = self._disclosures(leaf, stored)[_CONTENT]
         listed = {} if content is None else _listed(content)
-        reasons.update({name: "Not in the vault." for name in listed if name not in there})
+        reasons.update({name: NOT_THERE for name in listed if name not in there})
         return reasons
 
     def _disclosures(self, leaf: Leaf, stored: _Stored | None) -> tuple[str | None, ...]:
@@ -196,7 +200,7 @@ class VaultReader:
     def _wrapping(self, stored: _Stored) -> tuple[bytes | str, bytes | str]:
         """The wrapping keys without and with the subjects' keys, or why there is none."""
         if not stored.path.exists():
-            return "Its segment was removed.", "Its segment was removed."
+            return REMOVED, REMOVED
         try:
             bucket = self._keyring.bucket_secret(stored.bucket)
         except NotFoundError as gone:

@@ -377,6 +377,19 @@ def test_fsck_deep_reads_every_record(command: Command, site: Site) -> None:
         segment.write_bytes(data)
 
 
+@pytest.mark.parametrize("suffix", [".seg", ".wraps"])
+def test_fsck_deep_misses_what_was_taken_away(command: Command, site: Site, suffix: str) -> None:
+    """Content that somebody removed, its key still there, is named and not passed over."""
+    taken = next((Path(site.data) / "vault").rglob(f"*{suffix}"))
+    aside = taken.rename(taken.with_suffix(".aside"))
+    try:
+        bad = command("fsck", "--deep", "--json", "--data", site.data)
+        assert bad.code == 1
+        assert bad.rows[0]["problems"][0].startswith("Leaf ")
+    finally:
+        aside.rename(taken)
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
