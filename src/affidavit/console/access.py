@@ -23,15 +23,16 @@ from affidavit.errors import AffidavitError
 from affidavit.query import fields, language
 from affidavit.query.tree import Match, Phrase, Tree, replace
 from affidavit.record.disclose import disclose
+from affidavit.record.keys import hkdf
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
 FLOOD_SECONDS = 60.0
 """What is of one kind within this time after a recorded one is counted into the next."""
 
-OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:ses|key)_[a-z2-7]{26}")
+OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:act|ses|key)_[a-z2-7]{26}")
 """Names that only this program gives, so nobody wrote anything into them."""
 
-_DIGEST_LABEL = b"affidavit/search-term/v1\0"
+_PURPOSE = "affidavit/search-term/v1"
 
 
 def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
@@ -40,7 +41,9 @@ def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
     if not key:  # no key without team: any of the tenant's, always the same
         named = sorted(name for name in snapshot.pseudonym_keys if name.startswith(f"{tenant}\0"))
         key = snapshot.pseudonym_keys[named[0]]
-    digest = hmac.digest(key, _DIGEST_LABEL + term.encode("utf-8", "replace"), hashlib.sha256)
+    # A key of its own: under the team's key itself, sessions of a caller's choosing get names.
+    own = hkdf(key, _PURPOSE)
+    digest = hmac.digest(own, term.encode("utf-8", "replace"), hashlib.sha256)
     return "hmac:" + ids.b64u(digest[:16])
 
 
@@ -60,7 +63,7 @@ def recorded_expression(tree: Tree, snapshot: Snapshot, tenant: str) -> str:
 def _names_somebody(node: Match) -> bool:
     """Whether the value may identify a person: not a pseudonym, not a fact of the call."""
     if node.field in ("actor", "session"):
-        return not node.value.startswith(("act_", "ses_"))
+        return OUR_NAME.fullmatch(node.value) is None
     return fields.field_of(node.field).section == "person"
 
 

@@ -137,7 +137,7 @@ class Reads:
 
     def _recorded_name(self, reader: Reader, told: Narrative) -> str:
         """The name as it is recorded: what a caller called its session may identify a person."""
-        if told.kind != "session" or told.name.startswith("ses_"):
+        if told.kind != "session" or OUR_NAME.fullmatch(told.name):
             return told.name
         return digest_term(self._services.snapshot(), reader.identity.tenant, told.name)
 

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from affidavit.console.access import Access
+from affidavit.console.access import Access, digest_term
 from affidavit.console.app import create_app, create_socket_app
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
+from affidavit.control.attribution import session_pseudonym
 from affidavit.errors import NotFoundError
 from affidavit.evidence import verify
+from affidavit.ids import b64u
 from affidavit.query.boundary import for_identity
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.record.model import View
@@ -454,6 +456,34 @@ def test_search_words_are_recorded_as_digests(client: Client, machine: Machine) 
     assert told.count("hmac:") >= 3
     ask(client("owner"), expression)
     assert machine.records("access.query")[-1]["what"]["expression"] == told
+
+
+def test_no_session_has_the_digest_of_a_search_term(machine: Machine) -> None:
+    """Callers choose the names of sessions, and learn nothing about searches by it."""
+    snapshot = machine.snapshot()
+    key = snapshot.pseudonym_keys["acme\0support"]
+    digest = digest_term(snapshot, "acme", "witness")
+    for session in ("witness", "affidavit/search-term/v1\0witness"):
+        raw = base64.b32decode(session_pseudonym(key, session)[4:].upper() + "======")
+        assert b64u(raw) != digest.removeprefix("hmac:")
+    assert digest == digest_term(snapshot, "acme", "witness") != digest_term(snapshot, "acme", "")
+
+
+def test_names_that_only_look_like_ours_are_recorded_as_digests(
+    client: Client, machine: Machine
+) -> None:
+    """A caller may call its session ses_ and whom it is about; ours have 26 characters more."""
+    machine.exchange("Hello?", session="ses_alice", model="demo-alice")
+    machine.settle()
+    ours = ask(client("owner"), "session:ses_alice actor:act_alice OR model:demo-alice")
+    told = machine.records("access.query")[-1]["what"]["expression"]
+    assert "alice" not in told.replace("demo-alice", "")
+    assert client("owner").get("/api/show/ses_alice").status_code == 200
+    assert machine.records("access.query")[-1]["what"]["name"].startswith(("hmac:", "ses_"))
+    assert "alice" not in machine.records("access.query")[-1]["what"]["name"]
+    name = ours["rows"][0]["session"]
+    ask(client("owner"), f"session:{name}")
+    assert name in machine.records("access.query")[-1]["what"]["expression"]
 
 
 def test_refusals_in_a_flood_are_counted(machine: Machine) -> None:
