@@ -76,10 +76,11 @@ def test_query_goes_on_at_its_cursor(client: Client) -> None:
 def test_time_that_passes_does_not_end_a_cursor(client: Client, machine: Machine) -> None:
     """What 90d means is reckoned from the first page on all pages, and recorded so."""
     for view in ("records", "exchanges"):
-        asked = {"expression": "since:9000d session:my-session", "limit": 1, "view": view}
-        found, cursor = [], ""
+        found: list[str] = []
+        cursor = ""
         while not found or cursor:
-            answer = ask(client("owner"), **asked, cursor=cursor)
+            expression = "since:9000d session:my-session"
+            answer = ask(client("owner"), expression, limit=1, view=view, cursor=cursor)
             found += [row["id"] for row in answer["rows"]]
             cursor = answer["cursor"]
             machine.clock.advance(2)

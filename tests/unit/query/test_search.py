@@ -286,7 +286,7 @@ def test_the_seconds_are_those_of_all_statements_of_a_question(
     """Many quick statements together use up what one slow one would; the next has its own."""
     reader = searcher.reader
     ticks = iter(range(1_000_000))
-    monkeypatch.setattr(reading.time, "monotonic", lambda: next(ticks) / 4)
+    monkeypatch.setattr("affidavit.index.reader.time.monotonic", lambda: next(ticks) / 4)
     reader._db.set_progress_handler(reader._late, 1_000_000)
     with reader.snapshot():
         for _ in range(30):
@@ -303,13 +303,15 @@ def test_the_vault_is_read_while_nobody_waits_for_the_index(
     office_view = searcher.contents
     assert office_view is not None
 
+    view = office_view.view
+
     class Slow:
         def view(self, index: int) -> View:
             asking = threading.Thread(target=lambda: others.append(searcher.as_of().size))
             asking.start()
             asking.join(10)
             assert not asking.is_alive()
-            return office_view.view(index)
+            return view(index)
 
     monkeypatch.setattr(searcher, "contents", Slow())
     assert searcher.exchanges(ask("session:ses_1"), OWNER).exchanges[0].row

@@ -19,7 +19,7 @@ from affidavit.record.keys import KeyEncryptionKey, wrap_key
 from affidavit.record.model import SECTIONS, Placed
 from affidavit.record.seal import seal_blob
 from affidavit.vault import wraps
-from affidavit.vault.blobs import Packer
+from affidavit.vault.blobs import Packer, plain_part
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import wraps_path
@@ -278,8 +278,8 @@ def test_content_that_nobody_committed_to_is_refused(
     made, body = record({"response.body": b"what was said"}, without=SECTIONS[:6])
     world.put(place(0, (made, body)))
     forged = b"what was never said"
-    key, packer = b"k" * 32, Packer()
-    blob = packer.part(commit_part("response.forged", "text/plain", forged), forged)
+    key, part = b"k" * 32, commit_part("response.forged", "text/plain", forged)
+    (blob,) = Packer().pack([plain_part(part, forged)])
     sealed = seal_blob(key, blob, f"{made.id}response.forged".encode())
     segment = world.segment()
     path = wraps_path(segment)
