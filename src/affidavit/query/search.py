@@ -119,7 +119,7 @@ class Searcher:
             gaps, unattributed = self._beside(plan)
             halves = [self._halves(row, plan, boundary) for row in leads]
         show = boundary.shows_content(reason)
-        found = [self._joined(*pair, show=show) for pair in halves]
+        found = [self._joined(*pair, boundary, show=show) for pair in halves]
         return ExchangePage(
             found, self._cursor(asked, leads[-1].idx) if more else "", plan.as_of, count, capped,
             gaps, unattributed, withheld(boundary),
@@ -277,7 +277,13 @@ class Searcher:
         return request, response, merged
 
     def _joined(
-        self, request: Row, response: Row | None, merged: dict[str, Any], *, show: bool
+        self,
+        request: Row,
+        response: Row | None,
+        merged: dict[str, Any],
+        boundary: Boundary,
+        *,
+        show: bool,
     ) -> Exchange:
         """The exchange with what the vault has of it: outside a snapshot, as that takes time."""
         seen = [
