@@ -50,6 +50,26 @@ def run_console(data: Path, config: Path | None, listen: str | None, fd: int = -
     return run(data, config, listen, fd)
 
 
+def witness(
+    data: Path,
+    listen: str,
+    *,
+    name: str,
+    policy: Path | None,
+    logs: tuple[str, ...],
+    monitor: bool,
+    post_quantum: bool,
+    key_file: Path | None,
+    ca_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Run a witness or a monitor, which needs nothing else of an installation."""
+    from affidavit.app.witness import Options, run
+
+    options = Options(data, listen, name, policy, logs, monitor, post_quantum, key_file, ca_file)
+    return run(options, as_json=as_json)
+
+
 def rebuild_index(data: Path, into: Path | None) -> int:
     """Build the index anew from ledger and vault alone; returns the number of records.
 

@@ -18,8 +18,11 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def listen(host: str, port: int, what: str) -> socket.socket:
-    """Bind and listen; ``UnavailableError`` with one sentence for each way it can fail."""
+def listen(host: str, port: int, what: str, option: str = "") -> socket.socket:
+    """Bind and listen; ``UnavailableError`` with one sentence for each way it can fail.
+
+    ``option`` is the one that chooses another address, ``what`` by default.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -35,7 +38,7 @@ def listen(host: str, port: int, what: str) -> socket.socket:
         why = "is in use" if taken else f"cannot be had: {error.strerror}"
         raise UnavailableError(
             f"Port {port} on {host} {why}, so the {what} did not start.",
-            hint=f"Stop what uses it, or choose another with --{what} HOST:PORT.",
+            hint=f"Stop what uses it, or choose another with --{option or what} HOST:PORT.",
         ) from error
     sock.setblocking(False)
     return sock

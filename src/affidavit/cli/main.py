@@ -28,6 +28,7 @@ from affidavit.cli import (
     tail,
     verify,
     version,
+    witness,
 )
 from affidavit.errors import AffidavitError
 
@@ -71,6 +72,7 @@ for module in (
     fsck,
     doctor,
     version,
+    witness,
     demo_provider,
 ):
     module.register(app)

@@ -14,7 +14,7 @@ when a heads leaf is due (``log``).
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -207,17 +207,20 @@ class HeadsMap:
 
     def grown(self) -> "HeadsMap":
         """This map, or the same one with as many buckets as its chains now ask for."""
-        if not self.outgrown:
-            return self
+        return self.resized(bits_for(self.count)) if self.outgrown else self
+
+    def resized(self, bits: int) -> "HeadsMap":
+        """The same chains in a map of 2^bits buckets."""
+        other = HeadsMap(bits)
+        other.adopt(other.enter((entry[:16], entry[16:]) for entry in self.entries()))
+        return other
+
+    def entries(self) -> Iterator[bytes]:
+        """Every chain id with its head hash, 48 bytes, in ascending order."""
         self._write_in()
-        larger = HeadsMap(bits_for(self.count))
-        entries = [
-            bucket[at : at + ENTRY_BYTES]
-            for bucket in self._buckets
-            for at in range(0, len(bucket), ENTRY_BYTES)
-        ]
-        larger.adopt(larger.enter((entry[:16], entry[16:]) for entry in entries))
-        return larger
+        for bucket in self._buckets:
+            for at in range(0, len(bucket), ENTRY_BYTES):
+                yield bucket[at : at + ENTRY_BYTES]
 
     def prove(self, index: int, epoch: int, key: bytes, value: bytes | None) -> HeadProof:
         """The proof for the chain of ``key`` whose head in this map is ``value``.

@@ -46,6 +46,10 @@ class Tree:
         self.size = size
         self._edge = list(edge)
 
+    def edge(self) -> tuple[bytes, ...]:
+        """The roots of the perfect subtrees, largest first, for ``Tree(size, edge)``."""
+        return tuple(self._edge)
+
     def copy(self) -> "Tree":
         """An independent tree of the same leaves."""
         return Tree(self.size, self._edge)

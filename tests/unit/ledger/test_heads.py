@@ -82,7 +82,7 @@ def test_heads_and_absences_are_proved(present: set[int], asked: int) -> None:
         {"number": proof.number ^ 1},
         {"path": proof.path[:-1]},
         {"bucket": proof.bucket + proof.bucket[:48] if proof.bucket else bytes(48)},
-        {"bucket": proof.bucket[:-1] + b"x" if proof.bucket else b"x"},
+        {"bucket": proof.bucket[:-1] + bytes([proof.bucket[-1] ^ 1]) if proof.bucket else b"x"},
     ]
     if asked in present:
         wrong += [{"n": 4}, {"last": 3001}, {"link": None}, {"last": None, "link": None, "n": 0}]
