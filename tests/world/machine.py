@@ -45,7 +45,7 @@ ANCHORS: dict[str, Any] = {
     "copies": {"size": 7, "error": ""},
 }  # fmt: skip
 """What a sequencer says whose log others vouch for; a ``Machine`` says nothing of it by itself."""
-ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller")
+ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller", "monitor")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
 

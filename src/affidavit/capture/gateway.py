@@ -45,7 +45,7 @@ from affidavit.capture.server import Connection
 from affidavit.capture.upstream import Request
 from affidavit.clock import Clock
 from affidavit.control.attribution import Hints, ResponseSessions, attribute
-from affidavit.control.identity import Identity, presented_key
+from affidavit.control.identity import Identity, check_caller, presented_key
 from affidavit.control.link import ControlLink
 from affidavit.errors import (
     AffidavitError,
@@ -193,6 +193,7 @@ class Gateway:
             admission.check(scope, target, self._limits.max_header_bytes)
             if name == "receipts":
                 identity = self._identify(scope, "inject")
+                check_caller(identity)
                 await _answer(send, await self._receipt(path, identity))
                 return
             if endpoint is None:
@@ -200,6 +201,7 @@ class Gateway:
                 self._no_provider(name)
             self._unless_draining()
             identity = self._identify(scope, endpoint.credential)
+            check_caller(identity)
             admission.check_goes_on(target)
             body = await admission.read_body(scope, receive, connection, self._limits, share)
             self._unless_draining()

@@ -18,7 +18,8 @@ def create(
         str,
         typer.Option(
             "--role",
-            help="caller (gateway only), or owner, auditor, responder, compliance, member.",
+            help="caller (gateway only), monitor (reads the log only), or owner, auditor, "
+            "responder, compliance, member.",
             metavar="ROLE",
         ),
     ] = "caller",

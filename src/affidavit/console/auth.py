@@ -3,8 +3,8 @@
 Rules: the API takes a key (``Authorization: Bearer``) or the local socket, never a cookie, so no
 other site's page can act through it; the page takes its session cookie, never a key in the URL.
 A session holds no key, ends after eight hours or with the process, and is worthless the moment
-its identity is revoked. A ``caller`` key reads nothing. Not here: what a reader may see
-(``query.boundary``) and the record of a refusal (``access``).
+its identity is revoked. A ``caller`` key reads nothing, a ``monitor`` key leaves and links alone.
+Not here: what a reader may see (``query.boundary``) and the record of a refusal (``access``).
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from starlette.requests import HTTPConnection
 
 from affidavit import ids
 from affidavit.console.services import ConsoleServices
-from affidavit.control.identity import READERS, Identity, presented_key
+from affidavit.control.identity import MONITOR, READERS, Identity, presented_key
 from affidavit.errors import RefusedError, UnauthenticatedError
-from affidavit.query.boundary import Boundary, for_identity
+from affidavit.query.boundary import Boundary, for_identity, nothing
 
 SESSION_COOKIE = "affidavit_session"
 SESSION_SECONDS = 8 * 3600.0
@@ -96,6 +96,18 @@ class Authenticator:
             return self._reader(connection, self._services.owner, "socket")
         return self.by_key(connection, given)
 
+    def log(self, connection: HTTPConnection) -> Reader:
+        """Who reads leaves and links: an owner or a monitor; errors as ``api``."""
+        given = presented_key(connection.scope["headers"], "inject")
+        if given is not None or not self._trusted:
+            identity = self._services.directory().find(given)
+            if identity.role == MONITOR:
+                connection.state.identity = identity
+                return self._made(connection, identity, "key", nothing(identity.actor))
+        reader = self.api(connection)
+        require_owner(reader)
+        return reader
+
     def by_key(self, connection: HTTPConnection, key: str | None) -> Reader:
         """The reader who holds ``key``; errors as ``api``."""
         return self._reader(connection, self._services.directory().find(key), "key")
@@ -111,14 +123,20 @@ class Authenticator:
     def _reader(self, connection: HTTPConnection, identity: Identity, via: Via) -> Reader:
         connection.state.identity = identity  # whoever records a refusal knows who it was
         if identity.role not in READERS:
+            opens = "reads the log" if identity.role == MONITOR else "opens the gateway"
             raise RefusedError(
-                f"A key with the role {identity.role} opens the gateway, not the console.",
+                f"A key with the role {identity.role} {opens}, not the console.",
                 hint="affidavit keys create --role auditor",
             )
+        return self._made(connection, identity, via, for_identity(identity))
+
+    def _made(
+        self, connection: HTTPConnection, identity: Identity, via: Via, boundary: Boundary
+    ) -> Reader:
         return Reader(
             identity=identity,
             via=via,
-            boundary=for_identity(identity),
+            boundary=boundary,
             address=connection.client.host if connection.client else "",
             user_agent=connection.headers.get("user-agent", "")[:500],
         )

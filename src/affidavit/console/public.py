@@ -1,27 +1,35 @@
-"""What anybody may fetch: health, metrics, checkpoint, key and hash tiles (C2SP tlog-tiles).
+"""What anybody may fetch: health, metrics, and the log as C2SP tlog-tiles lays it out.
 
-Rules: nothing here names a person, a model or a tenant. Full tiles never change and may be
-cached for a year; the checkpoint is asked for again each time. Entry bundles and links are not
-public: they are served to an owner, each time with a record. Not here: writing the files
-(``ledger.tiles``).
+Rules: nothing here names a person, a model or a tenant. A path is served only if it is spelt as
+the format spells it, so none leads elsewhere. Full tiles and what belongs to a timestamp never
+change and may be cached for a year; everything else is asked for again each time. Entry bundles
+and links are not public: they are served to an owner and to monitors, on record (``log_reads``).
+Not here: writing the files (``ledger.publish``).
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from affidavit import __version__
 from affidavit.console.access import Access
-from affidavit.console.auth import Authenticator, require_owner
+from affidavit.console.auth import Authenticator
+from affidavit.console.log_reads import LogReads
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import NotFoundError, UnavailableError
+from affidavit.errors import NotFoundError, ParseError, UnavailableError
+from affidavit.ledger import tiles
 
-_NUMBER = r"(?:x\d{3}/){0,6}\d{3}(?:\.p/\d{1,3})?"
-_TILE = re.compile(rf"tile/\d{{1,2}}/{_NUMBER}\Z", re.ASCII)
-_GUARDED = re.compile(rf"(?:tile/entries|links)/{_NUMBER}\Z", re.ASCII)
-_FILES = {"checkpoint": "text/plain; charset=utf-8", "log.vkey": "text/plain; charset=utf-8"}
+_TEXT = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
+_FILES = frozenset({"checkpoint", "cosigned", "minimum", "log.vkey"})
+_TIMESTAMP = re.compile(r"timestamps/(?:0|[1-9][0-9]{0,18})\.(checkpoint|tsr)")
+_TIMESTAMP_KINDS = {"checkpoint": _TEXT, "tsr": "application/timestamp-reply"}
+_GUARDED = frozenset({tiles.ENTRIES, tiles.LINKS})
+_FOREVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
 
 
 async def figures(services: ConsoleServices) -> dict[str, Any]:
@@ -76,6 +84,7 @@ def _metrics(services: ConsoleServices, found: dict[str, Any]) -> str:
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the public routes."""
     routes = APIRouter()
+    log_reads = LogReads(services, access)
 
     @routes.get("/healthz", summary="Whether this process runs and can record", tags=["health"])
     async def healthz() -> Response:
@@ -100,21 +109,36 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
     @routes.get("/log/{path:path}", summary="Files of the log (C2SP tlog-tiles)", tags=["log"])
     async def log_file(path: str, request: Request) -> Response:
-        cache = "no-cache"
-        if _GUARDED.match(path):
-            reader = authenticator.api(request)
-            require_owner(reader)
-            what = {"operation": "log.entries", "url.path": f"/log/{path}"}
-            await access.read("access.query", reader, what)
+        kind, cache, tile = _served(path)
+        if tile is not None and tile.row in _GUARDED:
+            await log_reads.record(authenticator.log(request), tile)
             cache = "no-store"
-        elif _TILE.match(path):
-            cache = "no-cache" if ".p/" in path else "public, max-age=31536000"
-        elif path not in _FILES:
-            raise NotFoundError("The log has no file of this name.")
         file = services.data / "log" / path
-        if not file.is_file():
+        data = await services.blocking(lambda: _read(file))
+        if data is None:
             raise NotFoundError("The log has no such file yet.")
-        kind = _FILES.get(path, "application/octet-stream")
-        return FileResponse(file, media_type=kind, headers={"cache-control": cache})
+        return Response(data, media_type=kind, headers={"cache-control": cache})
 
     return routes
+
+
+def _served(path: str) -> tuple[str, str, tiles.TilePath | None]:
+    """Media type, caching and tile of a file of the log; ``NotFoundError`` if it is none."""
+    if path in _FILES:
+        return _TEXT, _ASK_AGAIN, None
+    stamp = _TIMESTAMP.fullmatch(path)
+    if stamp is not None:
+        return _TIMESTAMP_KINDS[stamp[1]], _FOREVER, None
+    try:
+        tile = tiles.parse_path(path)
+    except ParseError as error:
+        raise NotFoundError("The log has no file of this name.") from error
+    return _BYTES, _FOREVER if tile.width == tiles.WIDTH else _ASK_AGAIN, tile
+
+
+def _read(file: Path) -> bytes | None:
+    """The whole file, or ``None``: a partial tile may go at any moment."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None

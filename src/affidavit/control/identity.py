@@ -14,10 +14,13 @@ from typing import Literal
 
 import msgspec
 
-from affidavit.errors import UnauthenticatedError
+from affidavit.errors import RefusedError, UnauthenticatedError
 
 KINDS = ("person", "service", "agent")
-ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller")
+MONITOR = "monitor"
+"""The role of a witness that replays the log: it reads leaves and links, and nothing else."""
+
+ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller", MONITOR)
 READERS = frozenset({"owner", "auditor", "responder", "compliance", "member"})
 """Roles whose keys open the console; a ``caller`` key opens the gateway only."""
 
@@ -93,6 +96,12 @@ class Directory:
                 said = "This key was revoked."
             raise UnauthenticatedError(said, hint="Use a key made with: affidavit keys create")
         return identity
+
+
+def check_caller(identity: Identity) -> None:
+    """``RefusedError`` for a key that may not call through the gateway."""
+    if identity.role == MONITOR:
+        raise RefusedError("A key with the role monitor reads the log and opens nothing else.")
 
 
 def presented_key(

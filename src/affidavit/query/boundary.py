@@ -15,7 +15,7 @@ from affidavit.errors import RefusedError
 from affidavit.index.schema import PERSON_NAMES
 from affidavit.query.fields import HAS, PERSON_SESSION, field_of
 from affidavit.query.language import unparse
-from affidavit.query.tree import All, And, Has, Match, Or, Phrase, Tree, leaves, replace
+from affidavit.query.tree import All, And, Has, Match, Nothing, Or, Phrase, Tree, leaves, replace
 from affidavit.record.model import SECTIONS
 
 Content = Literal["never", "with_reason", "always"]
@@ -93,6 +93,11 @@ def subject(reader: str, tenant: str) -> Boundary:
     """The records that the reader caused, whole."""
     rows = And((Match("tenant", tenant), Match("actor", reader)))
     return Boundary(reader, "subject", rows, EVERY_SECTION, "always")
+
+
+def nothing(reader: str) -> Boundary:
+    """No record at all: for a monitor, which reads the log and asks no question."""
+    return Boundary(reader, "monitor", Nothing(), frozenset(), "never")
 
 
 def for_identity(identity: Identity) -> Boundary:

@@ -99,3 +99,85 @@ def test_no_path_leads_elsewhere(client: Client, path: str) -> None:
     """Only the names of the format are served; whatever climbs or guesses gets 404."""
     response = client("owner").get(f"/log/{path}")
     assert response.status_code == 404
+
+
+def test_each_file_of_the_log_says_what_it_is_and_how_long_it_keeps(
+    client: Client, machine: Machine
+) -> None:
+    """Full tiles and timestamps for a year, everything that moves not at all; files as they are."""
+    log = machine.root / "log"
+    year, again = "public, max-age=31536000, immutable", "no-cache"
+    text = "text/plain; charset=utf-8"
+    files = {
+        "cosigned": (b"a note\n", text, again),
+        "minimum": (b"512\n", text, again),
+        "timestamps/70000.checkpoint": (b"a note\n", text, year),
+        "timestamps/70000.tsr": (b"\x30\x03", "application/timestamp-reply", year),
+        "tile/0/x001/x234/067": (bytes(8192), "application/octet-stream", year),
+        "tile/1/000.p/7": (bytes(224), "application/octet-stream", again),
+    }
+    for name, (data, kind, cache) in files.items():
+        assert client("").get(f"/log/{name}").status_code == 404, name
+        (log / name).parent.mkdir(parents=True, exist_ok=True)
+        (log / name).write_bytes(data)
+        answer = client("").get(f"/log/{name}")
+        assert (answer.status_code, answer.content) == (200, data), name
+        assert (answer.headers["content-type"], answer.headers["cache-control"]) == (kind, cache)
+        (log / name).unlink()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "timestamps/", "timestamps/007.tsr", "timestamps/7.key", "timestamps/-7.tsr",
+        "timestamps/7.tsr/", "timestamps/%2e%2e/checkpoint",
+        "integrated", "staging/x", "cosigned/", "minimum%00", "tile/0/000.p/256", "tile/64/000",
+        "tile/00/000", "tile/entries/x000/001", "links/000.p/0",
+    ],
+)  # fmt: skip
+def test_a_file_that_exists_under_a_wrong_name_is_not_served(
+    client: Client, machine: Machine, path: str
+) -> None:
+    """The spelling of the format or nothing, also for who may read everything."""
+    target = machine.root / "log" / path
+    exists = not path.endswith("/") and "%" not in path
+    if exists:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(b"secret")
+    assert client("owner").get(f"/log/{path}").status_code == 404
+    if exists:
+        target.unlink()
+
+
+def test_a_monitor_reads_under_one_record_for_a_while(client: Client, machine: Machine) -> None:
+    """From which leaf on and for how long stands in it; the next says what was read before."""
+    machine.settle()
+    size = machine.log.published
+    bundle = client("monitor").get(f"/log/tile/entries/000.p/{size}")
+    assert (bundle.status_code, bundle.headers["cache-control"]) == (200, "no-store")
+    assert client("monitor").get(f"/log/links/000.p/{size}").status_code == 200
+    assert client("monitor").get("/log/tile/entries/001").status_code == 404
+    read = [told["what"] for told in machine.records("access.query")]
+    read = [what for what in read if "leaves_from" in what]
+    assert read == [{"operation": "log.entries", "leaves_from": 0, "seconds": 600.0}]
+    machine.clock.advance(600)
+    assert client("monitor").get("/log/tile/entries/001").status_code == 404
+    assert client("monitor").get(f"/log/links/000.p/{size}").status_code == 200
+    told = machine.records("access.query")
+    read = [one["what"] for one in told if "leaves_from" in one["what"]][1:]
+    before = {"leaves_from": 0, "leaves_before": 512, "files": 3}
+    assert [what["leaves_from"] for what in read] == [256, 0]
+    assert read[0]["before"] == before
+    assert told[-1]["who"]["role"] == "monitor"
+    assert told[-1]["who"]["credential"] == machine.identity("monitor").id
+
+
+def test_a_monitor_whose_read_cannot_be_recorded_reads_nothing(machine: Machine) -> None:
+    """Not even what it had read before this process began."""
+    journal = machine.journal("full")
+    journal.abandon()
+    with TestClient(create_app(machine.services(journal)), base_url=BASE) as one:
+        one.headers["authorization"] = f"Bearer {machine.keys['monitor']}"
+        response = one.get(f"/log/tile/entries/000.p/{machine.log.published}")
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "unavailable.cannot_record"

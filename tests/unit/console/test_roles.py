@@ -11,7 +11,7 @@ from tests.unit.console.conftest import Client
 from tests.world.machine import ROLES, Machine
 
 ALL = frozenset({*ROLES, ""})
-READERS = ALL - {"caller", ""}
+READERS = ALL - {"caller", "monitor", ""}
 OWNER = frozenset({"owner"})
 WITH_CONTENT = frozenset({"owner", "responder", "member"})
 NOBODY: frozenset[str] = frozenset()
@@ -88,7 +88,9 @@ def test_routes_open_to_their_roles_alone(
 
 @pytest.mark.parametrize("path", ["/log/tile/entries/000", "/log/links/000"])
 @pytest.mark.parametrize("role", sorted(ALL))
-def test_entries_and_links_are_the_owners(client: Client, path: str, role: str) -> None:
-    """What groups leaves is not public: only an owner gets past."""
+def test_entries_and_links_are_for_owners_and_monitors(
+    client: Client, path: str, role: str
+) -> None:
+    """What groups leaves is not public: only these two get past."""
     status = client(role).get(path).status_code
-    assert status == {"owner": 404, "": 401}.get(role, 403)
+    assert status == {"owner": 404, "monitor": 404, "": 401}.get(role, 403)
