@@ -24,7 +24,7 @@ from affidavit.ledger.policy import LogKey
 
 MAX_PROOF = 63
 MAX_BODY = note.MAX_NOTE + 4096
-"""Longest body that is looked at: the longest note, and a proof."""
+"""Longest body that needs to be read: the longest note, and a proof."""
 
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
@@ -160,8 +160,6 @@ def read_head(data: bytes, own: Sequence[note.Verifier], logs: Logs) -> tuple[st
 
 def _split(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:
     """Old size, proof and note; ``ParseError`` if the body is not made of them."""
-    if len(body) > MAX_BODY:
-        raise ParseError("The body is larger than one may be.")
     head, empty, data = body.partition(b"\n\n")
     first, *lines = head.split(b"\n", MAX_PROOF + 1)
     old = _OLD.fullmatch(first)

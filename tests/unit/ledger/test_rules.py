@@ -10,8 +10,9 @@ import pytest
 from affidavit import ids
 from affidavit.clock import add_seconds
 from affidavit.errors import CorruptError
+from affidavit.ledger import rules
 from affidavit.ledger.chains import NO_PREVIOUS, link_digest, make_link
-from affidavit.ledger.leaf import HeadsTerms, Leaf
+from affidavit.ledger.leaf import NO_SECTIONS, HeadsTerms, Leaf
 from affidavit.ledger.rules import Replay
 from affidavit.record.model import Chain
 from tests.world.ledger import World, Writer, record
@@ -81,6 +82,36 @@ def test_an_honest_ledger_obeys(world: World) -> None:
     replay = _replay(rows)
     assert replay.size == len(rows) == 8
     assert sorted(n or -1 for n in replay.writers.values()) == [2, 6]
+
+
+def test_a_source_time_may_be_five_minutes_ahead(world: World) -> None:
+    """Clocks differ; that is what the format allows."""
+    rows = _rows(world)
+    _set(rows, 3, at=add_seconds(rows[3][0].time, 300))
+    assert _replay(rows).size == 8
+
+
+def test_a_replay_goes_on_in_another_process(world: World) -> None:
+    """From any leaf on, with the same answers; also when the map was not up to date."""
+    rows = _rows(world)
+    for size in range(len(rows) + 1):
+        first = _replay(rows[:size])
+        again = Replay.resume(first.standing(), first.writers, first.open, list(first.rows()))
+        for leaf, links in rows[size:]:
+            again.feed(leaf, links)
+        assert again.standing() == _replay(rows).standing()
+        assert list(again.rows()) == list(_replay(rows).rows())
+
+
+def test_many_changes_are_worked_in_before_heads_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a log without heads leaves does not fill the memory with what changed."""
+    rows = _rows(world)
+    monkeypatch.setattr(rules, "_UNMAPPED", 2)
+    replay = _replay(rows)
+    assert replay.size == 8
+    assert len(replay._changed) < 2
 
 
 def _wrong_n(rows: Rows) -> None:
@@ -163,6 +194,16 @@ def _heads_with_other_bits(rows: Rows) -> None:
     _set(rows, 4, heads=HeadsTerms(terms.epoch, terms.bits + 1, terms.map))
 
 
+def _heads_in_one_bucket(rows: Rows) -> None:
+    terms = rows[4][0].heads
+    assert terms is not None
+    _set(rows, 4, heads=HeadsTerms(terms.epoch, 15, terms.map))
+
+
+def _source_time_ahead(rows: Rows) -> None:
+    _set(rows, 3, at=add_seconds(rows[3][0].time, 300.000001))
+
+
 def _heads_of_a_monstrous_map(rows: Rows) -> None:
     terms = rows[4][0].heads
     assert terms is not None
@@ -206,14 +247,15 @@ def _other_dimension(rows: Rows) -> None:
 def _no_opening(rows: Rows) -> None:
     del rows[0]
     for index, (leaf, links) in enumerate(rows):
-        rows[index] = (msgspec.structs.replace(leaf, index=index), links)
+        re = None if leaf.re is None else leaf.re - 1
+        rows[index] = (msgspec.structs.replace(leaf, index=index, re=re), links)
 
 
 def _opened_twice(rows: Rows) -> None:
     terms = rows[0][0].opening
     assert terms is not None
     again = msgspec.structs.replace(terms, previous=0)
-    _set(rows, 3, type="ledger.epoch", opening=again, links=())
+    _set(rows, 3, type="ledger.epoch", opening=again, links=(), sections=NO_SECTIONS)
     rows[3] = (rows[3][0], [])
 
 
@@ -244,6 +286,8 @@ BROKEN: list[tuple[Callable[[Rows], None], str]] = [
     (_false_heads, "claims heads that do not follow"),
     (_heads_with_other_bits, "claims heads that do not follow"),
     (_heads_of_a_monstrous_map, "more buckets than its chains need"),
+    (_heads_in_one_bucket, "fewer buckets than its chains need"),
+    (_source_time_ahead, "source time more than 5 minutes ahead"),
     (_heads_of_another_epoch, "heads of another epoch"),
     (_other_links, "other links than those"),
     (_twice_in_one_chain, "in one chain twice"),
