@@ -64,7 +64,7 @@ def witness(
     as_json: bool,
 ) -> int:
     """Run a witness or a monitor, which needs nothing else of an installation."""
-    from affidavit.app.witness import Options, run
+    from affidavit.app.witnessing import Options, run
 
     options = Options(data, listen, name, policy, logs, monitor, post_quantum, key_file, ca_file)
     return run(options, as_json=as_json)

@@ -424,6 +424,35 @@ def check_served_wrongly(
     assert found == (1 if row == "tile/1/" else 2)
 
 
+@pytest.mark.parametrize("mixed", ["", "000"])
+def test_leaves_of_another_log_are_not_taken_for_this_ones(
+    large: tuple[Served, Checkpoint], tmp_path: Path, mixed: str
+) -> None:
+    """Though its leaves, links and hashes fit each other; whole, or full tiles only."""
+    check_mixed(large, tmp_path, mixed)
+
+
+def check_mixed(large: tuple[Served, Checkpoint], root: Path, mixed: str) -> None:
+    """Serve files whose name ends in ``mixed`` from a log that differs in two leaves."""
+    served, checkpoint = large
+    kept: dict[str, list[bytes]] = {tiles.ENTRIES: [], tiles.LINKS: []}
+    for path in tiles.tiles_of(checkpoint.size):
+        if path.row in kept:
+            kept[path.row] += tiles.split_bundle(served(path.text()) or b"", path.row)
+    rows = list(zip(kept[tiles.ENTRIES], kept[tiles.LINKS], strict=True))
+    rows[3], rows[4], rows[-1], rows[-2] = rows[4], rows[3], rows[-2], rows[-1]
+    other, another = of_bytes(rows)
+    assert another.root != checkpoint.root
+    served.change = lambda path, data: other(path) if path.endswith(mixed) else data
+    monitor = open_monitor(root, served, FakeClock("2026-11-23T12:01:00.000000Z"))
+    with pytest.raises(UnavailableError, match="The log does not serve"):
+        monitor.replay(checkpoint, always)
+    served.change = lambda _, data: data
+    monitor.replay(checkpoint, always)
+    assert monitor.vouches(checkpoint)
+    monitor.close()
+
+
 def test_a_partial_tile_that_is_gone_is_read_from_the_full_one(
     world: World, tmp_path: Path
 ) -> None:
