@@ -35,6 +35,7 @@ from tests.world.upstream import Step, Upstream
 
 KEY = "ak_" + "a" * 40
 OTHER_KEY = "ak_" + "b" * 40
+MONITOR_KEY = "aff_key_of_a_monitor"
 SECRET = "sk-the-providers-own-secret"
 
 
@@ -51,14 +52,16 @@ class Entry(NamedTuple):
         return str(self.sections.get("outcome", {}).get("outcome", ""))
 
 
-def identity(number: int = 1, *, token: str = KEY, tenant: str = "acme") -> Identity:
-    """A caller."""
+def identity(
+    number: int = 1, *, token: str = KEY, tenant: str = "acme", role: str = "caller"
+) -> Identity:
+    """A caller, or whoever has that role."""
     return Identity(
         id=f"key_{number}",
         tenant=tenant,
         actor=f"act_{number}",
         kind="service",
-        role="caller",
+        role=role,
         team="team",
         groups=("g1",),
         name=f"Caller {number}",
@@ -109,7 +112,11 @@ class World:
         self.config = Config.model_validate({"providers": named, "gateway": limits})
         self.directory = directory / "journal"
         self.day_key = day_key or RecipientKey.generate("2026-11-23")
-        self.identities = (identity(), identity(2, token=OTHER_KEY))
+        self.identities = (
+            identity(),
+            identity(2, token=OTHER_KEY),
+            identity(3, token=MONITOR_KEY, role="monitor"),
+        )
         self.port = 0
         self.exit_code: int | None = None
         self.journal: JournalWriter

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from affidavit.config import Provider
-from tests.world.gateway import KEY, OTHER_KEY, Lab, World, chat, chat_answer
+from tests.world.gateway import KEY, MONITOR_KEY, OTHER_KEY, Lab, World, chat, chat_answer
 from tests.world.rawclient import Answer, RawClient, request
 from tests.world.upstream import whole
 
@@ -64,6 +64,16 @@ def test_a_provider_that_is_off_answers_in_its_own_shape(lab: Lab) -> None:
     assert "CLAUDE_KEY is not set" in told["error"]["message"]
     denied = [e for e in lab.world.entries() if e.record.type == "access.denied"]
     assert "claude" in {e.sections["what"]["provider"] for e in denied}
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/models", "/receipts/x"])
+def test_a_key_of_a_monitor_opens_nothing_here(lab: Lab, path: str) -> None:
+    """It reads the log through the console; a call with it is refused and not forwarded."""
+    forwarded = len(lab.provider.requests)
+    answer = get(lab.world, path, key=MONITOR_KEY)
+    assert answer.status == 403
+    assert "role monitor" in answer.body.decode()
+    assert len(lab.provider.requests) == forwarded
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,16 @@ import pytest
 from affidavit import durable
 from affidavit.clock import SystemClock
 from affidavit.control import identity as module
-from affidavit.control.identity import Directory, Identity, hash_key, presented_key
+from affidavit.control.identity import (
+    ROLES,
+    Directory,
+    Identity,
+    check_caller,
+    hash_key,
+    presented_key,
+)
 from affidavit.control.store import IdentityStore
-from affidavit.errors import NotFoundError, UnauthenticatedError, UsageError
+from affidavit.errors import NotFoundError, RefusedError, UnauthenticatedError, UsageError
 
 
 @pytest.fixture
@@ -89,6 +96,17 @@ def test_hit_and_miss_compare_alike(store: IdentityStore, monkeypatch: pytest.Mo
         directory.find("aff_other")
     assert calls == [(32, 32), (32, 32)]
     assert hmac.compare_digest(b"a", b"a")
+
+
+def test_a_monitor_calls_nobody(store: IdentityStore) -> None:
+    """Every other role may."""
+    for role in ROLES:
+        made, _ = create(store, role=role)
+        if role == "monitor":
+            with pytest.raises(RefusedError, match="role monitor"):
+                check_caller(made)
+        else:
+            check_caller(made)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from affidavit.query import boundary
 from affidavit.query.boundary import Boundary, for_identity, inject
 from affidavit.query.fields import FIELDS, HAS
 from affidavit.query.language import parse
-from affidavit.query.tree import All, And, Match, Not, Or, Phrase
+from affidavit.query.tree import All, And, Match, Not, Nothing, Or, Phrase
 
 NOW = "2026-11-23T12:00:00.000000Z"
 MEMBER = boundary.member("act_me", "acme", "support")
@@ -107,3 +107,12 @@ def test_a_boundary_says_what_it_was() -> None:
         "content": "with_reason",
     }
     assert OWNER.as_json()["rows"] == "everything"
+
+
+def test_a_monitor_has_no_record_within_its_boundary() -> None:
+    """It reads the log, whose leaves say nothing; no question of it finds a row."""
+    none = boundary.nothing("act_m")
+    assert (none.role, none.sections, none.content) == ("monitor", frozenset(), "never")
+    assert isinstance(none.rows, Nothing)
+    assert not none.whole_tenants
+    assert not none.shows_content("a reason")
