@@ -5,6 +5,7 @@ followed; sizes and times are limited. Not here: whether what came is right (``m
 """
 
 import asyncio
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 from affidavit.capture.egress import Origin, tls_context
@@ -23,7 +24,7 @@ _GUARDED = (tiles.ENTRIES, tiles.LINKS)
 class Remote:
     """The log below ``url``, read with ``key``; for the event loop that makes it.
 
-    ``get`` may be called in any thread but that of the loop.
+    ``get`` may be called in one thread, which is not that of the loop.
     """
 
     def __init__(self, url: str, key: str, ca_file: Path | None) -> None:
@@ -31,15 +32,23 @@ class Remote:
         self._key = key.encode()
         self._upstream = Upstream(self._origin, _LIMITS, tls_context(ca_file))
         self._loop = asyncio.get_running_loop()
+        self._running: asyncio.Task[bytes | None] | None = None
+        self._stopped = False
 
     def get(self, path: str) -> bytes | None:
         """The file at ``path`` below the log, ``None`` if it is not there (404).
 
         ``UpstreamError`` if the log does not answer; ``UnavailableError`` if it answers otherwise.
         """
-        return asyncio.run_coroutine_threadsafe(self._get(path), self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._get(path), self._loop).result()
+        except CancelledError as error:
+            raise UnavailableError("This monitor is stopping.") from error
 
     async def _get(self, path: str) -> bytes | None:
+        if self._stopped:
+            raise UnavailableError("This monitor is stopping.")
+        self._running = asyncio.current_task()
         headers = [(b"accept", b"*/*"), (b"user-agent", b"affidavit-monitor")]
         if path.startswith(_GUARDED):
             headers.append((b"authorization", b"Bearer " + self._key))
@@ -67,6 +76,12 @@ class Remote:
         if call.status != 200:
             raise UnavailableError(f"The log answered {call.status} for {path}.")
         return bytes(body)
+
+    def stop(self) -> None:
+        """Read no more; whoever waits for a file hears of it."""
+        self._stopped = True
+        if self._running is not None:
+            self._running.cancel()
 
     def close(self) -> None:
         """Drop the unused connections."""

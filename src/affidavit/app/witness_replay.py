@@ -7,6 +7,7 @@ Not here: what is replayed and how (``ledger.monitor``).
 
 import asyncio
 import contextlib
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,6 +44,7 @@ class Follower:
                 ours = self._running = loop.run_in_executor(
                     self._thread, self._monitor.replay, checkpoint, self._go_on
                 )
+                ours.add_done_callback(_note)
             await asyncio.wait([self._running], timeout=max(0.0, deadline - loop.time()))
             if not self._running.done():
                 return witness.refusal(
@@ -50,7 +52,6 @@ class Follower:
                     f"{self._monitor.size} of {checkpoint.size} leaves are replayed.",
                     retry=True,
                 )
-            self._running.exception()  # whoever asked for it is told; if that was nobody, so be it
         return None
 
     def cosigned(self, size: int, moment: str) -> None:
@@ -70,11 +71,17 @@ class Follower:
             self._monitor.close()
 
 
+def _note(ended: asyncio.Future[None]) -> None:
+    """Who asked may have been answered before this ended: the next is told."""
+    error = ended.exception()
+    if error is not None and not isinstance(error, AffidavitError):
+        sys.stderr.write(f"witness: the replay failed: {type(error).__name__}\n")
+
+
 def _told(error: BaseException | None) -> Answer:
     if error is None:
         return witness.refusal(503, "This witness is stopping.", retry=True)
     if isinstance(error, CheckFailedError):
         return witness.refusal(422, error.message)
-    if isinstance(error, AffidavitError):
-        return witness.refusal(503, error.message, retry=True)
-    raise error
+    sentence = error.message if isinstance(error, AffidavitError) else "The monitor has failed."
+    return witness.refusal(503, sentence, retry=True)

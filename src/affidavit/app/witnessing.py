@@ -116,7 +116,8 @@ async def _serve(
         while not server.started and not serving.done():  # noqa: ASYNC110 - a plain flag
             await asyncio.sleep(0.01)
         settle()
-        _tell(keys, logs, url(sock), monitor=options.monitor, as_json=as_json)
+        if server.started:
+            _tell(keys, logs, url(sock), monitor=options.monitor, as_json=as_json)
         while not serving.done():
             await asyncio.wait([serving], timeout=0.1)
             if served.failure is not None:
@@ -143,6 +144,7 @@ async def _application(
             monitor = Monitor(state, remote.get, clock)
             follower = Follower(monitor)
             stack.push_async_callback(follower.close)
+            stack.callback(remote.stop)
         vouch = None if monitor is None else monitor.vouches
         served = Witness(disk, options.data, logs, keys.cosigners, clock, vouch)
         app = WitnessApp(served, logs, clock, follower)

@@ -243,6 +243,56 @@ def test_a_long_replay_is_told_to_come_again(
     _watch(tmp_path, machine.log.vkey, slow, story, machine.clock)
 
 
+def test_a_log_that_never_answers_does_not_keep_a_monitor_from_ending(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waits for is given up, and what it had replayed is kept."""
+    monkeypatch.setattr(witness_replay, "ANSWER_SECONDS", 0.05)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}/log"
+
+        async def story() -> None:
+            remote = Remote(place, site.machine.keys["monitor"], None)
+            state = MonitorState(Disk(), tmp_path / "replay.db", bytes(32), "a.example/log")
+            follower = Follower(Monitor(state, remote.get, site.machine.clock))
+            answer = await follower.reach(note.Checkpoint("a.example/log", 9, bytes(32)))
+            assert answer is not None
+            assert (answer.status, answer.body) == (503, b"0 of 9 leaves are replayed.\n")
+            remote.stop()
+            async with asyncio.timeout(10):
+                await follower.close()
+            with pytest.raises(UnavailableError, match="stopping"):
+                await asyncio.to_thread(remote.get, "checkpoint")
+            remote.close()
+
+        asyncio.run(story())
+    again = MonitorState(Disk(), tmp_path / "replay.db", bytes(32), "a.example/log")
+    assert again.progress.standing.size == 0
+    again.close()
+
+
+def test_what_nobody_foresaw_is_one_line_and_no_traceback(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log is told that the monitor failed, and nothing is cosigned from then on."""
+    files = from_files(site.machine.root / "log")
+
+    def odd(path: str) -> bytes | None:
+        if path.startswith("links/"):
+            raise RuntimeError("odd")
+        return files(path)
+
+    async def story(ask: Ask) -> None:
+        for _ in range(2):
+            status, _, told = await ask(_published(site, 0))
+            assert (status, told) == (503, "The monitor has failed.\n")
+
+    _watch(tmp_path, site.machine.log.vkey, odd, story, site.machine.clock)
+    assert capsys.readouterr().err == "witness: the replay failed: RuntimeError\n"
+
+
 def test_a_broken_rule_is_told_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
