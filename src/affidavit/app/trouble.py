@@ -2,7 +2,7 @@
 
 Rules: an error is told on stderr when it begins or changes, and when it is over; after each failure
 in a row whoever failed is left alone for longer. An ``alarm`` is an error that does not pass by
-waiting: the log outside is another one than here.
+waiting: the log outside is another one than here, or a monitor has found a broken rule.
 """
 
 import sys
@@ -49,6 +49,6 @@ class Trouble:
             say(f"{self._who}: {sentence}")
         self.error = sentence
         reason = error.detail.get("reason") if isinstance(error, AffidavitError) else None
-        self.alarm = reason in {"ahead", "fork"}
+        self.alarm = reason in {"ahead", "fork", "rule"}
         self._until = self._clock.monotonic() + PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from affidavit.errors import AffidavitError, CheckFailedError
 from affidavit.ledger import note, witness
-from affidavit.ledger.monitor import Monitor
+from affidavit.ledger.monitor import BrokenRuleError, Monitor
 from affidavit.ledger.witness import Answer
 
 ANSWER_SECONDS = 2.0
@@ -81,6 +81,8 @@ def _note(ended: asyncio.Future[None]) -> None:
 def _told(error: BaseException | None) -> Answer:
     if error is None:
         return witness.refusal(503, "This witness is stopping.", retry=True)
+    if isinstance(error, BrokenRuleError):
+        return witness.refusal(422, witness.BROKEN_RULE + error.message)
     if isinstance(error, CheckFailedError):
         return witness.refusal(422, error.message)
     sentence = error.message if isinstance(error, AffidavitError) else "The monitor has failed."

@@ -5,7 +5,8 @@ the log's own signatures. The size a witness has seen is learnt from it: the fir
 an answer 409 says how many leaves it knows, and the same note is sent again from there. An answer
 is never believed: only a line that verifies under the witness's key in the policy is used. A
 witness that knows more leaves than this log, or other ones, is no trouble of the network: it means
-that the log was put back or runs twice, and has ``reason`` ``ahead`` or ``fork`` in its detail.
+that the log was put back or runs twice, and has ``reason`` ``ahead`` or ``fork`` in its detail; a
+monitor that has found a broken rule says so, which has ``reason`` ``rule``.
 Not here: sockets and time limits (``app``), whether the cosignatures suffice (``policy``).
 """
 
@@ -24,10 +25,12 @@ from affidavit.errors import (
 )
 from affidavit.ledger import note
 from affidavit.ledger.policy import WitnessKey
+from affidavit.ledger.witness import BROKEN_RULE
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 MAX_ANSWER = 64 << 10
 
+_MAX_SAID = 300
 _SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n")
 _HISTORY = (
     "Delete nothing. Either an old copy of the data directory is running, or the log was started"
@@ -71,9 +74,10 @@ class Witness:
     def hear(self, status: int, body: bytes) -> str | None:
         """Its signature line over the note just asked about; ``None``: ask again.
 
-        ``CheckFailedError`` with its reason if its history is not ours (see the module) or its
-        line does not verify; ``NotFoundError`` if it does not know the log, ``RefusedError`` if it
-        knows it under another key, ``UpstreamError`` for whatever else is no cosignature.
+        ``CheckFailedError`` with its reason if its history is not ours (see the module), a rule is
+        broken or its line does not verify; ``NotFoundError`` if it does not know the log,
+        ``RefusedError`` if it knows it under another key, ``UpstreamError`` for whatever else is no
+        cosignature.
         """
         asked = self._asked
         assert asked is not None
@@ -82,7 +86,7 @@ class Witness:
         if status == 409:
             self._conflict(body, asked)
             return None
-        raise self._refusal(status, asked)
+        raise self._refusal(status, asked, body)
 
     def _line(self, body: bytes, asked: note.Checkpoint) -> str:
         for line in body[:MAX_ANSWER].splitlines(keepends=True):
@@ -112,7 +116,14 @@ class Witness:
             raise UpstreamProtocolError(f"The witness {self.name} contradicts itself.")
         self.seen = told
 
-    def _refusal(self, status: int, asked: note.Checkpoint) -> AffidavitError:
+    def _refusal(self, status: int, asked: note.Checkpoint, body: bytes) -> AffidavitError:
+        said = _said(body)
+        if status == 422 and said.startswith(BROKEN_RULE):
+            return CheckFailedError(
+                f"The monitor {self.name} cosigns no more. {said}",
+                hint="Look at that leaf before anything else; docs/operations.md, When it refuses.",
+                reason="rule",
+            )
         if status == 422:
             return CheckFailedError(
                 f"The witness {self.name} holds another history of this log: the"
@@ -130,7 +141,14 @@ class Witness:
                 f"The witness {self.name} knows the log {asked.origin} under another key.",
                 hint="Give whoever runs it the lines of: affidavit log keys",
             )
-        return UpstreamError(f"The witness {self.name} answered with HTTP status {status}.")
+        told = f": {said}" if said else "."
+        return UpstreamError(f"The witness {self.name} answered with HTTP status {status}{told}")
+
+
+def _said(body: bytes) -> str:
+    """The one sentence in a refusal, ``""`` if it is anything else."""
+    line = body[:_MAX_SAID].decode("ascii", "replace").removesuffix("\n")
+    return line if line.isascii() and line.isprintable() and line.endswith(".") else ""
 
 
 def with_lines(data: bytes, lines: Mapping[str, str]) -> bytes:

@@ -26,6 +26,9 @@ MAX_PROOF = 63
 MAX_BODY = note.MAX_NOTE + 4096
 """Longest body that needs to be read: the longest note, and a proof."""
 
+BROKEN_RULE = "A rule is broken: "
+"""How the text of a monitor's 422 begins when it is about a leaf and not about the tree."""
+
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
 

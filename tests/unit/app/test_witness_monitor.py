@@ -313,13 +313,13 @@ def test_a_broken_rule_is_told_to_the_log(
             status, headers, told = await ask(data)
             assert status == 422
             assert "retry-after" not in headers
-            assert told == "Leaf 4 claims heads that do not follow from the links before it.\n"
+            assert told.startswith("A rule is broken: Leaf 4 claims heads that do not follow from ")
 
     for _ in range(2):
         _watch(tmp_path / "m", signer.vkey, served, story, world.clock)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert all("8 leaves is not cosigned: Leaf 4 claims" in line for line in said)
+    assert all("8 leaves is not cosigned: A rule is broken: Leaf 4" in line for line in said)
 
 
 def test_what_a_monitor_needs_is_asked_for(

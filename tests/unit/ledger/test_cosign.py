@@ -103,6 +103,37 @@ def test_a_witness_ahead_or_of_another_history_is_an_alarm() -> None:
     assert all("Delete nothing" in one.value.hint for one in (ahead, fork))
 
 
+def test_a_broken_rule_is_told_in_the_words_of_the_monitor() -> None:
+    """It is no fork: the leaf is named, and a start is not refused for it."""
+    witness = _witness()
+    witness.ask(_note(7), _no_proof)
+    body = b"A rule is broken: Leaf 4 is in no type chain.\n"
+    with pytest.raises(
+        CheckFailedError, match=r"w1 cosigns no more\. A rule is broken: Leaf 4 "
+    ) as it:
+        witness.hear(422, body)
+    assert it.value.detail["reason"] == "rule"
+    for other in (b"a rule is broken", body + b"more\n", b"\x1b[2J" + body, b"x" * 999):
+        with pytest.raises(CheckFailedError, match="another history"):
+            witness.hear(422, other)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"3 of 9 leaves are replayed.\n", ": 3 of 9 leaves are replayed."),
+        (b"", "."), (b"two\nlines\n", "."), (b"\xff\n", "."), (b"\x1b[2J\n", "."),
+    ],
+)  # fmt: skip
+def test_why_there_is_no_cosignature_now_is_passed_on(body: bytes, said: str) -> None:
+    """One line of printable text, or nothing of it."""
+    witness = _witness()
+    witness.ask(_note(7), _no_proof)
+    with pytest.raises(UpstreamError) as caught:
+        witness.hear(503, body)
+    assert caught.value.message == f"The witness w1 answered with HTTP status 503{said}"
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
