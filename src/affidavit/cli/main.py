@@ -13,6 +13,7 @@ import typer.exceptions
 
 from affidavit.cli import (
     config,
+    demo,
     demo_provider,
     doctor,
     export,
@@ -80,6 +81,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
+app.add_typer(demo.app, name="demo")
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -50,6 +50,11 @@ def show(renderable: RenderableType = "") -> None:
     sys.stdout.write("\n".join(line.rstrip() for line in lines))
 
 
+def title(text: str) -> None:
+    """A line that stands above others."""
+    show(Text(visible(text), "bold"))
+
+
 def indented(text: str, by: int, style: str = "") -> None:
     """A text of one or more lines, folded and moved to the right; hidden characters visible."""
     show(Padding(Text(visible(text, lines=True), style), (0, 0, 0, by)))

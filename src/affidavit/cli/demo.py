@@ -1,0 +1,221 @@
+"""``affidavit demo attack``: tampers in front of the user and shows what each verdict says."""
+
+import base64
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from affidavit.cli import output
+
+app = typer.Typer(help="Demonstrations with the demo's own data.", no_args_is_help=True)
+EXPRESSION = "model:demo-chat"
+
+
+class Shown(NamedTuple):
+    """One attack: its name, what was done, who sees it, and the words of the verdict."""
+
+    attack: str
+    done: str
+    seen: str
+    verdict: str
+    anchor: bool
+
+
+@app.command("attack")
+def attack(
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Keep the forged files there.", metavar="DIR"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON Lines for programs.")] = False,
+) -> None:
+    """Attack a private copy of the demo, and show which attack is seen by whom.
+
+    Starts a demo of its own in a temporary directory; yours is not touched.
+
+    Example: affidavit demo attack
+    """
+    with tempfile.TemporaryDirectory(prefix="affidavit-attack-") as name:
+        unseen = 0
+        for shown in _attacks(Path(name)):
+            unseen += shown.seen == ""
+            if json:
+                output.json_line(shown._asdict())
+            else:
+                _tell(shown)
+        if keep is not None:
+            shutil.copytree(Path(name), keep, ignore=shutil.ignore_patterns("demo", "messages"))
+    if not json:
+        output.plain(
+            "Everything the log's own key can sign, its holder can forge. What a witness has seen,"
+            " or a timestamp covers, cannot be taken back: docs/operations.md, Anchors."
+        )
+    raise typer.Exit(1 if unseen else 0)
+
+
+def _tell(shown: Shown) -> None:
+    output.plain("")
+    output.title(shown.attack)
+    output.indented(shown.done, 2)
+    seen = f"Seen by {shown.seen}, which says:" if shown.seen else "NOT SEEN. What is said:"
+    output.indented(seen, 2, "green" if shown.seen else "red")
+    output.indented(shown.verdict.strip(), 4)
+    anchor = "Yes" if shown.anchor else "No"
+    output.indented(f"Is an outside anchor needed to see it? {anchor}.", 2)
+
+
+def _attacks(place: Path) -> Iterator[Shown]:
+    """The attacks one after another, each on its own copy."""
+    from affidavit.demo.attack import Victim
+
+    with Victim(place) as victim:
+        victim.wait("traffic", lambda: len(victim.rows(EXPRESSION)) >= 6)
+        good = place / "evidence.zip"
+        victim.run("export", EXPRESSION, "-o", good, "--data", victim.data)
+        honest = victim.run("verify", good, "--key", victim.vkey)
+        yield Shown(
+            "None",
+            "An export of the demo's records is checked with the key that was noted beforehand.",
+            "the verifier as whole" if honest.returncode == 0 else "",
+            honest.stdout,
+            anchor=False,
+        )
+        yield from _on_disk(place, victim)
+        yield from _in_the_bundle(place, victim, good)
+        yield _killed(victim)
+        yield from _by_the_operator(victim, good)
+
+
+def _refused(found: subprocess.CompletedProcess[str], who: str) -> tuple[str, str]:
+    """Who has seen it, if anybody, and in which words."""
+    return (who if found.returncode == 1 else ""), found.stdout + found.stderr
+
+
+def _on_disk(place: Path, victim: Any) -> Iterator[Shown]:
+    from affidavit.demo.tamper import flipped
+    from affidavit.durable import Disk
+
+    copy = place / "copy"
+    shutil.copytree(victim.data / "log", copy / "log")
+    entries = max((copy / "log" / "tile" / "entries").rglob("*"), key=_leaves_in)
+    Disk().write_file(entries, flipped(entries.read_bytes(), 100))
+    seen, verdict = _refused(victim.run("fsck", "--data", copy), "affidavit fsck")
+    done = "One bit of a record's leaf was changed on the disk: here, in a copy of the log."
+    yield Shown("A flipped byte on the disk", done, seen, verdict, anchor=False)
+
+
+def _leaves_in(tile: Path) -> int:
+    """How many leaves an entry bundle holds, by its name; -1 for a directory."""
+    if tile.is_dir():
+        return -1
+    return int(tile.name) if tile.parent.suffix == ".p" else 256
+
+
+def _in_the_bundle(place: Path, victim: Any, good: Path) -> Iterator[Shown]:
+    from affidavit.demo import tamper
+    from affidavit.durable import Disk
+    from affidavit.ledger.log_reader import LogReader
+
+    data, bad = good.read_bytes(), place / "forged.zip"
+    check = ("verify", bad, "--key", victim.vkey)
+    Disk().write_file(bad, tamper.flipped(data, len(data) // 2))
+    seen, verdict = _refused(victim.run(*check), "the verifier")
+    done = "One bit in the middle of the exported file was changed."
+    yield Shown("A flipped byte in evidence", done, seen, verdict, anchor=False)
+    leaf = min(row["index"] for row in victim.rows(f"{EXPRESSION} type:exchange.response"))
+    Disk().write_file(bad, tamper.without(data, LogReader(victim.data / "log"), leaf))
+    seen, verdict = _refused(victim.run(*check), "the verifier")
+    done = f"Leaf {leaf} was left out of the answer; counts, digests and proofs were made to fit."
+    yield Shown("A dropped record", done, seen, verdict, anchor=False)
+
+
+def _killed(victim: Any) -> Shown:
+    record, arrived = victim.stream("Tell me a long story, slowly.", 5)
+    victim.wait("outcome", lambda: victim.rows(f"parent:{record} status:interrupted"))
+    found = victim.run(
+        "reveal", record, "--reason", "demonstration", "--json", "--data", victim.data
+    )
+    kept = _response(found.stdout)
+    told = victim.run("show", record, "--data", victim.data).stdout
+    done = (
+        "The gateway worker was killed (SIGKILL) in the middle of a stream. The caller had"
+        f" received {len(arrived)} bytes; the record holds {len(kept)}, and these begin with them."
+    )
+    seen = "the sweep (the record is closed as interrupted)" if kept.startswith(arrived) else ""
+    return Shown("A process killed in the middle of a stream", done, seen, told, anchor=False)
+
+
+def _response(lines: str) -> bytes:
+    from json import loads
+
+    for line in lines.splitlines():
+        for part in loads(line).get("parts", []):
+            if part["name"] == "response.body" and "base64" in part:
+                return base64.b64decode(part["base64"])
+    return b""
+
+
+def _by_the_operator(victim: Any, good: Path) -> Iterator[Shown]:
+    from affidavit.demo import tamper
+    from affidavit.ledger import note, witness
+    from affidavit.ledger.log_reader import LogReader
+    from affidavit.ledger.policy import LogKey
+
+    verifier = note.Verifier.from_vkey(victim.vkey)
+    log = LogReader(victim.data / "log", verifier)
+    now, older = log.checkpoint(), _checkpoint_of(good)
+    logs = witness.logs_of([LogKey(verifier)])
+    seen = witness.Head(now.size, now.root, log.checkpoint_bytes())
+
+    def ask(old: int, signed: bytes) -> tuple[str, str]:
+        asked = witness.read(tamper.submission(old, [], signed), logs)
+        answer = asked if isinstance(asked, witness.Answer) else witness.check(asked, seen)
+        assert answer is not None
+        return "a witness", f"HTTP {answer.status}: {answer.body.decode().strip()}"
+
+    alone = victim.run("verify", good, "--key", victim.vkey)
+    done = (
+        f"The operator took everything behind leaf {older.size - 1} away and answers as if it had"
+        " never been. Whoever has the log's key alone sees a perfect answer:\n"
+        + alone.stdout.splitlines()[2]
+        + f"\nA witness that had cosigned {now.size} leaves is shown the shorter log:"
+    )
+    yield Shown("A rollback", done, *ask(older.size, older.note), anchor=True)
+    seed = _operators_seed(victim.data)
+    forged = tamper.head(verifier.name, seed, now.size, bytes(32))
+    done = f"The operator signed a second tree of {now.size} leaves with the log's own key."
+    yield Shown("A fork", done, *ask(now.size, forged), anchor=True)
+
+
+class _Checkpoint(NamedTuple):
+    size: int
+    note: bytes
+
+
+def _checkpoint_of(bundle: Path) -> _Checkpoint:
+    from affidavit.evidence import verify
+    from affidavit.ledger import note
+
+    data = bytes(verify.read_zip(bundle.read_bytes())["checkpoint"])
+    return _Checkpoint(note.open_checkpoint(data, None).size, data)
+
+
+def _operators_seed(data: Path) -> bytes:
+    """The log's signing key, as somebody with root on the machine can have it."""
+    from affidavit.app.paths import Paths
+    from affidavit.clock import SystemClock
+    from affidavit.record.keys import KeyEncryptionKey
+    from affidavit.vault.keyring import Keyring
+
+    paths = Paths(data)
+    kek = KeyEncryptionKey.load(paths.key_encryption_key)
+    keyring = Keyring.open(paths.key_database, kek, SystemClock(), read_only=True)
+    try:
+        return keyring.secret("log/seed")
+    finally:
+        keyring.close()
