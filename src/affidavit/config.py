@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -26,9 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from affidavit import strict_yaml
 from affidavit.errors import ConfigError
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 DIALECTS = (
     "anthropic", "opaque", "openai", "openai-compatible", "azure", "azure-openai", "groq",
@@ -284,54 +283,24 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 def secret_variables(path: Path) -> set[str]:
     """Names of the environment variables that go into secrets of the file at ``path``."""
-    data = _read_yaml(path.read_text(encoding="utf-8"), str(path))
+    data = strict_yaml.read(path.read_text(encoding="utf-8"), str(path))
     providers = data.get("providers")
     found: set[str] = set()
     for provider in providers.values() if isinstance(providers, dict) else ():
         for key in _SECRETS if isinstance(provider, dict) else ():
-            found.update(_VARIABLE.findall(str(provider.get(key, ""))))
+            found.update(strict_yaml.VARIABLE.findall(str(provider.get(key, ""))))
     return found
 
 
 def parse(text: str, environ: Mapping[str, str], name: str) -> Config:
     """Read a configuration from YAML text; ``name`` is what errors call it."""
-    data = _read_yaml(text, name)
+    data = strict_yaml.read(text, name)
     _switch_off(data, environ)
-    data = _interpolate(data, environ, name)
+    data = strict_yaml.interpolate(data, environ, name)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
         raise _explain(error, name) from None
-
-
-def _read_yaml(text: str, name: str) -> dict[str, Any]:
-    try:
-        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader that refuses duplicates
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{name}{where}: {problem}.", hint="Check the indentation.") from error
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{name}: the file must hold keys and values.")
-    return data
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe types, duplicate keys refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -343,7 +312,7 @@ def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not isinstance(provider, dict) or "off" in provider:
             continue
         text = " ".join(str(provider.get(key, "")) for key in _SECRETS)
-        why = _why_off(_VARIABLE.findall(text), environ)
+        why = _why_off(strict_yaml.VARIABLE.findall(text), environ)
         if why:
             provider["off"] = why
             for key in _SECRETS:
@@ -358,26 +327,6 @@ def _why_off(names: list[str], environ: Mapping[str, str]) -> str:
         if environ[name].startswith(OUR_PREFIX):
             return f"{name} holds a key of ours, not the provider's"
     return ""
-
-
-def _interpolate(value: Any, environ: Mapping[str, str], name: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _interpolate(item, environ, name) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_interpolate(item, environ, name) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        found = environ.get(match[1])
-        if found is None:
-            raise ConfigError(
-                f"{name}: the environment variable {match[1]} is not set.",
-                hint=f"export {match[1]}=… and start again.",
-            )
-        return found
-
-    return _VARIABLE.sub(replace, value)
 
 
 def _explain(error: ValidationError, name: str) -> ConfigError:

@@ -1,7 +1,6 @@
 """``affidavit demo attack``: tampers in front of the user and shows what each verdict says."""
 
 import base64
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -28,10 +27,6 @@ class Shown(NamedTuple):
 
 @app.command("attack")
 def attack(
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", help="Keep the forged files there.", metavar="DIR"),
-    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON Lines for programs.")] = False,
 ) -> None:
     """Attack a private copy of the demo, and show which attack is seen by whom.
@@ -48,8 +43,6 @@ def attack(
                 output.json_line(shown._asdict())
             else:
                 _tell(shown)
-        if keep is not None:
-            shutil.copytree(Path(name), keep, ignore=shutil.ignore_patterns("demo", "messages"))
     if not json:
         output.plain(
             "Everything the log's own key can sign, its holder can forge. What a witness has seen,"
@@ -100,19 +93,21 @@ def _on_disk(place: Path, victim: Any) -> Iterator[Shown]:
     from affidavit.demo.tamper import flipped
     from affidavit.durable import Disk
 
-    copy = place / "copy"
-    shutil.copytree(victim.data / "log", copy / "log")
-    entries = max((copy / "log" / "tile" / "entries").rglob("*"), key=_leaves_in)
-    Disk().write_file(entries, flipped(entries.read_bytes(), 100))
+    copy, disk = place / "copy", Disk()
+    files = [path for path in (victim.data / "log").rglob("*") if path.is_file()]
+    entries = max((path for path in files if "entries" in path.parts), key=_leaves_in)
+    for path in files:
+        data = path.read_bytes()
+        target = copy / path.relative_to(victim.data)
+        disk.make_dir(target.parent)
+        disk.write_file(target, flipped(data, 100) if path == entries else data)
     seen, verdict = _refused(victim.run("fsck", "--data", copy), "affidavit fsck")
     done = "One bit of a record's leaf was changed on the disk: here, in a copy of the log."
     yield Shown("A flipped byte on the disk", done, seen, verdict, anchor=False)
 
 
 def _leaves_in(tile: Path) -> int:
-    """How many leaves an entry bundle holds, by its name; -1 for a directory."""
-    if tile.is_dir():
-        return -1
+    """How many leaves an entry bundle holds, by its name."""
     return int(tile.name) if tile.parent.suffix == ".p" else 256
 
 

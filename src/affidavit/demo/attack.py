@@ -31,9 +31,10 @@ class Victim:
         self.data = directory / "demo"
         words = ["up", "--demo", "--json", "--workers", "1", "--data", str(self.data)]
         words += ["--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]
-        self._told = (directory / "messages").open("wb")  # for people who debug the demonstration
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "affidavit", *words], stdout=subprocess.PIPE, stderr=self._told
+            [sys.executable, "-m", "affidavit", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -55,7 +56,6 @@ class Victim:
         """Stop everything; what is on disk stays until the directory goes."""
         self._process.terminate()
         self._process.wait(PATIENCE * 2)
-        self._told.close()
 
     def run(self, *words: object) -> subprocess.CompletedProcess[str]:
         """The command line, as anybody would use it; both streams are kept."""
