@@ -8,7 +8,6 @@ leaves the state unknown ends the process; the supervisor starts it again, and o
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import functools
 import queue
@@ -23,6 +22,7 @@ from affidavit import clock as clock_module
 from affidavit import durable
 from affidavit.app import early, starting, system
 from affidavit.app.anchoring import Anchoring
+from affidavit.app.asking import Asking
 from affidavit.app.cosigning import load_policy
 from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
@@ -125,9 +125,8 @@ class Sequencer:
             on_placed=self._placed,
         )
         self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
-        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._asking = Asking()
         self._stop = threading.Event()
-        self._answers_nothing = threading.Event()
         self._failed: BaseException | None = None
         self.journal: JournalWriter | None = None
         self.changed = asyncio.Event()
@@ -156,7 +155,7 @@ class Sequencer:
         try:
             while not self._stop.is_set():
                 began = self.clock.monotonic()
-                self._answer()
+                self._asking.answer()
                 self.intake.step()
                 if not self.intake.behind:
                     self._rest(began + PASS_SECONDS)
@@ -167,21 +166,13 @@ class Sequencer:
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
         finally:
-            self._answers_nothing.set()
-            self._answer()
+            self._asking.end()
             self._to_index.put(None)
 
     def _rest(self, until: float) -> None:
         """Wait for the time of the next pass; what is asked meanwhile is done at once."""
         while not self._stop.is_set() and (left := until - self.clock.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                self._asked.get(timeout=left)()
-
-    def _answer(self) -> None:
-        """Do what was asked; once this thread is over, whoever asks is told so."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._asked.get_nowait()()
+            self._asking.wait(left)
 
     def _destroy_old_day_keys(self) -> None:
         """A day's key goes when no journal needs it any more; the last two days stay."""
@@ -208,27 +199,8 @@ class Sequencer:
                 pass
 
     async def ask(self, work: Callable[[], T]) -> T:
-        """Run ``work`` on the sequencing thread, between two batches, and return what it gives.
-
-        ``UnavailableError`` if that thread has ended, or ends before it gets there.
-        """
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return  # whoever asked has gone
-            if self._answers_nothing.is_set():
-                future.set_exception(UnavailableError("The sequencer is stopping."))
-                return
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to whoever asked
-                future.set_exception(error)
-
-        self._asked.put(run)
-        if self._answers_nothing.is_set():
-            self._answer()
-        return await asyncio.wrap_future(future)
+        """Run ``work`` on the sequencing thread, between two batches (``Asking.ask``)."""
+        return await self._asking.ask(work)
 
     # -- what outsiders vouch for --------------------------------------------------------------
 
