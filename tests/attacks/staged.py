@@ -6,6 +6,7 @@ what is then only asserted; with the anchor it is refused, or the policy is not 
 in docs/threat-model.md is made from what happens here (``python -m tests.attacks.threat_table``).
 """
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from affidavit.capture.sections import request_chains
 from affidavit.errors import AffidavitError
 from affidavit.evidence import bundle, verify
 from affidavit.evidence.bundle import Bundle
-from affidavit.ledger import note
+from affidavit.ledger import note, witness
 from affidavit.ledger.leaf import decode
+from affidavit.ledger.policy import LogKey
 from affidavit.ledger.rules import Replay
 from affidavit.providers.openai import OpenAI
 from affidavit.query.completeness import build, unattributed
@@ -67,10 +69,11 @@ class Stage(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is said of the attack with what it takes to see it, and without."""
+    """What is said of the attack with what it takes to see it, without, and by whom it takes."""
 
     said: str
     without: str = ""
+    by: str = ""
 
 
 class Attack(NamedTuple):
@@ -420,7 +423,8 @@ def lying_heads(stage: Stage) -> Seen:
     except AffidavitError as error:
         refusal = error.message
     assert "claims heads that do not follow from the links before it" in refusal
-    return Seen(f"{judged(data, monitor)} (monitor: {refusal})", judged(data, policy_of(world)))
+    without = judged(data, policy_of(world))
+    return Seen(judged(data, monitor), without, f"the monitor: {refusal}")
 
 
 def tail_cut(stage: Stage) -> Seen:
@@ -437,6 +441,42 @@ def tail_cut(stage: Stage) -> Seen:
     demand = policy_of(world, f"witness w {WITNESS.vkey}", quorum="w")
     assert "quorum w met" in judged(before.data, demand)
     return Seen(judged(after.data, demand), judged(after.data, policy_of(world)))
+
+
+def rollback(stage: Stage) -> Seen:
+    """The log is put back and grows on otherwise, and the witness is asked to cosign that."""
+    world = stage.fresh()
+    world.exchange()
+    world.heads()
+    asked = _asked(world, 0)
+    head = witness.cosign(asked, [WITNESS], 1_795_435_200)[1]
+    world.close()
+    again = stage.fresh("again")
+    again.add(actor=None)
+    made = again.bundle(by_model())
+    assert again.reader.checkpoint().size >= head.size
+    said = []
+    for old in (0, head.size):  # nothing that it may be asked leads from what it has seen
+        answer = witness.check(_asked(again, old), head)
+        assert answer is not None
+        said.append(f"{answer.status}: {answer.body.decode().strip()}")
+    again.close()
+    assert [line[:4] for line in said] == ["409:", "422:"]
+    demand = policy_of(again, f"witness w {WITNESS.vkey}", quorum="w")
+    without = judged(made.data, policy_of(again))
+    return Seen(judged(made.data, demand), without, f"the witness: {'; '.join(said)}")
+
+
+def _asked(world: World, old: int) -> witness.Request:
+    """What a log asks a witness that has seen ``old`` leaves."""
+    newer = world.reader.checkpoint().size
+    proof = world.reader.consistency(old, newer) if 0 < old < newer else []
+    lines = [f"old {old}", *(base64.b64encode(node).decode() for node in proof), "", ""]
+    body = "\n".join(lines).encode() + world.reader.checkpoint_bytes()
+    logs = witness.logs_of([LogKey(world.signer.verifier())])
+    found = witness.read(body, logs)
+    assert isinstance(found, witness.Request), found
+    return found
 
 
 def two_checkpoints(stage: Stage) -> Seen:
@@ -586,6 +626,7 @@ ATTACKS = [
     Attack("a heads leaf dated ahead", KEY, TIMED, heads_dated_ahead),
     Attack("two checkpoints of one size", KEY, TIMED, two_checkpoints),
     Attack("the tail of the log cut off and signed anew", KEY, WITNESSED, tail_cut),
+    Attack("a rollback shown to a witness", KEY, WITNESSED, rollback),
     Attack(
         "a body that parsers read differently names the model", MACHINE, NOTHING, confusing_body
     ),

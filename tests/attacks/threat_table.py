@@ -42,7 +42,8 @@ def render(seen: Mapping[str, Seen]) -> str:
     for attack in ATTACKS:
         found = seen[attack.name]
         without = brief(found.without, attack) if found.without else ""
-        cells = [attack.name, attack.has, attack.takes, brief(found.said, attack), without]
+        said = ". ".join(filter(None, (brief(found.said, attack), found.by)))
+        cells = [attack.name, attack.has, attack.takes, said, without]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return HEAD + "".join(rows)
 
