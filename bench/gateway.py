@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,18 @@ def affidavit(directory: Path, whole: int, streamed: int) -> Iterator[dict[str, 
         process.wait(60)
 
 
+def drained(console: str) -> None:
+    """Wait until the index takes in nothing new for a second: all that was recorded is in it."""
+    last, since = -1, time.monotonic()
+    while time.monotonic() - since < 1.0:
+        with urllib.request.urlopen(f"{console}/metrics", timeout=30) as answer:
+            found = re.search(r"affidavit_index_leaves (\d+)", answer.read().decode())
+        size = int(found[1]) if found else -1
+        if size != last:
+            last, since = size, time.monotonic()
+        time.sleep(0.1)
+
+
 @contextlib.contextmanager
 def litellm(directory: Path, program: str, whole: int, streamed: int) -> Iterator[tuple[int, int]]:
     """LiteLLM's proxy without any logging; (port, pid)."""
@@ -357,8 +370,12 @@ class Bench:
         models: dict[str, str],
         key: str,
         groups: dict[str, list[int]],
+        settle: Callable[[], None] = lambda: time.sleep(0.5),
     ) -> None:
-        """Measure whole answers and streams; CPU per request of each group of processes."""
+        """Measure whole answers and streams; CPU per request of each group of processes.
+
+        ``settle`` waits until what was asked for has been worked off.
+        """
         result: dict[str, Any] = {}
         for kind in ("whole", "streamed"):
             body = {**REQUEST, "model": models[kind], "stream": kind == "streamed"}
@@ -369,8 +386,8 @@ class Bench:
                     got = run_wrk(self.directory, base[kind], key, body, seconds, self.connections)
                 else:
                     got = asyncio.run(run_streams(base[kind], key, body, seconds, self.connections))
+                settle()
                 if not warm:
-                    time.sleep(0.5)  # what was acknowledged is still being sequenced
                     got["cpu_us"] = {
                         group: round(1e6 * (cpu_seconds(pids) - before[group]) / got["requests"], 1)
                         for group, pids in groups.items()
@@ -403,7 +420,10 @@ def main() -> None:
             bench.contender("nginx", base, names, "x", {"proxy": descendants(pid)})
         with affidavit(directory, whole, streamed) as facts:
             base = {k: f"{facts['gateway']}/{k}{PATH}" for k in names}
-            bench.contender("affidavit", base, names, facts["caller_key"], facts["groups"])
+            bench.contender(
+                "affidavit", base, names, facts["caller_key"], facts["groups"],
+                lambda: drained(facts["console"]),
+            )  # fmt: skip
         if options.litellm:
             with litellm(directory, options.litellm, whole, streamed) as (port, pid):
                 base = dict.fromkeys(names, f"http://127.0.0.1:{port}{PATH}")
