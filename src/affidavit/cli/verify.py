@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="A bundle or a .tlog-proof.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A bundle, a .tlog-proof or a receipt.", metavar="FILE")
+    ],
     policy: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +46,7 @@ def verify(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Check a bundle or a proof; no server, no network.
+    """Check a bundle, a proof or a receipt; no server, no network.
 
     Exit code 0 if all of it holds, 1 if something is refused or the policy's quorum is not met, 2
     without a policy or key from outside: what travels in a bundle is no reason to trust it. What

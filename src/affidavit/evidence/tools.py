@@ -1,21 +1,22 @@
 """What the standalone verifier cannot do with the standard library alone, done with libraries.
 
-Rules: this decides nothing; it answers the two questions that ``verify`` hands out, whether an
-ML-DSA-44 signature is good and whether a timestamp leads to a certificate. Not here: which keys and
-certificates count (the policy), what follows from an answer (``verify``).
+Rules: this decides nothing; it answers the questions that ``verify`` hands out: whether an ML-DSA
+signature is good, whether a timestamp leads to a certificate, what a receipt is worth. Not here:
+which keys and certificates count (the policy), what follows from an answer (``verify``).
 """
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from affidavit.errors import CheckFailedError, ParseError
+from affidavit.evidence import receipt
 from affidavit.evidence.verify import Tools
 from affidavit.ledger import timestamp
 
 
 def tools() -> Tools:
     """What this program can check beyond the standard library."""
-    return Tools(ml_dsa=ml_dsa, token=token)
+    return Tools(ml_dsa=ml_dsa, token=token, receipt=receipt.check)
 
 
 def ml_dsa(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -381,10 +381,12 @@ class Tools(NamedTuple):
     ``ml_dsa(public, message, signature)``: whether an ML-DSA-44 signature is good.
     ``token(response, note, certificate)``: "" if the TimeStampResp over ``note`` leads to that
     certificate, "authority" if to none that is known, else what is wrong with it.
+    ``receipt(data, policy)``: the verdict on what a gateway's ``/receipts/`` gave.
     """
 
     ml_dsa: Callable[[bytes, bytes, bytes], bool] | None = None
     token: Callable[[bytes, bytes, bytes], str] | None = None
+    receipt: Callable[[bytes, Policy], Verdict] | None = None
 
 
 NO_TOOLS = Tools()
@@ -1520,6 +1522,8 @@ def run(options: argparse.Namespace, policy: Policy, tools: Tools) -> Verdict:
     data, named = Path(options.file).read_bytes(), options.manifest
     if named is not None and not re.fullmatch(r"[A-Za-z0-9_-]{43}", named):
         raise WrongUse("--manifest takes a SHA-256 in base64url, 43 characters.")
+    if data.startswith(b"{") and tools.receipt:
+        return tools.receipt(data, policy)
     if not data.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return check(data, policy, named or "", tools)
     if options.leaf is None:
