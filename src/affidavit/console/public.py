@@ -24,7 +24,7 @@ from affidavit.ledger import tiles
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
-_FILES = frozenset({"checkpoint", "cosigned", "minimum", "log.vkey"})
+_FILES = frozenset({"checkpoint", "cosigned", "minimum", "log.vkey", "log.policy"})
 _TIMESTAMP = re.compile(r"timestamps/(?:0|[1-9][0-9]{0,18})\.(checkpoint|tsr)")
 _TIMESTAMP_KINDS = {"checkpoint": _TEXT, "tsr": "application/timestamp-reply"}
 _GUARDED = frozenset({tiles.ENTRIES, tiles.LINKS})

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from affidavit.console.app import create_app
 from affidavit.errors import CannotRecordError
 from affidavit.ledger.note import Verifier, open_checkpoint
+from affidavit.ledger.policy import parse_policy
 from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import Machine
 
@@ -69,6 +70,8 @@ def test_the_checkpoint_is_the_signed_note(client: Client, machine: Machine) -> 
     vkey = client("").get("/log/log.vkey").text.strip()
     checkpoint = open_checkpoint(response.content, Verifier.from_vkey(vkey))
     assert checkpoint.size == machine.log.published
+    policy = parse_policy(client("").get("/log/log.policy").text)
+    assert [key.verifier.vkey for key in policy.logs] == [machine.log.vkey]
 
 
 def test_hash_tiles_are_public_and_entries_are_not(client: Client, machine: Machine) -> None:
