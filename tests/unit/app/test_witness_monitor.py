@@ -205,7 +205,7 @@ def test_a_file_that_is_too_large_or_answered_otherwise(site: Site) -> None:
         assert await loop.run_in_executor(None, remote.get, "tile/0/999") is None
         other = Remote(site.url.replace("/log", ""), "k", None)
         with pytest.raises(UnavailableError, match="answered 405"):
-            await asyncio.to_thread(other.get, "login")
+            await asyncio.to_thread(other.get, "api/reveal")
         other.close()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("affidavit.app.witness_fetch.MAX_BYTES", 10)
