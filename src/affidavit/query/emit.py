@@ -35,6 +35,9 @@ Span = tuple[int, int]
 """Ledger indexes from (inclusive) and to (exclusive)."""
 EVERYWHERE: Span = (0, 1 << 50)
 
+_SIDE_BY_SIDE = 100
+"""So many parts stand side by side in one expression or compound query."""
+
 _HAS = {
     "answer": "r.answered IS NOT NULL",
     "approval": "r.approval IS NOT NULL OR r.type >= 'approval.' AND r.type < 'approval/'",
@@ -123,7 +126,7 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
         known = [item for item in every if item and item.cost < span[1] - span[0]]
         if len(known) < len(every):
             return None
-        text = " UNION ALL ".join(item.sql.text for item in known)
+        text = _union([item.sql.text for item in known])
         values = tuple(value for item in known for value in item.sql.values)
         return Candidates(Sql(text, values), sum(item.cost for item in known))
     if isinstance(tree, Phrase):
@@ -281,9 +284,25 @@ def _joined(word: str, children: Sequence[Tree], span: Span) -> Sql:
     if not parts:
         return Sql("1" if word == " AND " else "0")
     return Sql(
-        word.join(f"({part.text})" for part in parts),
+        _balanced(word, [f"({part.text})" for part in parts]),
         tuple(value for part in parts for value in part.values),
     )
+
+
+def _balanced(word: str, texts: Sequence[str]) -> str:
+    """``texts`` joined by ``word``, nested in halves: SQLite's expressions have a depth."""
+    if len(texts) <= _SIDE_BY_SIDE:
+        return word.join(texts)
+    half = len(texts) // 2
+    return f"({_balanced(word, texts[:half])}){word}({_balanced(word, texts[half:])})"
+
+
+def _union(texts: Sequence[str]) -> str:
+    """All rows of all queries, nested in groups: SQLite's compounds have a length."""
+    while len(texts) > _SIDE_BY_SIDE:
+        groups = [texts[i : i + _SIDE_BY_SIDE] for i in range(0, len(texts), _SIDE_BY_SIDE)]
+        texts = [f"SELECT * FROM ({' UNION ALL '.join(group)})" for group in groups]  # noqa: S608
+    return " UNION ALL ".join(texts)
 
 
 def _number(tree: Number) -> Sql:

@@ -26,6 +26,8 @@ from affidavit.query.wording import Details
 MAX_LINES = 2_000
 MAX_CHARACTERS = 1 << 24
 """With the line that goes beyond so many characters of content a narrative ends."""
+_MODELS_AT_ONCE = 1_000
+"""A caller names as many models in a session as it likes; a statement takes so many values."""
 _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -122,11 +124,13 @@ def _with_changes(searcher: Searcher, rows: list[Row], boundary: Boundary) -> li
     first, last = rows[0].idx, rows[-1].idx
     span = (Number("index", ">=", first), Number("index", "<=", last))
     beside = searcher.rows_of(And((*span, Match("type", "ledger.gap"))), MAX_LINES)
-    models = dict.fromkeys(model for row in rows for model in row.models)
-    if models and "what" in boundary.sections:
-        touched: Tree = Or(tuple(Match("model", model) for model in models))
-        changes = And((*span, Match("type", "change.", prefix=True), touched))
-        beside += searcher.rows_of(inject(changes, boundary), MAX_LINES)
+    models = list(dict.fromkeys(model for row in rows for model in row.models))
+    if "what" in boundary.sections:
+        for begin in range(0, len(models), _MODELS_AT_ONCE):
+            some = models[begin : begin + _MODELS_AT_ONCE]
+            touched: Tree = Or(tuple(Match("model", model) for model in some))
+            changes = And((*span, Match("type", "change.", prefix=True), touched))
+            beside += searcher.rows_of(inject(changes, boundary), MAX_LINES)
     every = {row.idx: row for row in (*rows, *beside)}
     return [every[idx] for idx in sorted(every)]
 

@@ -318,3 +318,14 @@ def test_the_vault_is_read_while_nobody_waits_for_the_index(
     assert len(narrative(searcher, "ses_1", OWNER).lines) == 5
     assert set(others) == {8}
     assert len(others) > 6
+
+
+def test_as_many_conditions_as_are_read_are_answered(searcher: Searcher) -> None:
+    """At the limit of the language no shape of an expression meets one of the database."""
+    for name, found in (("actor", [3, 1]), ("session", [3, 1]), ("model", []), ("path", [])):
+        others = [f"{name}:x{place}" for place in range(126)]
+        both = {"actor": "alice@example.com", "session": "ses_1"}.get(name, "nobody")
+        either = " OR ".join([*others, f"{name}:{both}"])
+        assert indexes(searcher.run(ask(f"({either}) tokens>0"), OWNER).rows) == found
+        every = " ".join(f"-{other}" for other in others)
+        assert len(searcher.run(ask(every), OWNER).rows) == 8

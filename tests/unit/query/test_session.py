@@ -1,16 +1,21 @@
 """Reconstruction: one ordered list of lines, each with the status of its evidence."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from affidavit.errors import CorruptError, NotFoundError
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import Reader
 from affidavit.query import boundary
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
 from affidavit.record.model import View
-from tests.unit.index.made import World
+from tests.unit.index.made import KEY, WHO, World, placed, request
 
 OWNER = boundary.owner("act_owner")
+NOBODY = {name: value for name, value in WHO.items() if name != "session"}
 MEMBER = boundary.member("act_alice", "acme", "support")
 AUDITOR = boundary.auditor("act_auditor", "acme")
 
@@ -147,3 +152,23 @@ def test_a_part_that_is_gone_is_not_passed_over(
     lines = narrative(searcher, "#0", OWNER).lines
     assert [(line.evidence, line.content) for line in lines] == [("verified", "erased")] * 2
     assert lines[0].prompt == "user: how tall is the tower"
+
+
+def test_a_session_of_thousands_of_models_is_told(tmp_path: Path) -> None:
+    """However many models a caller names, its session is shown, with what changed of them."""
+    records = [
+        request(place, "hello", what={"gen_ai.request.model": f"m{place}"})
+        for place in range(1_100)
+    ]
+    target = {"kind": "model", "name": "m1040"}
+    records[1_050] = placed(1_050, "change.model", {"who": NOBODY, "what": {"target": target}})
+    world = World(records)
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.settle()
+    reader = Reader(tmp_path, KEY)
+    lines = narrative(Searcher(reader, None), "ses_1", OWNER).lines
+    assert [line.index for line in lines] == list(range(1_100))
+    reader.close()
+    indexer.close()
