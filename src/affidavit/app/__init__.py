@@ -66,6 +66,7 @@ def witness(
     """Run a witness or a monitor, which needs nothing else of an installation."""
     from affidavit.app.witnessing import Options, run
 
+    _no_core_dumps()
     options = Options(data, listen, name, policy, logs, monitor, post_quantum, key_file, ca_file)
     return run(options, as_json=as_json)
 
