@@ -22,7 +22,7 @@ from affidavit.index import rollup
 from affidavit.index.project import Entry
 from affidavit.index.schema import Person, Posting, Row, person_postings, postings
 
-VERSION = 2
+VERSION = 3
 INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__

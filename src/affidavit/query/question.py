@@ -33,7 +33,7 @@ from affidavit.query.tree import (
 )
 from affidavit.record.model import TYPES, Chain
 
-MAX_CHAINS = 64
+MAX_CHAINS = 256
 """An answer walks at most this many chains."""
 
 Condition = list[Any]
@@ -122,6 +122,9 @@ def question(tree: Tree, tenants: Sequence[str], resolve: Resolve | None = None)
     named = {p.value for p in parts if isinstance(p, Match) and p.field == "tenant"}
     within = sorted(set(tenants) & named if named else set(tenants))
     chains, rest = _drive(parts, within, resolve)
+    if not chains and all(_is_everything(part) for part in parts):
+        # Every record is in the chain of its type, so all of these together are everything.
+        chains = {Chain(tenant, "type", name) for tenant in within for name in TYPES}
     times = "time"
     if window(tree) == (None, None) and window(tree, "source_time") != (None, None):
         times = "source_time"
@@ -198,6 +201,11 @@ def _drive(
     if best is None:
         return set(), parts
     return best[2], [part for part in parts if part is not best[1]]
+
+
+def _is_everything(part: Tree) -> bool:
+    """Whether the part leaves out no record but by its time or tenant."""
+    return isinstance(part, All | Moment) or (isinstance(part, Match) and part.field == "tenant")
 
 
 def _rank(part: Tree) -> int:

@@ -59,8 +59,8 @@ def test_the_chains_of_an_expression(text: str, chains: list[tuple[str, str]]) -
 
 @pytest.mark.parametrize(
     "text",
-    ["", '"exact phrase"', "decision:deny", "-model:a", "model:a OR decision:deny", "model:gpt*",
-     "tokens>10", "since:90d", "actor:alice@example.com"],
+    ['"exact phrase"', "decision:deny", "-model:a", "model:a OR decision:deny", "model:gpt*",
+     "tokens>10", "since:90d tokens>10", "actor:alice@example.com"],
 )  # fmt: skip
 def test_what_no_chain_holds_is_not_proved(text: str) -> None:
     """An expression whose matches no chain holds is not proved, and says why."""
@@ -68,6 +68,15 @@ def test_what_no_chain_holds_is_not_proved(text: str) -> None:
     assert found.chains == ()
     assert "names no chain" in found.not_proved
     assert found.conditions == ()
+
+
+@pytest.mark.parametrize("text", ["", "since:90d", "until:2026-09-01 tenant:acme"])
+def test_everything_is_the_chains_of_all_types(text: str) -> None:
+    """Each record is in the chain of its type, so nothing but window and tenant needs no other."""
+    found = ask(text)
+    assert found.not_proved == ""
+    assert set(found.chains) == {Chain("acme", "type", name) for name in TYPES}
+    assert found.conditions in ((), (["or", ["is", "who.tenant", "acme"]],))
 
 
 def test_too_many_chains_are_not_proved() -> None:
