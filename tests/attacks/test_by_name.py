@@ -406,7 +406,7 @@ def test_withheld_conditions_are_not_guessed(world: World) -> None:
     assert (shown.counts["matching"], shown.counts["undetermined"]) == (1, 0)
     hidden = world.bundle(asked, Choice(withhold=("control",)))
     assert (hidden.counts["matching"], hidden.counts["undetermined"]) == (0, 1)
-    assert "1 where the conditions are not shown" in hidden.verdict[1]
+    assert "1 may meet them, which is not shown" in hidden.verdict[1]
 
 
 # ------------------------------------------------------------------ with the log's key

@@ -111,11 +111,12 @@ COMPARE = {
     ">=": operator.ge,
 }
 COUNTED = {
-    "undetermined": "where the conditions are not shown",
+    "undetermined": "may meet them, which is not shown",
     "withheld": "withheld",
     "unattributed": "unattributed",
     "halves_not_shown": "halves not shown",
 }
+MAX_NAMED = 8  # chains that the verdict names one by one
 MAX_WORDS = 300  # of the exporter's, in the verdict
 LISTED = 20  # gaps named in the verdict; all of them stand in its facts
 DAY_ONE = "1970-01-01T00:00:00.000000Z"  # what cosignatures count seconds from
@@ -468,6 +469,8 @@ def read_keys(given: list[str]) -> Policy:
     lines: list[str] = []
     for one in given:
         inline = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+\S+", one)
+        if not inline and not Path(one).is_file():
+            raise WrongUse(f"--key {show(one)} is neither a verifier key nor a file.")
         lines += [one] if inline else Path(one).read_text(encoding="utf-8").splitlines()
     keys = [read_key(line) for line in lines if line.strip() and not line.startswith("#")]
     if given and not keys:
@@ -858,6 +861,23 @@ class Chain(NamedTuple):
         tenant = f", tenant {show(self.tenant)}" if self.tenant else ""
         derived = "." in self.dimension and not self.value
         return f"{show(self.dimension)}{'' if derived else '=' + show(self.value)}{tenant}"
+
+
+def any_of(chains: list[Chain]) -> str:
+    """The union of chains in words; many of one dimension are named together, each value once."""
+    if len(chains) <= MAX_NAMED:
+        return " or ".join(map(str, chains))
+    values: dict[tuple[str, str], list[str]] = {}
+    for chain in chains:
+        values.setdefault((chain.dimension, chain.tenant), []).append(chain.value)
+    tenants: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (dimension, tenant), found in values.items():
+        tenants.setdefault((dimension, tuple(found)), []).append(tenant)
+    said = []
+    for (dimension, shared), of in tenants.items():
+        whose = " and ".join(f"tenant {show(name)}" if name else "no tenant" for name in of)
+        said.append(f"{show(dimension)} one of {', '.join(map(show, shared))} of {whose}")
+    return " or ".join(said)
 
 
 class Link(NamedTuple):
@@ -1440,10 +1460,10 @@ def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], 
         said += [f"{counts['unattributed']} unattributed, gaps among them"]
         said += ["a monitor has replayed them" if sure else "asserted: no monitor"]
         return "; ".join(said)
-    chains = " or ".join(map(str, answer.asked))
+    chains = any_of(answer.asked)
     said = [f"all {counts['records']} records of {chains}, in this ledger{window}"]
     if question["conditions"]:
-        said.append(f"{counts['matching']} of them meet the conditions")
+        said.append(f"{counts['matching']} of them are shown to meet the conditions")
     said += [f"{counts[name]} {words}" for name, words in COUNTED.items() if counts[name]]
     said += hidden
     said += [f"{counts['open']} open at {heads}"] if answer.open else []
@@ -1465,7 +1485,7 @@ def about(answer: Answer, conditions: list[Any]) -> str:
     """What was evaluated: chains, window and conditions, in words made here."""
     said = ["no chain and no window: the records are those that the exporter picked"]
     if answer.asked:
-        chains = " or ".join(map(str, answer.asked))
+        chains = any_of(answer.asked)
         until = answer.until or f"what leaf {answer.epochs[0][1]} knows"
         window = f"from {answer.since or 'the beginning'} through {until}"
         clock = "source" if answer.clock == "at" else "ledger"

@@ -397,3 +397,20 @@ def test_merkle_of_both_sides_agrees() -> None:
         every = list(enumerate(leaves[:size]))
         expected = merkle.root([merkle.leaf_hash(leaf) for leaf in leaves[:size]])
         assert verify.batch_root(every, size, []) == expected
+
+
+def test_many_chains_are_named_together() -> None:
+    """The verdict names each value and each tenant once, and few chains one by one."""
+    few = [verify.Chain("t", "model", "a"), verify.Chain("", "type", "x")]
+    assert verify.any_of(few) == "model=a, tenant t or type=x"
+    many = [verify.Chain(t, "type", f"k{n}") for t in ("", "t") for n in range(verify.MAX_NAMED)]
+    names = ", ".join(f"k{n}" for n in range(verify.MAX_NAMED))
+    assert verify.any_of(many) == f"type one of {names} of no tenant and tenant t"
+    odd = [*many, verify.Chain("t", "model", "a")]
+    assert verify.any_of(odd) == f"{verify.any_of(many)} or model one of a of tenant t"
+
+
+def test_a_key_that_is_none_is_wrong_use() -> None:
+    """What is neither a key nor a file is said to be that."""
+    with pytest.raises(verify.WrongUse, match="neither a verifier key nor a file"):
+        verify.read_keys(["wrong"])
