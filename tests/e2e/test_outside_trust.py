@@ -62,6 +62,7 @@ def test_a_monitor_vouches_for_an_answer(tmp_path: Path) -> None:
 def _story(machine: Machine, tmp_path: Path) -> tuple[str, str, str]:
     """Verdicts under the policy and under the log's key alone, and what doctor says."""
     machine._arguments[machine._arguments.index("--console") + 1] = f"127.0.0.1:{free_port()}"
+    assert machine.wait_rows("model:demo-chat", 2)  # the demo's traffic comes at its first start
     assert machine.stop() == 0
     machine.start()
     made = machine.cli("keys", "create", "watcher", "--role", "monitor", "--json")
