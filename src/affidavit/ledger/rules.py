@@ -21,7 +21,7 @@ from affidavit.clock import add_seconds
 from affidavit.errors import CorruptError, ParseError
 from affidavit.ids import b64u
 from affidavit.ledger.chains import MISSING, VALUES, Link, all_dimensions, link_digest, parse_link
-from affidavit.ledger.heads import FIRST_BITS, HeadsMap, bits_for, head_hash
+from affidavit.ledger.heads import HeadsMap, bits_for, head_hash
 from affidavit.ledger.leaf import ANSWERS, ASKS, BARE, EpochTerms, HeadsTerms, Leaf
 from affidavit.record.model import UNATTRIBUTED
 
@@ -169,7 +169,7 @@ class Replay:
             raise broken(leaf, "claims the heads of another epoch")
         if claim.bits > needed + 1:
             raise broken(leaf, "claims a map with more buckets than its chains need")
-        if claim.bits < max(FIRST_BITS, needed - 1):
+        if claim.bits < max(bits_for(0), needed - 1):
             raise broken(leaf, "claims a map with fewer buckets than its chains need")
         self._fold()
         if claim.bits != self._map.bits:

@@ -51,7 +51,8 @@ def test_query_for_people_shows_exchanges(command: Command, site: Site) -> None:
 def test_query_for_programs_is_json_lines(command: Command, site: Site) -> None:
     """One flat documented object per record, in ASCII, and nothing else on stdout."""
     result = command("query", "type:exchange.*", "--json", "--data", site.data)
-    assert (result.code, result.err) == (0, "8 records, as of leaf 9, 2026-11-23 12:00:01 UTC.\n")
+    assert result.code == 0
+    assert result.err.startswith("8 records, as of leaf ")  # other questions are leaves, too
     assert len(result.rows) == 8
     assert all(set(row) <= set(ROW_FIELDS) for row in result.rows)
     assert result.out.isascii()
