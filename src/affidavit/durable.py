@@ -24,7 +24,7 @@ from pathlib import Path
 
 import apsw
 
-from affidavit.errors import LockedError, UnavailableError
+from affidavit.errors import CorruptError, LockedError, UnavailableError
 
 _TMP = ".tmp"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -320,20 +320,27 @@ class Disk:
             self.effects.close(fd)
 
 
-def open_database(path: Path, key: bytes, *, read_only: bool = False) -> apsw.Connection:
+def open_database(
+    path: Path, key: bytes, *, read_only: bool = False, untouched: bool = False
+) -> apsw.Connection:
     """Open an encrypted SQLite file (SQLite3 Multiple Ciphers, ChaCha20-Poly1305 pages).
 
     ``key`` is 32 bytes. Writers get WAL, ``synchronous=FULL``, ``secure_delete`` and memory for
-    temporary tables, so that nothing of the content reaches the disk in the clear.
+    temporary tables, so that nothing of the content reaches the disk in the clear. ``untouched``
+    reads without leaving the files ``-wal`` and ``-shm`` beside a database that nobody has open.
     ``UnavailableError`` if the key does not open the file, the file is damaged or the disk refuses.
     """
     flags = apsw.SQLITE_OPEN_READONLY
+    name = str(path)
+    if untouched and not path.with_name(path.name + "-wal").exists():
+        flags |= apsw.SQLITE_OPEN_URI
+        name = f"{path.absolute().as_uri()}?immutable=1"
     if not read_only:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
-        connection = apsw.Connection(str(path), flags=flags)
+        connection = apsw.Connection(name, flags=flags)
         connection.set_busy_timeout(5000)
         connection.pragma("key", attach_key(key))
         connection.pragma("temp_store", "memory")
@@ -352,6 +359,19 @@ def open_database(path: Path, key: bytes, *, read_only: bool = False) -> apsw.Co
             else "Is this the key-encryption key that the directory was made with?",
         ) from error
     return connection
+
+
+def check_database(connection: apsw.Connection, name: str, schema: str = "main") -> None:
+    """Read every page in use of a database; ``CorruptError`` naming it if one is damaged.
+
+    Pages of an encrypted file carry a checksum of their own, so no changed byte of them passes.
+    """
+    try:
+        found = connection.execute(f"PRAGMA {schema}.quick_check(1)").fetchall()
+    except apsw.Error as error:
+        raise CorruptError(f"{name} is damaged: {error}.", object=name) from error
+    if found != [("ok",)]:
+        raise CorruptError(f"{name} is damaged: {found[0][0]}.", object=name)
 
 
 def attach_key(key: bytes) -> str:

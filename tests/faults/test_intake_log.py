@@ -74,7 +74,7 @@ def _verdict(root: Path, keyring: Keyring, journals: list[Journal]) -> list[str]
     with contextlib.closing(reader):
         seen: Any = SimpleNamespace(root=root, reader=reader)
         seen.log = SimpleNamespace(leaves=_leaves(root))
-        return [*report.problems, *judge(seen, journals)]
+        return [*filter(None, [report.first]), *judge(seen, journals)]
 
 
 def test_one_life_is_whole(tmp_path: Path, keyring: Keyring) -> None:

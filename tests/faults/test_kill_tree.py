@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.machine import Machine
 from tests.faults.streams import Clients, Loop, Provider, Received
-from tests.world.audit import Audited, assert_fsck, audit
+from tests.world.audit import Audited, assert_deep, audit
 
 STREAMS = 32
 PER_WORLD = 25
@@ -91,7 +91,7 @@ def _kills(
         if target == "tree":
             machine.kill()
             assert machine.process.returncode == -signal.SIGKILL
-            assert_fsck(machine.data)
+            assert_deep(machine.data)
             loop.run(clients.stop())
             machine.start()
             port = int(machine.gateway.rpartition(":")[2])

@@ -1,7 +1,7 @@
 """The one oracle: what must hold of a data directory nobody is writing to.
 
-``audit`` = fsck green, every request has exactly one outcome, the index equals a rebuild, no
-canary anywhere. It opens everything read-only and through the files alone.
+``audit`` = a deep fsck is green, every request has exactly one outcome, the index equals a rebuild,
+no canary anywhere. It opens everything read-only and through the files alone.
 """
 
 from collections import Counter
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import run as rebuild_index
 from affidavit.clock import SystemClock
@@ -49,12 +50,20 @@ def assert_fsck(data: Path) -> int:
     return report.size
 
 
+def assert_deep(data: Path) -> None:
+    """And so is everything that stands beside the log: vault, keys, state.db, index."""
+    result = Checking(data, "", lambda *_: None, deep=True, anew=True).run()
+    assert result.finding is None, result.finding
+    assert not result.counts.get("gone"), result.counts
+
+
 def audit(
     data: Path, *, canaries: Iterable[str] = (), beside: Path, logs: Iterable[Path] = ()
 ) -> Audited:
     """Check everything; ``beside`` is an empty directory for the rebuilt index."""
     paths = Paths(data)
     size = assert_fsck(data)
+    assert_deep(data)
     kek = KeyEncryptionKey.load(paths.key_encryption_key)
     clock = SystemClock()
     keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)

@@ -6,7 +6,12 @@ rules of its own about records, proofs or queries.
 """
 
 import resource
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from affidavit.app.checking import Result, Told
 
 
 def run_up(
@@ -89,3 +94,24 @@ def _no_core_dumps() -> None:
     Holds for the children, too.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def fsck(
+    data: Path,
+    vkey: str,
+    told: "Told",
+    stop: Callable[[], bool],
+    *,
+    deep: bool,
+    policy: Path | None,
+    keys: bool,
+    kept: Path | None,
+    anew: bool,
+) -> "Result":
+    """Check what is on disk (``app.checking``); changes nothing of the data.
+
+    ``policy`` is a file with the witnesses whose cosignatures are verified.
+    """
+    from affidavit.app.checking import run
+
+    return run(data, vkey, told, stop, deep=deep, policy=policy, keys=keys, kept=kept, anew=anew)

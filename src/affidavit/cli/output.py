@@ -16,6 +16,13 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -198,6 +205,20 @@ def pointing(expression: str) -> Iterator[None]:
         if fits and isinstance(at, int) and 0 <= at <= len(expression):
             say(f"  {expression}\n  {' ' * at}^")
         raise
+
+
+def progress() -> Progress:
+    """A bar with how much, how fast and how long still, on stderr; shown on a terminal only."""
+    console = _console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def verdict(lines: Mapping[str, Any]) -> None:

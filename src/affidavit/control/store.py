@@ -24,6 +24,12 @@ insert or ignore into identity_version values (0, 1);
 """
 
 
+def read_identities(connection: apsw.Connection) -> tuple[Identity, ...]:
+    """Every identity ever made, oldest first; needs no right to write."""
+    rows = connection.execute("select body from identities order by rowid")
+    return tuple(msgspec.msgpack.decode(row[0], type=Identity) for row in rows)
+
+
 class IdentityStore:
     """The identities of this installation; one thread at a time."""
 
@@ -39,8 +45,7 @@ class IdentityStore:
 
     def all(self) -> tuple[Identity, ...]:
         """Every identity ever made, revoked ones included, oldest first."""
-        rows = self._db.execute("select body from identities order by rowid")
-        return tuple(msgspec.msgpack.decode(row[0], type=Identity) for row in rows)
+        return read_identities(self._db)
 
     def draft(
         self,

@@ -16,6 +16,7 @@ from pathlib import Path
 from affidavit.errors import CheckFailedError, CorruptError, NotFoundError, ParseError
 from affidavit.ledger import merkle, note, tiles
 from affidavit.ledger.chains import link_digest, parse_link, split_links
+from affidavit.ledger.findings import damaged
 from affidavit.ledger.leaf import Leaf, decode_at, quoted
 
 _CACHED = 64
@@ -87,7 +88,7 @@ class LogReader:
         data = self._item(tiles.ENTRIES, index, size)
         if merkle.leaf_hash(data) != self._item(tiles.hash_row(0), index, size):
             path = tiles.tile_for(tiles.ENTRIES, index, size).text()
-            raise CorruptError(f"{path}: entry {index % tiles.WIDTH} is not leaf {index}.")
+            raise damaged(path, f"{path}: entry {index % tiles.WIDTH} is not leaf {index}.")
         return data
 
     def decoded(self, index: int) -> Leaf:
@@ -194,7 +195,8 @@ class LogReader:
         items = self.tile(path)
         offset = index - path.number * tiles.WIDTH
         if offset >= len(items):
-            raise CorruptError(f"{path.text()} has {len(items)} entries and should have more.")
+            text = path.text()
+            raise damaged(text, f"{text} has {len(items)} entries and should have more.")
         return items[offset]
 
     def tile(self, path: tiles.TilePath) -> list[bytes]:
@@ -211,12 +213,12 @@ class LogReader:
             width = tiles.WIDTH
             data = self._read(path._replace(width=width))
         if data is None:
-            raise CorruptError(f"{path.text()} is not there.")
+            raise damaged(path.text(), f"{path.text()} is not there.")
         name = path._replace(width=width).text()
         split = tiles.split_bundle if path.row in {tiles.ENTRIES, tiles.LINKS} else tiles.split_tile
         items = split(data, name)
         if len(items) != width:
-            raise CorruptError(f"{name} has {len(items)} entries and should have {width}.")
+            raise damaged(name, f"{name} has {len(items)} entries and should have {width}.")
         self._tiles[path] = items
         while len(self._tiles) > _CACHED:
             self._tiles.popitem(last=False)

@@ -121,10 +121,10 @@ class Monitor:
 
     def _on_time(self, leaf: Leaf, latest: str) -> None:
         if leaf.time > latest:
-            raise broken(leaf, "has a time more than 5 minutes ahead of the monitor's clock")
+            raise broken(leaf.index, "has a time more than 5 minutes ahead of the monitor's clock")
         if leaf.time < self._floor:
             raise broken(
-                leaf, "has a time more than 5 minutes before it came, by the monitor's clock"
+                leaf.index, "has a time more than 5 minutes before it came, by the monitor's clock"
             )
 
     def cosigned(self, size: int, moment: str) -> None:

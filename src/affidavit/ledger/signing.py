@@ -34,6 +34,12 @@ class Change(NamedTuple):
     what: dict[str, Any]
 
 
+def lines_of(term: KeyTerm) -> list[str]:
+    """The lines of a policy for one key."""
+    last = "-" if term.last is None else str(term.last)
+    return [f"log {term.vkey}", f"#valid {term.vkey} {term.first} {last}"]
+
+
 class _Dated:
     """The ML-DSA key as a signer of notes: the time is that of the clock."""
 
@@ -108,10 +114,7 @@ class Keys:
 
         With a ``quorum`` line they are a whole policy.
         """
-        lines = []
-        for term in self.terms:
-            last = "-" if term.last is None else str(term.last)
-            lines += [f"log {term.vkey}", f"#valid {term.vkey} {term.first} {last}"]
+        lines = [line for term in self.terms for line in lines_of(term)]
         if self._dated is not None:
             lines.append(f"log {self._dated.vkey}")
         return lines

@@ -112,7 +112,7 @@ def split_bundle(data: bytes, name: str) -> list[bytes]:
     while at < end:
         stop = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if at + 2 > end or stop > end:
-            raise CorruptError(f"{name} ends in the middle of an entry.")
+            raise CorruptError(f"{name} ends in the middle of an entry.", object=name)
         entries.append(data[at + 2 : stop])
         at = stop
     return entries
@@ -121,7 +121,7 @@ def split_bundle(data: bytes, name: str) -> list[bytes]:
 def split_tile(data: bytes, name: str) -> list[bytes]:
     """The hashes of a hash tile; ``CorruptError`` naming it if it is not whole hashes."""
     if not data or len(data) % HASH_BYTES:
-        raise CorruptError(f"{name} is not a row of 32-byte hashes.")
+        raise CorruptError(f"{name} is not a row of 32-byte hashes.", object=name)
     return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
 
 

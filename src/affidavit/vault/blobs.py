@@ -15,6 +15,7 @@ import zstandard
 
 from affidavit.errors import CorruptError
 from affidavit.ids import SALT_BYTES
+from affidavit.record.disclose import open_disclosure
 from affidavit.record.model import Part
 
 _AS_IS, _ZSTD = b"\x00", b"\x01"
@@ -91,6 +92,17 @@ def open_part(blob: bytes) -> OpenedPart:
         return OpenedPart(blob[1 : at - 2], media_type, _restored(blob[:1], blob[end:]))
     except ValueError as error:
         raise CorruptError("A part in the vault is not laid out as one.") from error
+
+
+def listed_parts(content: str) -> dict[str, str]:
+    """The parts that a content section lists: name → b64u digest."""
+    value = open_disclosure(content, "content")
+    listed = value.get("parts", []) if isinstance(value, dict) else []
+    return {
+        str(part["name"]): str(part["digest"])
+        for part in listed
+        if isinstance(part, dict) and "name" in part and "digest" in part
+    }
 
 
 def _restored(method: bytes, data: bytes) -> bytes:

@@ -26,8 +26,8 @@ import apsw
 
 from affidavit import ids
 from affidavit.clock import Clock
-from affidavit.durable import open_database
-from affidavit.errors import NotFoundError, UnavailableError
+from affidavit.durable import check_database, open_database
+from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import RecipientKey
 
@@ -245,6 +245,39 @@ class Keyring:
         """The subject key of that number; ``NotFoundError`` if destroyed (says when) or unknown."""
         return self._by_number("subject_keys", "The subject key", number)
 
+    def check(self) -> int:
+        """Open every key that is not destroyed; how many there are.
+
+        ``CorruptError`` if one does not open under the key-encryption key, or if the file itself
+        is damaged.
+        """
+        count = 0
+        with self._lock:
+            check_database(self._db, "keys.db")
+            for table in ("bucket_keys", "subject_keys", "hold_keys", "recipients", "secrets"):
+                # The tables are those of this module.
+                query = f"SELECT rowid, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608
+                for number, wrapped in self._db.execute(query):
+                    try:
+                        self._kek.unwrap(wrapped)
+                    except CorruptError as error:
+                        message = f"keys.db: row {number} of {table} holds no key that opens."
+                        raise CorruptError(message, object="keys.db") from error
+                    count += 1
+        return count
+
+    def bucket_of(self, number: int) -> tuple[str, str, str] | None:
+        """Tenant, class and day of the bucket key of that number, also if it was destroyed."""
+        query = "SELECT tenant, class, day FROM bucket_keys WHERE id = ?"
+        with self._lock:
+            return self._one(query, (number,))
+
+    def days_with_destroyed_buckets(self) -> frozenset[str]:
+        """UTC days of which a bucket key was destroyed, be it to erase a period or a record."""
+        with self._lock:
+            rows = self._db.execute("SELECT DISTINCT day FROM bucket_keys WHERE wrapped IS NULL")
+            return frozenset(str(day) for (day,) in rows)
+
     def _find_or_make_subject(self, name: Subject) -> Key:
         row = self._one(
             "SELECT id, wrapped FROM subject_keys "
@@ -280,7 +313,7 @@ class Keyring:
             raise NotFoundError(f"{what} is not in the keyring.")
         wrapped, destroyed = row
         if wrapped is None:
-            raise NotFoundError(f"{what} was destroyed at {destroyed}.")
+            raise NotFoundError(f"{what} was destroyed at {destroyed}.", destroyed=destroyed)
         return self._kek.unwrap(wrapped)
 
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:

@@ -25,7 +25,7 @@ from affidavit.record.keys import unwrap_key
 from affidavit.record.model import SECTIONS, View
 from affidavit.record.seal import open_blob
 from affidavit.vault import wraps
-from affidavit.vault.blobs import OpenedPart, open_part, open_section
+from affidavit.vault.blobs import OpenedPart, listed_parts, open_part, open_section
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.segments import Catalogue, Segment, wraps_path
 
@@ -150,7 +150,7 @@ class VaultReader:
                 reasons[blob.name] = key
         there = {blob.name for blob in stored.entry.blobs}
         content = self._disclosures(leaf, stored)[_CONTENT]
-        listed = {} if content is None else _listed(content)
+        listed = {} if content is None else listed_parts(content)
         reasons.update({name: NOT_THERE for name in listed if name not in there})
         return reasons
 
@@ -169,7 +169,7 @@ class VaultReader:
                 if blob.kind == wraps.PART:
                     found.append((blob.name, None))
             elif blob.kind == _CONTENT:
-                committed = _listed(_section(leaf, blob, plain))
+                committed = listed_parts(_section(leaf, blob, plain))
             else:
                 found.append((blob.name, _part(leaf, blob, plain, committed)))
         return found
@@ -331,17 +331,6 @@ def _part(leaf: Leaf, blob: wraps.Blob, plain: bytes, committed: dict[str, str])
     if committed.get(blob.name) != digest:
         raise CorruptError(f"Part {blob.name} of leaf {leaf.index} is another one.")
     return part
-
-
-def _listed(content: str) -> dict[str, str]:
-    """The parts that a content section lists, with their digests."""
-    value = disclose.open_disclosure(content, "content")
-    listed = value.get("parts", []) if isinstance(value, dict) else []
-    return {
-        str(part["name"]): str(part["digest"])
-        for part in listed
-        if isinstance(part, dict) and "name" in part and "digest" in part
-    }
 
 
 def _view(leaf: Leaf, sections: dict[str, Any], parts: dict[str, bytes]) -> View:

@@ -31,7 +31,9 @@ def test_the_first_bad_thing_is_named_and_ends_the_check(world: World) -> None:
     report = fsck.check(world.root, signer().verifier())
     assert not report.ok
     assert report.leaves == 2
-    assert report.problems == ("Leaf 2 has other links than those that are stored for it.",)
+    assert report.finding is not None
+    assert report.finding.object == "links/000.p/3"
+    assert report.first == "links/000.p/3: what stands for leaf 2 are not the links of that leaf."
     path.write_bytes(data)
 
 
