@@ -43,7 +43,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _check(root: Path, *, keys: bool = True) -> Result:
     lines = [f"log {ledger.signer().vkey}", f"witness w1 {whole.WITNESS.vkey}", "quorum none"]
     policy = parse_policy("\n".join(lines))
-    return Checking(root, "", lambda *_: None, deep=True, keys=keys, policy=policy, anew=True).run()
+    return Checking(
+        root, None, lambda *_: None, deep=True, keys=keys, policy=policy, anew=True
+    ).run()
 
 
 def _found(root: Path, *, keys: bool = True) -> Finding | None:

@@ -52,7 +52,7 @@ def assert_fsck(data: Path) -> int:
 
 def assert_deep(data: Path) -> None:
     """And so is everything that stands beside the log: vault, keys, state.db, index."""
-    result = Checking(data, "", lambda *_: None, deep=True, anew=True).run()
+    result = Checking(data, None, lambda *_: None, deep=True, anew=True).run()
     assert result.finding is None, result.finding
     assert not result.counts.get("gone"), result.counts
 

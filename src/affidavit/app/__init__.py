@@ -6,12 +6,13 @@ rules of its own about records, proofs or queries.
 """
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from affidavit.app.checking import Result, Told
+    from affidavit.ledger.note import Verifier
 
 
 def run_up(
@@ -98,7 +99,7 @@ def _no_core_dumps() -> None:
 
 def fsck(
     data: Path,
-    vkey: str,
+    vkeys: "Sequence[Verifier] | None",
     told: "Told",
     stop: Callable[[], bool],
     *,
@@ -110,8 +111,9 @@ def fsck(
 ) -> "Result":
     """Check what is on disk (``app.checking``); changes nothing of the data.
 
-    ``policy`` is a file with the witnesses whose cosignatures are verified.
+    ``vkeys``: the log's keys from outside, ``None`` to use those beside it; ``policy``: a file
+    with the keys of witnesses and timestamp authorities.
     """
     from affidavit.app.checking import run
 
-    return run(data, vkey, told, stop, deep=deep, policy=policy, keys=keys, kept=kept, anew=anew)
+    return run(data, vkeys, told, stop, deep=deep, policy=policy, keys=keys, kept=kept, anew=anew)

@@ -81,7 +81,7 @@ class _StoppedError(Exception):
 class Checking:
     """One run over a data directory.
 
-    ``vkey``: the log's key from outside, ``""`` to use the one beside the log. ``kept``: the file
+    ``vkeys``: the log's keys from outside, ``None`` to use those beside the log. ``kept``: the file
     in which a deep check is kept. ``stop`` is asked after each bundle of leaves. With ``keys``
     false only the structure of what is sealed is checked.
     """
@@ -89,7 +89,7 @@ class Checking:
     def __init__(
         self,
         data: Path,
-        vkey: str,
+        vkeys: Sequence[Verifier] | None,
         told: Told,
         *,
         deep: bool = False,
@@ -100,7 +100,7 @@ class Checking:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._paths = Paths(data)
-        self._given = vkey
+        self._given = vkeys
         self._told = told
         self._deep = deep
         self._keys = keys
@@ -155,7 +155,7 @@ class Checking:
 
     def _run(self, closing: contextlib.ExitStack) -> None:
         log = self._paths.log
-        keys = read_vkeys(self._given) if self._given else self._vkeys()
+        keys = self._given or self._vkeys()
         try:
             heads = (newest_head(log),)
         except ParseError:
@@ -311,7 +311,7 @@ class Checking:
 
 def run(
     data: Path,
-    vkey: str,
+    vkeys: Sequence[Verifier] | None,
     told: Told,
     stop: Callable[[], bool],
     *,
@@ -329,7 +329,7 @@ def run(
         except (OSError, UnicodeDecodeError) as error:
             raise NotFoundError(f"{policy} cannot be read as a policy.") from error
     return Checking(
-        data, vkey, told, deep=deep, keys=keys, kept=kept, anew=anew, policy=known, stop=stop
+        data, vkeys, told, deep=deep, keys=keys, kept=kept, anew=anew, policy=known, stop=stop
     ).run()
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from affidavit.cli import options, output
-from affidavit.errors import NotFoundError
+from affidavit.errors import AffidavitError, UsageError
 
 if TYPE_CHECKING:
     from affidavit.app.checking import Result, Told
+    from affidavit.ledger.note import Verifier
 
 _LINE_SECONDS = 1.0
 _NOT_EXAMINED = (
@@ -35,7 +36,10 @@ def fsck(
         typer.Option("--deep", help="Also vault, keys, state.db, index, cosigned heads, stamps."),
     ] = False,
     key: Annotated[
-        str, typer.Option("--key", help="The log's verifier key, from outside.", metavar="VKEY")
+        str,
+        typer.Option(
+            "--key", help="The log's verifier key or a file of it, from outside.", metavar="VKEY"
+        ),
     ] = "",
     policy: Annotated[
         Path | None,
@@ -70,11 +74,11 @@ def fsck(
 
     directory = options.data_directory(data)
     if not (directory / "log").is_dir():
-        raise NotFoundError(f"{directory} holds no published log.", hint="Give it with --data.")
+        raise UsageError(f"{directory} holds no published log.", hint="Give it with --data.")
     with _signals() as asked, _lines() if json else _bar() as told:
         result = app.fsck(
             directory,
-            key,
+            _vkeys(key) if key else None,
             told,
             lambda: bool(asked),
             deep=deep,
@@ -91,6 +95,21 @@ def fsck(
         raise typer.Exit(130)
     if result.finding is not None:
         raise typer.Exit(1)
+
+
+def _vkeys(given: str) -> "list[Verifier]":
+    """Of the key itself, or of the file of that name; ``UsageError`` if it is neither."""
+    from affidavit.ledger.note import read_vkeys
+
+    try:
+        is_file = Path(given).is_file()
+    except (OSError, ValueError):  # longer than a name can be, as some keys are
+        is_file = False
+    try:
+        return read_vkeys(Path(given).read_text(encoding="ascii") if is_file else given)
+    except (AffidavitError, OSError, ValueError) as error:
+        what = "holds no verifier key" if is_file else "is neither a verifier key nor a file"
+        raise UsageError(f"{given} {what}.", hint="A key is NAME+HASH+KEY, in one line.") from error
 
 
 def _as_json(result: "Result", *, deep: bool, key: str) -> dict[str, Any]:

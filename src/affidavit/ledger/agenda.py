@@ -64,11 +64,16 @@ class Agenda:
         bits, root = self._prover.next_terms()
         return HeadsTerms(self._tip.epoch.index, bits, b64u(root))
 
-    def due(self) -> list[Item]:
-        """The leaves that the next plan begins with."""
+    def due(self, *, heads_alone: bool = False) -> list[Item]:
+        """The leaves that the next plan begins with.
+
+        ``heads_alone``: those with sections wait for a plan that goes through the vault.
+        """
         items: list[Item] = []
         if self._heads_due():
             items.append(self.heads())
+        if heads_alone:
+            return items
         late = self._own.clock_lag(self.time())
         if late is not None:
             items.append(self.item("ledger.clock", "", len(items), late))

@@ -8,7 +8,7 @@ import pytest
 
 from affidavit.app import checking
 from affidavit.app.checking import Checking, Kept, Result
-from affidavit.errors import UnavailableError, UsageError
+from affidavit.errors import UnavailableError
 from affidavit.ledger import tiles
 from tests.world import ledger, whole
 
@@ -37,7 +37,7 @@ def _run(data: Path, *, stop: int = 0, anew: bool = False, kept: Path | None = N
         assert 0 <= done <= of
 
     return Checking(
-        data, "", told, deep=True, kept=kept, anew=anew, stop=lambda: bundles == stop
+        data, None, told, deep=True, kept=kept, anew=anew, stop=lambda: bundles == stop
     ).run()
 
 
@@ -130,7 +130,7 @@ def test_killed_it_goes_on_from_where_it_was_kept(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Checking(data, "", told, deep=True, kept=file).run()
+        Checking(data, None, told, deep=True, kept=file).run()
     assert _run(data, kept=file).went_on == tiles.WIDTH
 
 
@@ -143,10 +143,10 @@ def test_nowhere_to_keep_it_is_told(data: Path, tmp_path: Path) -> None:
 
 def test_a_quick_check_keeps_nothing(data: Path) -> None:
     """It looks at the log alone, and at nothing that is sealed."""
-    result = Checking(data, "", lambda *_: None, stop=lambda: True).run()
+    result = Checking(data, None, lambda *_: None, stop=lambda: True).run()
     assert (result.stopped, result.leaves) == (True, tiles.WIDTH)
     assert not _kept(data).exists()
-    result = Checking(data, "", lambda *_: None).run()
+    result = Checking(data, None, lambda *_: None).run()
     assert (result.finding, result.counts) == (None, {})
 
 
@@ -165,12 +165,6 @@ def test_a_system_that_starts_meanwhile_makes_the_result_void(data: Path) -> Non
             whole.damaged(segment, content[:-1]),
             pytest.raises(UnavailableError, match="was started while"),
         ):
-            Checking(data, "", told, deep=True).run()
+            Checking(data, None, told, deep=True).run()
     finally:
         wal.unlink(missing_ok=True)
-
-
-def test_a_key_from_outside_is_a_verifier_key(data: Path) -> None:
-    """Anything else is the caller's mistake, not damage."""
-    with pytest.raises(UsageError, match="not a verifier key"):
-        Checking(data, "nonsense", lambda *_: None).run()

@@ -354,26 +354,31 @@ def test_fsck_passes_and_names_what_was_changed(
     entries.write_bytes(data)
     bad = command("fsck", "--data", str(copy), "--key", site.machine.log.vkey, "--json")
     assert bad.code == 1
-    assert bad.rows[0]["problems"]
+    name = str(entries.relative_to(copy / "log"))
+    found = bad.rows[-1]["finding"]
+    assert found["object"] == name
+    assert name in found["wrong"]
+    assert found["means"].startswith("Leaves were changed")
+    assert "copy" in found["do"]
     assert command("fsck", "--data", str(tmp_path / "nothing")).code == 2
     wrong = command("fsck", "--data", str(copy), "--key", "wrong")
     assert (wrong.code, "neither a verifier key nor a file" in wrong.err) == (2, True)
     file = str(copy / "log" / "log.vkey")
-    assert command("fsck", "--data", str(copy), "--key", file, "--json").rows[0]["key"] == "given"
+    assert command("fsck", "--data", str(copy), "--key", file, "--json").rows[-1]["key"] == "given"
 
 
 def test_fsck_deep_reads_every_record(command: Command, site: Site) -> None:
     """With --deep sections and content are read too; a segment that was changed is named."""
     good = command("fsck", "--deep", "--data", site.data)
     assert good.code == 0, good.err
-    assert "sections and content" in good.out
-    segment = max((Path(site.data) / "vault").rglob("*"), key=_size)
+    assert "sections and parts" in good.out
+    segment = max((Path(site.data) / "vault").rglob("*.seg"), key=_size)
     data = segment.read_bytes()
     segment.write_bytes(bytes(byte ^ 1 for byte in data[:4000]) + data[4000:])
     try:
         bad = command("fsck", "--deep", "--json", "--data", site.data)
         assert bad.code == 1
-        assert bad.rows[0]["problems"]
+        assert bad.rows[-1]["finding"]["object"].endswith(segment.name)
     finally:
         segment.write_bytes(data)
 

@@ -133,6 +133,17 @@ def test_heads_asked_for_are_handed_on(world: World) -> None:
     assert world.log.take_own() == []
 
 
+def test_what_has_sections_goes_through_the_vault(world: World) -> None:
+    """Heads that are asked for bring nothing along that only the vault could keep."""
+    world.put(Writer().exchange())
+    world.log.take_own()
+    world.clock.advance(2)
+    world.clock.jump(-60)
+    assert world.log.ensure_heads_after(2) is not None
+    assert [placed.record.type for placed in world.log.take_own()] == ["ledger.heads"]
+    assert [placed.record.type for placed in world.put([]).placed] == ["ledger.clock"]
+
+
 def test_heads_are_appended_by_whoever_writes_next(world: World) -> None:
     """If another thread holds the pen, its next batch brings them."""
     world.clock.advance(1)
