@@ -110,10 +110,13 @@ class Provider(_Section):
 
 
 class Route(_Section):
-    """What is recorded, and what happens when it cannot be (guarantee G1)."""
+    """What is recorded, and what happens when it cannot be (guarantee G1).
+
+    ``unrecordable``: ``refuse`` the call, or ``serve`` it and put the gap on record afterwards.
+    """
 
     capture: Literal["full"] = "full"
-    unrecordable: Literal["refuse"] = "refuse"
+    unrecordable: Literal["refuse", "serve"] = "refuse"
 
 
 class Gateway(_Section):
@@ -235,6 +238,23 @@ class Config(_Section):
             if not _NAME.match(name) or name in _RESERVED:
                 raise ValueError(f"{name!r} is not usable as a provider name")
         return value
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Self:
+        for name in self.routes:
+            if name == "default":
+                continue
+            first, *rest = name.split("/")
+            if not all([first, *rest]) or not name.isascii() or set(name) & set("%?#\\ ;"):
+                raise ValueError(f"route {name!r}: a route is PROVIDER or PROVIDER/the/begin")
+            if first not in self.providers:
+                raise ValueError(f"route {name!r}: there is no provider {first!r}")
+        return self
+
+    @property
+    def serves_unrecorded(self) -> bool:
+        """Whether any route serves what cannot be recorded."""
+        return any(route.unrecordable == "serve" for route in self.routes.values())
 
     @property
     def anchored(self) -> bool:

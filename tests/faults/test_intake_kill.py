@@ -38,9 +38,12 @@ def write_one(root: Path) -> list[Journal]:
 
 
 def write_journals(root: Path) -> list[Journal]:
-    """Three writers: one died with streams open, one ended, one died between two segments."""
+    """Three writers: one died with streams open, one ended, one died between two segments.
+
+    The last two may serve calls unrecorded, and the third has not said what it did.
+    """
     (died,) = write_one(root)
-    ended, larger = (Journal(root, segment_bytes=3000) for _ in range(2))
+    ended, larger = (Journal(root, segment_bytes=3000, serves=True) for _ in range(2))
     done = ended.request()
     ended.piece(done, b"all of it")
     ended.respond(done)
@@ -114,6 +117,7 @@ def _damaged(root: Path) -> list[Journal]:
     data = bytearray(path.read_bytes())
     data[600] ^= 1
     path.write_bytes(data)
+    journals[2].gaps += 1
     return journals
 
 
@@ -135,7 +139,7 @@ def test_killed_anywhere_beside_a_damaged_journal(tmp_path: Path, keyring: Keyri
             wrong = judge(sequencer, journals, acknowledged=readable)
             types = [leaf.type for leaf in sequencer.log.leaves]
         assert wrong == [f"left behind: {journals[2].name}"]
-        assert types.count("ledger.gap") == 1
+        assert types.count("ledger.gap") == 2  # and one because that writer may serve unrecorded
         shutil.rmtree(root)
 
 

@@ -101,6 +101,14 @@ def test_after_a_failed_sync_the_worker_ends_by_itself(tmp_path: Path) -> None:
         assert provider.got == b""
 
 
+def wait_green(world: World, within: float = 5.0) -> None:
+    """Until health is green: recording works, and what was not recorded is on record as a gap."""
+    end = time.monotonic() + within
+    while health(world) != 200:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_a_full_disk_is_survived(tmp_path: Path) -> None:
     """While there is no room calls are refused; when there is room again they are served."""
     effects = Failing()
@@ -121,7 +129,13 @@ def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         while ask(world, large).status != 200 and time.monotonic() < end:
             time.sleep(0.1)
         assert len(provider.requests) == asked + 1
-        assert health(world) == 200
+        wait_green(world)
+    refused = len(statuses) - asked
+    (gap,) = [entry for entry in world.entries() if entry.record.type == "ledger.gap"]
+    assert gap.sections["what"].items() >= {
+        "kind": "refused", "route": "default", "cause": "disk full", "worker": "gateway-1",
+    }.items()  # fmt: skip
+    assert gap.sections["what"]["at_least"] >= refused
     assert [answered.outcome for _, answered in world.exchanges()] == ["complete"] * (asked + 1)
     assert world.exit_code == 0
 
@@ -354,7 +368,7 @@ def test_mutant_forwarding_before_the_record_is_caught(
 ) -> None:
     """A relay that forwards first lets bytes reach the provider: the check sees them."""
 
-    async def record(self: Relay) -> bool:
+    async def record(self: Relay, _: object = None) -> bool:
         self.exchange.request()
         return True
 

@@ -22,6 +22,25 @@ def test_defaults_need_no_file() -> None:
     assert config.routes["default"].unrecordable == "refuse"
 
 
+def test_routes_are_named_by_provider_or_path() -> None:
+    """What is not named is on the default route, which refuses unless it says otherwise."""
+    text = MINIMUM + "routes: {openai/v1/embeddings: {unrecordable: serve}}"
+    config = parse(text, {"OPENAI_API_KEY": "k"}, "c")
+    assert config.routes["openai/v1/embeddings"].unrecordable == "serve"
+    assert config.serves_unrecorded
+    assert not parse(MINIMUM, {"OPENAI_API_KEY": "k"}, "c").serves_unrecorded
+
+
+@pytest.mark.parametrize(
+    "name", ["/openai", "openai/", "other", "openai//v1", "openai/v1?x", "openai/%76", "openai/ö"]
+)
+def test_a_route_that_leads_nowhere_is_refused(name: str) -> None:
+    """A name that no path begins with would protect nothing."""
+    text = MINIMUM + f"routes: {{'{name}': {{unrecordable: serve}}}}"
+    with pytest.raises(ConfigError, match="route"):
+        parse(text, {"OPENAI_API_KEY": "k"}, "c")
+
+
 def test_the_file_written_at_first_start_is_valid_and_its_providers_are_off_without_secrets() -> (
     None
 ):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
@@ -28,7 +29,7 @@ from tests.world.canary import find
 class Audited:
     """What was found; ``requests`` and ``outcomes`` by the id of the request record.
 
-    ``ended`` are the last words of writers.
+    ``ended`` are the last words of writers, ``gaps`` what the records of gaps say.
     """
 
     size: int
@@ -36,6 +37,7 @@ class Audited:
     outcomes: dict[str, View] = field(default_factory=dict)
     types: Counter[str] = field(default_factory=Counter)
     ended: list[View] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
 
 
 def verifier(data: Path) -> list[Verifier]:
@@ -84,6 +86,8 @@ def audit(
                 found.outcomes[request] = vault.view(index)
             elif one.type == "ledger.ended":
                 found.ended.append(vault.view(index))
+            elif one.type == "ledger.gap":
+                found.gaps.append(vault.sections(index)["what"])
     finally:
         vault.close()
         keyring.close()

@@ -99,6 +99,7 @@ class World:
         dialect: Any = "openai",
         provider: dict[str, Any] | None = None,
         gateway: dict[str, Any] | None = None,
+        routes: dict[str, Any] | None = None,
         more: dict[str, Provider] | None = None,
         disk: Disk | None = None,
         link: Any = None,
@@ -109,7 +110,9 @@ class World:
         named = {"openai": Provider(dialect=dialect, base_url=base_url, **settings)}
         named.update(more or {})
         limits = {"drain_seconds": 1.0, **(gateway or {})}
-        self.config = Config.model_validate({"providers": named, "gateway": limits})
+        self.config = Config.model_validate(
+            {"providers": named, "gateway": limits, "routes": routes or {}}
+        )
         self.directory = directory / "journal"
         self.day_key = day_key or RecipientKey.generate("2026-11-23")
         self.identities = (
@@ -190,7 +193,7 @@ class World:
         current = Current(snapshot(self.day_key, self.identities))
         self.journal = JournalWriter.open(
             self._disk, self.directory, "gateway-1", current.recipient, clock,
-            segment_bytes=1 << 20,
+            segment_bytes=1 << 20, serves=self.config.serves_unrecorded,
         )  # fmt: skip
         self.gateway = Gateway(
             endpoints=endpoints(self.config),

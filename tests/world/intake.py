@@ -173,11 +173,21 @@ class Journal:
 
     alive: ClassVar[list["Journal"]] = []
 
-    def __init__(self, root: Path, disk: Disk | None = None, *, segment_bytes: int = 4096) -> None:
+    def __init__(
+        self,
+        root: Path,
+        disk: Disk | None = None,
+        *,
+        segment_bytes: int = 4096,
+        serves: bool = False,
+    ) -> None:
         self.loop = asyncio.new_event_loop()
         self.writer = JournalWriter.open(
-            disk or Disk(), root / "journal", "w1", Day(), FakeClock(), segment_bytes=segment_bytes
-        )
+            disk or Disk(), root / "journal", "w1", Day(), FakeClock(),
+            segment_bytes=segment_bytes, serves=serves,
+        )  # fmt: skip
+        self.gaps = 0
+        self._serves = serves
         self.name = self.writer.incarnation
         self.acknowledged: list[Record] = []
         self.bodies: dict[str, bytes] = {}
@@ -218,6 +228,7 @@ class Journal:
 
     def die(self) -> None:
         """End without a word."""
+        self.gaps = int(self._serves)
         self.writer.abandon()
         self._gone()
 
@@ -290,6 +301,10 @@ def judge(
     for leaf in leaves:
         if leaf.type in ASKS and answers.count(leaf.index) != 1:
             wrong.append(f"request {leaf.index} has {answers.count(leaf.index)} outcomes")
+    for journal in journals:
+        own = [leaf for leaf in leaves if leaf.src[0] == journal.name]
+        if [leaf.type for leaf in own].count("ledger.gap") != journal.gaps:
+            wrong.append(f"{journal.name} should have {journal.gaps} gaps")
     names = {leaf.src[0] for leaf in leaves}
     for name in names:
         counters = [leaf.src[1] for leaf in leaves if leaf.src[0] == name]

@@ -1,14 +1,13 @@
 """The gateway worker process: no key-encryption key, no database, one journal of its own.
 
 A worker that somebody waits for fails if its journal or the sequencer is not there, with a
-sentence. One that replaces another refuses calls instead (``capture.standby``) until they are.
+sentence. One that replaces another does not: without the sequencer, which knows the callers, calls
+are refused (``capture.standby``); without a journal they are refused or served as their routes say.
 """
 
 import asyncio
-import functools
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from affidavit import config as configuration
@@ -18,10 +17,11 @@ from affidavit.app.paths import Paths
 from affidavit.app.ready import awaited, settle, tell_ready
 from affidavit.capture import worker
 from affidavit.capture.current import Current
-from affidavit.capture.endpoint import Endpoint, endpoints
+from affidavit.capture.endpoint import endpoints
+from affidavit.capture.gaps import Gaps
 from affidavit.capture.gateway import Gateway
 from affidavit.capture.standby import Standby, standing_in
-from affidavit.clock import Clock, SystemClock
+from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
@@ -55,11 +55,20 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket, *, replaces:
     name = f"gateway-{os.getpid()}"
     link = ControlLink(paths.control_socket)
     providers = endpoints(config)
-    begin = functools.partial(_begin, link, paths.journal, name, clock)
+    gaps = Gaps(name, clock)
     if replaces:
-        current, journal = await _insist(begin, providers, name, config, sock)
+        current = await _insist(link, Standby(providers, name, gaps), config, sock)
     else:
-        current, journal = await begin(FIRST_SECONDS)
+        current = Current(await snapshots.first(link, FIRST_SECONDS))
+    journal = JournalWriter.open(
+        Disk(),
+        paths.journal,
+        name,
+        current.recipient,
+        clock,
+        serves=config.serves_unrecorded,
+        late=replaces,
+    )
     gateway = Gateway(
         endpoints=providers,
         off={name: p.off for name, p in config.providers.items() if p.off},
@@ -69,6 +78,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket, *, replaces:
         clock=clock,
         config=config,
         worker=name,
+        gaps=gaps,
     )
     following = asyncio.create_task(snapshots.follow(link, current.snapshot, current.update))
     settle()
@@ -82,30 +92,18 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket, *, replaces:
         await link.close()
 
 
-async def _begin(
-    link: ControlLink, root: Path, name: str, clock: Clock, within: float
-) -> tuple[Current, JournalWriter]:
-    """A snapshot and a journal; ``UnavailableError`` if one of them is not to be had."""
-    current = Current(await snapshots.first(link, within))
-    return current, JournalWriter.open(Disk(), root, name, current.recipient, clock)
-
-
 async def _insist(
-    begin: Callable[[float], Awaitable[tuple[Current, JournalWriter]]],
-    providers: Mapping[str, Endpoint],
-    name: str,
-    config: Config,
-    sock: socket.socket,
-) -> tuple[Current, JournalWriter]:
-    """Try until it succeeds; callers get their refusals meanwhile."""
+    link: ControlLink, standby: Standby, config: Config, sock: socket.socket
+) -> Current:
+    """Ask the sequencer until it answers; callers get their refusals meanwhile."""
     try:
-        return await begin(PATIENCE_SECONDS)
+        return Current(await snapshots.first(link, PATIENCE_SECONDS))
     except UnavailableError as error:
-        standby = Standby(providers, name, error)
+        standby.error = error
     async with standing_in(standby, sock, config):
         while True:
             await asyncio.sleep(PATIENCE_SECONDS)
             try:
-                return await begin(PATIENCE_SECONDS)
+                return Current(await snapshots.first(link, PATIENCE_SECONDS))
             except UnavailableError as error:
                 standby.error = error

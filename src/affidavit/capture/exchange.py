@@ -12,7 +12,9 @@ Rules:
 4. Bytes are hashed and read in the order in which they arrive; reading them never fails.
 5. ``bytes_delivered`` are those given to the caller before the outcome was written, ``bytes_held``
    those that waited for it, so that the record never claims what had not happened.
-6. ``person``, ``context`` and ``control`` stand in the request record alone; a response is of the
+6. What is served on without being recorded is ``interrupted`` in the record of its outcome, with
+   the content up to there and the count of all bytes, also when the caller got all of it.
+7. ``person``, ``context`` and ``control`` stand in the request record alone; a response is of the
    same call and the same worker.
 
 ::
@@ -31,7 +33,7 @@ from affidavit.capture import sections
 from affidavit.capture.sections import Asked, Headers, Setting
 from affidavit.capture.upstream_http import Ended
 from affidavit.clock import Clock
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, CannotRecordError
 from affidavit.providers.dialect import Dialect, StreamReader
 from affidavit.providers.facts import ResponseFacts
 from affidavit.record.disclose import PartHasher, commit_part, disclose
@@ -74,6 +76,8 @@ class Exchange:
         self._ended: Ended | None = None
         self._reader: StreamReader | None = None
         self._hasher: PartHasher | None = None
+        self._part: Part | None = None
+        self._lost: AffidavitError | None = None
         self._who = msgspec.Raw()
         self._chains: tuple[Chain, ...] = ()
         self._subjects: tuple[str, ...] = ()
@@ -128,7 +132,8 @@ class Exchange:
         self._status = status
         self._headers = headers
         self._reader = self._dialect.stream(self._asked.facts, status, headers)
-        self._hasher = PartHasher("response.body", media_type(headers))
+        if self._lost is None:
+            self._hasher = PartHasher("response.body", media_type(headers))
 
     def piece(self, data: bytes) -> bool:
         """Body bytes have arrived; True once the protocol's last event is among them.
@@ -136,9 +141,9 @@ class Exchange:
         From then on nothing more may be given to the caller before the outcome is recorded.
         """
         assert self._reader is not None
-        assert self._hasher is not None
         self.received += len(data)
-        self._hasher.update(data)
+        if self._hasher is not None:
+            self._hasher.update(data)
         self._reader.feed(data)
         return self._reader.terminal
 
@@ -171,6 +176,16 @@ class Exchange:
         """The answer of ours does not wait for the outcome record."""
         self.delivered += self.held
         self.held = 0
+
+    def lose(self, error: AffidavitError) -> None:
+        """From here on it is served without being recorded: the content ends before this piece."""
+        self._lost = CannotRecordError(
+            f"From byte {self.received} on the response was served and not recorded:"
+            f" {error.message}"
+        )
+        if self._hasher is not None and self._hasher.size:
+            self._part = self._hasher.finish()
+        self._hasher = None
 
     def settled(self) -> bool:
         """Whether the outcome is decided."""
@@ -218,7 +233,7 @@ class Exchange:
         """The response record; its one part, if it has one, is ``own`` or what the pieces gave."""
         assert self.outcome
         facts = self._finish()
-        part = own
+        part = own or self._part
         if part is None and self._hasher is not None and self._hasher.size:
             part = self._hasher.finish()
         parts = () if part is None else (part,)
@@ -253,7 +268,7 @@ class Exchange:
         return self.facts
 
     def _outcome(self, facts: ResponseFacts | None) -> dict[str, Any]:
-        section: dict[str, Any] = {"outcome": self.outcome}
+        section: dict[str, Any] = {"outcome": "interrupted" if self._lost else self.outcome}
         if facts is not None:
             section.update(facts.outcome())
         if self._status:
@@ -267,12 +282,9 @@ class Exchange:
         if self._first_byte is not None:
             section["time_to_first_byte"] = round(self._first_byte, 6)
         section["duration"] = round(self._clock.monotonic() - self._began, 6)
-        if self.error is not None:
-            section["error"] = {
-                "code": self.error.code,
-                "message": self.error.message,
-                "type": "gateway",
-            }
+        error = self._lost or self.error
+        if error is not None:
+            section["error"] = {"code": error.code, "message": error.message, "type": "gateway"}
         return section
 
 

@@ -10,38 +10,38 @@ Rules, in the order in which a call meets them:
    a worker holds at one time; over that one callers are told to come again.
 5. The dialect reads it; failing to read is never failing to record. What was read of a large or
    compressed body may take many times its memory, so one of those is read at a time.
-6. ``Relay`` records, forwards and streams back.
+6. ``Relay`` records, forwards and streams back. What cannot be recorded is refused, or served all
+   the same where its route says so; either is counted, and on record when that works (``gaps``).
 
-``/receipts/{id}``, ``/healthz`` and ``/readyz`` are ours. Health is red while recording fails.
+``/receipts/{id}``, ``/healthz`` and ``/readyz`` are ours. Health is red while recording fails, and
+until the gap is on record.
 Not here: sockets (``server``), what is recorded (``exchange``), the process (``worker``).
 """
 
-import asyncio
 import contextlib
-import logging
 import socket
-import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any, NoReturn
-
-from msgspec import structs
 
 from affidavit import config as configuration
 from affidavit.capture import admission, replies
 from affidavit.capture import relay as relaying
 from affidavit.capture.admission import GoneError, Inflight, Receive, Share
 from affidavit.capture.current import Current
-from affidavit.capture.endpoint import Endpoint, Headers
+from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.exchange import Exchange, media_type
+from affidavit.capture.gaps import REFUSED, SERVED, Gaps
 from affidavit.capture.receipts import Receipts, access_record
 from affidavit.capture.refusals import Refusals, Refused
 from affidavit.capture.relay import Relay
 from affidavit.capture.replies import Reply
+from affidavit.capture.routes import DEFAULT, Routes
 from affidavit.capture.running import Running
 from affidavit.capture.sections import Asked, setting
 from affidavit.capture.server import Connection
+from affidavit.capture.understanding import Understanding, report
 from affidavit.capture.upstream import Request
 from affidavit.clock import Clock
 from affidavit.control.attribution import Hints, ResponseSessions, attribute
@@ -60,18 +60,12 @@ from affidavit.errors import (
 )
 from affidavit.providers import registry
 from affidavit.providers.dialect import Dialect
-from affidavit.providers.facts import RequestFacts
 from affidavit.record.journal import JournalWriter
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_THREAD_BYTES = 1 << 20
-"""Larger bodies, and compressed ones, are read in a thread, so that other calls go on meanwhile."""
-
 _UNREAD = (TooLargeError, HeadTooLargeError, BusyError)
 """With these the client is still sending a body that nobody reads."""
-
-_log = logging.getLogger("affidavit.gateway")
 
 
 class Gateway:
@@ -88,9 +82,12 @@ class Gateway:
         clock: Clock,
         config: configuration.Config,
         worker: str,
+        gaps: Gaps | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.draining = False
+        self.gaps = gaps or Gaps(worker, clock)
+        self._routes = Routes(config.routes)
         self._endpoints = endpoints
         self._off = off
         self._dialects = {
@@ -111,7 +108,7 @@ class Gateway:
         self._sessions = ResponseSessions()
         self._running = Running(self.counters)
         self._inflight = Inflight(config.gateway.max_inflight_bytes)
-        self._reading = asyncio.Lock()
+        self._understanding = Understanding()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3, ``http`` only)."""
@@ -134,7 +131,7 @@ class Gateway:
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether this worker can record, and what to say about it."""
-        refusing = self._journal.failure or self._journal.refusing
+        refusing = self._journal.failure or self._journal.refusing or self.gaps.why
         facts: dict[str, Any] = {"status": "ok", "worker": self._worker}
         facts["running"] = len(self._running)
         facts["counters"] = dict(self.counters)
@@ -151,6 +148,8 @@ class Gateway:
         self._journal.retry()
         if self._journal.refusing is None:
             self._running.settle()
+            if self.gaps.due:
+                self._running.owe(self._record_gaps())
 
     async def drain(self, seconds: float) -> None:
         """Refuse new calls, let running ones end for ``seconds``, then interrupt the rest.
@@ -163,6 +162,7 @@ class Gateway:
         await self._running.quiet(relaying.RECORD_SECONDS + 1)
         self.recover()
         await self._running.quiet(relaying.RECORD_SECONDS)
+        await self._record_gaps()
         await self._refusals.flush()
 
     def close(self) -> None:
@@ -217,7 +217,8 @@ class Gateway:
             )
             await self._turn_away(refused, dialect, receive, send)
             return
-        await self._call(scope, send, connection, endpoint, identity, body, target[len(name) + 1 :])
+        rest = target[len(name) + 1 :]
+        await self._call(scope, send, connection, endpoint, identity, body, rest, path)
 
     async def _call(
         self,
@@ -228,13 +229,16 @@ class Gateway:
         identity: Identity,
         body: bytes,
         rest: bytes,
+        path: bytes,
     ) -> None:
         current = self._current.snapshot
         method: str = scope["method"]
         target = endpoint.origin.prefix + (rest if rest.startswith(b"/") else b"/" + rest)
         received = scope["headers"]
         headers = endpoint.forwarded(received)
-        facts = await self._understand(endpoint, method, target.decode("latin-1"), headers, body)
+        facts = await self._understanding.read(
+            endpoint.dialect, method, target.decode("latin-1"), headers, body
+        )
         hints = Hints(
             session=facts.session or facts.conversation or None,
             end_user=facts.end_user or None,
@@ -253,6 +257,7 @@ class Gateway:
             media_type(headers),
         )
         exchange = Exchange(asked, body, endpoint.dialect, self._setting, self._clock)
+        route, serves = self._routes.find(path)
         relay = Relay(
             exchange,
             endpoint,
@@ -260,6 +265,7 @@ class Gateway:
             connection,
             send,
             max_response=self._limits.max_response_bytes,
+            lost=partial(self.gaps.count, SERVED, route) if serves else None,
         )
         no_body = not body and b"content-length" not in dict(received)
         request = Request(
@@ -268,14 +274,17 @@ class Gateway:
         self.counters["requests"] += 1
         self._running.begin(relay)
         try:
-            if await relay.record():
-                self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
+            if await relay.record(self.gaps.hopeless if serves else None):
+                if relay.recorded:
+                    self._receipts.hold(exchange.id, relay.digest, relay.recorded_at, identity)
                 await relay.carry(request)
+            elif relay.unrecorded is not None:
+                self.gaps.count(REFUSED, route, relay.unrecorded)
         except BaseException as fault:
             # Cancelled, or a fault of ours: the outcome is owed all the same.
             if isinstance(fault, Exception):
                 self.counters["faults"] += 1
-                _report(fault, exchange.id)
+                report(fault, exchange.id)
             if relay.owes_outcome:
                 relay.interrupt()
                 self._running.conclude(relay)
@@ -284,27 +293,10 @@ class Gateway:
             self._note(relay, asked)
             self._running.end(relay)
 
-    async def _understand(
-        self, endpoint: Endpoint, method: str, target: str, headers: Headers, body: bytes
-    ) -> RequestFacts:
-        """What the body says, without its decoded form, which nobody needs again.
-
-        That may be many times as large as the body, so of large ones one is read at a time.
-        """
-
-        def read() -> RequestFacts:
-            facts = endpoint.dialect.request(method, target, headers, body)
-            return structs.replace(facts, document=None)
-
-        if len(body) <= _THREAD_BYTES and b"content-encoding" not in dict(headers):
-            return read()
-        async with self._reading:
-            return await asyncio.to_thread(read)
-
     def _note(self, relay: Relay, asked: Asked) -> None:
         exchange = relay.exchange
         if relay.unrecorded is not None:
-            self.counters["unrecordable"] += 1
+            self.counters["unrecorded" if relay.served else "unrecordable"] += 1
         else:
             self.counters[f"outcome.{exchange.outcome or 'interrupted'}"] += 1
         raw, facts = asked.attribution.session_raw, exchange.facts
@@ -339,6 +331,9 @@ class Gateway:
                 await self._refusals.refuse(refused)
             except CannotRecordError as unrecorded:
                 error = unrecorded
+        if isinstance(error, CannotRecordError):
+            path = refused.target.partition("?")[0].encode("latin-1")
+            self.gaps.count(REFUSED, self._routes.find(path)[0], error)
         reply = replies.failure(error, dialect)
         if isinstance(error, (ParseError, *_UNREAD, TooSlowError)):
             # Where the next request begins is not certain, or far away.
@@ -350,8 +345,14 @@ class Gateway:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _record_unread(self, refused: Refused) -> None:
-        with contextlib.suppress(CannotRecordError):  # nobody is left to be told
+        try:
             await self._refusals.refuse(refused)
+        except CannotRecordError as error:  # nobody is left to be told
+            self.gaps.count(REFUSED, DEFAULT, error)
+
+    async def _record_gaps(self) -> None:
+        with contextlib.suppress(CannotRecordError):  # they are kept
+            await self.gaps.record(self._journal)
 
     async def _receipt(self, path: bytes, identity: Identity) -> Reply:
         record_id = path.removeprefix(b"/receipts/").decode("latin-1")
@@ -373,13 +374,6 @@ class Gateway:
 def _address(scope: dict[str, Any]) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def _report(fault: Exception, record_id: str) -> None:
-    """Log where a fault of ours was, without its message, which may hold content (G8)."""
-    frames = traceback.extract_tb(fault.__traceback__)[-3:]
-    where = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
-    _log.error("%s at %s while handling %s", type(fault).__name__, where, record_id)
 
 
 async def _start(send: Send, reply: Reply) -> None:

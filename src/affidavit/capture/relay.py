@@ -19,15 +19,19 @@ Rules:
    may say that the answer is complete. Then nobody is told 503, which would say that nothing was
    done: the caller waits ``OUTCOME_SECONDS``, and then the connection breaks. What waited for the
    record is counted apart in it (``bytes_held``), never as delivered.
+8. Where the route says so, 6 and 7 do not hold: what the journal does not take, or not within
+   ``RECORD_SECONDS``, goes on without a record. ``lost`` hears of it once (``gaps``). What lands
+   later all the same gets its outcome later (``commits``).
 
 Not here: who may call and reading the request (``gateway``), what records say (``exchange``).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from affidavit.capture import replies
+from affidavit.capture.answer import Answer, Send
+from affidavit.capture.commits import Commits, took_too_long
 from affidavit.capture.endpoint import Endpoint
 from affidavit.capture.exchange import Exchange, forget_where
 from affidavit.capture.replies import Reply
@@ -42,7 +46,6 @@ from affidavit.errors import (
 from affidavit.record.disclose import sections_digest
 from affidavit.record.journal import JournalWriter
 from affidavit.record.model import Part
-from affidavit.wire.http_rules import end_to_end
 
 GRACE_SECONDS = 0.25
 """So long may a provider take to end the transfer after its protocol's last event."""
@@ -56,15 +59,15 @@ RECORD_SECONDS = 5.0
 OUTCOME_SECONDS = 30.0
 """So long a finished answer waits for its outcome before its caller's connection is broken."""
 
-_OURS = (b"affidavit-record", b"affidavit-digest")
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Lost = Callable[[CannotRecordError], None]
 
 
 class Relay:
     """Carries one exchange: ``record``, then ``carry``. ``interrupt`` ends it, from anywhere.
 
-    ``digest`` and ``recorded_at`` are those of the request record; ``unrecorded`` is why a record
-    was not taken in time, if so. Who sees ``overdue`` calls ``give_up``.
+    ``digest`` and ``recorded_at`` are those of the request record, which is in the journal if
+    ``recorded``; ``unrecorded`` is why a record was not taken in time, if so. Who sees ``overdue``
+    calls ``give_up``. ``lost``: rule 8 holds; it is told why.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Relay:
         send: Send,
         *,
         max_response: int,
+        lost: Lost | None = None,
     ) -> None:
         self.exchange = exchange
         self.digest = ""
@@ -83,18 +87,18 @@ class Relay:
         self.unrecorded: CannotRecordError | None = None
         self._endpoint = endpoint
         self._journal = journal
+        self.commits = Commits(journal, RECORD_SECONDS if lost is not None else None)
         self._connection = connection
-        self._send = send
+        self._answer = Answer(connection, send)
         self._max_response = max_response
+        self.served = lost is not None
+        self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._committing_since = 0.0
-        self._given_up = False
         self._call: Call | None = None
-        self._requested = False
+        self.recorded = False
         self._concluding = False
-        self._head_sent = False
-        self._answered = False
         self._refusal: Reply | None = None
+        self._recording = True
         self._in_journal = False
         self._held = b""
         self._late: tuple[Part | None, tuple[bytes | None, ...]] | None = None
@@ -118,49 +122,49 @@ class Relay:
     @property
     def owes_outcome(self) -> bool:
         """Whether the request is in the journal, or may be, and its outcome was not yet written."""
-        return self._requested and not self._concluding
+        return self.recorded and not self._concluding
 
     @property
     def unsettled(self) -> bool:
         """Whether the journal refused the outcome; ``settle`` when it has room again."""
-        return self._late is not None
+        return self._late is not None and self.commits.pending is None
 
     def overdue(self, now: float) -> bool:
         """Whether a commit runs, at this time of the event loop, for longer than it may."""
-        limit = OUTCOME_SECONDS if self._concluding else RECORD_SECONDS
-        return not self._given_up and 0.0 < self._committing_since < now - limit
+        return self.commits.overdue(now, OUTCOME_SECONDS if self._concluding else RECORD_SECONDS)
 
     # --- the request ------------------------------------------------------------------------------
 
-    async def record(self) -> bool:
-        """Commit the request record; False if it was refused, and the caller has been told so."""
+    async def record(self, hopeless: CannotRecordError | None = None) -> bool:
+        """Commit the request record; False if it was refused, and the caller has been told so.
+
+        ``hopeless``: why not to try, under rule 8.
+        """
         self._connection.watch(self._client_gone)
         record, bodies = self.exchange.request()
         self.digest = sections_digest(record)
         self.recorded_at = record.at
-        self._requested = True
-        self._committing_since = self._loop.time()
+        self.recorded = True
         try:
-            await self._journal.commit(record, bodies)
+            await self.commits.commit(record, bodies, hopeless)
         except CannotRecordError as error:
-            self._requested = False
+            self.recorded = False
+            if self._lost is not None:
+                self._go_on_without(error)
+                return True
             await self._refuse(error)
             return False
-        finally:
-            self._committing_since = 0.0
+        self._answer.record = self.exchange.id, self.digest
         return True
 
     async def give_up(self) -> None:
         """A commit takes too long: the caller waits no more; the record may land late.
 
-        A request that is not recorded is refused. An answer whose outcome may be recorded is not:
-        its caller sees a broken connection.
+        A request is refused; an answer, whose outcome may be recorded, breaks.
         """
-        if not self._committing_since or self._given_up:
+        if not self.commits.give_up():
             return
-        self._given_up = True
-        limit = OUTCOME_SECONDS if self._concluding else RECORD_SECONDS
-        error = CannotRecordError(f"The journal did not take a record within {limit:g} seconds.")
+        error = took_too_long(OUTCOME_SECONDS if self._concluding else RECORD_SECONDS)
         if self._concluding:
             self._break_off(error)
         else:
@@ -213,14 +217,13 @@ class Relay:
             if exchange.received + len(piece) > self._max_response:
                 self._cut(call)
                 return
-            if finished and not self._in_journal:
+            if finished and not exchange.received:
                 # The whole body is here: it goes into the outcome record itself.
                 self._held = piece
                 exchange.piece(piece)
                 exchange.end(call.ended)
                 return
-            self._journal.piece(exchange.id, piece)
-            self._in_journal = True
+            self._write(piece)
             if exchange.piece(piece) and not last_event:
                 last_event, ends = True, self._loop.time() + GRACE_SECONDS
             if last_event or finished:
@@ -235,6 +238,27 @@ class Relay:
                 if piece:
                     await self._hand_over(piece)
 
+    def _write(self, piece: bytes) -> None:
+        """Put a piece in the journal, if the call is still recorded there."""
+        if not self._recording:
+            return
+        try:
+            self._journal.piece(self.exchange.id, piece)
+        except CannotRecordError as error:
+            if self._lost is None:
+                raise
+            self._go_on_without(error)
+        else:
+            self._in_journal = True
+
+    def _go_on_without(self, error: CannotRecordError) -> None:
+        """From here on nothing of this call is recorded, and it goes on."""
+        assert self._lost is not None
+        self._recording = False
+        self.unrecorded = forget_where(error)
+        self.exchange.lose(self.unrecorded)
+        self._lost(self.unrecorded)
+
     def _cut(self, call: Call) -> None:
         """More comes than is taken: the provider is left, and what came is a truncated answer."""
         error = UpstreamError(
@@ -246,24 +270,14 @@ class Relay:
 
     async def _send_head(self) -> None:
         assert self._call is not None
-        self._head_sent = True
-        status = self._call.status
-        fields = [f for f in end_to_end(self._call.headers) if f[0] not in _OURS]
-        fields += replies.pointers(self.exchange.id, self.digest)
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        if status == 304:
-            self._connection.no_body()
+        await self._answer.head(self._call.status, self._call.headers)
 
     async def _hand_over(self, piece: bytes) -> None:
         """Send a piece as soon as the caller takes it."""
-        if not self._head_sent:
-            await self._send_head()
-        await self._send_body(piece, more=True)
+        await self._send_head()
+        await self._answer.body(piece, more=True)
         if not self.exchange.outcome:
             self.exchange.handed_over(len(piece))
-
-    async def _send_body(self, data: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     # --- the outcome ------------------------------------------------------------------------------
 
@@ -275,23 +289,25 @@ class Relay:
         exchange = self.exchange
         own: Reply | None = None
         if exchange.outcome in ("upstream_error", "truncated", "interrupted") and not (
-            self._head_sent or exchange.received
+            self._answer.begun or exchange.received
         ):
             own = self._refusal or self._own_reply()
+        if not self.recorded:
+            await self._let_go(own)
+            return
         part, bodies = self._content(own)
-        if self._answered:
+        if self._answer.over:
             exchange.released()
         elif own is None and exchange.outcome not in ("client_gone", "interrupted"):
             exchange.held = len(self._held)
-        record = exchange.response(part)
-        self._committing_since = self._loop.time()
         try:
-            await self._journal.commit(record, bodies)
+            await self.commits.commit(exchange.response(part), bodies)
         except CannotRecordError as error:
-            await self._withhold(error)
-            return
-        finally:
-            self._committing_since = 0.0
+            if self._lost is None:
+                await self._withhold(error)
+                return
+            self._late = part, bodies
+            exchange.released()
         await self._let_go(own)
 
     async def settle(self) -> None:
@@ -305,16 +321,22 @@ class Relay:
             await self._journal.commit(self.exchange.response(part), bodies)
             self._late = None
 
+    async def landed(self) -> None:
+        """Wait for the commit that nobody waited for; a request that landed is owed an outcome."""
+        if await self.commits.land():
+            self._late = None if self.recorded else (None, ())
+            self.recorded = True
+
     async def _withhold(self, error: CannotRecordError) -> None:
         """The outcome was not taken, so the caller does not get what waited for it."""
         exchange = self.exchange
         exchange.withheld(error)
         answer = self._refusal or replies.failure(error, self._endpoint.dialect, exchange.id)
-        unseen = not (self._head_sent or exchange.received)
+        unseen = not (self._answer.begun or exchange.received)
         self._late = self._content(answer if unseen else None)
         if unseen:
             exchange.released()
-        if self._head_sent or self._journal.failure is not None:
+        if self._answer.begun or self._journal.failure is not None:
             self._break_off(error)
         else:
             await self._refuse(error, exchange.id)
@@ -322,9 +344,8 @@ class Relay:
     def _break_off(self, error: CannotRecordError) -> None:
         """What was answered, if anything, is all; whether it is recorded is not known here."""
         self.unrecorded = forget_where(error)
-        if not self._answered:
-            self._answered = True
-            self._connection.break_off()
+        if not self._answer.over:
+            self._answer.break_off()
 
     def _content(self, own: Reply | None) -> tuple[Part | None, tuple[bytes | None, ...]]:
         """The outcome's content: a reply of ours, or what came from the provider."""
@@ -333,45 +354,37 @@ class Relay:
             return part, (own.body,)
         if self._in_journal:
             return None, (None,)
-        return None, (self._held,) if self._held else ()
+        return None, (self._held,) if self._held and self._recording else ()
 
     async def _let_go(self, own: Reply | None) -> None:
         """The outcome is durable: give the caller what waited for it, and the end it has."""
         exchange = self.exchange
-        if self._answered:
+        if self._answer.over:
             return
         if own is not None:
-            fields = [*own.headers, *replies.pointers(exchange.id, self.digest)]
-            await self._reply(own._replace(headers=fields))
-        elif exchange.outcome == "interrupted" and not self._head_sent:
-            await self._reply(self._own_reply())
+            await self._answer.reply(own, recorded=True)
+        elif exchange.outcome == "interrupted" and not self._answer.begun:
+            await self._answer.reply(self._own_reply())
         elif exchange.outcome in ("client_gone", "interrupted"):
-            self._connection.break_off()
+            self._answer.break_off()
         else:
-            if not self._head_sent:
-                await self._send_head()
-            await self._send_body(self._held, more=not exchange.whole)
+            await self._send_head()
+            await self._answer.body(self._held, more=not exchange.whole)
             if not exchange.whole:
-                self._connection.break_off()
+                self._answer.break_off()
 
     def _own_reply(self) -> Reply:
         error = self.exchange.error or UpstreamError("The provider did not answer.")
-        return replies.failure(error, self._endpoint.dialect, self.exchange.id)
+        record_id = self.exchange.id if self.recorded else ""
+        return replies.failure(error, self._endpoint.dialect, record_id)
 
     async def _refuse(self, error: CannotRecordError, record_id: str = "") -> None:
         """Nothing was done, or its outcome is not recorded: say so, in the provider's shape."""
         self.unrecorded = forget_where(error)
-        if self._answered:
+        if self._answer.over:
             return
-        self._answered = True
         self._refusal = replies.failure(error, self._endpoint.dialect, record_id)
-        await self._reply(self._refusal)
-
-    async def _reply(self, reply: Reply) -> None:
-        await self._send(
-            {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
-        )
-        await self._send({"type": "http.response.body", "body": reply.body, "more_body": False})
+        await self._answer.reply(self._refusal)
 
     # --- what comes from the side -----------------------------------------------------------------
 

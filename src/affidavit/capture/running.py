@@ -47,6 +47,8 @@ class Running:
         """It runs no more; its outcome may be due."""
         self._relays.discard(relay)
         self._put_off(relay)
+        if relay.commits.pending is not None:
+            self.owe(self._landed(relay))
         self._look_quiet()
 
     def interrupt(self) -> None:
@@ -91,6 +93,10 @@ class Running:
                 await self._quiet.wait()
 
     # --- inside -----------------------------------------------------------------------------------
+
+    async def _landed(self, relay: Relay) -> None:
+        await relay.landed()
+        self._put_off(relay)
 
     def _put_off(self, relay: Relay) -> None:
         if relay.unsettled:

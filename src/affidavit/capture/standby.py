@@ -1,8 +1,9 @@
-"""Stands in for a gateway whose journal or sequencer is not there: every call is refused, kindly.
+"""Stands in for a gateway whose sequencer is not there: every call is refused, kindly.
 
 A worker that replaces another has nobody to report a failed start to, and callers wait at its
-socket. Rules: nothing is looked at of a call but its path; nothing is forwarded, nothing recorded;
-the answer is 503 in the provider's shape and says why; both health pages are red. Not here: when
+socket; who they are nobody can say, so nothing is forwarded on any route. Rules: nothing is looked
+at of a call but its path; the answer is 503 in the provider's shape and says why; both health pages
+are red; refused calls are counted, for the gap that the gateway records (``gaps``). Not here: when
 it stands in and for how long (``app.gateway``).
 """
 
@@ -15,22 +16,23 @@ from typing import Any
 from affidavit.capture import admission, replies
 from affidavit.capture.admission import Receive
 from affidavit.capture.endpoint import Endpoint
+from affidavit.capture.gaps import REFUSED, Gaps
 from affidavit.capture.gateway import Send
 from affidavit.capture.replies import Reply
+from affidavit.capture.routes import DEFAULT
 from affidavit.capture.worker import make_server
 from affidavit.config import Config
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, CannotRecordError, UnavailableError
 
 
 class Standby:
     """A raw ASGI application that refuses; ``error`` says why and may be replaced."""
 
-    def __init__(
-        self, endpoints: Mapping[str, Endpoint], worker: str, error: AffidavitError
-    ) -> None:
-        self.error = error
+    def __init__(self, endpoints: Mapping[str, Endpoint], worker: str, gaps: Gaps) -> None:
+        self.error: AffidavitError = UnavailableError("The sequencer is not there.")
         self._endpoints = endpoints
         self._worker = worker
+        self._gaps = gaps
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request (ASGI 3, ``http`` only)."""
@@ -49,6 +51,8 @@ class Standby:
             facts = {"status": "cannot record", "worker": self._worker, **self.error.as_json()}
             return replies.document(facts, 503)
         endpoint = self._endpoints.get(path[0]) if path else None
+        cannot = CannotRecordError(self.error.message, cause="sequencer away")
+        self._gaps.count(REFUSED, DEFAULT, cannot)
         return replies.failure(self.error, endpoint.dialect if endpoint is not None else None)
 
 

@@ -3,8 +3,8 @@
 Exit codes: 0 drained; 4 the journal failed for good, so that a supervisor starts another worker
 with another journal. Rules: SIGTERM and SIGINT drain: no new connection is taken, running calls
 end or are interrupted within ``gateway.drain_seconds``, then the journal gets its last record. A
-worker whose journal failed writes no last record; the sweep ends it. uvicorn adds no header and
-writes no log of its own.
+worker whose journal failed, or did not take the record of what was served without one, writes no
+last record: the sweep ends it, and says so. uvicorn adds no header and writes no log of its own.
 
 Not here: building what is served (``app``), starting and watching workers (the supervisor).
 """
@@ -70,7 +70,7 @@ async def serve(
         await gateway.drain(0 if journal.failure is not None else config.gateway.drain_seconds)
         await serving
     gateway.close()
-    if journal.failure is None:
+    if journal.failure is None and not gateway.gaps.lost:
         with contextlib.suppress(CannotRecordError):
             await journal.close(_ended(config, clock))
             return 0

@@ -19,7 +19,7 @@ from affidavit.ledger.assemble import Assembler, Ready, Recall
 from affidavit.record.journal import destroy_segment
 from affidavit.record.journal_format import HEADER_BYTES, LEASE, MAGIC, WRAPPED_OFFSET, Header
 from affidavit.record.journal_reader import JournalReader, Position
-from affidavit.record.model import Piece
+from affidavit.record.model import Piece, Written
 from affidavit.record.seal import WRAPPED_BYTES
 
 OpenKey = Callable[[str, bytes], bytes]
@@ -47,6 +47,7 @@ class Inbox:
         self._next_src = next_src
         self._unsynced: set[int] = set()
         self._oldest = 0
+        self._last_at = ""
         self._lease: contextlib.ExitStack | None = None
         self._reader = JournalReader(directory, open_key)
 
@@ -100,6 +101,8 @@ class Inbox:
         while not frames and self.damaged and self._reader.skip():
             frames = self._reader.poll(max_bytes)
         self._unsynced.update(position.segment for position, _ in frames)
+        times = [frame.record.at for _, frame in frames if isinstance(frame, Written)]
+        self._last_at = max([self._last_at, self._reader.opened_at, *times])
         self.pending.extend(self.assembler.feed(frames))
         return bool(frames)
 
@@ -182,8 +185,12 @@ class Inbox:
         return ""
 
     def fix_end(self, records: int, reason: str) -> None:
-        """Decide what counts as the writer's own, durably; ``begin`` follows."""
-        sweep.fix_end(self._disk, self.directory, sweep.End(records, reason))
+        """Decide what counts as the writer's own, durably; ``begin`` follows.
+
+        With it stands since when a writer that may serve unrecorded has not said what it did.
+        """
+        since = self._last_at if self._reader.serves else ""
+        sweep.fix_end(self._disk, self.directory, sweep.End(records, reason, since))
 
     def remove(self) -> None:
         """Remove a journal that is wholly in the ledger; give the lease back."""

@@ -300,7 +300,11 @@ class Intake:
             self._begin(inbox)
             return 0
         self._damaged.pop(name, None)
-        inbox.fix_end(self._ledger.next_src(name), damage)
+        try:
+            inbox.fix_end(self._ledger.next_src(name), damage)
+        except OSError as error:  # the writer's disk, not ours: it waits, and the others do not
+            self._damaged[name] = (now, f"Its end cannot be written down: {error.strerror}.")
+            return 0
         self._begin(inbox)
         return 0
 
@@ -330,6 +334,9 @@ class Intake:
             if inbox.end is not None and inbox.end.gap:
                 gap = sweep.gap(name, worker, inbox.end.gap, at)
                 records.append(Submission((name, n), gap))
+            if inbox.end is not None and inbox.end.since:
+                served = sweep.unrecorded(name, worker, inbox.end.since, at)
+                records.append(Submission((name, n + len(records)), served))
             last = (name, n + len(records))
             records.append(Submission(last, sweep.ended(name, worker, at)))
         continued = self._ledger.next_src(inbox.continuation)

@@ -8,7 +8,8 @@ Rules:
    records are the writer's own, and what was wrong with the rest. Whatever happens later, another
    run comes to the same decision.
 3. Then each open exchange gets its outcome ``interrupted``, with the bytes the journal holds;
-   then comes ``ledger.gap`` if anything may be missing; the last is ``ledger.ended``. They carry
+   then comes ``ledger.gap`` if anything may be missing, and one if the writer may have served calls
+   unrecorded; the last is ``ledger.ended``. They carry
    the writer's incarnation and go on with its counter. An exchange the ledger has an answer for
    is not open any more, so a run that was cut off goes on where it was.
 4. Records found behind the fixed end, and outcomes for a writer that had ended itself with
@@ -48,10 +49,14 @@ _KEPT_OF_WHAT = (
 
 
 class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a journal's own records end, and why something may be missing (or empty)."""
+    """Where a journal's own records end, and why something may be missing (or empty).
+
+    ``since``: the writer may have served calls unrecorded after this time; empty if it never does.
+    """
 
     records: int
     gap: str
+    since: str = ""
 
 
 def fix_end(disk: Disk, directory: Path, end: End) -> None:
@@ -124,7 +129,34 @@ def interrupted(request: Record, body: bytes, at: str) -> tuple[Record, tuple[by
 
 def gap(incarnation: str, worker: str, reason: str, at: str) -> Record:
     """A record that something of this writer may be missing, and why."""
-    what = {"writer": incarnation, "worker": worker or "unknown", "reason": reason}
+    what = {
+        "kind": "lost",
+        "cause": "journal damaged",
+        "start": "unknown",
+        "end": at,
+        "at_least": 0,
+        "count": "unknown",
+        "writer": incarnation,
+        "worker": worker or "unknown",
+        "reason": reason,
+    }
+    return _own("ledger.gap", at, what)
+
+
+def unrecorded(incarnation: str, worker: str, since: str, at: str) -> Record:
+    """A record that a writer died which may have served calls without a record until then."""
+    what = {
+        "kind": "served",
+        "cause": "worker died",
+        "start": since,
+        "end": at,
+        "at_least": 0,
+        "count": "unknown",
+        "route": "any that serves unrecorded",
+        "writer": incarnation,
+        "worker": worker or "unknown",
+        "reason": "The worker died; whether it served calls without a record is not known.",
+    }
     return _own("ledger.gap", at, what)
 
 

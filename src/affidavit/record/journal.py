@@ -21,6 +21,7 @@ who reads and removes segments (``journal_reader``, ``ledger.intake``), and piec
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +38,7 @@ from affidavit.record.model import Frame, Opened, Piece, Record, Written
 from affidavit.record.seal import WRAPPED_BYTES, Recipient
 
 SEGMENT_BYTES = 16 << 20
+_CAUSES = {errno.EROFS: "read-only"}
 RETRY_SECONDS = 1.0
 
 
@@ -79,6 +81,7 @@ class JournalWriter:
         clock: Clock,
         *,
         segment_bytes: int,
+        serves: bool = False,
     ) -> None:
         self.incarnation = directory.name
         self.failure: CannotRecordError | None = None
@@ -86,6 +89,7 @@ class JournalWriter:
         self._disk = disk
         self._directory = directory
         self._worker = worker
+        self._serves = serves
         self._recipient = recipient
         self._clock = clock
         self._segment_bytes = segment_bytes
@@ -98,6 +102,7 @@ class JournalWriter:
         self._retry_at = 0.0
         self._waiters: list[asyncio.Future[None]] = []
         self._syncing = False
+        self._placed = False
         self._closed = False
         self._syncs = SyncThread()
         self._spares = ThreadPoolExecutor(1, thread_name_prefix="journal-spare")
@@ -113,26 +118,26 @@ class JournalWriter:
         clock: Clock,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        serves: bool = False,
+        late: bool = False,
     ) -> "JournalWriter":
         """Begin a journal of its own under ``root`` and take its lease.
 
+        ``serves``: this writer may serve calls that it cannot record, which each segment says.
         ``recipient`` gives the key of the day and is asked before each frame; another day begins
         another segment. ``CannotRecordError`` if the directory or first segment did not come
-        into being.
+        into being; with ``late`` the writer refuses until they do.
         """
         directory = root / ids.b64u(ids.random_bytes(16))
-        writer = cls(disk, directory, worker, recipient, clock, segment_bytes=segment_bytes)
+        writer = cls(
+            disk, directory, worker, recipient, clock, segment_bytes=segment_bytes, serves=serves
+        )
         try:
-            disk.make_dir(directory)
-            # The lease stands before the first segment: a sweep looks only at what has segments.
-            writer._lease.enter_context(disk.locked(directory / form.LEASE, worker))
             writer._begin_segment(recipient(), 0)
-        except OSError as error:
-            writer._give_up()
-            raise _cannot(error) from error
         except AffidavitError:
-            writer._give_up()
-            raise
+            if not late or writer.failure is not None:
+                writer.abandon()
+                raise
         return writer
 
     async def commit(self, record: Record, bodies: Sequence[bytes | None]) -> int:
@@ -196,10 +201,22 @@ class JournalWriter:
         for file in files:
             file.close()
         self._lease.close()
+        if self._number < 0:
+            self._clear()
 
-    def _give_up(self) -> None:
+    def _take_place(self) -> None:
+        """Make the directory and take the lease, once.
+
+        The lease stands before the first segment: a sweep looks only at what has segments.
+        """
+        if not self._placed:
+            self._disk.make_dir(self._directory)
+            lease = self._disk.locked(self._directory / form.LEASE, self._worker)
+            self._lease.enter_context(lease)
+            self._placed = True
+
+    def _clear(self) -> None:
         """Leave nothing of a journal that did not begin, as far as the disk lets us."""
-        self.abandon()
         with contextlib.suppress(OSError):
             segment = self._directory / form.segment_name(0)
             self._disk.remove(segment, self._directory / form.LEASE)
@@ -256,10 +273,12 @@ class JournalWriter:
         header = form.Header(
             self.incarnation, number, before, recipient.day, recipient.wrap(key)
         ).pack()
-        opened = form.encode(Opened(self.incarnation, number, self._worker, self._clock.now()))
+        at = self._clock.now()
+        opened = form.encode(Opened(self.incarnation, number, self._worker, at, self._serves))
         first = form.seal_frame(AESGCM(key), number, 0, opened)
         size = max(self._segment_bytes, len(header) + len(first) + form.OVERHEAD + payload)
         try:
+            self._take_place()
             file = self._new_file(number, size)
         except OSError as error:
             raise self._refuse(error) from error
@@ -362,8 +381,16 @@ def destroy_segment(disk: Disk, path: Path) -> None:
 
 def _cannot(error: BaseException, hint: str = "") -> CannotRecordError:
     reason = error.strerror if isinstance(error, OSError) else type(error).__name__
-    return CannotRecordError(f"The journal does not take the record: {reason}.", hint=hint)
+    message = f"The journal does not take the record: {reason}."
+    return CannotRecordError(message, hint=hint, cause=_cause(error))
+
+
+def _cause(error: BaseException) -> str:
+    """The cause as a gap names it."""
+    if not isinstance(error, OSError):
+        return "disk failed"
+    return "disk full" if is_no_space(error) else _CAUSES.get(error.errno or 0, "disk failed")
 
 
 def _again(error: CannotRecordError) -> CannotRecordError:
-    return CannotRecordError(error.message, hint=error.hint)
+    return CannotRecordError(error.message, hint=error.hint, **error.detail)

@@ -90,9 +90,10 @@ class JournalReader:
     """Reads the journal in ``directory``, which is named after its writer's incarnation.
 
     ``open_key(day, wrapped)`` opens a segment's key; any ``AffidavitError`` from it makes the
-    segment unreadable until it succeeds. ``position`` is where the next frame begins, ``worker``
-    the writer's name as soon as one frame was read, ``reason`` a sentence on why reading stopped,
-    or empty, ``more`` whether the last ``poll`` stopped for its ``max_bytes`` alone.
+    segment unreadable until it succeeds. ``position`` is where the next frame begins;
+    ``worker`` the writer's name, ``opened_at`` when it began the segment and ``serves`` whether it
+    may serve unrecorded, as soon as one frame was read; ``reason`` why reading stopped, or empty,
+    ``more`` whether the last ``poll`` stopped for its ``max_bytes`` alone.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class JournalReader:
         self.incarnation = directory.name
         self.position = start
         self.worker = ""
+        self.serves = False
+        self.opened_at = ""
         self.reason = ""
         self.more = False
         self._open_key = open_key
@@ -319,6 +322,7 @@ class JournalReader:
             if (content.incarnation, content.segment) != (self.incarnation, self.position.segment):
                 raise CorruptError("Frame 0 belongs to another segment.")
             self.worker = content.worker
+            self.serves, self.opened_at = content.serves, content.at
 
     def _advance(self, position: Position) -> None:
         self.close()

@@ -100,12 +100,16 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened"):
-    """First frame of a segment: who writes it."""
+    """First frame of a segment: who writes it, and whether it may serve without a record.
+
+    ``serves``: if this writer ends without saying so, something may have been served unrecorded.
+    """
 
     incarnation: str
     segment: int
     worker: str
     at: str
+    serves: bool = False
 
 
 class Written(msgspec.Struct, frozen=True, array_like=True, tag="record"):

@@ -197,6 +197,7 @@ def test_before_the_outcome_is_durable_nobody_has_all_of_it(
         endpoint: Any = SimpleNamespace(upstream=SimpleNamespace(call=lambda _: call), dialect=None)
         anything: Any = caller
         relay = Relay(made, endpoint, anything, anything, caller.send, max_response=len(body))
+        assert await relay.record()
         await relay.carry(Request(b"POST", b"/", [], b""))
 
     asyncio.run(carry())

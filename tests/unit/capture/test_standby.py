@@ -7,16 +7,18 @@ import socket
 import pytest
 
 from affidavit.capture.endpoint import endpoints
+from affidavit.capture.gaps import Gaps
 from affidavit.capture.standby import Standby, standing_in
+from affidavit.clock import SystemClock
 from affidavit.config import Config, Provider
-from affidavit.errors import CannotRecordError
+from affidavit.errors import UnavailableError
 from tests.world.rawclient import Answer, RawClient, request
 from tests.world.upstream import Upstream
 
-WHY = "The journal does not take the record: No space left on device."
+WHY = "The sequencer did not answer."
 
 
-def _asked(provider: Upstream, *messages: bytes) -> list[Answer]:
+def _asked(provider: Upstream, *messages: bytes, gaps: Gaps | None = None) -> list[Answer]:
     """What a stand-in answers to each message, on a connection of its own."""
     openai = Provider(dialect="openai", base_url=provider.url)
     claude = Provider(dialect="anthropic", base_url=provider.url)
@@ -28,7 +30,8 @@ def _asked(provider: Upstream, *messages: bytes) -> list[Answer]:
             return client.answer()
 
     async def run() -> list[Answer]:
-        standby = Standby(endpoints(config), "gateway-1", CannotRecordError(WHY))
+        standby = Standby(endpoints(config), "gateway-1", gaps or Gaps("gateway-1", SystemClock()))
+        standby.error = UnavailableError(WHY)
         async with standing_in(standby, listener, config):
             return [await asyncio.to_thread(ask, message) for message in messages]
 
@@ -44,16 +47,19 @@ def _asked(provider: Upstream, *messages: bytes) -> list[Answer]:
 
 def test_calls_are_refused_in_the_providers_shape() -> None:
     """503, the reason, each dialect's error body; the provider is not even connected to."""
+    gaps = Gaps("gateway-1", SystemClock())
     with Upstream() as provider:
         chat, message = _asked(
             provider,
             request("/openai/v1/chat/completions", b"{}", key="k"),
             request("/anthropic/v1/messages", b"{}", key="k"),
+            gaps=gaps,
         )
         assert provider.connections == 0
     assert (chat.status, chat.clean) == (message.status, message.clean) == (503, True)
-    assert json.loads(chat.body)["error"]["code"] == CannotRecordError.code
+    assert json.loads(chat.body)["error"]["code"] == UnavailableError.code
     assert json.loads(message.body)["type"] == "error"
+    assert (gaps.due, gaps.lost) == (True, False)
     for answer in (chat, message):
         assert WHY.encode() in answer.body
         assert answer.header("affidavit-record") is None

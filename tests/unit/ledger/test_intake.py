@@ -1,5 +1,6 @@
 """The intake: journals become ledger and vault, once each, whatever their writers came to."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from affidavit.errors import UnavailableError
 from affidavit.ledger import sweep
 from affidavit.ledger.inbox import Inbox
 from affidavit.vault.keyring import Keyring
-from tests.world.intake import Journal, Sequencer, judge, make, open_keyring
+from tests.world.intake import AT, Journal, Sequencer, judge, make, open_keyring
 
 
 @pytest.fixture
@@ -139,6 +140,54 @@ def test_a_dead_writer_is_closed_and_ended(opened: Sequencer) -> None:
     assert opened.reader.sections(6)["what"]["parent"] == silent.id
     assert {leaf.src[0] for leaf in opened.log.leaves} == {journal.name}
     assert judge(opened, [journal]) == []
+
+
+def test_a_writer_that_may_have_served_unrecorded_leaves_a_gap(opened: Sequencer) -> None:
+    """From its last record to the sweep, of unknown count; one that drained leaves none."""
+    drained, journal = Journal(opened.root, serves=True), Journal(opened.root, serves=True)
+    drained.respond(drained.request())
+    drained.end()
+    journal.respond(journal.request())
+    journal.die()
+    opened.drain()
+    assert judge(opened, [drained, journal]) == []
+    gap = next(leaf for leaf in opened.log.leaves if leaf.type == "ledger.gap")
+    assert gap.src == (journal.name, 2)
+    what = opened.reader.sections(gap.index)["what"]
+    assert (what["kind"], what["cause"], what["worker"]) == ("served", "worker died", "w1")
+    assert (what["at_least"], what["count"]) == (0, "unknown")
+    assert (what["start"], what["end"]) == (AT, gap.at)
+    assert "Kept" not in str(opened.intake.trouble)
+
+
+def test_a_disk_that_takes_no_end_stops_nobody_else(
+    opened: Sequencer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer waits to be closed, which is told; the others go on, and so does it later."""
+    dead, other = Journal(opened.root), Journal(opened.root)
+    dead.request()
+    dead.die()
+    fix_end, full = Inbox.fix_end, [True]
+
+    def fix(self: Inbox, records: int, reason: str) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fix_end(self, records, reason)
+
+    monkeypatch.setattr(Inbox, "fix_end", fix)
+    opened.drain()
+    other.respond(other.request())
+    opened.drain()
+    assert _types(opened) == ["exchange.request", "exchange.request", "exchange.response"]
+    assert opened.intake.trouble == {
+        dead.name: "Its end cannot be written down: No space left on device."
+    }
+    full[0] = False
+    opened.drain()
+    assert _types(opened)[3:] == ["exchange.response", "ledger.ended"]
+    other.end()
+    opened.drain()
+    assert judge(opened, [dead, other]) == []
 
 
 def test_a_writer_that_said_nothing_is_ended(opened: Sequencer) -> None:

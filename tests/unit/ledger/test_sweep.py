@@ -71,7 +71,8 @@ def test_gap_and_end_name_the_writer() -> None:
     gap = sweep.gap("A" * 22, "w1", "its key does not open", AT)
     ended = sweep.ended("A" * 22, "", AT)
     assert (gap.type, gap.tenant, ended.type) == ("ledger.gap", "", "ledger.ended")
-    assert _said(gap, "what")["reason"] == "its key does not open"
+    said = _said(gap, "what")
+    assert (said["reason"], said["kind"], said["end"]) == ("its key does not open", "lost", AT)
     assert _said(ended, "what") == {"writer": "A" * 22, "worker": "unknown", "swept": True}
 
 
@@ -97,7 +98,9 @@ def test_a_continuation_is_an_incarnation_and_always_the_same() -> None:
 def test_a_fixed_end_is_read_back(tmp_path: Path) -> None:
     """The decision is found again as it was taken; a damaged one is an error, none is None."""
     assert sweep.fixed_end(tmp_path) is None
-    sweep.fix_end(Disk(), tmp_path, sweep.End(7, "because"))
+    sweep.fix_end(Disk(), tmp_path, sweep.End(7, "because", AT))
+    assert sweep.fixed_end(tmp_path) == sweep.End(7, "because", AT)
+    (tmp_path / "end").write_bytes(b'{"records":7,"gap":"because"}')  # by an earlier release
     assert sweep.fixed_end(tmp_path) == sweep.End(7, "because")
     for bad in (b"", b'{"records":7}', b'{"records":7,"gap":"","more":1}', b"[7]"):
         (tmp_path / "end").write_bytes(bad)

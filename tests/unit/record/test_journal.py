@@ -1,6 +1,7 @@
 """The journal's writer when nothing goes wrong: order, durability, segments, days, the end."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -15,6 +16,7 @@ from affidavit.errors import CannotRecordError, LockedError
 from affidavit.record import journal_format as form
 from affidavit.record.journal_reader import JournalReader
 from affidavit.record.model import Opened, Piece, Record, Written
+from tests.world.clock import FakeClock
 from tests.world.fakedisk import FakeEffects
 from tests.world.journals import (
     TUESDAY,
@@ -352,3 +354,55 @@ def test_writers_share_a_root_and_nothing_else(tmp_path: Path) -> None:
         assert names(read(tmp_path / one.incarnation)[0]) == [first.id]
 
     _run(run)
+
+
+class _NoRoom(Effects):
+    """A disk on which nothing comes into being until ``room`` is set."""
+
+    def __init__(self) -> None:
+        self.room = False
+
+    def mkdir(self, path: str, mode: int) -> None:
+        if not self.room:
+            raise OSError(errno.EROFS, "injected")
+        super().mkdir(path, mode)
+
+
+def test_a_late_writer_begins_when_it_can(tmp_path: Path) -> None:
+    """Until then it refuses, says why, and leaves nothing; its first record is number 0."""
+    effects, clock = _NoRoom(), FakeClock()
+    with pytest.raises(CannotRecordError):
+        open_writer(tmp_path, Disk(effects), clock=clock)
+
+    async def test() -> None:
+        writer = open_writer(tmp_path, Disk(effects), clock=clock, late=True, serves=True)
+        for _ in range(2):
+            with pytest.raises(CannotRecordError) as refused:
+                await writer.commit(record(), (b"{}",))
+            assert refused.value.detail["cause"] == "read-only"
+        effects.room = True
+        writer.retry()
+        assert writer.refusing is not None, "the disk is asked once a second"
+        clock.advance(1.0)
+        writer.retry()
+        assert writer.refusing is None
+        assert await writer.commit(record(), (b"{}",)) == 0
+        await writer.close(ended())
+
+    _run(test)
+    (directory,) = tmp_path.iterdir()
+    frames, reader = read(directory)
+    assert numbers(frames) == [0, 1]
+    assert reader.serves
+
+
+def test_a_late_writer_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    """It has nothing to end, and says so."""
+
+    async def test() -> None:
+        writer = open_writer(tmp_path, Disk(_NoRoom()), late=True)
+        with pytest.raises(CannotRecordError):
+            await writer.close(ended())
+
+    _run(test)
+    assert list(tmp_path.iterdir()) == []
