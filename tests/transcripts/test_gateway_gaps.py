@@ -20,7 +20,7 @@ from affidavit.errors import CannotRecordError
 from tests.transcripts.test_gateway_journal import EVENT, STREAM, Failing, ask, health
 from tests.world.gateway import DONE, KEY, Entry, World, chat, chat_answer
 from tests.world.rawclient import Answer, RawClient, request
-from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Upstream, chunk, whole
+from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Step, Upstream, chunk, whole
 
 SERVE = {"openai": {"unrecordable": "serve"}}
 LARGE = request("/openai/v1/chat/completions", chat(user="x" * 90_000), key=KEY)
@@ -165,7 +165,13 @@ def test_a_stream_goes_on_when_its_pieces_are_not_taken(tmp_path: Path) -> None:
     """The caller gets all of it; the record has what came before, and says that it is not all."""
     effects = Failing()
     gate = threading.Event()
-    script = [SSE_HEAD + chunk(EVENT), gate, chunk(EVENT), 0.05, chunk(DONE) + LAST_CHUNK]
+    script: list[Step] = [
+        SSE_HEAD + chunk(EVENT),
+        gate,
+        chunk(EVENT),
+        0.05,
+        chunk(DONE) + LAST_CHUNK,
+    ]
     with Upstream(script) as provider, _world(tmp_path, provider, effects) as world:
         with RawClient(world.port) as client:
             client.send(STREAM)

@@ -116,4 +116,5 @@ def fsck(
     """
     from affidavit.app.checking import run
 
+    _no_core_dumps()
     return run(data, vkeys, told, stop, deep=deep, policy=policy, keys=keys, kept=kept, anew=anew)

@@ -11,7 +11,7 @@ from affidavit.clock import Clock
 from affidavit.ids import b64u
 from affidavit.ledger.leaf import HEADS, HeadsTerms, terms_tail
 from affidavit.ledger.own import Own
-from affidavit.ledger.plan import Item, Plan
+from affidavit.ledger.plan import Item, Plan, work_out
 from affidavit.ledger.prover import Prover
 from affidavit.ledger.signing import Change, Keys
 from affidavit.ledger.tip import Tip
@@ -64,16 +64,16 @@ class Agenda:
         bits, root = self._prover.next_terms()
         return HeadsTerms(self._tip.epoch.index, bits, b64u(root))
 
-    def due(self, *, heads_alone: bool = False) -> list[Item]:
-        """The leaves that the next plan begins with.
+    def heads_alone(self) -> Plan:
+        """Heads, if they are due; what has sections waits for a plan that the vault sees, too."""
+        items = [self.heads()] if self._heads_due() else []
+        return work_out(self._tip, items, self.time())
 
-        ``heads_alone``: those with sections wait for a plan that goes through the vault.
-        """
+    def due(self) -> list[Item]:
+        """The leaves that the next plan begins with."""
         items: list[Item] = []
         if self._heads_due():
             items.append(self.heads())
-        if heads_alone:
-            return items
         late = self._own.clock_lag(self.time())
         if late is not None:
             items.append(self.item("ledger.clock", "", len(items), late))

@@ -374,9 +374,7 @@ class Log:
         if self.writing.acquire(timeout=_WAIT_SECONDS):  # else whoever prepares next appends it
             try:
                 if self._agenda.asked:
-                    self._check()
-                    items = self._agenda.due(heads_alone=True)
-                    self._commit_own(work_out(self._tip, items, self._agenda.time()))
+                    self._commit_own(self._agenda.heads_alone())
             finally:
                 self.writing.release()
         return self._proving(index)

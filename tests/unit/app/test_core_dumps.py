@@ -32,6 +32,7 @@ start(**dict.fromkeys(inspect.signature(start).parameters))
         ("run_console", "console"),
         ("witness", "witnessing"),
         ("rebuild_index", "rebuild"),
+        ("fsck", "checking"),
     ],
 )
 def test_core_dumps_are_off_in_every_process(name: str, module: str) -> None:
@@ -46,4 +47,5 @@ def test_every_process_is_in_the_table_above() -> None:
     started = {name for name, value in vars(app).items() if inspect.isfunction(value)}
     assert {name for name in started if not name.startswith("_")} == {
         "run_up", "run_gateway", "run_sequencer", "run_console", "witness", "rebuild_index",
+        "fsck",
     }  # fmt: skip
