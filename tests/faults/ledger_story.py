@@ -18,6 +18,7 @@ from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.ledger import fsck, heads, staging, tiles
 from affidavit.ledger.agenda import HEADS_SECONDS
+from affidavit.ledger.collect import collect
 from affidavit.ledger.log import PUBLISH_SECONDS, Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier, read_vkeys
@@ -181,10 +182,16 @@ def judge(directory: Path, promises: list[str], tried: list[str], *, require: bo
         clock.advance(60)
         log = open_log(directory, Disk(), clock, require=require)
         log.commit(log.prepare(Writer().exchange()))
+        published = log.published
         log.close()
+        list(collect(Disk(), root, published))
         after = fsck.check(root, vkeys(root))
         if not after.ok:
             return f"fsck after recovery: {after.first}"
+        full = published // tiles.WIDTH
+        left = [path for path in root.glob("tile/0/*.p") if int(path.name[:3]) < full]
+        if left:
+            return f"partial tiles of full ones are left: {left[0]}"
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return f"{type(error).__name__}: {error}"
     reader = LogReader(root, vkeys(root), heads_of(require=require))

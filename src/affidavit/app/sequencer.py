@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from affidavit import clock as clock_module
 from affidavit import durable
 from affidavit.app import early, starting, system
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
+from affidavit.app.chores import Chores
 from affidavit.app.cosigning import load_policy
 from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
@@ -59,8 +59,6 @@ waits for more of them."""
 SWITCH_SECONDS = 0.001
 """How long a thread that computes may keep the interpreter while another waits for it: a commit
 gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
-HOUR = 3600.0
-"""Seconds between two looks for day keys that nothing needs."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -151,7 +149,7 @@ class Sequencer:
 
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
-        last_hour = self.clock.monotonic() - HOUR
+        chores = Chores(self._disk, self.paths, self.log, self.intake, self.keyring, self.clock)
         try:
             while not self._stop.is_set():
                 began = self.clock.monotonic()
@@ -159,9 +157,7 @@ class Sequencer:
                 self.intake.step()
                 if not self.intake.behind:
                     self._rest(began + PASS_SECONDS)
-                if self.clock.monotonic() - last_hour > HOUR:
-                    self._destroy_old_day_keys()
-                    last_hour = self.clock.monotonic()
+                chores.step()
             self._finish()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
@@ -173,13 +169,6 @@ class Sequencer:
         """Wait for the time of the next pass; what is asked meanwhile is done at once."""
         while not self._stop.is_set() and (left := until - self.clock.monotonic()) > 0:
             self._asking.wait(left)
-
-    def _destroy_old_day_keys(self) -> None:
-        """A day's key goes when no journal needs it any more; the last two days stay."""
-        yesterday = clock_module.add_seconds(self.clock.now(), -86_400)[:10]
-        oldest = self.intake.oldest_day()
-        if oldest != "":
-            self.keyring.destroy_recipients(min(oldest or yesterday, yesterday))
 
     def _finish(self) -> None:
         """Sequence the rest, writers that died lately included; what is stuck waits for a start."""
