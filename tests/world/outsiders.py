@@ -71,7 +71,10 @@ class Server:
 
 
 class ScriptedWitness(Server):
-    """A witness of one log, by C2SP tlog-witness; ``size`` and ``root`` are what it has seen."""
+    """A witness of one log, by C2SP tlog-witness; ``size`` and ``root`` are what it has seen.
+
+    ``moment`` is the time it gives, far ahead of every log's.
+    """
 
     def __init__(self, log: note.Verifier, name: str = "w1", kind: int = note.COSIGNATURE) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ class ScriptedWitness(Server):
         self.cosigner = note.Cosigner(f"{name}.example", kind, seed)
         self.keys = [log]
         self.size, self.root = 0, merkle.EMPTY_ROOT
-        self.moment = 1_795_435_200
+        self.moment = 4_000_000_000
 
     def policy_line(self) -> str:
         """Its line in a policy."""

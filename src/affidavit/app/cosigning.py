@@ -1,7 +1,8 @@
 """Asking the witnesses of the policy to cosign the newest note, again and again.
 
 Rules: all that lack it are asked side by side, each within ``ASK_SECONDS``; one that fails rests.
-Their lines are checked before they are used (``ledger.cosign``). What has any is published as soon
+Their lines are checked before they are used (``ledger.cosign``), their times, too (``seen``). What
+was published with lines before this process keeps them. What has any is published as soon
 as nobody else is waited for; where witnesses are required, as soon as the policy is satisfied and
 not before, and again if more lines come. Not here: the protocol, and publishing (``ledger.log``).
 """
@@ -12,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from affidavit.app import seen
 from affidavit.app.outbound import Post
 from affidavit.app.trouble import Trouble
-from affidavit.clock import Clock
+from affidavit.clock import Clock, from_unix_us
 from affidavit.config import Config
 from affidavit.errors import AffidavitError, ConfigError, UpstreamError
 from affidavit.ledger import cosign, note, publish
@@ -63,9 +65,11 @@ class Cosigning:
             data = (self._root / publish.COSIGNED).read_bytes()
             opened = note.open_note(data, [] if self._policy is None else self._policy.verifiers())
             size = note.parse_checkpoint(opened.text).size
+            self._text = opened.text
             for witness in self._witnesses:
-                if witness.vkey in opened.signers:
-                    witness.cosigned = size
+                line = witness.line_in(data)
+                if line is not None:
+                    witness.cosigned, self._lines[witness.vkey] = size, line
 
     def status(self) -> list[dict[str, Any]]:
         """Each witness: its name, leaves under the newest note it cosigned, its last error."""
@@ -115,14 +119,21 @@ class Cosigning:
 
     async def _line(self, witness: Witness, data: bytes) -> tuple[str, str] | None:
         """The line of one witness, or ``None`` with its trouble noted."""
-        trouble = self._troubles[witness.name]
+        trouble, before = self._troubles[witness.name], witness.cosigned
         try:
             line = await ask(witness, data, self._reader, self._post)
+            if witness.cosigned:
+                await self._in_time(witness)
         except Exception as error:  # noqa: BLE001 - nothing a witness sends ends the sequencer
             trouble.failed(error)
+            witness.cosigned = before
             return None
         trouble.over()
         return witness.vkey, line
+
+    async def _in_time(self, witness: Witness) -> None:
+        time, who = from_unix_us(witness.moment * 1_000_000), f"The clock of {witness.name}"
+        await asyncio.to_thread(seen.check, self._reader, witness.cosigned, time, who)
 
 
 async def ask(witness: Witness, data: bytes, reader: LogReader, post: Post) -> str:

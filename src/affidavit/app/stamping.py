@@ -1,7 +1,9 @@
 """Timestamps over what is published, and copies of it, every so many seconds while the log grows.
 
 Rules: an authority stamps the newest cosigned note, or the published one where that has more leaves
-than the last one stamped; its answer is checked before it is kept (``ledger.timestamp``). The same
+than the last one stamped; its answer is checked before it is kept (``ledger.timestamp``), as a
+verifier with nothing but the standard library will read it, too, and its time (``seen``): what is
+kept once goes with every answer. The same
 notes are copied and stay; each cosigned note in between replaces the newest copy. An authority or a
 place for copies that fails rests, and nothing else waits for it. Not here: the formats.
 """
@@ -12,12 +14,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from affidavit.app import seen
 from affidavit.app.outbound import Answer, Post
 from affidavit.app.trouble import Trouble
 from affidavit.clock import Clock, to_unix_us
 from affidavit.config import Config
 from affidavit.durable import Disk
-from affidavit.errors import AffidavitError, ConfigError, UpstreamError
+from affidavit.errors import AffidavitError, CheckFailedError, ConfigError, UpstreamError
+from affidavit.evidence import verify
 from affidavit.ledger import copies, note, publish, timestamp
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.policy import Policy
@@ -114,6 +118,8 @@ class Stamping:
         try:
             answer = await self._post(self._url, timestamp.CONTENT_TYPE, query.der, STAMP_SECONDS)
             time = self._checked(answer, data, query)
+            reader = LogReader(self._root)
+            await asyncio.to_thread(seen.check, reader, size, time, "The authority's clock")
         except Exception as error:  # noqa: BLE001 - nothing an authority sends ends the sequencer
             self._authority.failed(error)
             return
@@ -124,7 +130,14 @@ class Stamping:
     def _checked(self, answer: Answer, data: bytes, query: timestamp.Query) -> str:
         if answer.status != 200:
             raise UpstreamError(f"{self._url} answered with HTTP status {answer.status}.")
-        return timestamp.verify(answer.body, data, self._anchors, query.nonce)
+        time = timestamp.verify(answer.body, data, self._anchors, query.nonce)
+        try:
+            _, read = verify.read_token(answer.body)
+        except verify.Refused as refused:
+            raise CheckFailedError(refused.sentence, reason="form") from refused
+        if read != time:
+            raise CheckFailedError("The time of the timestamp is read in two ways.", reason="form")
+        return time
 
     async def copy(self, data: bytes, *, stays: bool = False) -> None:
         """Copy a note, as the newest one and, if it ``stays``, under its size, too."""

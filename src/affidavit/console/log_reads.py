@@ -6,6 +6,7 @@ read, and for how long, is durable before the first byte, and says what was read
 before. A read from further ahead, or later, needs another one. Not here: who may read (``auth``).
 """
 
+import asyncio
 from typing import Any, NamedTuple
 
 from affidavit.console.access import Access
@@ -36,6 +37,7 @@ class LogReads:
         self._services = services
         self._access = access
         self._grants: dict[str, _Grant] = {}
+        self._one = asyncio.Lock()
 
     async def record(self, reader: Reader, path: tiles.TilePath) -> None:
         """See that a read is on record before it happens; ``CannotRecordError``: show nothing."""
@@ -45,6 +47,10 @@ class LogReads:
                 "access.query", reader, what | {"url.path": f"/log/{path.text()}"}
             )
             return
+        async with self._one:  # of reads side by side none is forgotten
+            await self._monitor(reader, path, what)
+
+    async def _monitor(self, reader: Reader, path: tiles.TilePath, what: dict[str, Any]) -> None:
         first = path.number * tiles.WIDTH
         name, now = reader.identity.id, self._services.clock.monotonic()
         grant = self._grants.get(name)

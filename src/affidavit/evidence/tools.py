@@ -5,6 +5,8 @@ signature is good, whether a timestamp leads to a certificate, what a receipt is
 which keys and certificates count (the policy), what follows from an answer (``verify``).
 """
 
+from functools import partial
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
@@ -16,7 +18,8 @@ from affidavit.ledger import timestamp
 
 def tools() -> Tools:
     """What this program can check beyond the standard library."""
-    return Tools(ml_dsa=ml_dsa, token=token, receipt=receipt.check)
+    checks = Tools(ml_dsa=ml_dsa, token=token)
+    return checks._replace(receipt=partial(receipt.check, tools=checks))
 
 
 def ml_dsa(public: bytes, message: bytes, signature: bytes) -> bool:

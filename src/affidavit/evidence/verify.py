@@ -432,8 +432,8 @@ def take(policy: Policy, word: str, rest: list[str]) -> bool:
     elif word == "witness":
         name, vkey, *urls = rest
         key = read_key(vkey)
-        good = name not in {"none", *known} and key not in policy.witnesses.values()
-        good = good and key.kind != 1 and len(urls) < 2
+        good = name not in {"none", *known} and key.kind != 1 and len(urls) < 2
+        good = good and key.public not in {w.public for w in policy.witnesses.values()}
         policy.witnesses[name] = key
     elif word == "group":
         name, how, *members = rest

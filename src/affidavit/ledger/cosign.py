@@ -12,7 +12,7 @@ Not here: sockets and time limits (``app``), whether the cosignatures suffice (`
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from affidavit.errors import (
     AffidavitError,
@@ -45,7 +45,7 @@ class Witness:
     """A witness of the policy, as this log knows it.
 
     ``seen``: leaves it is known to have seen, 0 until it says; ``cosigned``: leaves under the
-    newest note it cosigned here.
+    newest note it cosigned here; ``moment``: when that was, in seconds since 1970 by its clock.
     """
 
     def __init__(self, key: WitnessKey) -> None:
@@ -53,6 +53,7 @@ class Witness:
         self.url = key.url.rstrip("/") + "/add-checkpoint"
         self.seen = 0
         self.cosigned = 0
+        self.moment = 0
         self._verifier = key.verifier
         self._asked: note.Checkpoint | None = None
         self._text = ""
@@ -89,18 +90,32 @@ class Witness:
         raise self._refusal(status, asked, body)
 
     def _line(self, body: bytes, asked: note.Checkpoint) -> str:
-        for line in body[:MAX_ANSWER].splitlines(keepends=True):
-            try:
-                note.open_note(self._text.encode() + b"\n" + line, [self._verifier])
-            except (CheckFailedError, ParseError):
-                continue
+        found = self._mine(self._text, body[:MAX_ANSWER].splitlines(keepends=True))
+        if found is not None:
+            line, self.moment = found
             self.seen = max(self.seen, asked.size)
             self.cosigned = max(self.cosigned, asked.size)
-            return line.decode()
+            return line
         raise CheckFailedError(
             f"The witness {self.name} gave no cosignature by its key in the policy.",
             reason="signature",
         )
+
+    def line_in(self, data: bytes) -> str | None:
+        """Its line in a note, if it is there and verifies; ``ParseError`` if that is no note."""
+        lines = [line.encode() for line in note.signature_lines(data)]
+        found = self._mine(note.open_checkpoint(data, None).text(), lines)
+        return None if found is None else found[0]
+
+    def _mine(self, text: str, lines: Sequence[bytes]) -> tuple[str, int] | None:
+        """The first line by its key over ``text`` that verifies, and the time it gives."""
+        for line in lines:
+            try:
+                opened = note.open_note(text.encode() + b"\n" + line, [self._verifier])
+            except (CheckFailedError, ParseError):
+                continue
+            return line.decode(), opened.signers[self.vkey]
+        return None
 
     def _conflict(self, body: bytes, asked: note.Checkpoint) -> None:
         match = _SIZE.fullmatch(body)

@@ -27,6 +27,8 @@ COSIGNATURE = 4
 ML_DSA_44 = 6
 MAX_NOTE = 1_000_000
 MAX_SIGNATURES = 100
+TIME_LIMIT = 1 << 37
+"""A cosignature's time is before so many seconds since 1970 (the year 6325), as verifiers ask."""
 
 _PUBLIC_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 _NAME = re.compile(r"[^\s+]+")
@@ -147,6 +149,7 @@ class Verifier:
             raise ParseError("Only keys of types 01 and 04 (Ed25519) and 06 (ML-DSA-44) are known.")
         self.name = check_name(name)
         self.kind = kind
+        self.public = public
         self.key_id = key_id(name, kind, public)
         self.vkey = _vkey(name, kind, public)
         self._public: Ed25519PublicKey | MLDSA44PublicKey
@@ -175,7 +178,7 @@ class Verifier:
         message, moment = text.encode(), 0
         if self.kind != ED25519:
             moment, signature = int.from_bytes(signature[:8], "big"), signature[8:]
-            if moment == 0:
+            if not 0 < moment < TIME_LIMIT:
                 raise CheckFailedError(f"The cosignature by {self.name} has no time.")
             message = _timed(self.kind, self.name, text, moment)
         try:

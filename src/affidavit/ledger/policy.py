@@ -2,8 +2,9 @@
 
 Rules: lines of words, ``#`` begins a comment: ``log <vkey> [url]``, ``witness <name> <vkey>
 [url]``, ``group <name> all|any|<k> <member>…``, exactly one ``quorum <name>|none``; a name is
-declared before it is used and once. What tlog-policy has no line for stands in comments that
-other programs skip, ``#`` with no blank behind it:
+declared before it is used and once, and one public key is one witness, whatever it is called:
+a cosignature of type 04 says nothing of its signer's name. What tlog-policy has no line for stands
+in comments that other programs skip, ``#`` with no blank behind it:
 
 - ``#monitor <name>``: that witness replays every chain rule before it cosigns.
 - ``#valid <log vkey> <first> <last>|-``: that key of the log counts for checkpoints of these
@@ -142,7 +143,7 @@ class _Reading:
         verifier = Verifier.from_vkey(vkey)
         if verifier.kind == ED25519:
             raise ParseError("A witness has a key of type 04 or 06.")
-        if any(verifier.vkey == known.verifier.vkey for known in self.witnesses.values()):
+        if any(verifier.public == known.verifier.public for known in self.witnesses.values()):
             raise ParseError("Another witness has the same key.")
         self.witnesses[name] = WitnessKey(name, verifier, url, monitor=False)
 

@@ -14,10 +14,11 @@ from affidavit.app.anchoring import ADVICE, Anchoring
 from affidavit.app.cosigning import load_policy
 from affidavit.app.outbound import Outbound
 from affidavit.app.stamping import trust_anchors
-from affidavit.clock import SystemClock
+from affidavit.clock import SystemClock, add_seconds, to_unix_us
 from affidavit.config import Config
 from affidavit.durable import Disk
 from affidavit.errors import ConfigError, UnavailableError
+from affidavit.evidence import verify
 from affidavit.ledger import copies, note, timestamp
 from affidavit.ledger.publish import CHECKPOINT, COSIGNED
 from tests.world.clock import FakeClock
@@ -267,6 +268,40 @@ def test_a_witness_with_another_history_is_an_alarm(site: Site) -> None:
     assert site.size(CHECKPOINT) == 5
 
 
+@pytest.mark.parametrize("kind", [note.COSIGNATURE, note.ML_DSA_44])
+def test_a_witness_whose_clock_is_behind_poisons_nothing(site: Site, kind: int) -> None:
+    """A verifier would call the log a liar for it; the line is left out until the clocks agree."""
+    newest = to_unix_us(site.world.reader().decoded(0).time) // 1_000_000
+    bad = (site.witness("w1"), site.witness("w2", kind))[1]
+    bad.moment = newest - 301
+    site.begin()
+    status = site.round()
+    assert site.signers() == {"w1"}
+    assert _said(status)[1][:2] == ("w2", 0)
+    assert "4 minutes behind the newest leaf" in _said(status)[1][2]
+    site.clock.advance(100)
+    bad.moment = 2**37  # a time that verifiers do not take
+    assert "no cosignature by its key" in _said(site.round())[1][2]
+    site.clock.advance(100)
+    bad.moment = newest - 200
+    assert _said(site.round())[1] == ("w2", 1, "")
+    assert site.signers() == {"w1", "w2"}
+
+
+def test_a_new_process_keeps_the_lines_that_are_published(site: Site) -> None:
+    """Of a witness that is not asked again, since it has cosigned that size."""
+    site.witness("w1")
+    late = site.witness("w2")
+    late.script = lambda _: (500, b"")
+    site.begin()
+    site.round()
+    assert site.signers() == {"w1"}
+    late.script = None
+    site.begin()
+    site.round()
+    assert site.signers() == {"w1", "w2"}
+
+
 def test_required_witnesses_hold_the_checkpoint(strict: Site) -> None:
     """Two of three: one is not enough, two are, and a third one's line is added when it comes."""
     site = strict
@@ -354,6 +389,27 @@ def test_where_no_witness_answers_the_checkpoint_is_stamped(site: Site, tokens: 
     site.round()
     newest = timestamp.stored(site.world.root)[-1]
     assert newest.checkpoint.read_bytes() == (site.world.root / CHECKPOINT).read_bytes()
+
+
+def test_what_verifiers_would_refuse_is_not_kept(
+    site: Site, tokens: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is behind, a token that is read in two ways: it would stay for ever."""
+    site.authority = ScriptedAuthority(tokens)
+    site.begin()
+    leaf = site.world.reader().decoded(0)
+    real = timestamp.verify
+    early = add_seconds(leaf.time, -301)
+    with monkeypatch.context() as patch:
+        patch.setattr(verify, "read_token", lambda _: (b"", early))
+        assert "read in two ways" in site.round()["timestamp"]["error"]
+        site.clock.advance(100)
+        patch.setattr(timestamp, "verify", lambda *given: (real(*given), early)[1])
+        assert "4 minutes behind" in site.round()["timestamp"]["error"]
+    assert timestamp.stored(site.world.root) == []
+    site.clock.advance(100)
+    assert site.round()["timestamp"] == site.anchoring.status()["timestamp"]
+    assert [one.size for one in timestamp.stored(site.world.root)] == [1]
 
 
 def test_an_authority_that_fails_is_asked_again(

@@ -11,8 +11,9 @@ import pytest
 from affidavit.capture.receipts import PromiseSigner
 from affidavit.cli.main import run
 from affidavit.evidence import receipt, verify
+from affidavit.evidence.tools import tools
 from affidavit.ids import b64u
-from affidavit.ledger.note import Signer
+from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
 from affidavit.ledger.proof import encode_proof
 from tests.attacks.world import ORIGIN, World
 
@@ -141,6 +142,65 @@ def test_the_answer_of_another_exchange_is_refused(world: World) -> None:
     made["halves"][0] = other["halves"][0]
     with pytest.raises(verify.Refused, match="not the record that was promised"):
         _check(made, world.vkey)
+
+
+def _by(world: World, seed: bytes, origin: str) -> dict[str, Any]:
+    """A receipt over the same leaves whose promise somebody else made for ``origin``."""
+    made = _made(world)
+    vkey = Signer(f"{origin}/receipts", seed).vkey
+    promise = json.loads(made["promise"])
+    signer = PromiseSigner(origin, seed, vkey)
+    return made | signer.promise(promise["id"], promise["digest"], promise["time"])
+
+
+def test_the_halves_are_in_the_log_that_the_promise_names(world: World) -> None:
+    """Genuine leaves of one log are no receipt of another one, which the verdict would name."""
+    with pytest.raises(verify.Refused, match="another log") as found:
+        _check(_by(world, bytes(32), "other.example/log"), world.vkey)
+    assert found.value.name == "wrong-key"
+
+
+def test_a_key_given_for_another_log_makes_no_promise_of_this_one(world: World) -> None:
+    """The same public key under another name is another key."""
+    other = Signer("other.example/log", bytes(32)).vkey
+    made = _by(world, bytes(32), ORIGIN)
+    assert "only the receipt names" in _check(made, world.vkey, other).integrity
+    del made["halves"]
+    assert not _check(made, world.vkey, other).facts["ok"]
+
+
+def test_only_a_key_from_outside_says_that_the_log_was_late(world: World) -> None:
+    """Whoever passes a receipt on could make a promise that nobody gave."""
+    made = _made(world)
+    promise = json.loads(made["promise"])
+    early = PromiseSigner(ORIGIN, SEED, VKEY)
+    made |= early.promise(promise["id"], promise["digest"], "2020-01-01T00:00:00.000000Z")
+    assert "later than was promised" in _check(made, world.vkey, VKEY).integrity
+    assert "later" not in _check(made, world.vkey).integrity
+
+
+@pytest.mark.parametrize("place", ["key", "promise", "signature", "halves.0.leaf", "halves.0.cose"])
+def test_half_a_character_is_refused(world: World, place: str) -> None:
+    """JSON can hold it, UTF-8 cannot."""
+    made = _made(world)
+    _edit(place, lambda text: text + "\ud800")(made)
+    with pytest.raises(verify.Refused) as found:
+        _check(made, world.vkey)
+    assert found.value.name == "not-canonical"
+
+
+def test_ml_dsa_counts_under_a_receipt_too(world: World) -> None:
+    """With the tools of this program a quorum of such a witness is met."""
+    cosigner = Cosigner("w.example", ML_DSA_44, bytes(32))
+    made = _made(world)
+    for half in made["halves"]:
+        text = half["proof"].split("\n\n", 1)[1].partition("\n\n")[0] + "\n"
+        half["proof"] += cosigner.cosign(text, 1_795_435_200 + 3600)
+    lines = [f"log {world.vkey}", f"witness w {cosigner.vkey}", "quorum w", ""]
+    policy = verify.read_policy("\n".join(lines))
+    check = tools().receipt
+    assert check is not None
+    assert check(json.dumps(made).encode(), policy).facts["ok"]
 
 
 @pytest.mark.parametrize("data", [b"{}", b"[]", b'{"id":1,"status":"not sequenced yet"}', b"{"])

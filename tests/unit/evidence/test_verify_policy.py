@@ -20,6 +20,7 @@ SECOND = note.Signer(ORIGIN, bytes([9]) * 32)
 QUANTUM = note.Cosigner(ORIGIN, note.ML_DSA_44, bytes([8]) * 32)
 WITNESSES = [note.Cosigner(f"w{n}.example", note.COSIGNATURE, bytes([n]) * 32) for n in range(3)]
 DISTANT = note.Cosigner("q.example", note.ML_DSA_44, bytes([7]) * 32)
+TWIN = note.Cosigner("twin.example", note.COSIGNATURE, bytes([0]) * 32).vkey
 CERTIFICATE = base64.b64encode(b"a certificate").decode()
 
 TEXT = f"""# what an auditor was given
@@ -73,6 +74,7 @@ GOOD = [line for line in TEXT.split("\n") if line]
 @example([f"log {LOG.vkey}", f"#valid {LOG.vkey} 5 2", "quorum none"], False)
 @example([f"log {QUANTUM.vkey}", f"witness a {DISTANT.vkey}", "group g all a", "quorum g"], False)
 @example([f"log {LOG.vkey}", f"witness a {LOG.vkey}", "quorum none"], False)
+@example(["witness twin " + TWIN, "quorum none"], True)
 @example([f"log {LOG.vkey}\r", "quorum none\r"], False)
 @example([f"log {LOG.vkey}", "group g 1000000000000 x", "quorum none"], False)
 @example(["#timestamps a A===", f"log {LOG.vkey}", "quorum none"], False)

@@ -12,6 +12,7 @@ LOG = note.Signer("audit.example/log1", bytes(range(32))).vkey
 W1, W2, W3 = (
     note.Cosigner(f"w{n}.example", note.COSIGNATURE, bytes([n]) * 32).vkey for n in (1, 2, 3)
 )
+TWIN = note.Cosigner("elsewhere.example", note.COSIGNATURE, bytes([1]) * 32).vkey
 WHOLE = f"""\
 # who vouches
 log {LOG} https://log.example/log
@@ -84,6 +85,7 @@ def test_a_quorum_may_be_one_witness_or_none(
         (f"witness one {W3}", "already"),
         (f"witness none {W3}", "already"),
         (f"witness four {W1}", "same key"),
+        (f"witness four {TWIN}", "same key"),
         (f"witness four {LOG}", "type 04 or 06"),
         (f"witness four {W3} u more", "too few or too many"),
         ("group g any", "too few"),
