@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "guarantees.md"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-LIMITS = {"src/affidavit/evidence/verify.py": 1575}
+LIMITS = {"src/affidavit/evidence/verify.py": 1600}
 """Files that travel alone may be longer (ADR 0004)."""
 
 
