@@ -522,6 +522,8 @@ def read_checkpoint(note: bytes, policy: Policy, tools: Tools = NO_TOOLS) -> Not
     root = from_base64(lines[2]) if good else b""
     need(len(root) == 32, "not-canonical", "The checkpoint is not origin, size, root, signatures.")
     found = Note(lines[0], int(lines[1]), root, {}, [], [])
+    named = {f"{key.name}/receipts" for key in policy.logs.values()}
+    need(found.origin not in named, "wrong-key", "A receipt key signs no checkpoints.")
     logs = [key for key in policy.logs.values() if key.first <= found.size <= key.last]
     keys = [("", key) for key in logs if key.name == found.origin] + [*policy.witnesses.items()]
     signed = not policy.logs
@@ -764,9 +766,8 @@ def check_times(leaves: dict[int, dict[str, Any]], note: Note, stamps: list[Stam
         for index, claim in claims:
             if index < size and claim > limit:
                 by = who or "a timestamp"
-                raise Refused(
-                    "dated-ahead", f"Leaf {index} is dated {claim}; {by} saw it at {time}."
-                )
+                sentence = f"Leaf {index} is dated {claim}; {by} saw it at {time}."
+                raise Refused("dated-ahead", sentence)
 
 
 def moved(time: str, seconds: int) -> str:
@@ -1526,10 +1527,8 @@ def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOO
     check_times({index: read_leaf(leaf)}, note, [])
     facts = {**vouch(policy, note, [], index), "index": index}
     held = f"leaf {index} is in the ledger {show(note.origin)} of size {note.size}"
-    alone, who = (
-        "not proved: one leaf says nothing about others",
-        assurance(policy, facts["assurance"]),
-    )
+    alone = "not proved: one leaf says nothing about others"
+    who = assurance(policy, facts["assurance"])
     how, rest = "sections and content not examined", "what the leaf's digests stand for"
     return Verdict(held, alone, who, how, f"leaf {index}", "", rest, facts)
 

@@ -181,6 +181,17 @@ def test_a_key_that_was_rotated_away_signs_nothing_new() -> None:
     assert verify.read_checkpoint(checkpoint(100, LOG, SECOND), trust).size == 100
 
 
+def test_a_receipt_key_signs_no_checkpoints() -> None:
+    """Gateways hold it; whoever gives it for receipts has not given a second log."""
+    receipts = note.Signer(f"{ORIGIN}/receipts", bytes([5]) * 32)
+    head = note.Checkpoint(receipts.name, 5, bytes(32))
+    data = note.sign_checkpoint(head, [receipts])
+    with pytest.raises(verify.Refused, match="receipt key") as found:
+        verify.read_checkpoint(data, verify.read_keys([LOG.vkey, receipts.vkey]))
+    assert found.value.name == "wrong-key"
+    assert verify.read_checkpoint(data, verify.read_keys([receipts.vkey])).size == 5
+
+
 def test_a_log_with_an_ml_dsa_key_alone_needs_the_tool() -> None:
     """What cannot be checked here is no signature: refused, and accepted with the tool."""
     trust = verify.read_policy(f"log {QUANTUM.vkey}\n#post-quantum\nquorum none\n")
