@@ -213,9 +213,13 @@ class Anchors(_Section):
 
 
 class Retention(_Section):
-    """The class under which new records are kept."""
+    """The class under which new records are kept, and when leaves may be pruned.
+
+    ``prune_after_days``: leaves of the ledger are kept at least so long; without it, for ever.
+    """
 
     default_class: str = "default"
+    prune_after_days: int | None = Field(default=None, ge=1, le=36_500)
 
 
 class Config(_Section):

@@ -11,6 +11,7 @@
     │   ├── HeadTooLargeError      usage.head_too_large  header fields over the limit HTTP 431
     │   └── TooSlowError           usage.too_slow   did not arrive in time           HTTP 408
     ├── NotFoundError              not_found    nothing there for this reader    exit 1, HTTP 404
+    │   └── PrunedError            not_found.pruned  was there, and its time was over      HTTP 410
     ├── RefusedError               refused.*    policy, boundary, hold           exit 3, HTTP 403
     │   └── UnauthenticatedError   refused.unauthenticated                       exit 3, HTTP 401
     ├── CheckFailedError           check.*      something is not what it was     exit 1, HTTP 409
@@ -116,6 +117,13 @@ class NotFoundError(AffidavitError):
     code = "not_found"
     exit_code = 1
     http_status = 404
+
+
+class PrunedError(NotFoundError):
+    """It was there and was taken away when the time for which it is kept was over."""
+
+    code = "not_found.pruned"
+    http_status = 410
 
 
 class RefusedError(AffidavitError):

@@ -167,8 +167,14 @@ class Checking:
         keyring = self._keyring(closing) if self._deep and self._keys else None
         self._check = check = fsck.Check(log, keys, None if kept is None else kept.log, heads)
         begin = check.replay.size
+        if kept is not None and kept.log.standing.size != begin:
+            kept = None  # what it checked was pruned meanwhile
         if kept is not None:
             self._began, self._went_on = kept.began, begin
+        elif begin:
+            self._remarks.append(
+                f"Leaves before {begin} were pruned; what was kept of them was checked."
+            )
         if self._deep:
             self._vault = vault = VaultCheck(self._paths.vault, keyring, begin)
             closing.callback(vault.close)

@@ -47,6 +47,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "keys.list": _keys_list,
         "keys.revoke": _keys_revoke,
         "log.keys": _log_keys,
+        "log.prune": _log_prune,
         "log.rotate": _log_rotate,
         "prove": _prove,
         "receipt": _receipt,
@@ -140,6 +141,16 @@ async def _log_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:
             return await _log_keys(sequencer, {})
         await asyncio.sleep(ROTATION_PAUSE)
     raise UnavailableError("The ledger has not recorded it yet.", hint="affidavit log keys")
+
+
+async def _log_prune(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """How pruning goes; what would go ``before`` an index or a time; or, ``really``, begin."""
+    before = params.get("before")
+    if before is not None and not params["really"]:
+        return await asyncio.to_thread(sequencer.pruning.plan, str(before))
+    if before is not None:
+        sequencer.pruning.begin(str(before))
+    return sequencer.pruning.status()
 
 
 async def _prove(sequencer: Sequencer, params: dict[str, Any]) -> Any:

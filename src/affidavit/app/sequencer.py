@@ -26,6 +26,7 @@ from affidavit.app.chores import Chores
 from affidavit.app.cosigning import load_policy
 from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
+from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
 from affidavit.clock import Clock
 from affidavit.config import Config
@@ -42,6 +43,7 @@ from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
+from affidavit.ledger.prune import Expired
 from affidavit.ledger.publish import heads
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
@@ -121,6 +123,9 @@ class Sequencer:
             self.keyring.open_segment_key,
             clock,
             on_placed=self._placed,
+        )
+        self.pruning = Pruning(
+            paths.log, config.retention, self, lambda: self.indexer.size, disk, clock
         )
         self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
         self._asking = Asking()
@@ -207,6 +212,18 @@ class Sequencer:
             reader.trust(self.log.keys.verifiers())
         self.tell_changed()
 
+    # -- what expires --------------------------------------------------------------------------
+
+    async def heads_after(self, index: int) -> bool:
+        """Whether a published heads leaf is behind a leaf; one is appended if not."""
+        return await self.ask(lambda: self.log.ensure_heads_after(index)) is not None
+
+    async def expired(self, what: Expired, days: int) -> None:
+        """Put on record that leaves are pruned; durable on return."""
+        if self.journal is None:
+            raise CannotRecordError("The sequencer is still starting.")
+        await self.journal.commit(system.expired(self.clock, self.config, what, days), ())
+
     # -- the snapshot that gateways and console work from --------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -285,6 +302,7 @@ class Sequencer:
         return {
             "size": self.log.size,
             "published": self.log.published,
+            "minimum": self.log_reader.minimum(),
             "indexed": self.indexer.size,
             "backlog_bytes": self.intake.backlog,
             "trouble": dict(self.intake.trouble),
@@ -318,6 +336,7 @@ class Sequencer:
             await server.start()
             settle()
             ready()
+            self.pruning.start()
             while not stopping.is_set() and self._failed is self.journal.failure is None:
                 if anchoring.done():
                     self._failed = anchoring.exception()
@@ -326,6 +345,7 @@ class Sequencer:
                 snapshot = await self.ask(self.snapshot)
                 self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
                 self.journal.retry()
+            await self.pruning.stop()
             self._failed = self._failed or self.journal.failure
             if self._failed is None:
                 record = system.ended(self.clock, self.config, "drained")
@@ -335,6 +355,7 @@ class Sequencer:
         finally:
             anchoring.cancel()
             await asyncio.gather(anchoring, return_exceptions=True)
+            await self.pruning.stop()
             self._outbound.close()
             await server.stop()
             self._stop.set()

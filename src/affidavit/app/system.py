@@ -15,6 +15,7 @@ from affidavit import __version__, ids
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.control.identity import Identity
+from affidavit.ledger.prune import Expired
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
@@ -48,6 +49,13 @@ def make(
 def ended(clock: Clock, config: Config, why: str) -> Record:
     """The last record of a writer (``ledger.ended``)."""
     return make("ledger.ended", clock, config, {"what": {"reason": why}})
+
+
+def expired(clock: Clock, config: Config, pruned: Expired, days: int) -> Record:
+    """Leaves below an index are pruned (``retention.expired``); ``days``: so long all are kept."""
+    what = {"pruned": pruned._asdict(), "policy": {"prune_after_days": days}}
+    who = {"kind": "service", "role": "owner"}
+    return make("retention.expired", clock, config, {"who": who, "what": what})
 
 
 def key_change(

@@ -1,4 +1,4 @@
-"""``affidavit log``: the keys that sign the log's checkpoints, and how one follows another.
+"""``affidavit log``: the keys that sign the log's checkpoints, and pruning (``prune``).
 
 The commands go to the sequencer by the socket in the data directory, which answers its owner alone.
 """
@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from affidavit.cli import options, output
+from affidavit.cli import options, output, prune
 
-app = typer.Typer(help="The log's keys.", no_args_is_help=True)
+app = typer.Typer(help="The log's keys, and pruning.", no_args_is_help=True)
+prune.register(app)
 
 WITHIN = 30.0
 """Seconds after which the sequencer is given up."""
@@ -23,7 +24,7 @@ def keys(data: options.Data = None, json: options.Json = False) -> None:
 
     Example: affidavit log keys
     """
-    _show(_call(data, "log.keys", {}), json=json)
+    _show(call(data, "log.keys", {}), json=json)
 
 
 @app.command("rotate")
@@ -41,7 +42,7 @@ def rotate(
 
     Example: affidavit log rotate
     """
-    found = _call(data, "log.rotate", {"finish": finish})
+    found = call(data, "log.rotate", {"finish": finish})
     _show(found, json=json)
     if not json:
         output.say(
@@ -51,7 +52,8 @@ def rotate(
         )
 
 
-def _call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+def call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Ask the sequencer of a data directory; ``UnavailableError`` if it does not answer."""
     from affidavit.app.paths import Paths
     from affidavit.control.link import ControlLink
 

@@ -124,6 +124,9 @@ class Proofs:
         if wanted.count:
             asked = counting(asked)
         answer, made = self._bundle(reader, wanted, searched, asked, now)
+        if answer.question.not_proved and not asked.not_proved:  # then the list is all there is
+            asked = answer.question
+            answer, made = self._bundle(reader, wanted, searched, asked, now)
         why = self._contradicted(reader, wanted, searched, answer, made)
         if why and wanted.count:
             raise UnavailableError(f"No count is given: {why}.", hint="affidavit index rebuild")

@@ -19,8 +19,9 @@ from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator
 from affidavit.console.log_reads import LogReads
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import NotFoundError, ParseError, UnavailableError
+from affidavit.errors import NotFoundError, ParseError, PrunedError, UnavailableError
 from affidavit.ledger import tiles
+from affidavit.ledger.pruned import PRUNABLE, minimum_of
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
@@ -115,6 +116,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             cache = "no-store"
         file = services.data / "log" / path
         data = await services.blocking(lambda: _read(file))
+        if data is None and tile is not None and tile.row in PRUNABLE:
+            least = minimum_of(services.data / "log")
+            if (tile.number + 1) * tiles.WIDTH <= least:
+                raise PrunedError(f"The log was pruned: it begins with leaf {least}.")
         if data is None:
             raise NotFoundError("The log has no such file yet.")
         return Response(data, media_type=kind, headers={"cache-control": cache})

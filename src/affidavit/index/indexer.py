@@ -90,13 +90,18 @@ class Indexer:
         """
         self.apply_views([viewed(item) for item in placed if item.index >= self._taken], size, root)
 
-    def apply_views(self, views: Sequence[View], size: int, root: bytes) -> None:
-        """The same for records read back from ledger and vault."""
+    def apply_views(
+        self, views: Sequence[View], size: int, root: bytes, begin: int | None = None
+    ) -> None:
+        """The same for records read back from ledger and vault.
+
+        ``begin``: these are all that the ledger still has from that index on; others were pruned.
+        """
         self._check()
         views = [view for view in views if view.index >= self._taken]
         if not views:
             return
-        self._check_order(views, size)
+        self._check_order(views, size, begin)
         if size > views[-1].index + 1:  # the ledger went on: its root is not that of these records
             size, root = views[-1].index + 1, b""
         fresh: dict[int, Entry] = {}
@@ -169,10 +174,12 @@ class Indexer:
         self._rows.close()
         self._text.close()
 
-    def _check_order(self, views: Sequence[View], size: int) -> None:
+    def _check_order(self, views: Sequence[View], size: int, begin: int | None) -> None:
         first, last = views[0].index, views[-1].index
-        whole = all(b.index == a.index + 1 for a, b in itertools.pairwise(views))
-        if first != self._taken or not whole or last >= size:
+        whole = begin is not None or all(
+            after.index == view.index + 1 for view, after in itertools.pairwise(views)
+        )
+        if (first if begin is None else begin) > self._taken or not whole or last >= size:
             raise UnavailableError(
                 f"The index is at {self._taken} and was given records {first} to {last} of {size}.",
                 hint="Let it catch up from the ledger first.",

@@ -1,19 +1,22 @@
 """The index again, from ledger and vault alone.
 
 Rules: whatever the index holds is derived here by the same functions as live, in the order of
-the ledger; what vault or keyring no longer have (erased) leaves no trace in a rebuilt index. An
-index that claims another history than the ledger's is refused, not repaired. Not here: putting
-a rebuilt index in the place of the old one (the sequencer does, between two batches).
+the ledger; what vault or keyring no longer have (erased) leaves no trace in a rebuilt index, nor
+do leaves that were pruned. An index that claims another history than the ledger's is refused, not
+repaired. Not here: putting a rebuilt index in the place of the old one (the sequencer does, between
+two batches).
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from affidavit.errors import CorruptError, UsageError
+from affidavit.errors import CorruptError, PrunedError, UsageError
 from affidavit.index import sqlite, text
 from affidavit.index.indexer import Indexer
 from affidavit.ledger.note import Checkpoint
+from affidavit.ledger.pruned import Pruned
 from affidavit.record.model import View
 
 _BATCH = 500
@@ -26,29 +29,42 @@ class Ledger(Protocol):
         """The published checkpoint, read anew."""
 
     def root(self, size: int) -> bytes:
-        """The Merkle root over the first ``size`` leaves."""
+        """The Merkle root over the first ``size`` leaves; ``PrunedError`` if it is gone."""
+
+    def pruned(self) -> Pruned:
+        """Which leaves are there."""
 
 
 def catch_up(indexer: Indexer, ledger: Ledger, view: Callable[[int], View]) -> int:
     """Index what the ledger has published and the index has not seen; returns how many leaves.
 
-    ``CorruptError`` if the index stands for a history that this ledger does not have.
+    Leaves that were pruned are passed over, those that were kept of them are not. ``CorruptError``
+    if the index stands for a history that this ledger does not have.
     """
     published = ledger.checkpoint().size
     built = indexer.built
-    other = built.size > published or (built.root and ledger.root(built.size) != built.root)
-    if other:
+    if built.size > published or (built.root and _root(ledger, built.size) != built.root):
         raise CorruptError(
             f"The index stands for another ledger than this one (at size {built.size}).",
             hint="Run: affidavit index rebuild",
         )
-    begin = indexer.size
-    for first in range(begin, published, _BATCH):
-        last = min(first + _BATCH, published)
-        views = [view(index) for index in range(first, last)]
-        indexer.apply_views(views, last, ledger.root(last))
+    begin, count = indexer.size, 0
+    there = ledger.pruned().present(begin, published)
+    while indices := list(itertools.islice(there, _BATCH)):
+        last = indices[-1] + 1
+        views = [view(index) for index in indices]
+        indexer.apply_views(views, last, _root(ledger, last), begin)
+        begin, count = last, count + len(indices)
     indexer.settle()
-    return published - begin
+    return count
+
+
+def _root(ledger: Ledger, size: int) -> bytes:
+    """The root, or nothing if it was pruned."""
+    try:
+        return ledger.root(size)
+    except PrunedError:
+        return b""
 
 
 def rebuild(directory: Path, key: bytes, ledger: Ledger, view: Callable[[int], View]) -> int:

@@ -20,6 +20,9 @@ _MEANS = {
     "shown from this copy.",
     "leaf ": "The bytes are those that were signed, and they break the rules of the ledger: "
     "whoever sequenced or signed them left something out or made something up.",
+    "minimum": "Which leaves were pruned and which were lost cannot be told apart.",
+    "pruned/": "What stood before the leaves that are left cannot be gone on from.",
+    "kept/": "Chains cannot be shown back to this leaf, which was kept when others were pruned.",
     "timestamps/": "This timestamp says nothing about this log.",
     "vault/": "Sections or content of records cannot be shown any more from this copy. Their "
     "leaves and proofs are whole.",

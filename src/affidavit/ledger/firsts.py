@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from affidavit.errors import PrunedError
 from affidavit.ledger.chains import VALUES
 from affidavit.ledger.log_reader import LogReader
 from affidavit.record.model import View
@@ -36,8 +37,7 @@ class Firsts:
         for at in range(index, -1, -1):
             if at in self._known:
                 break
-            leaf = self._reader.decoded(at)
-            epoch = at if leaf.opening is not None else leaf.heads.epoch if leaf.heads else None
+            epoch = self._shown_by(at)
             if epoch is not None:
                 opening = self._reader.decoded(epoch).opening
                 self._dimensions = () if opening is None else opening.dimensions
@@ -45,6 +45,14 @@ class Firsts:
                 break
         self._known = range(self._known.start, max(index + 1, self._known.stop))
         return self._dimensions
+
+    def _shown_by(self, at: int) -> int | None:
+        """The epoch of a leaf, if that leaf, or what is known of those pruned, says it."""
+        try:
+            leaf = self._reader.decoded(at)
+        except PrunedError:
+            return self._reader.pruned().epoch_of(at)
+        return at if leaf.opening is not None else leaf.heads.epoch if leaf.heads else None
 
 
 def with_firsts(reader: LogReader, view: Callable[[int], View]) -> Callable[[int], View]:

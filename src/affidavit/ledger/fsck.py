@@ -6,7 +6,8 @@ tiles of earlier checkpoints that are still there must be the beginning of the t
 link then obeys the monitor's rules (``rules``). The first thing that is wrong is named, and the
 check ends there, as all behind it would follow. What lies beyond the checkpoint (a batch not yet
 published, a file half written at a crash) is nobody's claim and is no error, so a log passes at
-every instant, before any recovery, and while a sequencer runs.
+every instant, before any recovery, and while a sequencer runs. Of a log that was pruned everything
+from the minimum index on is checked, and what was kept before it (``fsck_pruned``).
 
 A check can be left after any bundle and taken up later (``Saved``): the log must then still begin
 with the leaves that were checked. Memory grows with chains and open requests, not with leaves. Not
@@ -18,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from affidavit.errors import AffidavitError, NotFoundError
-from affidavit.ledger import merkle, note, tiles
+from affidavit.errors import AffidavitError, NotFoundError, PrunedError, UnavailableError
+from affidavit.ledger import fsck_pruned, merkle, note, tiles
 from affidavit.ledger.findings import Finding, damaged, finding
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.rules import ROW_BYTES, Replay, Standing
@@ -74,13 +75,15 @@ class Saved(msgspec.Struct, frozen=True):
 def check(root: Path, keys: Keys, *, progress: Told | None = None) -> Report:
     """Check the log below ``root``; ``keys`` are its keys, ``None`` to check no signature.
 
-    A log without a checkpoint is one of no leaves.
+    A log without a checkpoint is one of no leaves. ``UnavailableError`` if it is pruned meanwhile.
     """
     made: Check | None = None
     found = None
     try:
         made = Check(root, keys)
         made.run(progress or _tell_nobody)
+    except UnavailableError:
+        raise
     except AffidavitError as error:
         found = finding(error)
     if made is None:
@@ -97,8 +100,9 @@ class Check:
     """One pass over all leaves, which carries the hashes of every level along.
 
     Made of the checkpoint that is published now, whose ``size`` and ``root`` it is about.
-    ``heads`` as of ``LogReader``. ``saved`` is a check that was left, to go on from;
-    ``CorruptError`` if the log no longer holds what that one saw.
+    ``heads`` as of ``LogReader``. ``saved`` is a check that was left, to go on from; of one that
+    did not come to the minimum index nothing is taken. ``minimum`` is that index. ``CorruptError``
+    if the log no longer holds what ``saved`` saw.
     """
 
     def __init__(
@@ -108,9 +112,9 @@ class Check:
         saved: Saved | None = None,
         heads: Sequence[str] = ("checkpoint",),
     ) -> None:
-        self.size = 0
+        self.size = self.minimum = 0
         self.root = merkle.EMPTY_ROOT
-        self.replay = Replay() if saved is None else _replay(saved)
+        self.replay = Replay()
         self._directory = root
         self._reader = LogReader(root, keys, heads)
         self._tree = merkle.Tree()
@@ -122,10 +126,19 @@ class Check:
                 raise _changed(0) from None
             return
         self.size, self.root = checkpoint.size, checkpoint.root
-        if saved is not None:
+        pruned = self._reader.pruned()
+        self.minimum = pruned.minimum
+        if saved is not None and saved.standing.size >= pruned.minimum:
             self._go_on(saved)
+        elif pruned.minimum:
+            if pruned.minimum > self.size:
+                raise damaged("minimum", "minimum lies behind the published checkpoint.")
+            self.replay = fsck_pruned.begin(self._reader, pruned)
+            self._rows = fsck_pruned.rows_at(self._reader, pruned.minimum)
+            self._tree = fsck_pruned.tree_at(self._reader, pruned.minimum)
 
     def _go_on(self, saved: Saved) -> None:
+        self.replay = _replay(saved)
         self._tree = merkle.Tree(saved.standing.size, saved.edge)
         self._rows = {level: list(hashes) for level, hashes in saved.rows.items()}
         for size, root in ((self._tree.size, self._tree.root()), (saved.size, saved.root)):
@@ -146,20 +159,46 @@ class Check:
             b"".join(replay.rows()),
         )
 
-    def run(self, told: Told, also: Callable[[Row], None] | None = None) -> None:
+    def run(
+        self,
+        told: Told,
+        also: Callable[[Row], None] | None = None,
+        *,
+        before: int | None = None,
+    ) -> None:
         """Check every leaf that is not checked yet; ``CorruptError`` at the first bad object.
 
-        ``also`` gets each leaf that obeys the rules, in order, to check what belongs to it.
+        ``also`` gets each leaf that obeys the rules, in order, to check what belongs to it. With
+        ``before`` (a multiple of 256) only the leaves up to there are, against the tiles above.
+        ``UnavailableError`` if leaves are pruned while they are checked.
         """
-        for first in range(self.replay.size, self.size, tiles.WIDTH):
-            self._bundle(first, also)
-            told(self.replay.size, self.size)
+        end = self.size if before is None else before
+        for first in range(self.replay.size, end, tiles.WIDTH):
+            try:
+                self._bundle(first, also)
+            except PrunedError as error:
+                raise UnavailableError(
+                    "The log was pruned while it was checked.", hint="Run the check again."
+                ) from error
+            told(self.replay.size, end)
+        if before is None:
+            self._top()
+        elif self._tree.root() != self._reader.root(before):
+            raise damaged("tile/", f"The tiles do not give the root of {before} leaves.")
+
+    def _top(self) -> None:
+        """The unfinished tiles, and the root."""
         for level, hashes in self._rows.items():
             if hashes:
                 count = tiles.count_at(level, self.size)
                 self._tile(level, count - 1, count, hashes)
-        if self._tree.root() != self.root:
-            raise damaged("checkpoint", "checkpoint: its root is not that of the leaves.")
+        if self._tree.root() == self.root:
+            return
+        if self.minimum:  # the hashes of what was pruned are all that no leaf was compared with
+            last = self.minimum // tiles.WIDTH - 1
+            name = tiles.tile_for(tiles.hash_row(1), last, tiles.count_at(1, self.size)).text()
+            raise damaged(name, f"{name}: the hashes of pruned leaves do not lead to the root.")
+        raise damaged("checkpoint", "checkpoint: its root is not that of the leaves.")
 
     def _bundle(self, first: int, also: Callable[[Row], None] | None) -> None:
         last = min(first + tiles.WIDTH, self.size) - 1

@@ -3,9 +3,10 @@
 Rules: whatever is returned was compared with something nearer to the root: a leaf with its hash
 in the level 0 tile, links with the digests in their leaf, a proof with the root it leads to. A
 partial tile that is gone was replaced by the full one. What is wrong is named by its path and
-index. Nothing is written and nothing beyond the checkpoint is read. Not here: chain heads and
-openings, which need the sequencer's memory and secrets (``log``), and the replay of all rules
-(``fsck``).
+index. Nothing is written and nothing beyond the checkpoint is read. What was pruned is
+``PrunedError``, and is no damage; leaves that were kept of it are read like all others. Not here:
+chain heads and openings, which need the sequencer's memory and secrets (``log``), and the replay of
+all rules (``fsck``).
 """
 
 import contextlib
@@ -13,11 +14,25 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from affidavit.errors import CheckFailedError, CorruptError, NotFoundError, ParseError
+from affidavit.errors import (
+    CheckFailedError,
+    CorruptError,
+    NotFoundError,
+    ParseError,
+    PrunedError,
+)
 from affidavit.ledger import merkle, note, tiles
 from affidavit.ledger.chains import link_digest, parse_link, split_links
 from affidavit.ledger.findings import damaged
 from affidavit.ledger.leaf import Leaf, decode_at, quoted
+from affidavit.ledger.pruned import (
+    PRUNABLE,
+    Pruned,
+    kept_name,
+    minimum_of,
+    read_snapshot,
+    split_kept,
+)
 
 _CACHED = 64
 _CHECKPOINT_BYTES = 1_000_000
@@ -41,6 +56,8 @@ class LogReader:
         self._heads = heads
         self._size = 0
         self._tiles: OrderedDict[tiles.TilePath, list[bytes]] = OrderedDict()
+        self._kept: OrderedDict[int, dict[int, tuple[bytes, bytes]]] = OrderedDict()
+        self._pruned = read_snapshot(root, 0)
 
     # the checkpoint
 
@@ -77,6 +94,26 @@ class LogReader:
         if end > self._size or end < 0:
             raise NotFoundError(f"The published log has {self._size} leaves.")
         return self._size
+
+    # what was pruned
+
+    def minimum(self) -> int:
+        """The minimum index as it is now: leaves before it are there only if they were kept."""
+        return minimum_of(self.root_path)
+
+    def pruned(self) -> Pruned:
+        """What is known of the leaves before the minimum index."""
+        minimum = self.minimum()
+        found = self._pruned
+        while found.minimum != minimum:
+            try:
+                found = read_snapshot(self.root_path, minimum)
+            except CorruptError:
+                if minimum == self.minimum():
+                    raise
+            minimum = self.minimum()  # one that went meanwhile has a successor
+        self._pruned = found
+        return found
 
     # leaves and links
 
@@ -192,7 +229,13 @@ class LogReader:
 
     def _item(self, row: str, index: int, count: int) -> bytes:
         path = tiles.tile_for(row, index, count)
-        items = self.tile(path)
+        try:
+            items = self.tile(path)
+        except PrunedError:
+            found = self.kept(path.number).get(index % tiles.WIDTH)
+            if found is None or row == tiles.hash_row(0):
+                raise
+            return found[row == tiles.LINKS]
         offset = index - path.number * tiles.WIDTH
         if offset >= len(items):
             text = path.text()
@@ -202,7 +245,8 @@ class LogReader:
     def tile(self, path: tiles.TilePath) -> list[bytes]:
         """The hashes or entries of a tile, from the full one if the partial one is gone.
 
-        ``CorruptError`` naming the path if there is neither, or its width is not what it says.
+        ``CorruptError`` naming the path if there is neither, or its width is not what it says;
+        ``PrunedError`` if there is neither because it was pruned.
         """
         found = self._tiles.get(path)
         if found is not None:
@@ -213,7 +257,7 @@ class LogReader:
             width = tiles.WIDTH
             data = self._read(path._replace(width=width))
         if data is None:
-            raise damaged(path.text(), f"{path.text()} is not there.")
+            raise self._missing(path)
         name = path._replace(width=width).text()
         split = tiles.split_bundle if path.row in {tiles.ENTRIES, tiles.LINKS} else tiles.split_tile
         items = split(data, name)
@@ -223,6 +267,28 @@ class LogReader:
         while len(self._tiles) > _CACHED:
             self._tiles.popitem(last=False)
         return items
+
+    def kept(self, number: int) -> dict[int, tuple[bytes, bytes]]:
+        """Leaves that were kept of bundle ``number``: place → leaf and its links, unchecked."""
+        found = self._kept.get(number)
+        if found is None:
+            name = kept_name(number)
+            try:
+                found = split_kept((self.root_path / name).read_bytes(), name)
+            except FileNotFoundError:
+                found = {}
+            self._kept[number] = found
+            while len(self._kept) > _CACHED:
+                self._kept.popitem(last=False)
+        return found
+
+    def _missing(self, path: tiles.TilePath) -> PrunedError | CorruptError:
+        minimum = self.minimum()
+        if path.row in PRUNABLE and (path.number + 1) * tiles.WIDTH <= minimum:
+            return PrunedError(
+                f"{path.text()} was pruned: the log begins with leaf {minimum}.", minimum=minimum
+            )
+        return damaged(path.text(), f"{path.text()} is not there.")
 
     def _read(self, path: tiles.TilePath) -> bytes | None:
         try:

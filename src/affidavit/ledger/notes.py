@@ -1,16 +1,17 @@
 """The notes of a log, checked against its leaves: published, integrated, cosigned, stamped.
 
 Rules: each is a checkpoint of this log, signed by a key it has or had, over a root that the leaves
-on disk give; a timestamp's imprint is SHA-256 of exactly the bytes of its note (RFC 3161 §2.4.1).
-Cosignatures are verified by the keys that are given and passed over otherwise; so is the signature
-inside a timestamp, by trust anchors. Not here: which witnesses suffice (``policy``).
+on disk give, unless that tree was pruned; a timestamp's imprint is SHA-256 of exactly the bytes of
+its note (RFC 3161 §2.4.1). Cosignatures are verified by the keys that are given and passed over
+otherwise; so is the signature inside a timestamp, by trust anchors. Not here: which witnesses
+suffice (``policy``).
 """
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from affidavit.errors import CheckFailedError, NotFoundError, ParseError
+from affidavit.errors import CheckFailedError, NotFoundError, ParseError, PrunedError
 from affidavit.ledger import note, timestamp
 from affidavit.ledger.findings import damaged
 from affidavit.ledger.log_reader import LogReader
@@ -86,6 +87,8 @@ def _check(
         raise damaged(name, f"{name}: {error.message}") from error
     try:
         root = reader.root(checkpoint.size)
+    except PrunedError:
+        root = checkpoint.root  # nothing is left to compare it with
     except NotFoundError as error:
         raise damaged(name, f"{name} is of more leaves than the log has.") from error
     if root != checkpoint.root:

@@ -2,9 +2,9 @@
 
 Rules: a head is proved against the newest published heads leaf, whose map stands still until the
 next one is published, or against the closing one of an epoch that is over, whose map is rebuilt
-from the links when somebody asks. The next map is worked out ahead in a thread when much has
-changed, in rounds, so that the sequencer waits only for what changed since the last one. Not here:
-when a heads leaf is due (``agenda``).
+from the links when somebody asks, unless it was pruned. The next map is worked out ahead in a
+thread when much has changed, in rounds, so that the sequencer waits only for what changed since the
+last one. Not here: when a heads leaf is due (``agenda``).
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from affidavit.errors import CorruptError, NotFoundError
+from affidavit.errors import CorruptError, NotFoundError, PrunedError
 from affidavit.ids import b64u
 from affidavit.ledger.chains import Epoch, Opening
 from affidavit.ledger.heads import HeadProof, HeadsMap, Step
@@ -188,6 +188,9 @@ class Prover:
 
     def _closing(self, index: int) -> tuple[Leaf, HeadsMap, dict[bytes, bytes]]:
         """The heads leaf that closed an epoch, with its map rebuilt from the links."""
+        pruned = self._reader.pruned()
+        if index < pruned.minimum:
+            raise PrunedError(f"The epoch that leaf {index} closed was pruned.")
         if index in self._closed:
             return self._closed[index]
         leaf = self._reader.decoded(index)
@@ -197,7 +200,7 @@ class Prover:
                 f"Leaf {index} is neither the newest heads leaf nor one that closed an epoch."
             )
         values: dict[bytes, bytes] = {}
-        for at in range(leaf.heads.epoch + 1, index):
+        for at in pruned.present(leaf.heads.epoch + 1, index):
             stamp = at.to_bytes(8, "big")
             for link in self._reader.links(at):
                 values[link[16:33]] = stamp + link

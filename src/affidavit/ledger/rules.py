@@ -116,6 +116,10 @@ class Replay:
         for entry in self._map.entries():
             yield entry + self._chains[entry[:16]].to_bytes(17, "big")
 
+    def last(self) -> set[int]:
+        """The last leaf of each chain of the epoch."""
+        return {known >> 72 for known in self._chains.values()}
+
     @property
     def chain_count(self) -> int:
         """How many chains the epoch has."""

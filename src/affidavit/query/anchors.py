@@ -1,7 +1,8 @@
 """What outsiders have said of a log, as it lies beside it: cosigned checkpoints and timestamps.
 
 Rules: nothing here is believed: an answer carries what is there, and the verifier judges it by
-outside trust. A note of another log, or of more leaves than are published, is left out; one with
+outside trust. A note of another log, of more leaves than are published or of a tree that was pruned
+is left out; one with
 another root than this log has at that size stops the answer, because then somebody has rewritten
 the log. Of many timestamps few are taken: those that cover the leaves of an answer earliest, spread
 over it, the one over its newest leaf among them.
@@ -65,7 +66,8 @@ def _fitting(reader: LogReader, name: str, data: bytes) -> Checkpoint | None:
         published = reader.checkpoint()
     except ParseError:
         return None
-    if found.origin != published.origin or not 0 < found.size <= published.size:
+    least = max(reader.minimum(), 1)
+    if found.origin != published.origin or not least <= found.size <= published.size:
         return None
     if found.root != reader.root(found.size):
         raise CorruptError(
@@ -81,7 +83,8 @@ def stamps(reader: LogReader, leaves: Sequence[int], checkpoint: Checkpoint) -> 
     ``CorruptError`` if one is over a tree that this log does not have.
     """
     every = timestamp.stored(reader.root_path)
-    there = [stored for stored in every if stored.size <= checkpoint.size]
+    least = reader.minimum()  # a smaller tree was pruned, and nothing leads on from it
+    there = [stored for stored in every if least <= stored.size <= checkpoint.size]
     sizes = [stored.size for stored in there]
     places = {bisect.bisect_right(sizes, index) for index in leaves} - {len(sizes)}
     wanted = [there[place] for place in sorted(places)]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from affidavit.clock import add_seconds
-from affidavit.errors import NotFoundError, UnavailableError, UsageError
+from affidavit.errors import NotFoundError, PrunedError, UnavailableError, UsageError
 from affidavit.ledger import merkle
 from affidavit.ledger.chains import Opening
 from affidavit.ledger.heads import HeadProof
@@ -105,23 +105,28 @@ def build(
     the asker may not know is not shown (``None``: all may be known); of the leaves of the chains
     themselves it decides nothing, so a chain is asked for by those alone who may know all of it.
     Where no newer heads come about (witnesses are required and away), the answer is as of those
-    there are, and ``until`` says through when. ``UsageError`` if it would be larger than an answer
+    there are, and ``until`` says through when. Where the window begins before what was pruned,
+    nothing is proved, and the answer says so. ``UsageError`` if it would be larger than an answer
     may be; ``UnavailableError`` if the ledger does not answer.
     """
     draft = _Draft(reader, question, answers, within, wait)
     if question.not_proved:
         return draft.finish(listed)
     chains = [*question.chains, *unattributed(question.chains)]
-    proofs = prover.prove(chains, draft.since, -1)
-    if not draft.covered_by(proofs):
-        with contextlib.suppress(UnavailableError):  # then it is as of the heads there are
-            proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
-    if proofs.lacking:
-        why = f"an epoch of the window has no dimension {proofs.lacking}"
-        if question.count:
-            raise UsageError(f"There is nothing to count by: {why}.")
+    try:
+        proofs = prover.prove(chains, draft.since, -1)
+        if not draft.covered_by(proofs):
+            with contextlib.suppress(UnavailableError):  # then it is as of the heads there are
+                proofs = prover.prove(chains, draft.since, reader.checkpoint().size - 1)
+        why = f"an epoch of the window has no dimension {proofs.lacking}" if proofs.lacking else ""
+        if not why:
+            draft.walk(chains, proofs)
+    except PrunedError:
+        why = f"pruned before {reader.decoded(reader.minimum()).time}"
+    if why and question.count:
+        raise UsageError(f"There is nothing to count by: {why}.")
+    if why:
         return _Draft(reader, unproved(question, why), answers, within, wait).finish(listed)
-    draft.walk(chains, proofs)
     return draft.finish(draft.records())
 
 
@@ -247,6 +252,8 @@ class _Draft:
 
     def finish(self, records: Sequence[int]) -> Answer:
         """Add the other halves, the checkpoint, what outsiders said, and the inclusion proof."""
+        pruned = self.reader.pruned()
+        records = [index for index in records if pruned.has(index)]
         for index in records:
             self.add(index)
         halves: dict[int, int] = {}
@@ -256,7 +263,9 @@ class _Draft:
             half = self._half(index, opened, not_shown)
             if half is None:
                 continue
-            if self.within is None or half in self.leaves or self.within(half):
+            if not pruned.has(half):
+                not_shown.append(index)
+            elif self.within is None or half in self.leaves or self.within(half):
                 self.add(half)
                 halves[index] = half
             else:
@@ -296,7 +305,8 @@ class _Draft:
             opened.append(index)
         elif half is None:
             half = self.answers(index) if self.answers is not None else None
-            if half is None or self.leaf(half).re != index:
+            there = half is not None and self.reader.pruned().has(half)
+            if half is None or not there or self.leaf(half).re != index:
                 not_shown.append(index)
                 return None
         return half

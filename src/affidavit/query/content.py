@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from affidavit.errors import CorruptError, NotFoundError
+from affidavit.errors import CorruptError, NotFoundError, PrunedError
 from affidavit.index.messages import Said, said
 from affidavit.index.schema import Row
 from affidavit.record.model import SECTIONS, View
@@ -27,7 +27,7 @@ class Contents(Protocol):
         """The record as it can be read now.
 
         ``CorruptError`` if it is not what was recorded, ``NotFoundError`` beyond the published
-        checkpoint.
+        checkpoint, ``PrunedError`` below the minimum index.
         """
 
 
@@ -35,12 +35,12 @@ class Look(NamedTuple):
     """What a look into the vault gave.
 
     ``evidence``: ``verified`` (observed by us, and the same as what the ledger committed to),
-    ``reported``, ``imported``, ``erased`` (a section can no longer be read), ``corrupt``,
-    ``unchecked`` (nobody looked, or the checkpoint over it is not published yet). ``content``:
-    ``shown``, ``withheld``, ``erased`` (some or all of it), ``corrupt``, ``pending``, or ``none``
-    where a record has none. ``messages`` are there if it is ``shown``, and what is left of it if
-    it is ``erased``. ``sections`` are all that can be read, by name, whoever asks: a boundary comes
-    between them and a reader.
+    ``reported``, ``imported``, ``erased`` (a section can no longer be read, or the leaf was
+    pruned), ``corrupt``, ``unchecked`` (nobody looked, or the checkpoint over it is not published
+    yet). ``content``: ``shown``, ``withheld``, ``erased`` (some or all of it), ``corrupt``,
+    ``pending``, or ``none`` where a record has none. ``messages`` are there if it is ``shown``, and
+    what is left of it if it is ``erased``. ``sections`` are all that can be read, by name, whoever
+    asks: a boundary comes between them and a reader.
     """
 
     evidence: str
@@ -60,6 +60,8 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
         view = contents.view(row.idx)
     except CorruptError:
         return Look("corrupt", "corrupt" if has_content else "none", [])
+    except PrunedError:
+        return Look("erased", "erased" if has_content else "none", [])
     except NotFoundError:
         return Look(told, "pending" if has_content else "none", [])
     gone = any(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from affidavit.durable import Disk
+from affidavit.errors import PrunedError
 from affidavit.ledger.leaf import Leaf
 from affidavit.vault import wraps
 from affidavit.vault.segments import Segment, days_in, groups_in, segments_in, wraps_path
@@ -57,7 +58,10 @@ class Recovery:
         return False
 
     def _is_committed(self, entry: wraps.Entry) -> bool:
-        return entry.index < self._committed and self._leaf(entry.index).id == entry.id
+        try:
+            return entry.index < self._committed and self._leaf(entry.index).id == entry.id
+        except PrunedError:
+            return True  # by the time a leaf is pruned, the vault has been recovered many times
 
     def _clear(self, directory: Path) -> None:
         """Remove files that stand for nothing: segments without wraps, and leftovers."""

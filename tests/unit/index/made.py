@@ -1,5 +1,6 @@
 """Records made for the tests of index and query: real commitments, an invented world."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from affidavit.ids import b64u, record_id
 from affidavit.index.project import viewed
 from affidavit.ledger import merkle
 from affidavit.ledger.note import Checkpoint
+from affidavit.ledger.pruned import Pruned
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.model import SECTIONS, Placed, Record, View
 
@@ -135,6 +137,10 @@ class World:
     def checkpoint(self) -> Checkpoint:
         """What is published: everything."""
         return Checkpoint("test", self.size, self.root(self.size))
+
+    def pruned(self) -> Pruned:
+        """Nothing was."""
+        return Pruned(0, "", False, (), {}, (), array("Q"))
 
     def erase(self, index: int, *names: str) -> None:
         """Make sections and parts of a record unreadable."""

@@ -86,7 +86,8 @@ def test_heads_and_absences_are_proved(present: set[int], asked: int) -> None:
     ]
     if asked in present:
         wrong += [{"n": 4}, {"last": 3001}, {"link": None}, {"last": None, "link": None, "n": 0}]
-        wrong += [{"link": value_of(asked, 4)[8:]}, {"chain_id": proof.chain_id[:-1] + b"?"}]
+        other = bytes([*proof.chain_id[:-1], proof.chain_id[-1] ^ 1])
+        wrong += [{"link": value_of(asked, 4)[8:]}, {"chain_id": other}]
     else:
         link = value_of(asked, 1)[8:]
         wrong += [{"last": 1000, "link": link, "n": 1}, {"n": 1}, {"last": 0}]

@@ -1,0 +1,190 @@
+"""Pruning the log in the sequencer's process: whether it may be, its record, and the work.
+
+Rules: nothing is pruned unless the configuration says how long leaves are kept (C2SP tlog-tiles
+asks for a retention policy), and no leaf that is younger; before it happens it is on record as
+``retention.expired``. One pruning at a time, in a thread that rests more than it works; what was
+begun and not finished, by a crash or an error, goes on at the next start. Not here: which files go
+(``ledger.prune``); the vault, whose content goes with its keys.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from affidavit.clock import Clock, add_seconds
+from affidavit.config import Retention
+from affidavit.durable import Disk
+from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
+from affidavit.ledger import prune, tiles
+from affidavit.ledger.log_reader import LogReader
+from affidavit.query import language
+from affidavit.query.tree import window
+
+HEADS_PAUSE = 0.1
+"""Seconds between two looks whether there are heads behind what goes."""
+
+DAY = 86_400
+
+
+class Host(Protocol):
+    """What is needed of the sequencer."""
+
+    log_reader: LogReader
+
+    async def heads_after(self, index: int) -> bool:
+        """Whether a published heads leaf is behind leaf ``index``; one is appended if not."""
+
+    async def expired(self, what: prune.Expired, days: int) -> None:
+        """Put on record that these leaves go; durable on return."""
+
+
+class _StoppedError(Exception):
+    """The process ends."""
+
+
+class Pruning:
+    """The pruning of one log; used on the event loop."""
+
+    def __init__(
+        self,
+        root: Path,
+        retention: Retention,
+        host: Host,
+        indexed: Callable[[], int],
+        disk: Disk,
+        clock: Clock,
+    ) -> None:
+        self._root = root
+        self._days = retention.prune_after_days
+        self._host = host
+        self._indexed = indexed
+        self._disk = disk
+        self._clock = clock
+        self._stop = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._before: int | None = None
+        self._stage = ""
+        self._done = self._of = 0
+        self._error: AffidavitError | None = None
+
+    # asking
+
+    def plan(self, before: str) -> dict[str, Any]:
+        """What would go, in whole bundles, if all before ``before`` (an index or a time) went.
+
+        ``RefusedError`` if it may not go; ``UsageError`` if nothing would.
+        """
+        reader = self._host.log_reader
+        size, first = reader.checkpoint().size, reader.minimum()
+        end = int(before) if before.isdecimal() else self._first_since(before, first, size)
+        end = min(end, size) // tiles.WIDTH * tiles.WIDTH
+        if end <= first:
+            raise UsageError(
+                f"No bundle of {tiles.WIDTH} leaves ends before {before}, that is not pruned yet.",
+                hint=f"The log has leaves {first} to {size - 1}.",
+            )
+        until = reader.decoded(end - 1).time
+        self._allow(end, until)
+        return {"first": first, "before": end, "until": until, "size": size}
+
+    def _first_since(self, text: str, begin: int, end: int) -> int:
+        """The first leaf that is not before a time, as a question gives it."""
+        moment, _ = window(language.parse(f"since:{text}", self._clock.now()))
+        assert moment is not None
+        while begin < end:
+            middle = (begin + end) // 2
+            if self._host.log_reader.decoded(middle).time < moment:
+                begin = middle + 1
+            else:
+                end = middle
+        return begin
+
+    def _allow(self, end: int, until: str) -> None:
+        if self._days is None:
+            raise RefusedError(
+                "The configuration does not say after how long leaves may go, so all are kept.",
+                hint="retention: {prune_after_days: N}",
+            )
+        if until > add_seconds(self._clock.now(), -self._days * DAY):
+            raise RefusedError(
+                f"Leaf {end - 1} is of {until}, and leaves are kept for {self._days} days.",
+                hint="--before an earlier time",
+            )
+        if end > self._indexed():
+            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
+
+    def begin(self, before: str) -> None:
+        """Begin to prune; ``status`` tells how it goes. Errors as of ``plan``.
+
+        ``UnavailableError`` if another one is under way.
+        """
+        if self._task is not None and not self._task.done():
+            raise UnavailableError("The log is being pruned.", hint="Wait for it, then ask again.")
+        self._start(self.plan(before)["before"])
+
+    def status(self) -> dict[str, Any]:
+        """How it goes: ``stage`` is ``""`` when nothing is under way."""
+        running = self._task is not None and not self._task.done()
+        return {
+            "minimum": self._host.log_reader.minimum(),
+            "before": self._before,
+            "stage": self._stage if running else "",
+            "done": self._done,
+            "of": self._of,
+            "error": None if self._error is None else self._error.as_json()["error"],
+        }
+
+    # life
+
+    def start(self) -> None:
+        """Finish what an earlier process began."""
+        self._start(prune.meant(self._root))
+
+    async def stop(self) -> None:
+        """Leave off; what is not finished goes on at the next start."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start(self, before: int | None) -> None:
+        self._before, self._error = before, None
+        self._task = asyncio.create_task(self._run(before))
+
+    async def _run(self, before: int | None) -> None:
+        try:
+            if before is not None and before > self._host.log_reader.minimum():
+                await self._prune(before)
+            self._stage = "removing"
+            await asyncio.to_thread(self._remove)
+        except _StoppedError:
+            pass
+        except AffidavitError as error:
+            self._error = error
+        except OSError as error:
+            self._error = UnavailableError(
+                f"The disk does not allow it: {error.strerror}.", kept="It goes on at a start."
+            )
+
+    async def _prune(self, before: int) -> None:
+        self._stage = "checking"
+        while not await self._host.heads_after(before - 1):
+            await asyncio.sleep(HEADS_PAUSE)
+            self._look()
+        expired = await asyncio.to_thread(prune.prepare, self._disk, self._root, before, self._told)
+        await asyncio.to_thread(prune.mean, self._disk, self._root, before)
+        await self._host.expired(expired, self._days or 0)
+        await asyncio.to_thread(prune.commit, self._disk, self._root, before)
+
+    def _remove(self) -> None:
+        for _ in prune.remove(self._disk, self._root):
+            self._look()
+
+    def _told(self, done: int, of: int) -> None:
+        self._done, self._of = done, of
+        self._look()
+
+    def _look(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError

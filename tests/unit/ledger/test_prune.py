@@ -1,0 +1,432 @@
+"""After pruning all about the leaves that are left is provable, and nothing else is there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from affidavit.durable import Disk
+from affidavit.errors import CorruptError, NotFoundError, PrunedError, UnavailableError
+from affidavit.ids import from_b64u
+from affidavit.ledger import chains, fsck, heads, merkle, prune, tiles
+from affidavit.ledger.agenda import HEADS_SECONDS
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.pruned import PRUNABLE, minimum_of, read_snapshot
+from affidavit.ledger.rules import Replay
+from affidavit.record.model import DIMENSIONS, Chain
+from tests.faults.ledger_story import small
+from tests.world import ledger
+from tests.world.ledger import World, Writer, leaves
+
+ACTS = ("exchange", "open", "answer", "heads", "epoch", "end")
+SEEN = ("m0", "m1", "m2")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 4, and no rest between bundles."""
+    small(monkeypatch)
+    monkeypatch.setattr(prune, "REST", 0.0)
+    monkeypatch.setattr(ledger, "secret", lambda index: min(index, 1).to_bytes(32, "big"))
+
+
+def pruned_to(root: Path, before: int) -> prune.Expired:
+    """All steps."""
+    expired = prune.prepare(Disk(), root, before, lambda *_: None)
+    prune.mean(Disk(), root, before)
+    prune.commit(Disk(), root, before)
+    list(prune.remove(Disk(), root))
+    return expired
+
+
+class Life:
+    """A ledger that does what a list of (act, number) says."""
+
+    def __init__(self, directory: Path) -> None:
+        self.world = World(directory)
+        self.world.open()
+        self.writer = Writer()
+        self.waiting: list[str] = []
+        self.epochs = 0
+
+    def do(self, act: str, number: int) -> None:
+        """One act; ``number`` chooses model, session and whom to answer."""
+        world, writer = self.world, self.writer
+        names = {"model": SEEN[number % 3], "session": f"s{number % 5}", "actor": f"a{number % 2}"}
+        if act == "exchange":
+            world.put(writer.exchange(**names))
+        elif act == "open":
+            asked = writer.request(**names)
+            self.waiting.append(asked.record.id)
+            world.put([asked])
+        elif act == "answer" and self.waiting:
+            world.put([writer.response(self.waiting.pop(number % len(self.waiting)))])
+        elif act == "heads":
+            world.clock.advance(HEADS_SECONDS)
+            world.log.ensure_heads_after(world.log.size - 1)
+        elif act == "epoch":
+            world.drop()
+            self.epochs += 1
+            world.open(dimensions=DIMENSIONS[: 9 + self.epochs % 2])
+        elif act == "end":
+            world.put([writer.ended()])
+            self.writer = Writer()
+        world.clock.advance(1)
+        world.log.publish()
+
+    def ready(self) -> int:
+        """Let heads be behind all leaves; returns how many leaves may go at most."""
+        self.world.clock.advance(HEADS_SECONDS)
+        newest = self.world.log.ensure_heads_after(self.world.log.size - 1)
+        assert newest is not None
+        self.world.log.publish()
+        return newest // tiles.WIDTH * tiles.WIDTH
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    """An empty one."""
+    made = Life(tmp_path)
+    yield made
+    made.world.drop()
+
+
+class Truth:
+    """What a log was before it was pruned."""
+
+    def __init__(self, world: World) -> None:
+        reader = world.reader()
+        self.size = world.log.published
+        self.leaves = leaves(world)
+        self.links = [reader.links(index) for index in range(self.size)]
+        self.bytes = [reader.leaf(index) for index in range(self.size)]
+        self.roots = [reader.root(size) for size in range(self.size + 1)]
+
+    def needed(self, before: int) -> set[int]:
+        """Leaves below ``before`` that later proofs need, worked out naively."""
+        epochs = [leaf.index for leaf in self.leaves[:before] if leaf.opening is not None]
+        found = set(epochs) | {index - 1 for index in epochs if index}
+        found |= {before - 1} if self.leaves[before - 1].heads is not None else set()
+        last: dict[bytes, int] = {}
+        asked: set[int] = set()
+        for leaf in self.leaves[:before]:
+            if leaf.index > epochs[-1]:
+                last.update({link[17:33]: leaf.index for link in self.links[leaf.index]})
+            if leaf.type in ("exchange.request", "tool.call"):
+                asked.add(leaf.index)
+            asked.discard(-1 if leaf.re is None else leaf.re)
+        return found | set(last.values()) | asked
+
+
+def compare(root: Path, world: World, truth: Truth, before: int) -> None:
+    """Every proof that the log owes is there and right, and what may go has gone."""
+    reader, needed = world.reader(), truth.needed(before)
+    assert reader.minimum() == before
+    left = [*sorted(needed), *range(before, truth.size)]
+    assert list(reader.pruned().present(0, truth.size)) == left
+    for index in range(truth.size):
+        if index < before and index not in needed:
+            with pytest.raises(PrunedError):
+                reader.leaf(index)
+            with pytest.raises(PrunedError):
+                reader.links(index)
+            continue
+        assert reader.leaf(index) == truth.bytes[index]
+        assert reader.links(index) == truth.links[index]
+        for size in range(max(index + 1, before), truth.size + 1):
+            path = reader.inclusion(index, size)
+            leaf = merkle.leaf_hash(truth.bytes[index])
+            merkle.verify_inclusion(index, size, leaf, path, truth.roots[size])
+    for older in range(max(before, 1), truth.size + 1):
+        path = reader.consistency(older, truth.size)
+        merkle.verify_consistency(
+            older, truth.size, truth.roots[older], truth.roots[truth.size], path
+        )
+    for row in PRUNABLE:
+        for number in range(before // tiles.WIDTH):
+            held = any(index // tiles.WIDTH == number for index in needed)
+            name = tiles.TilePath(row, number, tiles.WIDTH).text()
+            assert (root / name).exists() == (row == tiles.hash_row(0) and held), name
+            assert not (root / f"{name}.p").exists()
+    _walk(reader, world, truth, before)
+    report = fsck.check(root, world.vkeys())
+    assert report.ok, report.first
+    assert report.leaves == truth.size
+
+
+def _walk(reader: LogReader, world: World, truth: Truth, before: int) -> None:
+    """Each chain of each epoch that did not close before: its head, and the way back to below."""
+    closed = None
+    for epoch in reversed(world.log.epochs()):
+        if closed is not None and closed < before:
+            with pytest.raises(PrunedError):
+                world.log.prove_head(Chain("acme", "model", "m0"), closed)
+            break
+        for value in SEEN:
+            chain = Chain("acme", "model", value)
+            proof = world.log.prove_head(chain, closed)
+            claim = reader.decoded(proof.index).heads
+            assert claim is not None
+            heads.verify_head(proof, claim.bits, from_b64u(claim.map))
+            opening = world.log.opening(chain, epoch.index)
+            assert epoch.opening is not None
+            chains.verify_opening(opening, epoch.opening)
+            indices = []
+            steps = reader.walk(proof.chain_id, proof.last) if proof.last is not None else iter(())
+            for index, _ in steps:
+                indices.append(index)
+                if index < before:
+                    break
+            end = truth.size if closed is None else closed
+            every = [
+                index
+                for index in range(epoch.index, end)
+                if any(link[17:33] == proof.chain_id for link in truth.links[index])
+            ]
+            earlier = [index for index in every if index < before][-1:]
+            assert indices[::-1] == earlier + [index for index in every if index >= before]
+        closed = epoch.index - 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 30)), min_size=4, max_size=20),
+    st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 30)), max_size=8),
+    st.integers(0, 1000),
+    st.integers(0, 1000),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_all_that_is_left_is_provable(
+    tmp_path_factory: pytest.TempPathFactory,
+    acts: list[tuple[str, int]],
+    more: list[tuple[str, int]],
+    first: int,
+    second: int,
+) -> None:
+    """Whatever happened before, between and after two prunings, and over a restart."""
+    directory = tmp_path_factory.mktemp("life")
+    life = Life(directory)
+    root, world = life.world.root, life.world
+    for act, number in [*acts, ("exchange", first)]:
+        life.do(act, number)
+    most = life.ready()
+    truth = Truth(world)
+    before = tiles.WIDTH * (1 + first % (most // tiles.WIDTH))
+    expired = pruned_to(root, before)
+    assert (expired.first, expired.before) == (0, before)
+    assert expired.until == truth.leaves[before - 1].time
+    assert expired.kept == len(truth.needed(before))
+    compare(root, world, truth, before)
+    lost = set(range(before)) - truth.needed(before)
+    for act, number in more:
+        life.do(act, number)
+    world.drop()
+    world.open()
+    most = life.ready()
+    whole = _completed(world, truth, lost)
+    compare(root, world, whole, before)
+    if most > before:
+        later = before + tiles.WIDTH * (1 + second % ((most - before) // tiles.WIDTH))
+        assert pruned_to(root, later).first == before
+        compare(root, world, whole, later)
+    world.drop()
+
+
+def _completed(world: World, before: Truth, lost: set[int]) -> Truth:
+    """The truth about a log that went on after it was pruned."""
+    world.log.publish()
+    reader = world.reader()
+    found = Truth.__new__(Truth)
+    found.size = world.log.published
+    found.leaves, found.links, found.bytes = [], [], []
+    for index in range(found.size):
+        known = index < before.size
+        found.leaves.append(before.leaves[index] if known else reader.decoded(index))
+        found.links.append(before.links[index] if known else reader.links(index))
+        found.bytes.append(before.bytes[index] if known else reader.leaf(index))
+    tree = merkle.Tree()
+    found.roots = [merkle.EMPTY_ROOT]
+    for data in found.bytes:
+        tree.extend([merkle.leaf_hash(data)])
+        found.roots.append(tree.root())
+    assert lost <= set(range(found.size))
+    return found
+
+
+LIVED: list[tuple[str, int]] = [
+    ("exchange", 0), ("open", 1), ("exchange", 2), ("heads", 0), ("epoch", 0), ("exchange", 3),
+    ("open", 4), ("exchange", 1), ("end", 0), ("exchange", 2), ("heads", 0), ("answer", 0),
+    ("exchange", 4), ("exchange", 5), ("answer", 0), ("exchange", 6),
+]  # fmt: skip
+
+
+def lived(life: Life) -> int:
+    """A life with one of everything; how many leaves may go."""
+    for act, number in LIVED:
+        life.do(act, number)
+    return life.ready()
+
+
+def files(root: Path) -> list[Path]:
+    """Every file that says something of a log that has a checkpoint."""
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in ("lock", "log.vkey", "log.policy", "checkpoint")
+        and "staging" not in path.parts and ".p" not in str(path)
+    ]  # fmt: skip
+
+
+def test_damage_to_what_is_left_is_named(life: Life) -> None:
+    """In any file, kept leaves and what is known of the others included."""
+    most = lived(life)
+    root, vkeys = life.world.root, life.world.vkeys()
+    pruned_to(root, most // 2 // tiles.WIDTH * tiles.WIDTH)
+    assert fsck.check(root, vkeys).ok
+    named: set[str] = set()
+    for path in files(root):
+        data, name = path.read_bytes(), str(path.relative_to(root))
+        kinds = [data[:-1], data[1:], data + b"0", data[:9] + b"?" + data[10:]]
+        kinds += [bytes([data[0] ^ 1]) + data[1:], data[:-1] + bytes([data[-1] ^ 1])]
+        for changed in [None, *kinds]:
+            if changed is None:
+                path.unlink()
+            else:
+                path.write_bytes(changed)
+            report = fsck.check(root, vkeys)
+            assert report.finding is not None, (name, changed)
+            if name != "minimum":
+                found = report.finding.object
+                hashes = name.startswith("tile/") and found.startswith("tile/")
+                assert found == name or hashes, (name, report.finding)
+            named.add(report.finding.object.partition("/")[0])
+            path.write_bytes(data)
+    assert named >= {"kept", "pruned", "minimum", "links", "tile"}
+    assert fsck.check(root, vkeys).ok
+
+
+@pytest.mark.parametrize("forgotten", ["last", "open"])
+def test_a_pruning_that_keeps_too_little_is_found(
+    life: Life, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    """Chains that lose their last leaf no longer give the heads that the log claims."""
+    most = lived(life)
+    truth = Truth(life.world)
+    if forgotten == "last":
+        monkeypatch.setattr(Replay, "last", lambda _: set())
+    before = most // 2 // tiles.WIDTH * tiles.WIDTH
+    if forgotten == "open":
+        whole = prune._snapshot
+        monkeypatch.setattr(
+            prune, "_snapshot", lambda *given: msgspec.structs.replace(whole(*given), open=())
+        )
+    pruned_to(life.world.root, before)
+    assert not fsck.check(life.world.root, life.world.vkeys()).ok
+    with pytest.raises(AssertionError):
+        compare(life.world.root, life.world, truth, before)
+    life.world.drop()  # the check at the end of the test would find it, too
+
+
+def test_what_is_not_what_was_written_does_not_go(life: Life) -> None:
+    """A leaf that was changed stays, as all others do."""
+    most = lived(life)
+    path = life.world.root / "tile/entries/001"
+    data = path.read_bytes()
+    path.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+    with pytest.raises(CorruptError):
+        prune.prepare(Disk(), life.world.root, most, lambda *_: None)
+    assert minimum_of(life.world.root) == 0
+    list(prune.remove(Disk(), life.world.root))
+    assert path.exists()
+    path.write_bytes(data)
+
+
+def test_a_check_beside_a_pruning_says_so(life: Life) -> None:
+    """Leaves that go while they are checked are no damage; the check has to begin again."""
+    most = lived(life)
+    root = life.world.root
+    check = fsck.Check(root, life.world.vkeys())
+
+    def told(done: int, _: int) -> None:
+        if done == tiles.WIDTH:
+            pruned_to(root, most)
+
+    with pytest.raises(UnavailableError):
+        check.run(told)
+    assert fsck.check(root, life.world.vkeys()).ok
+
+
+def test_a_check_that_was_left_goes_on_or_begins_at_the_minimum(life: Life) -> None:
+    """What it had checked was pruned; or only a part of it was."""
+    most = lived(life)
+    root, vkeys = life.world.root, life.world.vkeys()
+
+    class _LeftError(Exception):
+        pass
+
+    def leave_at(size: int) -> fsck.Saved:
+        check = fsck.Check(root, vkeys)
+        saved: list[fsck.Saved] = []
+
+        def told(done: int, _: int) -> None:
+            if done == size:
+                saved.append(check.save())
+                raise _LeftError
+
+        with pytest.raises(_LeftError):
+            check.run(told)
+        return saved[0]
+
+    early, late = leave_at(tiles.WIDTH), leave_at(most)
+    pruned_to(root, 3 * tiles.WIDTH)
+    for saved, begins in ((early, 3 * tiles.WIDTH), (late, most)):
+        check = fsck.Check(root, vkeys, saved)
+        assert check.replay.size == begins
+        check.run(lambda *_: None)
+        assert check.replay.size == check.size
+
+
+def test_what_an_attempt_left_is_removed_or_goes_on(life: Life) -> None:
+    """Without ``mean`` nothing is meant; with it nothing is taken away before it is committed."""
+    most = lived(life)
+    root = life.world.root
+    prune.prepare(Disk(), root, most, lambda *_: None)
+    assert prune.meant(root) is None
+    list(prune.remove(Disk(), root))
+    assert not any((root / "kept").iterdir())
+    assert not any((root / "pruned").iterdir())
+    prune.prepare(Disk(), root, most, lambda *_: None)
+    prune.mean(Disk(), root, most)
+    list(prune.remove(Disk(), root))
+    assert (prune.meant(root), minimum_of(root)) == (most, 0)
+    assert (root / "pruned" / str(most)).exists()
+    truth = Truth(life.world)
+    prune.commit(Disk(), root, most)
+    prune.mean(Disk(), root, most)  # a crash left the file behind
+    list(prune.remove(Disk(), root))
+    assert prune.meant(root) is None
+    compare(root, life.world, truth, most)
+
+
+def test_the_minimum_is_never_beyond_what_is_published(life: Life) -> None:
+    """A file that says so is damaged, as is one of a part of a bundle."""
+    lived(life)
+    root = life.world.root
+    for data in (b"4000\n", b"3\n", b"04\n", b"4", b"-4\n", b""):
+        (root / "minimum").write_bytes(data)
+        report = fsck.check(root, life.world.vkeys())
+        assert report.finding is not None
+        assert report.finding.object.partition("/")[0] in ("minimum", "pruned")
+    (root / "minimum").unlink()
+
+
+def test_a_log_that_was_not_pruned_has_everything(life: Life) -> None:
+    """Minimum index 0, every leaf present, and no file of its own for that."""
+    reader = life.world.reader()
+    assert (reader.minimum(), list(reader.pruned().present(0, 3))) == (0, [0, 1, 2])
+    assert read_snapshot(life.world.root, 0).has(0)
+    assert not (life.world.root / "minimum").exists()
+    with pytest.raises(NotFoundError):
+        reader.leaf(life.world.log.published)
