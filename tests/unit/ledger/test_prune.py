@@ -288,7 +288,7 @@ def test_damage_to_what_is_left_is_named(life: Life) -> None:
     named: set[str] = set()
     for path in files(root):
         data, name = path.read_bytes(), str(path.relative_to(root))
-        kinds = [data[:-1], data[1:], data + b"0", data[:9] + b"?" + data[10:]]
+        kinds = [data[:-1], data[1:], data + b"0", data[:9] + bytes(1) + data[9:]]
         kinds += [bytes([data[0] ^ 1]) + data[1:], data[:-1] + bytes([data[-1] ^ 1])]
         for changed in [None, *kinds]:
             if changed is None:
