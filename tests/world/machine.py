@@ -287,7 +287,7 @@ class Machine:
         self.settle()
         return [
             self.vault_reader.sections(index)
-            for index in range(self.log.published)
+            for index in self.reader_log.pruned().present(0, self.log.published)
             if self.reader_log.decoded(index).type == kind
         ]
 

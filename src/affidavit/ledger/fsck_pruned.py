@@ -2,19 +2,20 @@
 
 Rules: every full hash tile of level 1 and above that belongs to the pruned part gives the hash
 above it; of bundles with kept leaves the level 0 tile does, too, and each kept leaf has its hash in
-it and the links that it names. Kept are exactly the leaves that ``pruned/<minimum>`` says, and with
-them the rules go on where they stood there: every heads leaf behind it then claims the same chains,
+it and the links that it names. All leaves that ``pruned/<minimum>`` names are there, and with them
+the rules go on where they stood there: every heads leaf behind it then claims the same chains,
 or one was left out. What stood in leaves that are gone is not examined. Not here: the leaves from
 the minimum index on (``fsck``).
 """
 
+import contextlib
 from collections.abc import Iterator
 
-from affidavit.errors import CorruptError, PrunedError
+from affidavit.errors import CorruptError, ParseError, PrunedError
 from affidavit.ledger import merkle, tiles
-from affidavit.ledger.chains import CHAIN_ID_BYTES
+from affidavit.ledger.chains import CHAIN_ID_BYTES, link_digest, split_links
 from affidavit.ledger.findings import damaged
-from affidavit.ledger.leaf import Leaf
+from affidavit.ledger.leaf import Leaf, decode_at
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.pruned import Pruned, kept_name, snapshot_name
 from affidavit.ledger.rules import Replay, Standing, chain_row
@@ -82,8 +83,10 @@ def _check_tiles(reader: LogReader, pruned: Pruned) -> None:
             raise _strange(pruned)
         _check_tile(reader, 0, number)
         name = kept_name(number)
-        if sorted(reader.kept(number)) != pruned.positions(number):
-            raise damaged(name, f"{name} is not there, or holds other leaves than it should.")
+        missing = set(pruned.positions(number)) - reader.kept(number).keys()
+        if missing:
+            first = number * tiles.WIDTH + min(missing)
+            raise damaged(name, f"{name}: leaf {first} was kept, and is not there.")
 
 
 def _check_tile(reader: LogReader, level: int, number: int) -> None:
@@ -108,11 +111,17 @@ def _rows(reader: LogReader, pruned: Pruned, epoch: int) -> Iterator[bytes]:
 
 
 def _kept(reader: LogReader, index: int) -> tuple[Leaf, tuple[bytes, ...]]:
-    try:
-        return reader.decoded(index), reader.links(index)
-    except CorruptError as error:
-        name = kept_name(index // tiles.WIDTH)
-        raise damaged(name, f"{name}: leaf {index} is not what was kept.") from error
+    """A kept leaf, from where it is kept, as its bundle may not be gone yet."""
+    number, place = divmod(index, tiles.WIDTH)
+    entry, joined = reader.kept(number)[place]
+    hashes = reader.tile(tiles.TilePath(tiles.hash_row(0), number, tiles.WIDTH))
+    with contextlib.suppress(CorruptError, ParseError):
+        leaf, links = decode_at(entry, index), split_links(joined)
+        right = merkle.leaf_hash(entry) == hashes[place]
+        if right and tuple(link_digest(link) for link in links) == leaf.links:
+            return leaf, links
+    name = kept_name(number)
+    raise damaged(name, f"{name}: leaf {index} is not what was kept.")
 
 
 def _strange(pruned: Pruned) -> CorruptError:

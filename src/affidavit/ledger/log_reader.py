@@ -10,6 +10,7 @@ all rules (``fsck``).
 """
 
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ from affidavit.ledger.pruned import (
 
 _CACHED = 64
 _CHECKPOINT_BYTES = 1_000_000
+_LOOK_SECONDS = 1.0
+"""What was pruned is remembered for no longer."""
 
 
 class LogReader:
@@ -54,7 +57,8 @@ class LogReader:
         self.root_path = root
         self._keys = keys
         self._heads = heads
-        self._size = 0
+        self._size = self._minimum = 0
+        self._looked = 0.0
         self._tiles: OrderedDict[tiles.TilePath, list[bytes]] = OrderedDict()
         self._kept: OrderedDict[int, dict[int, tuple[bytes, bytes]]] = OrderedDict()
         self._pruned = read_snapshot(root, 0)
@@ -85,6 +89,7 @@ class LogReader:
         except (ParseError, CheckFailedError) as error:
             raise CorruptError(f"checkpoint: {error.message}") from error
         self._size = checkpoint.size
+        self._forget_pruned()
         return checkpoint
 
     def _within(self, end: int) -> int:
@@ -114,6 +119,14 @@ class LogReader:
             minimum = self.minimum()  # one that went meanwhile has a successor
         self._pruned = found
         return found
+
+    def _forget_pruned(self) -> None:
+        """Remember nothing of what is not there any more."""
+        minimum, self._looked = self.minimum(), time.monotonic()
+        if minimum != self._minimum:
+            self._tiles.clear()
+            self._kept.clear()
+        self._minimum = minimum
 
     # leaves and links
 
@@ -248,6 +261,8 @@ class LogReader:
         ``CorruptError`` naming the path if there is neither, or its width is not what it says;
         ``PrunedError`` if there is neither because it was pruned.
         """
+        if path.row in PRUNABLE and time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._forget_pruned()
         found = self._tiles.get(path)
         if found is not None:
             return found

@@ -253,7 +253,8 @@ class _Draft:
     def finish(self, records: Sequence[int]) -> Answer:
         """Add the other halves, the checkpoint, what outsiders said, and the inclusion proof."""
         pruned = self.reader.pruned()
-        records = [index for index in records if pruned.has(index)]
+        if self.question.not_proved:
+            records = [index for index in records if pruned.has(index)]
         for index in records:
             self.add(index)
         halves: dict[int, int] = {}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from affidavit.cli import prune
 from affidavit.control.link import ControlServer
-from affidavit.errors import UsageError
+from affidavit.errors import RefusedError, UsageError
 from affidavit.ledger.policy import parse_policy
 from tests.unit.cli.conftest import Command
 from tests.world.ledger import ORIGIN, signer, successor
@@ -23,7 +24,8 @@ class Played:
 
     def __init__(self, directory: Path) -> None:
         (directory / "run").mkdir()
-        self.rotating = False
+        self.rotating = self.fails = False
+        self.looks = 0
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._socket = directory / "run" / "control.sock"
         self._ready, self._stop = threading.Event(), asyncio.Event()
@@ -33,7 +35,11 @@ class Played:
         self._ready.wait(10)
 
     async def _run(self) -> None:
-        handlers = {"log.keys": self._keys, "log.rotate": self._rotate}
+        handlers = {
+            "log.keys": self._keys,
+            "log.rotate": self._rotate,
+            "log.prune": self._prune,
+        }
         server = ControlServer(self._socket, handlers)
         await server.start()
         self._ready.set()
@@ -51,6 +57,21 @@ class Played:
             raise UsageError("No rotation of the log's key is under way.", hint="Begin one.")
         self.rotating = not params["finish"]
         return await self._keys(params)
+
+    async def _prune(self, params: dict[str, Any]) -> Any:
+        self.asked.append(("log.prune", params))
+        if params.get("before") == "soon":
+            raise RefusedError("Leaf 255 is of today.", hint="--before an earlier time")
+        if params.get("before") is not None and not params["really"]:
+            until = "2026-01-01T00:00:00.000000Z"
+            return {"first": 0, "before": 512, "until": until, "size": 700}
+        self.looks += 1
+        done = self.looks > 2
+        failed = {"code": "unavailable", "message": "The disk is full.", "hint": "Free space."}
+        return {
+            "minimum": 512 if done else 0, "before": 512, "stage": "" if done else "checking",
+            "done": 256, "of": 512, "error": failed if done and self.fails else None,
+        }  # fmt: skip
 
     def close(self) -> None:
         """Stop."""
@@ -101,3 +122,36 @@ def test_without_a_sequencer_it_says_so(command: Command, tmp_path: Path) -> Non
     away = command("log", "rotate", "--data", str(tmp_path / "none"))
     assert away.code == 4
     assert "The sequencer does not answer." in away.err
+
+
+def test_pruning_is_said_first_and_done_with_yes(
+    played: Played, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --yes nothing is asked for but what would go; with it, until it is over."""
+    monkeypatch.setattr(prune, "PAUSE", 0.0)
+    data = ("--data", str(tmp_path))
+    said = command("log", "prune", "--before", "600", *data)
+    assert (said.code, "Leaves 0 to 511 would go" in said.out) == (0, True)
+    assert played.asked == [("log.prune", {"before": "600", "really": False})]
+    assert (
+        json.loads(command("log", "prune", "--before", "600", *data, "--json").out)["size"] == 700
+    )
+    done = command("log", "prune", "--before", "600", "--yes", *data)
+    assert (done.code, done.out) == (0, "The log begins with leaf 512 now.\n")
+    assert played.looks == 3
+    assert "affidavit index rebuild" in done.err
+
+
+def test_a_pruning_that_is_refused_or_fails_says_why(
+    played: Played, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the exit code, too."""
+    monkeypatch.setattr(prune, "PAUSE", 0.0)
+    data = ("--data", str(tmp_path))
+    refused = command("log", "prune", "--before", "soon", "--yes", *data)
+    assert (refused.code, "Leaf 255 is of today." in refused.err) == (3, True)
+    played.fails = True
+    failed = command("log", "prune", "--before", "600", "--yes", *data, "--json")
+    assert failed.code == 4
+    assert json.loads(failed.out)["error"]["message"] == "The disk is full."
+    assert "was not pruned: The disk is full." in failed.err

@@ -134,8 +134,8 @@ def test_each_file_of_the_log_says_what_it_is_and_how_long_it_keeps(
     [
         "timestamps/", "timestamps/007.tsr", "timestamps/7.key", "timestamps/-7.tsr",
         "timestamps/7.tsr/", "timestamps/%2e%2e/checkpoint",
-        "integrated", "staging/x", "cosigned/", "minimum%00", "tile/0/000.p/256", "tile/64/000",
-        "tile/00/000", "tile/entries/x000/001", "links/000.p/0",
+        "integrated", "staging/x", "pruning", "pruned/512", "kept/000", "cosigned/", "minimum%00",
+        "tile/0/000.p/256", "tile/64/000", "tile/00/000", "tile/entries/x000/001", "links/000.p/0",
     ],
 )  # fmt: skip
 def test_a_file_that_exists_under_a_wrong_name_is_not_served(
@@ -184,3 +184,17 @@ def test_a_monitor_whose_read_cannot_be_recorded_reads_nothing(machine: Machine)
         response = one.get(f"/log/tile/entries/000.p/{machine.log.published}")
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "unavailable.cannot_record"
+
+
+def test_what_was_pruned_is_gone_and_what_is_missing_is_not_found(
+    client: Client, machine: Machine
+) -> None:
+    """tlog-tiles, "Pruning": 410 up to the minimum index, for those who may ask; 404 beyond."""
+    (machine.root / "log" / "minimum").write_bytes(b"512\n")
+    expected = {
+        "tile/0/001": 410, "tile/0/000.p/200": 410, "tile/0/002": 404, "tile/1/x001/000": 404,
+        "tile/entries/000": 410, "tile/entries/002": 404, "links/001": 410,
+    }  # fmt: skip
+    found = {path: client("owner").get(f"/log/{path}").status_code for path in expected}
+    (machine.root / "log" / "minimum").unlink()
+    assert found == expected

@@ -1,0 +1,239 @@
+"""Pruning in the sequencer: only what the policy lets go, on record first, and to the end."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.app import rebuild, system
+from affidavit.app.checking import Checking
+from affidavit.app.pruning import DAY, Pruning
+from affidavit.config import Retention
+from affidavit.durable import Disk
+from affidavit.errors import (
+    AffidavitError,
+    CannotRecordError,
+    PrunedError,
+    RefusedError,
+    UnavailableError,
+    UsageError,
+)
+from affidavit.index import rebuild as index_rebuild
+from affidavit.ledger import prune, tiles
+from affidavit.ledger.pruned import minimum_of
+from affidavit.query.boundary import owner
+from affidavit.query.content import look
+from affidavit.query.language import parse
+from affidavit.query.search import Searcher
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault.vault import Vault
+from tests.faults import pruning_story
+from tests.world.machine import Machine
+
+KEPT_DAYS = 30
+
+
+class Hosted:
+    """What a sequencer does for pruning, by hand on a machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.log_reader = machine.reader_log
+        self.recorded: list[tuple[prune.Expired, int]] = []
+        self.fails: AffidavitError | None = None
+        self._journal = machine.journal("sequencer")
+
+    async def heads_after(self, index: int) -> bool:
+        """See ``Host``; the first time there are none yet."""
+        self.machine.clock.advance(1.5)
+        found = self.machine.log.ensure_heads_after(index)
+        self.machine.log.publish()
+        return found is not None
+
+    async def expired(self, what: prune.Expired, days: int) -> None:
+        """See ``Host``."""
+        assert minimum_of(self.machine.root / "log") == what.first
+        if self.fails is not None:
+            raise self.fails
+        self.recorded.append((what, days))
+        record = system.expired(self.machine.clock, self.machine.config, what, days)
+        await self._journal.commit(record, ())
+
+    def pruning(self, days: int | None = KEPT_DAYS, indexed: int | None = None) -> Pruning:
+        """A new process's."""
+        return Pruning(
+            self.machine.root / "log",
+            Retention(prune_after_days=days),
+            self,
+            lambda: self.machine.indexer.size if indexed is None else indexed,
+            Disk(),
+            self.machine.clock,
+        )
+
+    def close(self) -> None:
+        """Let go."""
+        self._journal.abandon()
+
+
+@pytest.fixture
+def hosted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosted]:
+    """Exchanges on two days, the first of which may go; tiles of 4."""
+    pruning_story.small(monkeypatch)
+    machine = Machine(tmp_path)
+    for number in range(12):
+        machine.exchange(f"Question {number}?", session=f"s{number % 3}", model=f"m{number % 2}")
+    machine.settle()
+    machine.clock.advance((KEPT_DAYS + 1) * DAY)
+    for number in range(4):
+        machine.exchange(f"Later question {number}?", session="s9")
+    machine.settle()
+    made = Hosted(machine)
+    yield made
+    made.close()
+    machine.close()
+
+
+def run(pruning: Pruning, begin: Callable[[], None] | None = None) -> dict[str, Any]:
+    """Begin (or take up what was begun) and wait for the end."""
+
+    async def wait() -> dict[str, Any]:
+        (begin or pruning.start)()
+        assert pruning._task is not None
+        await asyncio.wait_for(pruning._task, 30)
+        return pruning.status()
+
+    return asyncio.run(wait())
+
+
+def test_only_what_the_policy_lets_go_goes(hosted: Hosted) -> None:
+    """Without one nothing; then what is old enough, in whole bundles, and what is indexed."""
+    with pytest.raises(RefusedError, match="all are kept"):
+        hosted.pruning(None).plan("8")
+    with pytest.raises(RefusedError, match="kept for 30 days"):
+        hosted.pruning().plan("28")
+    with pytest.raises(UsageError, match="No bundle of 4"):
+        hosted.pruning().plan("3")
+    with pytest.raises(UnavailableError, match="index"):
+        hosted.pruning(indexed=7).plan("8")
+    with pytest.raises(UsageError):
+        hosted.pruning().plan("not a time")
+    plan = hosted.pruning().plan("11")
+    assert (plan["first"], plan["before"]) == (0, 8)
+    assert plan["until"] == hosted.log_reader.decoded(7).time
+    day = hosted.machine.clock.now()[:10]
+    by_time = hosted.pruning().plan(day)
+    assert by_time["before"] % tiles.WIDTH == 0
+    assert hosted.log_reader.decoded(by_time["before"] - 1).time < day
+    assert not (hosted.machine.root / "log" / "kept").exists()
+
+
+def test_it_is_on_record_and_then_gone(hosted: Hosted) -> None:
+    """The record says what went and why it might; afterwards a deep check passes."""
+    machine, pruning = hosted.machine, hosted.pruning()
+    status = run(pruning, lambda: pruning.begin("16"))
+    assert (status["error"], status["minimum"], status["before"]) == (None, 16, 16)
+    ((expired, days),) = hosted.recorded
+    assert (expired.first, expired.before, days) == (0, 16, KEPT_DAYS)
+    (sections,) = machine.records("retention.expired")
+    assert sections["what"]["pruned"]["before"] == 16
+    assert sections["what"]["policy"] == {"prune_after_days": KEPT_DAYS}
+    machine.reader_log.checkpoint()  # within a second it would notice by itself
+    pruned = machine.reader_log.pruned()
+    gone = next(index for index in range(16) if not pruned.has(index))
+    with pytest.raises(PrunedError):
+        machine.vault_reader.view(gone)
+    machine.indexer.settle()
+    result = Checking(machine.root, machine.log.keys.verifiers(), lambda *_: None, deep=True).run()
+    assert result.finding is None, result.finding
+    assert any("before 16 were pruned" in remark for remark in result.remarks)
+    vault = Vault.open(
+        machine.disk, machine.root / "vault", machine.keyring, machine.log.size,
+        machine.reader_log.decoded,
+    )  # fmt: skip
+    vault.close()  # the group of the first day ends in leaves that are gone
+
+
+def test_a_rebuilt_index_holds_what_the_log_holds(hosted: Hosted, tmp_path: Path) -> None:
+    """Rows of pruned leaves are gone from it, those of kept ones and of all others are not."""
+    machine, pruning = hosted.machine, hosted.pruning()
+    everything = _found(machine)
+    run(pruning, lambda: pruning.begin("16"))
+    assert _found(machine) == everything  # until then searches find what went, and say so
+    machine.reader_log.checkpoint()
+    pruned = machine.reader_log.pruned()
+    gone = [index for index in everything if not pruned.has(index)]
+    for index in everything:
+        row = machine.index_reader.row(index)
+        assert row is not None
+        seen = look(machine.vault_reader, row, show=True)
+        assert (seen.evidence, seen.content) == (
+            ("erased", "erased") if index in gone else ("verified", "shown")
+        )
+    assert gone
+    machine.settle()
+    beside = tmp_path / "beside"
+    there = list(machine.reader_log.pruned().present(0, machine.log.published))
+    assert rebuild.run(machine.root, beside) == len(there)
+    key = KeyEncryptionKey.load(machine.root / "keys" / "kek").derive("index.db")
+    live, rebuilt = (_indexed(place, key) for place in (machine.root, beside))
+    assert rebuilt == live & set(there)
+    assert rebuilt < live
+
+
+def _indexed(directory: Path, key: bytes) -> set[int]:
+    """The leaves of which an index has a row."""
+    rows = [line for line in index_rebuild.dump(directory, key) if line.startswith("record ")]
+    return {int(row.partition("[")[2].partition(",")[0]) for row in rows}
+
+
+def _found(machine: Machine) -> list[int]:
+    searcher = Searcher(machine.index_reader, machine.vault_reader)
+    now = machine.clock.now()
+    page = searcher.run(parse("type:exchange.request", now), owner("act_root"), limit=50)
+    return [row["index"] for row in page.rows]
+
+
+def test_what_was_meant_is_finished_by_the_next_process(hosted: Hosted) -> None:
+    """No record, no pruning; but it is meant from before the record on."""
+    root, pruning = hosted.machine.root / "log", hosted.pruning()
+    hosted.fails = CannotRecordError("The disk is full.")
+    status = run(pruning, lambda: pruning.begin("8"))
+    assert status["error"]["code"] == "unavailable.cannot_record"
+    assert (minimum_of(root), prune.meant(root)) == (0, 8)
+    hosted.fails = None
+    assert run(hosted.pruning(None))["minimum"] == 8  # whatever the policy says now
+    assert (prune.meant(root), len(hosted.recorded)) == (None, 1)
+    assert run(hosted.pruning())["error"] is None  # nothing left to do
+
+
+def test_it_stops_with_the_process_and_one_runs_at_a_time(hosted: Hosted) -> None:
+    """Stopped while it checks, nothing has gone; the next one may be asked for anew."""
+    pruning = hosted.pruning()
+
+    async def begin_and_stop() -> None:
+        pruning.begin("16")
+        with pytest.raises(UnavailableError, match="being pruned"):
+            pruning.begin("8")
+        assert pruning.status()["before"] == 16
+        await pruning.stop()
+
+    asyncio.run(begin_and_stop())
+    assert pruning.status()["error"] is None
+    assert (minimum_of(hosted.machine.root / "log"), hosted.recorded) == (0, [])
+    other = hosted.pruning()
+    assert run(other, lambda: other.begin("8"))["minimum"] == 8
+
+
+def test_a_disk_that_fails_is_told(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error of this program, and nothing has gone."""
+    pruning = hosted.pruning()
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prune, "mean", fails)
+    status = run(pruning, lambda: pruning.begin("8"))
+    assert "No space left" in status["error"]["message"]
+    assert minimum_of(hosted.machine.root / "log") == 0
