@@ -1,4 +1,4 @@
-"""What partial tiles take on disk if nobody collects them, what is left when somebody does; fsck.
+"""What a log takes on disk: with partial tiles, when they are collected, when it is pruned; fsck.
 
     python bench/size.py [--leaves 10000] [--each 5] [--directory DIR] > out.json
 
@@ -6,7 +6,8 @@ A log of traffic as in bench/ledger.py, of which every ``each`` leaves are publi
 of their own, as at a low rate of records; nothing is cleared away while it grows. Then the partial
 tiles of full ones are collected (``ledger.collect``), as the sequencer does at its start and every
 hour. Bytes are what files take up on this disk, in blocks. "fsck" checks the same log afterwards:
-leaves a second by time and by CPU, and the memory it took at most.
+leaves a second by time and by CPU, and the memory it took at most. Last, nine tenths of it are
+pruned (``ledger.prune``), without the rests in between.
 """
 
 import argparse
@@ -24,19 +25,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ledger import Traffic, open_log, size_of
 
 from affidavit.durable import Disk
-from affidavit.ledger import fsck
+from affidavit.ledger import fsck, prune, tiles
 from affidavit.ledger.collect import collect
 from affidavit.ledger.note import Verifier
 from affidavit.ledger.publish import Publisher
 
-ROWS = ("tile/entries", "links", "tile/0", "tile/1")
+ROWS = ("tile/entries", "links", "tile/0", "tile/1", "kept", "pruned")
+PLACES = ("tile", "links", "kept", "pruned")
 
 
 def measure(root: Path, size: int) -> dict[str, Any]:
     """Files, and bytes per leaf in all and by row."""
     return {
         "files": sum(1 for path in root.rglob("*") if path.is_file()),
-        "bytes_per_leaf": round(sum(size_of(root / row) for row in ("tile", "links")) / size, 1),
+        "bytes_per_leaf": round(sum(size_of(root / row) for row in PLACES) / size, 1),
         "by_row": {row: round(size_of(root / row) / size, 1) for row in ROWS},
     }
 
@@ -60,6 +62,7 @@ def bench_tiles(directory: Path, leaves: int, each: int) -> dict[str, Any]:
     report = fsck.check(root, keys)
     took_fsck, cpu = time.perf_counter() - started, time.process_time() - spent
     assert report.ok, report.first
+    pruned = bench_prune(root, size)
     return {
         "leaves": size,
         "checkpoints": leaves // each,
@@ -72,6 +75,29 @@ def bench_tiles(directory: Path, leaves: int, each: int) -> dict[str, Any]:
             "leaves_per_cpu_s": round(report.size / cpu),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         },
+        "pruned": pruned,
+    }
+
+
+def bench_prune(root: Path, size: int) -> dict[str, Any]:
+    """Prune nine tenths; what is left, and how long the preparation and the removal took."""
+    before = size * 9 // 10 // tiles.WIDTH * tiles.WIDTH
+    with patch.object(prune, "REST", 0.0):
+        started = time.perf_counter()
+        expired = prune.prepare(Disk(), root, before, lambda *_: None)
+        prepared = time.perf_counter() - started
+    prune.commit(Disk(), root, before)
+    removed = sum(prune.remove(Disk(), root))
+    took = time.perf_counter() - started - prepared
+    report = fsck.check(root, None)
+    assert report.ok, report.first
+    return {
+        "minimum": before,
+        "kept_leaves": expired.kept,
+        "preparing_leaves_per_s": round(before / prepared),
+        "removed_files": removed,
+        "removing_s": round(took, 2),
+        **measure(root, size),
     }
 
 

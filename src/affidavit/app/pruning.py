@@ -74,8 +74,14 @@ class Pruning:
     def plan(self, before: str) -> dict[str, Any]:
         """What would go, in whole bundles, if all before ``before`` (an index or a time) went.
 
-        ``RefusedError`` if it may not go; ``UsageError`` if nothing would.
+        ``RefusedError`` if it may not go; ``UsageError`` if nothing would; ``UnavailableError`` if
+        the index has not seen it yet.
         """
+        if self._days is None:
+            raise RefusedError(
+                "The configuration does not say after how long leaves may go, so all are kept.",
+                hint="retention: {prune_after_days: N}",
+            )
         reader = self._host.log_reader
         size, first = reader.checkpoint().size, reader.minimum()
         end = int(before) if before.isdecimal() else self._first_since(before, first, size)
@@ -86,7 +92,13 @@ class Pruning:
                 hint=f"The log has leaves {first} to {size - 1}.",
             )
         until = reader.decoded(end - 1).time
-        self._allow(end, until)
+        if until > add_seconds(self._clock.now(), -self._days * DAY):
+            raise RefusedError(
+                f"Leaf {end - 1} is of {until}, and leaves are kept for {self._days} days.",
+                hint="--before an earlier time",
+            )
+        if end > self._indexed():
+            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
         return {"first": first, "before": end, "until": until, "size": size}
 
     def _first_since(self, text: str, begin: int, end: int) -> int:
@@ -100,20 +112,6 @@ class Pruning:
             else:
                 end = middle
         return begin
-
-    def _allow(self, end: int, until: str) -> None:
-        if self._days is None:
-            raise RefusedError(
-                "The configuration does not say after how long leaves may go, so all are kept.",
-                hint="retention: {prune_after_days: N}",
-            )
-        if until > add_seconds(self._clock.now(), -self._days * DAY):
-            raise RefusedError(
-                f"Leaf {end - 1} is of {until}, and leaves are kept for {self._days} days.",
-                hint="--before an earlier time",
-            )
-        if end > self._indexed():
-            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
 
     def begin(self, before: str) -> None:
         """Begin to prune; ``status`` tells how it goes. Errors as of ``plan``.

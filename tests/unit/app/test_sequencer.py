@@ -10,15 +10,16 @@ import pytest
 
 from affidavit import config as configuration
 from affidavit.app import first_start, origin, questions, snapshots
+from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import run as rebuild
 from affidavit.app.sequencer import Sequencer
 from affidavit.app.sequencing import run as run_sequencer
-from affidavit.clock import SystemClock
+from affidavit.clock import Clock, SystemClock, add_seconds
 from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
-from affidavit.errors import LockedError, NotFoundError, UsageError
+from affidavit.errors import LockedError, NotFoundError, RefusedError, UsageError
 from affidavit.ledger import fsck
 from affidavit.ledger.leaf import decode
 from affidavit.ledger.log_reader import LogReader
@@ -26,10 +27,24 @@ from affidavit.query import wording
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
+from tests.faults import pruning_story
 from tests.world.audit import audit
 
 
-def _sequencer(root: Path, story: Callable[[ControlLink], Awaitable[None]]) -> int:
+class _Later(SystemClock):
+    """So many days ahead."""
+
+    def __init__(self, days: int) -> None:
+        self._days = days
+
+    def now(self) -> str:
+        """See ``Clock``."""
+        return add_seconds(super().now(), self._days * 86_400)
+
+
+def _sequencer(
+    root: Path, story: Callable[[ControlLink], Awaitable[None]], clock: Clock | None = None
+) -> int:
     """Run a sequencer on ``root`` while ``story`` talks to it, then stop it by SIGTERM."""
     paths, disk = Paths(root), Disk()
     first_start.prepare(paths, disk, SystemClock(), demo=False, configured=False)
@@ -37,7 +52,7 @@ def _sequencer(root: Path, story: Callable[[ControlLink], Awaitable[None]]) -> i
     config = config.named(origin.settled(paths, disk, config.log.origin, paths.config))
 
     async def both() -> int:
-        sequencer = Sequencer(paths, config, disk, SystemClock())
+        sequencer = Sequencer(paths, config, disk, clock or SystemClock())
         running = asyncio.create_task(sequencer.run(questions.handlers(sequencer), lambda: None))
         link = ControlLink(paths.control_socket)
         try:
@@ -173,3 +188,43 @@ def test_a_changed_configuration_says_what_was_before(tmp_path: Path) -> None:
     assert told[1]["before"] == told[0]["after"]
     assert told[1]["after"]["gateway"]["workers"] == 7
     assert wording.changes(told[1])[0] == "gateway.workers: 2 → 7"
+
+
+def test_a_log_is_pruned_while_its_sequencer_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month later, if the configuration says so; and it starts again from what is left."""
+    pruning_story.small(monkeypatch)
+    root = tmp_path / "d"
+    asked = {"before": "8", "really": True}
+
+    async def early(link: ControlLink) -> None:
+        with pytest.raises(RefusedError):
+            await link.call("log.prune", asked)
+        for name in ("a", "b", "c", "d"):
+            await link.call("keys.create", {"name": name})
+
+    async def late(link: ControlLink) -> None:
+        assert (await link.call("log.prune", asked | {"really": False}))["before"] == 8
+        found = await link.call("log.prune", asked)
+        while found["stage"]:
+            await asyncio.sleep(0.02)
+            found = await link.call("log.prune", {})
+        assert (found["error"], found["minimum"]) == (None, 8)
+
+    async def after(link: ControlLink) -> None:
+        assert (await link.call("status", {}))["minimum"] == 8
+        await link.call("keys.create", {"name": "bot"})
+
+    assert _sequencer(root, early) == 0
+    with (root / "config.yaml").open("a") as file:
+        file.write("retention: {prune_after_days: 30}\n")
+    assert _sequencer(root, late, _Later(40)) == 0
+    assert _sequencer(root, after, _Later(41)) == 0
+    result = Checking(root, None, lambda *_: None, deep=True).run()
+    assert (result.finding, result.leaves) == (None, result.size)
+    reader = LogReader(root / "log")
+    reader.checkpoint()
+    there = [reader.decoded(index) for index in reader.pruned().present(0, result.size)]
+    assert "retention.expired" in {leaf.type for leaf in there}
+    assert sum(leaf.index < 8 for leaf in there) < 8

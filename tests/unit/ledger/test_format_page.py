@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from affidavit.durable import Disk
 from affidavit.ids import b64u
-from affidavit.ledger import chains, heads, leaf, merkle, note, staging, tiles
+from affidavit.ledger import chains, heads, leaf, merkle, note, pruned, staging, tiles
 from affidavit.ledger.chains import Epoch
 from affidavit.ledger.signing import Keys
 from affidavit.record.model import DIMENSIONS, Chain
@@ -109,3 +109,19 @@ def test_what_the_ml_dsa_key_signs_on_the_page() -> None:
     message = bytes.fromhex(_said("signed by 06"))
     MLDSA44PublicKey.from_public_bytes(public).verify(raw[12:], message)
     assert note.open_note((text + "\n" + line).encode(), [key.verifier()]).signers
+
+
+def test_the_files_of_a_pruned_log_on_the_page_are_those() -> None:
+    """A kept leaf, and what stands before the minimum index."""
+    (data,) = re.findall(r'^\{"v":1.*\}$', _PAGE, flags=re.MULTILINE)
+    kept = pruned.encode_kept([(0, data.encode(), b"")])
+    assert kept == bytes([0]) + len(data).to_bytes(2, "big") + data.encode() + bytes(2)
+    assert kept.hex().startswith(_said("kept begin"))
+    assert str(len(kept)) == _said("kept length")
+    assert hashlib.sha256(kept).hexdigest() == _said("kept sha256")
+    line, leaves = _said("pruned line"), [int(one) for one in _said("its leaves").split()]
+    body = line.encode() + b"\n" + b"".join(one.to_bytes(8, "big") for one in leaves)
+    assert hashlib.sha256(body).hexdigest() == _said("its digest")
+    found = pruned.decode(body + bytes.fromhex(_said("its digest")))
+    assert (found.minimum, list(found.kept), found.open) == (256, leaves, (17,))
+    assert pruned.encode(found) == body + bytes.fromhex(_said("its digest"))
