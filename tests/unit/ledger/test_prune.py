@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from affidavit.durable import Disk
-from affidavit.errors import CorruptError, NotFoundError, UnavailableError
-from affidavit.ledger import fsck, merkle, prune, tiles
+from affidavit.errors import CorruptError, NotFoundError, PrunedError, UnavailableError
+from affidavit.ledger import fsck, log_reader, merkle, prune, tiles
 from affidavit.ledger.pruned import minimum_of, read_snapshot
 from affidavit.ledger.rules import Replay
 from tests.faults import pruning_story
@@ -256,3 +256,19 @@ def test_a_log_that_was_not_pruned_has_everything(life: Life) -> None:
     assert not (life.world.root / "minimum").exists()
     with pytest.raises(NotFoundError):
         reader.leaf(life.world.log.published)
+
+
+def test_a_reader_forgets_what_was_pruned(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a second, or with the next checkpoint it reads."""
+    most = lived(life)
+    readers = [life.world.reader(), life.world.reader()]
+    gone = next(i for i in range(most) if i not in Truth(life.world).needed(most))
+    before = [reader.leaf(gone) for reader in readers]
+    pruned_to(life.world.root, most)
+    assert [reader.leaf(gone) for reader in readers] == before
+    readers[0].checkpoint()
+    with pytest.raises(PrunedError):
+        readers[0].leaf(gone)
+    monkeypatch.setattr(log_reader, "_LOOK_SECONDS", -1.0)
+    with pytest.raises(PrunedError):
+        readers[1].links(gone)
