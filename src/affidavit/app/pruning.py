@@ -116,11 +116,12 @@ class Pruning:
     def begin(self, before: str) -> None:
         """Begin to prune; ``status`` tells how it goes. Errors as of ``plan``.
 
+        What was meant earlier, and may be on record, is pruned as well, if that is more.
         ``UnavailableError`` if another one is under way.
         """
         if self._task is not None and not self._task.done():
             raise UnavailableError("The log is being pruned.", hint="Wait for it, then ask again.")
-        self._start(self.plan(before)["before"])
+        self._start(max(self.plan(before)["before"], prune.meant(self._root) or 0))
 
     def status(self) -> dict[str, Any]:
         """How it goes: ``stage`` is ``""`` when nothing is under way."""

@@ -195,15 +195,25 @@ def _found(machine: Machine) -> list[int]:
     return [row["index"] for row in page.rows]
 
 
-def test_what_was_meant_is_finished_by_the_next_process(hosted: Hosted) -> None:
+def test_what_was_meant_is_finished_by_the_next_one(hosted: Hosted) -> None:
     """No record, no pruning; but it is meant from before the record on."""
     root, pruning = hosted.machine.root / "log", hosted.pruning()
     hosted.fails = CannotRecordError("The disk is full.")
     status = run(pruning, lambda: pruning.begin("8"))
     assert status["error"]["code"] == "unavailable.cannot_record"
     assert (minimum_of(root), prune.meant(root)) == (0, 8)
+    hosted.fails, less = None, hosted.pruning()
+    assert run(less, lambda: less.begin("4"))["minimum"] == 8  # what may be on record is done
+    assert (prune.meant(root), len(hosted.recorded)) == (None, 1)
+
+
+def test_what_was_meant_is_finished_at_a_start(hosted: Hosted) -> None:
+    """Whatever the policy says by then."""
+    root, pruning = hosted.machine.root / "log", hosted.pruning()
+    hosted.fails = CannotRecordError("The disk is full.")
+    run(pruning, lambda: pruning.begin("8"))
     hosted.fails = None
-    assert run(hosted.pruning(None))["minimum"] == 8  # whatever the policy says now
+    assert run(hosted.pruning(None))["minimum"] == 8
     assert (prune.meant(root), len(hosted.recorded)) == (None, 1)
     assert run(hosted.pruning())["error"] is None  # nothing left to do
 
