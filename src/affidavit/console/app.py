@@ -1,21 +1,22 @@
 """The console as an ASGI application: routes, errors, and the layer around them.
 
-Rules: every error that leaves has the shape of ``errors.as_json`` (or is a page, for people);
+Rules: every error that leaves has the shape of ``problems`` (or is a page, for people);
 refusals are recorded; what nobody foresaw is answered here and logged by the layer around. No
 telemetry leaves the process, whatever the environment says. Not here: what the routes do.
 """
 
 import contextlib
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from affidavit import __version__
-from affidavit.console import api, export_api, page, public
+from affidavit.console import api, document, export_api, page, problems, public
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Sessions
 from affidavit.console.guard import MAX_BODY, Guard, InternalError
@@ -51,6 +52,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
         redoc_url=None,
         max_body_size=MAX_BODY,
         telemetry=_NO_TELEMETRY,
+        generate_unique_id_function=document.operation_id,
     )
     access = Access(services)
     sessions = Sessions(services)
@@ -59,9 +61,11 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     proofs = Proofs(services, access, reads)
     app.include_router(api.router(services, authenticator, access, reads, proofs))
     app.include_router(export_api.router(authenticator, proofs))
+    app.include_router(problems.router())
     app.include_router(public.router(services, authenticator, access))
     app.include_router(page.router(services, authenticator, sessions, access, reads, proofs))
     _answer_errors(app, access)
+    document.complete(app)
     return app
 
 
@@ -86,9 +90,8 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
             return _respond(request, NotFoundError("There is nothing at this address."))
-        response = _respond(request, UsageError(f"{error.detail}."))
-        response.status_code = error.status_code
-        return response
+        headers = error.headers or {}  # RFC 9110, 15.5.6: Allow
+        return _respond(request, UsageError(f"{error.detail}."), error.status_code, headers)
 
     async def unforeseen(request: Request, _: Exception) -> Response:
         return _respond(request, InternalError("Something failed that was not foreseen."))
@@ -99,8 +102,15 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
-def _respond(request: Request, error: AffidavitError) -> Response:
+def _respond(
+    request: Request,
+    error: AffidavitError,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     if page.is_page(request):
-        return page.error_page(error)
-    headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else None
-    return JSONResponse(error.as_json(), error.http_status, headers=headers)
+        response = page.error_page(error)
+        response.status_code = status or response.status_code
+        response.headers.update({**problems.headers_of(error), **(headers or {})})
+        return response
+    return problems.respond(error, status, headers)

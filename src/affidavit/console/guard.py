@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from affidavit.console import problems
 from affidavit.errors import AffidavitError, RefusedError, UsageError
 
 HEADERS = {
@@ -118,7 +119,7 @@ def _loopback_names(host: str) -> Sequence[str]:
 
 
 async def _answer(error: AffidavitError, status: int, send: Send) -> None:
-    body = json.dumps(error.as_json()).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    body = json.dumps(problems.problem(error, status)).encode()
+    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from affidavit import __version__
+from affidavit.console import problems
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator
 from affidavit.console.log_reads import LogReads
@@ -91,7 +92,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def healthz() -> Response:
         trouble = services.journal.refusing
         if trouble is not None:
-            return JSONResponse(trouble.as_json(), trouble.http_status)
+            return problems.respond(trouble)
         return JSONResponse({"status": "ok"})
 
     @routes.get("/readyz", summary="Whether the sequencer answers too", tags=["health"])

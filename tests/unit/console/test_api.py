@@ -422,11 +422,14 @@ def test_nothing_is_shown_that_cannot_be_recorded(
 def test_errors_have_one_shape(
     client: Client, method: str, path: str, body: object, status: int, code: str
 ) -> None:
-    """Every error is {"error": {code, message, …}} with the status of its code."""
+    """Every error is a problem (RFC 9457) around {"error": {code, message, …}}."""
     response = client("owner").request(method, path, json=body)
     assert response.status_code == status, response.text
-    assert set(response.json()) == {"error"}
-    error = response.json()["error"]
+    assert response.headers["content-type"] == "application/problem+json"
+    told = response.json()
+    error = told["error"]
+    assert (told["code"], told["status"], told["detail"]) == (code, status, error["message"])
+    assert told["type"] == f"/api/problems/{code}"
     assert error["code"] == code
     assert error["message"].endswith(".")
     assert "Traceback" not in response.text

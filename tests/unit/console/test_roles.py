@@ -29,6 +29,8 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/keys"): (OWNER, "/api/keys", None),
     ("POST", "/api/keys"): (OWNER, "/api/keys", {"name": "made by a test"}),
     ("DELETE", "/api/keys/{key_id}"): (OWNER, "/api/keys/key_nobody", None),
+    ("GET", "/api/problems"): (ALL, "/api/problems", None),
+    ("GET", "/api/problems/{code}"): (ALL, "/api/problems/not_found", None),
     ("GET", "/healthz"): (ALL, "/healthz", None),
     ("GET", "/readyz"): (ALL, "/readyz", None),
     ("GET", "/metrics"): (ALL, "/metrics", None),

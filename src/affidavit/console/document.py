@@ -1,0 +1,184 @@
+"""The OpenAPI document, made useful: what is answered, errors included, and how to authenticate.
+
+Rules: whatever holds of every route is said here once, so a new route has it by itself: problems
+(``problems``) for each status it may answer with, the headers of limits, the security schemes. The
+operation id is the name of the function. Shapes of answers are those of ``shapes``. Not here: the
+words about a route and its parameters, which stand at the route.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from affidavit.console import problems, shapes
+from affidavit.errors import (
+    AffidavitError,
+    CheckFailedError,
+    KeyReusedError,
+    LimitedError,
+    NotFoundError,
+    PrunedError,
+    RefusedError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+    UsageError,
+)
+
+_PUBLIC = {400: UsageError, 404: NotFoundError, 413: TooLargeError, 500: AffidavitError}
+_GUARDED = _PUBLIC | {
+    401: UnauthenticatedError,
+    403: RefusedError,
+    409: CheckFailedError,
+    429: LimitedError,
+    503: UnavailableError,
+}
+_ALSO: dict[str, dict[int, type[AffidavitError]]] = {
+    "log_file": _GUARDED | {410: PrunedError},
+    "healthz": {503: UnavailableError},
+    "create_key": {422: KeyReusedError},
+    "revoke_key": {422: KeyReusedError},
+}
+_FILES = {
+    "tail": ("text/event-stream",),
+    "metrics": ("text/plain",),
+    "log_file": ("application/octet-stream", "text/plain", "application/timestamp-reply"),
+    "export": ("application/zip",),
+}
+"""Answers that are no JSON."""
+_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"affidavitKey": []}]
+SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of an owner or reader, made with: affidavit keys create",
+    },
+    "affidavitKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "affidavit-key",
+        "description": "The same key where Authorization belongs to somebody else.",
+    },
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "query": {"expression": "model:gpt-4o since:90d", "limit": 50, "prove": True},
+    "reveal": {"id": "#48213", "reason": "ticket 4711: what was answered"},
+    "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
+    "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the route's function, which client generators turn into a method."""
+    return route.name
+
+
+def complete(app: FastAPI) -> None:
+    """Have ``app`` serve the complete document; it is made at the first request for it."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                servers=[{"url": "/", "description": "This console"}],
+            )
+            app.openapi_schema = _completed(made)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way
+
+
+def _completed(made: dict[str, Any]) -> dict[str, Any]:
+    schemas = made.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas |= shapes.components()
+    schemas["Problem"] = _problem_schema()
+    made["components"]["securitySchemes"] = SCHEMES
+    made["components"]["responses"] = {
+        kind.__name__: _problem_answer(kind)
+        for kind in dict.fromkeys([*_GUARDED.values(), PrunedError, KeyReusedError])
+    }
+    for path, operations in made["paths"].items():
+        for operation in operations.values():
+            _operation(path, operation)
+    return made
+
+
+def _operation(path: str, operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    is_open = not path.startswith("/api/") or path.startswith("/api/problems")
+    operation["security"] = [] if is_open else _KEY
+    if name == "log_file":
+        operation["security"] = [{}, *_KEY]  # most files are for all
+    answers = operation["responses"]
+    answers.pop("422", None)
+    known: dict[int, type[AffidavitError]] = {**(_PUBLIC if is_open else _GUARDED)}
+    known |= _ALSO.get(name, {})
+    for status, kind in known.items():
+        answers[str(status)] = {"$ref": f"#/components/responses/{kind.__name__}"}
+    answers["default"] = {
+        "description": "Any other error",
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    shape = shapes.ANSWERS.get(name)
+    if shape is not None:
+        for status in [status for status in answers if status.startswith("2")]:
+            schema = {"$ref": f"#/components/schemas/{shape.__name__}"}
+            answers[status]["content"] = {"application/json": {"schema": schema}}
+    if name in _FILES:
+        body = {"schema": {"type": "string"}}
+        answers["200"]["content"] = dict.fromkeys(_FILES[name], body)
+    if name == "readyz":
+        answers["503"] = {**answers["200"], "description": "Not ready, and what is missing"}
+    if name in _EXAMPLES:
+        operation["requestBody"]["content"]["application/json"]["example"] = _EXAMPLES[name]
+
+
+def _problem_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    members: dict[str, Any] = {
+        "type": {"type": "string", "format": "uri-reference", "description": "Leads to its kind"},
+        "title": text | {"description": "The same for every error of this code"},
+        "status": {"type": "integer", "description": "The HTTP status of this answer"},
+        "detail": text | {"description": "What happened, in one sentence"},
+        "code": text
+        | {"description": "Stable from release to release", "enum": [*problems.kinds()]},
+        "hint": text | {"description": "What to do"},
+        "kept": text | {"description": "What was recorded nevertheless"},
+        "retry_after": {"type": "integer", "description": "Seconds until it makes sense again"},
+        "position": {"type": "integer", "description": "Where the expression is wrong, from 0"},
+        "error": {
+            "type": "object",
+            "description": "The same as before RFC 9457: code, message, hint, kept and facts",
+            "properties": {"code": text, "message": text, "hint": text, "kept": text},
+            "required": ["code", "message"],
+        },
+    }
+    return {
+        "title": "Problem",
+        "type": "object",
+        "description": "RFC 9457 problem details; further members are facts of the error.",
+        "properties": members,
+        "required": ["type", "title", "status", "detail", "code", "error"],
+    }
+
+
+def _problem_answer(kind: type[AffidavitError]) -> dict[str, Any]:
+    headers = {}
+    if kind is UnauthenticatedError:
+        headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
+    if kind is LimitedError:
+        headers["Retry-After"] = {"schema": {"type": "integer"}}
+        headers["RateLimit"] = {"schema": {"type": "string"}}
+        headers["RateLimit-Policy"] = {"schema": {"type": "string"}}
+    detail: dict[str, Any] = {"retry_after": 3} if kind is LimitedError else {}
+    error = kind(f"{kind.title}.", **detail)
+    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {problems.MEDIA_TYPE: {"schema": schema, "example": problems.problem(error)}}
+    return {"description": kind.title, "content": content, "headers": headers}

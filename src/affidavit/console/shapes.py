@@ -1,0 +1,252 @@
+"""What the console answers, as types: the OpenAPI document is made of them (``document``).
+
+Rules: one struct for each answer; a struct of a stage stands here as that stage made it, so the
+document says what the program does. A field with a default may be absent. Answers are not passed
+through these types, so nothing that a stage adds is lost on its way: tests hold answers against
+them. Not here: requests (``api``), problems (``problems``).
+"""
+
+from typing import Any
+
+import msgspec
+
+from affidavit.index.schema import Person, Row
+from affidavit.query.answers import AsOf
+from affidavit.query.rows import ROW_FIELDS
+from affidavit.query.session import Narrative
+
+ROW = "Row"
+_TEXT: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
+class Boundary(msgspec.Struct):
+    """What a reader may see: which rows (an expression), which sections, and content when."""
+
+    role: str
+    rows: str
+    sections: list[str]
+    content: str
+
+
+class ReaderIs(msgspec.Struct):
+    """Whose key it is, and what it may see."""
+
+    role: str
+    tenant: str
+    authenticated_by: str
+    boundary: Boundary
+
+
+class Status(msgspec.Struct):
+    """State of recording, of the ledger, and of who vouches for it.
+
+    Figures of the sequencer are absent while it does not answer.
+    """
+
+    version: str
+    recording: bool
+    recording_problem: str | None
+    sequencer: bool
+    sequencer_problem: str | None
+    as_of: AsOf
+    reader: ReaderIs
+    size: int = 0
+    published: int = 0
+    minimum: int = 0
+    indexed: int = 0
+    backlog_bytes: int = 0
+    trouble: dict[str, str] = {}
+    origin: str = ""
+    log_vkey: str = ""
+    log_vkeys: list[str] = []
+    waits_since: float | str | None = None
+    anchored: bool = False
+    anchor_advice: str = ""
+    witnesses_required: bool = False
+    witnesses: list[dict[str, Any]] = []
+    timestamp: dict[str, Any] | None = None
+    copies: dict[str, Any] | None = None
+
+
+class Verdict(msgspec.Struct):
+    """The four lines; ``proved``: no record of the chains that hold the answer can be missing."""
+
+    integrity: str
+    completeness: str
+    assurance: str
+    coverage: str
+    proved: bool
+    counts: dict[str, Any]
+
+
+class Answer(msgspec.Struct):
+    """A page of an answer; ``cursor`` is ``""`` on the last.
+
+    ``count`` is of the whole answer, on its first page; ``count_capped``: at least so many.
+    ``proof`` where it was asked for.
+    """
+
+    rows: list[dict[str, Any]]
+    cursor: str
+    as_of: AsOf
+    count: int | None
+    count_capped: bool
+    gaps: int
+    unattributed: int
+    withheld: list[str]
+    next: int = 0
+    proof: Verdict | None = None
+
+
+class Part(msgspec.Struct):
+    """A part of the content: its bytes, ``text`` if they are text; or why it is ``missing``."""
+
+    name: str
+    media_type: str
+    size: int | None
+    digest: str | None
+    base64: str = ""
+    text: str | None = None
+    missing: str = ""
+
+
+class Half(msgspec.Struct):
+    """The content of one record."""
+
+    id: str
+    index: int
+    type: str
+    parts: list[Part]
+
+
+class Revealed(msgspec.Struct):
+    """Content, and the id of the record that says it was shown."""
+
+    records: list[Half]
+    recorded_as: str
+
+
+class Key(msgspec.Struct):
+    """A key without what opens anything; ``id`` is the credential id in records."""
+
+    id: str
+    name: str
+    email: str
+    actor: str
+    kind: str
+    role: str
+    team: str
+    groups: list[str]
+    created: str
+    revoked: str | None
+
+
+class Keys(msgspec.Struct):
+    """All keys, oldest first, revoked ones included."""
+
+    keys: list[Key]
+
+
+class MadeKey(Key):
+    """A new key. ``token`` opens doors and is shown this once; ``null`` in a repeated answer."""
+
+    token: str | None = None
+    tenant: str = ""
+    replayed: bool = False
+    note: str = ""
+
+
+class RevokedKey(Key):
+    """A revoked key; ``already``: it was revoked before."""
+
+    tenant: str = ""
+    already: bool = False
+
+
+class Revoked(msgspec.Struct):
+    """The key that was revoked; ``replayed``: by an earlier request of the same idempotency key."""
+
+    revoked: RevokedKey
+    replayed: bool = False
+
+
+class Health(msgspec.Struct):
+    """``ok``, or ``not ready`` and what is missing."""
+
+    status: str
+    recording_problem: str = ""
+    sequencer_problem: str = ""
+
+
+class ProblemKind(msgspec.Struct):
+    """A kind of error; ``type`` is the reference that stands in its answers."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    hint: str
+
+
+class ProblemKinds(msgspec.Struct):
+    """Every kind of error."""
+
+    problems: list[ProblemKind]
+
+
+ANSWERS: dict[str, type[msgspec.Struct]] = {
+    "status": Status,
+    "query": Answer,
+    "query_by_get": Answer,
+    "show": Narrative,
+    "reveal": Revealed,
+    "keys": Keys,
+    "create_key": MadeKey,
+    "revoke_key": Revoked,
+    "healthz": Health,
+    "readyz": Health,
+    "problems": ProblemKinds,
+    "problem_kind": ProblemKind,
+}
+"""Operation id → what is answered. Answers that are no JSON stand at their routes."""
+
+
+def components() -> dict[str, Any]:
+    """The schemas of all answers by name, for ``#/components/schemas``."""
+    kinds = list(dict.fromkeys(ANSWERS.values()))
+    _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    found[ROW] = _row()
+    found["Answer"]["properties"]["rows"]["items"] = {"$ref": f"#/components/schemas/{ROW}"}
+    return found
+
+
+def _row() -> dict[str, Any]:
+    """A row as ``query.rows`` documents it; both halves of an exchange for people are one row."""
+    _, columns = msgspec.json.schema_components([Row, Person])
+    properties: dict[str, Any] = {}
+    for key, field in ROW_FIELDS.items():
+        owner = "Person" if field.section == "person" else "Row"
+        column = columns[owner]["properties"].get(field.column, {})
+        shape = {name: value for name, value in column.items() if name != "default"}
+        if key == "stream":
+            shape = {"anyOf": [{"type": "boolean"}, {"type": "null"}]}
+        if key == "erased":
+            shape = {"type": "array", "items": {"type": "string"}}
+        properties[key] = {**shape, "description": f"{field.help} ({field.section})"}
+    for key, help_text in {
+        "response_id": "id of the response, in a row of both halves",
+        "prompt": "the message that was asked, where it may be shown (exchanges)",
+        "output": "what was answered, where it may be shown (exchanges)",
+        "content": "whether content is shown, and if not, why (exchanges)",
+        "text": "in a sentence what a record that is no exchange says (exchanges)",
+    }.items():
+        properties[key] = {**_TEXT, "description": help_text}
+    properties["open"] = {"type": "boolean", "description": "no response is recorded yet"}
+    return {
+        "title": ROW,
+        "type": "object",
+        "description": "One record, or an exchange. A key whose section is outside the boundary "
+        "is absent; null: not known or not applicable.",
+        "properties": properties,
+        "required": [key for key, field in ROW_FIELDS.items() if field.section == "leaf"],
+    }
