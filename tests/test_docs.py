@@ -26,6 +26,9 @@ def _keys() -> list[str]:
             continue
         if issubclass(kind, BaseModel):
             found += [f"{name}.{key}" for key in kind.model_fields]
+            for key, inner in kind.model_fields.items():
+                if isinstance(inner.annotation, type) and issubclass(inner.annotation, BaseModel):
+                    found += [f"{name}.{key}.{one}" for one in inner.annotation.model_fields]
     return found
 
 

@@ -140,11 +140,21 @@ class Gateway(_Section):
         return self
 
 
+class Limits(_Section):
+    """What one reader may ask of the console, and how often one address may err; beyond, 429."""
+
+    reads_per_minute: int = Field(default=1200, ge=1, le=1_000_000)
+    expensive_at_once: int = Field(default=2, ge=1, le=64)
+    tails_at_once: int = Field(default=10, ge=1, le=1000)
+    failed_per_minute: int = Field(default=30, ge=1, le=1_000_000)
+
+
 class Console(_Section):
     """The listening side for readers."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8788, ge=0, le=65535)
+    limits: Limits = Limits()
 
 
 class Log(_Section):
@@ -378,10 +388,9 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route}
     for depth, part in enumerate(location):
+        field = model.model_fields.get(str(part))
         if depth == 0 and part in tables:
             model = tables[str(part)]
-        elif depth == 0:
-            annotation = Config.model_fields[str(part)].annotation
-            assert isinstance(annotation, type)
-            model = annotation
+        elif field is not None and isinstance(field.annotation, type):
+            model = field.annotation
     return sorted(field for field in model.model_fields if field != "off")

@@ -40,7 +40,10 @@ from tests.world.clock import FakeClock
 TENANT = "acme"
 ANCHORS: dict[str, Any] = {
     "anchored": True, "anchor_advice": "", "witnesses_required": True, "waits_since": None,
-    "witnesses": [{"name": "w1", "size": 9, "error": "", "alarm": False}],
+    "witnesses": [
+        {"name": "w1", "size": 9, "time": "2026-11-23T11:59:00.000000Z", "error": "",
+         "alarm": False},
+    ],
     "timestamp": {"size": 8, "time": "2026-11-23T12:00:00.000000Z", "error": ""},
     "copies": {"size": 7, "error": ""},
 }  # fmt: skip

@@ -72,11 +72,15 @@ class Cosigning:
                     witness.cosigned, self._lines[witness.vkey] = size, line
 
     def status(self) -> list[dict[str, Any]]:
-        """Each witness: its name, leaves under the newest note it cosigned, its last error."""
+        """Each witness: its name, leaves under the newest note it cosigned, when, its last error.
+
+        ``time`` is by the witness's clock, ``None`` if it has not cosigned since the start.
+        """
         return [
             {
                 "name": witness.name,
                 "size": witness.cosigned,
+                "time": from_unix_us(witness.moment * 1_000_000) if witness.moment else None,
                 "error": self._troubles[witness.name].error,
                 "alarm": self._troubles[witness.name].alarm,
             }

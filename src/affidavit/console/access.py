@@ -133,6 +133,7 @@ class Access:
         ``identity`` is whose key was presented, if it is known. ``CannotRecordError`` as usual.
         """
         self._services.reads["denied"] += 1
+        self._services.refusals[reason.code] += 1
         parts = path.split("/")
         route = "/".join(parts[: 3 if parts[1:2] == ["api"] else 2])
         uncounted = self._uncounted((reason.code, identity.id if identity else "", route))

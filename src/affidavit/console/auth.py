@@ -4,7 +4,9 @@ Rules: the API takes a key (``Authorization: Bearer``) or the local socket, neve
 other site's page can act through it; the page takes its session cookie, never a key in the URL.
 A session holds no key, ends after eight hours or with the process, and is worthless the moment
 its identity is revoked. A ``caller`` key reads nothing, a ``monitor`` key leaves and links alone.
-Not here: what a reader may see (``query.boundary``) and the record of a refusal (``access``).
+Every way in counts against the reader's limits (``limits``), but for a monitor's reads of the log;
+a wrong key counts against its address. Not here: what a reader may see (``query.boundary``) and the
+record of a refusal (``access``).
 """
 
 import hashlib
@@ -37,6 +39,11 @@ class Reader:
     boundary: Boundary
     address: str
     user_agent: str
+
+    @property
+    def account(self) -> str:
+        """Whose limits count: those of the key; the local socket has its own."""
+        return self.identity.id if self.via == "key" else "socket"
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Authenticator:
         """Who reads leaves and links: an owner or a monitor; errors as ``api``."""
         given = presented_key(connection.scope["headers"], "inject")
         if given is not None or not self._trusted:
-            identity = self._services.directory().find(given)
+            identity = self._known(connection, given)
             if identity.role == MONITOR:
                 connection.state.identity = identity
                 return self._made(connection, identity, "key", nothing(identity.actor))
@@ -110,7 +117,7 @@ class Authenticator:
 
     def by_key(self, connection: HTTPConnection, key: str | None) -> Reader:
         """The reader who holds ``key``; errors as ``api``."""
-        return self._reader(connection, self._services.directory().find(key), "key")
+        return self._reader(connection, self._known(connection, key), "key")
 
     def page(self, connection: HTTPConnection) -> tuple[Reader, Session]:
         """The reader of a page request, and the session it came in; errors as ``api``."""
@@ -120,6 +127,15 @@ class Authenticator:
                 return self._reader(connection, identity, "key"), session
         raise UnauthenticatedError("This key was revoked.", hint="Ask for a new one.")
 
+    def _known(self, connection: HTTPConnection, key: str | None) -> Identity:
+        """Whose key it is. A right key is never refused for the wrong ones of its neighbours."""
+        try:
+            return self._services.directory().find(key)
+        except UnauthenticatedError:
+            if key is not None and connection.client is not None:
+                self._services.limits.failed(connection.client.host)
+            raise
+
     def _reader(self, connection: HTTPConnection, identity: Identity, via: Via) -> Reader:
         connection.state.identity = identity  # whoever records a refusal knows who it was
         if identity.role not in READERS:
@@ -128,7 +144,12 @@ class Authenticator:
                 f"A key with the role {identity.role} {opens}, not the console.",
                 hint="affidavit keys create --role auditor",
             )
-        return self._made(connection, identity, via, for_identity(identity))
+        reader = self._made(connection, identity, via, for_identity(identity))
+        limits = self._services.limits
+        connection.state.limits = limits.headers(reader.account)
+        limits.read(reader.account)
+        connection.state.limits = limits.headers(reader.account)
+        return reader
 
     def _made(
         self, connection: HTTPConnection, identity: Identity, via: Via, boundary: Boundary

@@ -61,7 +61,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                for name, value in HEADERS.items():
+                said = scope.get("state", {}).get("limits", {})
+                for name, value in {**HEADERS, **said}.items():
                     headers.setdefault(name, value)
             await send(message)
 

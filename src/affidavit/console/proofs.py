@@ -72,7 +72,8 @@ class Proofs:
         does not verify; ``UsageError`` for what cannot be counted without showing it.
         """
         wanted = Wanted(expression, content="none", purpose=purpose, count=count)
-        made = await self._services.blocking(lambda: self._make(reader, wanted))
+        with self._services.limits.expensive(reader.account):
+            made = await self._services.blocking(lambda: self._make(reader, wanted))
         lines = dict(zip(LINES, made.verdict, strict=True))
         proved = not lines["completeness"].startswith("not proved")
         return {**lines, "proved": proved, "counts": made.counts}
@@ -93,7 +94,8 @@ class Proofs:
                 "Content is outside your boundary.",
                 hint="--reason TEXT" if reader.boundary.content == "with_reason" else "",
             )
-        made = await self._services.blocking(lambda: self._make(reader, wanted))
+        with self._services.limits.expensive(reader.account):
+            made = await self._services.blocking(lambda: self._make(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
         what = {
             "operation": "export",

@@ -4,7 +4,7 @@ Rules: nothing here names a person, a model or a tenant. A path is served only i
 the format spells it, so none leads elsewhere. Full tiles and what belongs to a timestamp never
 change and may be cached for a year; everything else is asked for again each time. Entry bundles
 and links are not public: they are served to an owner and to monitors, on record (``log_reads``).
-Not here: writing the files (``ledger.publish``).
+Not here: writing the files (``ledger.publish``), the words of ``/metrics`` (``metrics``).
 """
 
 import re
@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from affidavit import __version__
-from affidavit.console import problems
+from affidavit.console import metrics, problems
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator
 from affidavit.console.log_reads import LogReads
@@ -52,37 +52,6 @@ async def figures(services: ConsoleServices) -> dict[str, Any]:
     return found
 
 
-def _gauge(name: str, help_text: str, value: int) -> str:
-    return f"# HELP {name} {help_text}\n# TYPE {name} gauge\n{name} {value}\n"
-
-
-def _metrics(services: ConsoleServices, found: dict[str, Any]) -> str:
-    """The figures in Prometheus' text format 0.0.4."""
-    recording, up = int(found["recording"]), int(found["sequencer"])
-    lines = [
-        _gauge("affidavit_recording", "1 if the console can record reads.", recording),
-        _gauge("affidavit_sequencer_up", "1 if the sequencer answers.", up),
-    ]
-    gauges = {
-        "size": ("affidavit_ledger_leaves", "Leaves in the ledger."),
-        "published": ("affidavit_ledger_published_leaves", "Leaves under the checkpoint."),
-        "indexed": ("affidavit_index_leaves", "Leaves the index has taken in."),
-        "backlog_bytes": ("affidavit_journal_backlog_bytes", "Journal bytes not yet removed."),
-    }
-    for key, (name, help_text) in gauges.items():
-        if isinstance(found.get(key), int):
-            lines.append(_gauge(name, help_text, found[key]))
-    if isinstance(found.get("trouble"), dict):
-        name, help_text = "affidavit_journals_in_trouble", "Journals that need a person."
-        lines.append(_gauge(name, help_text, len(found["trouble"])))
-    name = "affidavit_console_reads_total"
-    lines.append(f"# HELP {name} Reads on record, and refusals, by kind.\n# TYPE {name} counter\n")
-    lines += [
-        f'{name}{{kind="{kind}"}} {count}\n' for kind, count in sorted(services.reads.items())
-    ]
-    return "".join(lines)
-
-
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the public routes."""
     routes = APIRouter()
@@ -104,9 +73,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         }
         return JSONResponse(body, 200 if ready else 503)
 
-    @routes.get("/metrics", summary="Figures for Prometheus", tags=["health"])
-    async def metrics() -> Response:
-        text = _metrics(services, await figures(services))
+    @routes.get("/metrics", name="metrics", summary="Figures for Prometheus", tags=["health"])
+    async def metrics_now() -> Response:
+        text = metrics.text(services, await figures(services))
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @routes.get("/log/{path:path}", summary="Files of the log (C2SP tlog-tiles)", tags=["log"])

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.console.limits import Limits
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.index.reader import Reader
@@ -35,7 +36,8 @@ class ConsoleServices:
 
     ``data`` is the data directory, of which ``log/`` is served. ``vault``, ``reader`` (the
     index) and ``prover`` block. ``snapshot`` and ``directory`` give the newest identities and
-    keys; ``owner`` is who the user of the local socket is. ``reads`` counts for metrics.
+    keys; ``owner`` is who the user of the local socket is. ``reads`` and ``refusals`` (by code)
+    count for metrics.
     """
 
     clock: Clock
@@ -51,6 +53,12 @@ class ConsoleServices:
     directory: Callable[[], Directory]
     owner: Identity
     reads: collections.Counter[str] = field(default_factory=collections.Counter)
+    refusals: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """What each reader has left; one for all applications of the process."""
+        return Limits(self.clock, self.config.console.limits)
 
     @functools.cached_property
     def searcher(self) -> Searcher:

@@ -53,7 +53,7 @@ def test_metrics_are_in_the_format_and_name_nobody(client: Client) -> None:
     client("owner").get("/api/query")
     response = client("").get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    sample = re.compile(r'[a-z_]+(\{kind="[a-z]+"\})? [0-9]+')
+    sample = re.compile(r'[a-z_]+(\{(kind|code|limit)="[a-z_.]+"\})? [0-9]+')
     lines = response.text.splitlines()
     assert all(line.startswith("# ") or sample.fullmatch(line) for line in lines)
     assert 'affidavit_console_reads_total{kind="query"}' in response.text
