@@ -15,6 +15,7 @@ import msgspec
 from affidavit import durable, ids
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
+from affidavit.control import idempotency
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
@@ -76,8 +77,19 @@ class PlayedLink(ControlLink):
                 "indexed": machine.indexer.size, "backlog_bytes": 0, "trouble": {},
                 **machine.anchors,
             }  # fmt: skip
-        by = given.pop("by")
+        given = dict(given)
+        by, asked = given.pop("by"), given.pop("once", None)
         assert by["role"] == "owner"
+        once = idempotency.once(method, given, **asked) if asked else None
+        if once is not None and (found := machine.answered.find(once)) is not None:
+            return found | {"replayed": True}
+        done = self._write(method, given)
+        if once is not None:
+            machine.answered.keep(once, done)
+        return done
+
+    def _write(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
+        machine = self._machine
         if method == "keys.create":
             given["groups"] = tuple(given["groups"])
             identity, token = machine.identities.draft(**given)
@@ -125,6 +137,7 @@ class Machine:
         self._state = durable.open_database(root / "state.db", key)
         self._state_of_log = durable.open_database(root / "state.db", key)
         self.identities = IdentityStore(self._state, self.clock)
+        self.answered = idempotency.Answered(self._state, self.clock)
         self.keys = {}
         for role in ROLES:
             identity, self.keys[role] = self.identities.draft(

@@ -1,7 +1,8 @@
 """What the sequencer process answers over the local socket.
 
 Rules: every method runs on the sequencing thread, between two batches, so it sees one state;
-answers are msgpack's own types and the structs of the stages. Not here: the socket
+answers are msgpack's own types and the structs of the stages. Writes that are asked with ``once``
+(``account`` and ``key``) are done one after another, and each once. Not here: the socket
 (``control.link``) and who records that something was asked (the asking process, beforehand).
 """
 
@@ -14,6 +15,7 @@ import msgspec
 
 from affidavit.app import system
 from affidavit.app.sequencer import Sequencer
+from affidavit.control import idempotency
 from affidavit.control.identity import Identity
 from affidavit.control.link import Handler
 from affidavit.errors import NotFoundError, UnavailableError, UsageError
@@ -43,9 +45,9 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         return answer
 
     methods = {
-        "keys.create": _keys_create,
+        "keys.create": _once("keys.create", _keys_create),
         "keys.list": _keys_list,
-        "keys.revoke": _keys_revoke,
+        "keys.revoke": _once("keys.revoke", _keys_revoke),
         "log.keys": _log_keys,
         "log.prune": _log_prune,
         "log.rotate": _log_rotate,
@@ -55,6 +57,30 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "status": _status,
     }
     return {name: bind(method) for name, method in methods.items()}
+
+
+Keep = Callable[[Any], None]
+"""Keeps the answer of a write, in the transaction that does it."""
+
+
+def _once(
+    name: str, method: Callable[[Sequencer, dict[str, Any], Keep], Awaitable[Any]]
+) -> Callable[[Sequencer, dict[str, Any]], Awaitable[Any]]:
+    """The write ``method``, which acts once for each ``once`` that its parameters bring."""
+
+    async def answer(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+        given = params.pop("once", None)
+        if given is None:
+            return await method(sequencer, params, lambda _: None)
+        asked = idempotency.once(name, params, **given)
+        answered = sequencer.answered
+        async with sequencer.writing:
+            found = await sequencer.ask(lambda: answered.find(asked))
+            if found is not None:
+                return found | {"replayed": True}
+            return await method(sequencer, params, lambda made: answered.keep(asked, made))
+
+    return answer
 
 
 async def _snapshot(sequencer: Sequencer, params: dict[str, Any]) -> Any:
@@ -72,7 +98,7 @@ async def _status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return await sequencer.ask(sequencer.status)
 
 
-async def _keys_create(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:
     """Make a key: drafted, recorded, stored. ``by`` is who asked (sections ``who``)."""
     store = sequencer.identities
     names = ("name", "tenant", "email", "kind", "role", "team", "groups")
@@ -80,12 +106,19 @@ async def _keys_create(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     asked["groups"] = tuple(asked.get("groups", ()))
     identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
     await sequencer.record_key_change(identity, "created", params.get("by"))
-    await sequencer.ask(lambda: store.put(identity))
+    made = {"identity": public(identity), "token": token}
+
+    def put() -> None:
+        with sequencer.state:
+            store.put(identity)
+            keep(made)
+
+    await sequencer.ask(put)
     sequencer.tell_changed()
-    return {"identity": public(identity), "token": token}
+    return made
 
 
-async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:
     """Make a key worthless at once; a record that a crash prevents is made at the next start.
 
     A key that is revoked stays as it is, without a second record; ``already`` says so.
@@ -93,13 +126,21 @@ async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     store = sequencer.identities
     known = await sequencer.ask(lambda: store.find(params["id"]))
     if known.revoked is not None:
-        return public(known) | {"already": True}
+        told_before = public(known) | {"already": True}
+        await sequencer.ask(lambda: keep(told_before))
+        return told_before
     identity = await sequencer.ask(lambda: store.revoked(params["id"]))
     await sequencer.ask(lambda: store.put(identity))
     sequencer.tell_changed()
     await sequencer.record_key_change(identity, "revoked", params.get("by"))
     told = f"revoked {identity.id}"
-    await sequencer.ask(lambda: system.told(sequencer.state, told, ""))
+
+    def done() -> None:
+        with sequencer.state:
+            system.told(sequencer.state, told, "")
+            keep(public(identity))
+
+    await sequencer.ask(done)
     return public(identity)
 
 

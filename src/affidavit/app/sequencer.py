@@ -30,6 +30,7 @@ from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity, Snapshot
 from affidavit.control.link import ControlServer, Handler
 from affidavit.control.store import IdentityStore
@@ -84,6 +85,8 @@ class Sequencer:
         state_key = kek.derive("state.db")
         self.state = durable.open_database(paths.state, state_key)
         self.identities = IdentityStore(self.state, clock)
+        self.answered = Answered(self.state, clock)
+        self.writing = asyncio.Lock()
         self.log = Log.open(
             disk,
             paths.log,

@@ -14,12 +14,13 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
-from affidavit.console.access import Access, who
+from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, require_owner
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads
 from affidavit.console.services import ConsoleServices
+from affidavit.console.writes import NOTE, IdempotencyKey, Writes
 from affidavit.control.identity import Identity
 from affidavit.errors import UsageError
 
@@ -73,6 +74,7 @@ def router(
 ) -> APIRouter:
     """Return the routes of the API."""
     routes = APIRouter(prefix="/api")
+    writes = Writes(services, access)
 
     @routes.get("/status", tags=["health"], summary="Ledger, journals and this reader's boundary")
     async def status(request: Request) -> dict[str, Any]:
@@ -143,19 +145,26 @@ def router(
         return {"keys": [_key(identity) for identity in found]}
 
     @routes.post("/keys", tags=["keys"], status_code=201, summary="Make a key, shown this once")
-    async def create_key(body: KeyBody, request: Request) -> dict[str, Any]:
+    async def create_key(
+        body: KeyBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
         require_owner(reader)
-        asked = body.model_dump() | {"tenant": reader.identity.tenant, "by": who(reader)}
-        made = await services.control.call("keys.create", asked)
+        asked = body.model_dump() | {"tenant": reader.identity.tenant}
+        made = await writes.call("keys.create", asked, reader, idempotency_key)
+        if made.get("replayed"):
+            return {**made["identity"], "token": None, "replayed": True, "note": NOTE}
         return {**made["identity"], "token": made["token"]}
 
     @routes.delete("/keys/{key_id}", tags=["keys"], summary="Make a key worthless from now on")
-    async def revoke_key(key_id: str, request: Request) -> dict[str, Any]:
+    async def revoke_key(
+        key_id: str, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
         require_owner(reader)
-        revoked = await services.control.call("keys.revoke", {"id": key_id, "by": who(reader)})
-        return {"revoked": revoked}
+        revoked = await writes.call("keys.revoke", {"id": key_id}, reader, idempotency_key)
+        replayed = {"replayed": True} if revoked.pop("replayed", False) else {}
+        return {"revoked": revoked, **replayed}
 
     return routes
 

@@ -19,7 +19,7 @@ from affidavit.clock import Clock, SystemClock, add_seconds
 from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
-from affidavit.errors import LockedError, NotFoundError, RefusedError, UsageError
+from affidavit.errors import KeyReusedError, LockedError, NotFoundError, RefusedError, UsageError
 from affidavit.ledger import fsck
 from affidavit.ledger.leaf import decode
 from affidavit.ledger.log_reader import LogReader
@@ -70,6 +70,35 @@ def _types(root: Path) -> list[str]:
     reader = LogReader(Paths(root).log)
     size = reader.checkpoint().size
     return [decode(data).type for _, data in reader.leaves(0, size)]
+
+
+def test_a_write_is_done_once_also_side_by_side_and_after_a_restart(tmp_path: Path) -> None:
+    """Ten requests with one idempotency key at a time, and one at a later sequencer: one key."""
+    root = tmp_path / "d"
+    once = {"account": "key_a", "key": "k1"}
+    asked = {"name": "bot", "once": once}
+    first: list[str] = []
+
+    async def early(link: ControlLink) -> None:
+        made = await asyncio.gather(*(link.call("keys.create", asked) for _ in range(10)))
+        assert sum("token" in one for one in made) == 1
+        assert sum(one.get("replayed", False) for one in made) == 9
+        assert len({one["identity"]["id"] for one in made}) == 1
+        first.append(made[0]["identity"]["id"])
+
+    async def late(link: ControlLink) -> None:
+        again = await link.call("keys.create", asked)
+        assert (again["identity"]["id"], "token" in again) == (first[0], False)
+        with pytest.raises(KeyReusedError):
+            await link.call("keys.create", asked | {"name": "other"})
+        revoke = {"id": first[0], "once": once | {"key": "k2"}}
+        revoked = await link.call("keys.revoke", revoke)
+        assert await link.call("keys.revoke", revoke) == revoked | {"replayed": True}
+        assert len(await link.call("keys.list", {})) == 2
+
+    assert _sequencer(root, early) == 0
+    assert _sequencer(root, late) == 0
+    assert _types(root).count("change.key") == 2
 
 
 def test_a_key_is_on_record_before_it_is_in_force(tmp_path: Path) -> None:
