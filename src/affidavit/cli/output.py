@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import (
@@ -30,6 +31,8 @@ from affidavit.console.visible import snippet, visible
 from affidavit.errors import ExpressionError
 
 WIDTH = 100
+_POINTED = 90
+"""So many characters of an expression are shown around the one that is pointed at."""
 _GOOD, _BAD, _DIM = "green", "red", "dim"
 
 
@@ -201,9 +204,12 @@ def pointing(expression: str) -> Iterator[None]:
         yield
     except ExpressionError as error:
         at = error.detail.get("position")
-        fits = expression.isprintable() and len(expression) + 4 <= WIDTH
-        if fits and isinstance(at, int) and 0 <= at <= len(expression):
-            say(f"  {expression}\n  {' ' * at}^")
+        if expression.isprintable() and isinstance(at, int) and 0 <= at <= len(expression):
+            first = 0 if len(expression) <= _POINTED else max(0, at - _POINTED // 2)
+            shown = ("…" if first else "") + expression[first : first + _POINTED]
+            before = shown[: at - first + (first > 0)]
+            more = "…" if first + _POINTED < len(expression) else ""
+            say(f"  {shown}{more}\n  {' ' * cell_len(before)}^")
         raise
 
 

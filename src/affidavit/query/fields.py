@@ -17,8 +17,9 @@ Kind = Literal["name", "number", "time", "has", "text"]
 class Field(NamedTuple):
     """One field. ``columns`` of a row are compared; ``lists`` are columns with several values.
 
-    ``dimension`` is the posting list that finds it fast, if there is one; ``values`` are offered
-    by completion.
+    ``dimension`` is the posting list that finds it fast, if there is one. ``values`` are offered
+    by completion; where they are ``closed``, no record has another one, so asking for another is
+    a mistake.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Field(NamedTuple):
     lists: tuple[str, ...] = ()
     dimension: str | None = None
     values: tuple[str, ...] = ()
+    closed: bool = False
 
 
 class Presence(NamedTuple):
@@ -64,8 +66,9 @@ HAS: Mapping[str, Presence] = {
 def _name(
     name: str, section: str, help_text: str, example: str, *, values: tuple[str, ...] = ()
 ) -> Field:
-    """A field with one column of the same name and no posting list."""
-    return Field(name, "name", section, help_text, example, (name,), values=values)
+    """A field with one column of the same name and no posting list; ``values`` are all of its."""
+    closed = bool(values)
+    return Field(name, "name", section, help_text, example, (name,), values=values, closed=closed)
 
 
 def _posted(
@@ -93,8 +96,9 @@ _ALL = (
     _posted("session", "who", "a conversation or agent run", "session:ses_mfrggzdfmztwq2lk"),
     Field("values", "name", "who", "the first exchange of each value of a dimension, so: all "
           "models ever used", "values:model", lists=("firsts",), dimension="values",
-          values=DIMENSIONS),
-    _posted("type", "leaf", "record type", "type:exchange.*", values=tuple(sorted(TYPES))),
+          values=DIMENSIONS, closed=True),
+    Field("type", "name", "leaf", "record type", "type:exchange.*", ("type",), (), "type",
+          tuple(sorted(TYPES)), closed=True),
     Field("since", "time", "leaf", "ledger time from here on: a date, a time, or so long ago "
           "(s m h d w)", "since:90d"),
     Field("until", "time", "leaf", "ledger time before this; a date means its first instant",
@@ -103,9 +107,12 @@ _ALL = (
     Field("source_time", "time", "leaf", "the time the source claims", "source_time:2026-08-01"),
     Field("status", "name", "outcome", "how it ended: an outcome or an HTTP status; an error "
           "of the provider that came whole is complete, with its status",
-          "status:client_gone", ("status", "http"), dimension="status", values=OUTCOMES),
+          "status:client_gone", ("status", "http"), dimension="status", values=OUTCOMES,
+          closed=True),
     _posted("decision", "control", "what policy decided", "decision:deny",
             values=("allow", "deny")),
+    _name("reason", "control", "why it was decided so: all reasons, in order, joined by '; '",
+          "reason:refused*"),
     _posted("purpose", "who", "stated use case, ticket or legal basis", "purpose:support"),
     Field("text", "text", "content", "these words next to each other in one message that the "
           "record asks or answers; history resent in a session is passed over", '"exact phrase"'),
@@ -143,6 +150,10 @@ _ALL = (
     _posted("target", "what", "what a change changed, as kind:name", "target:prompt:support-v3"),
     Field("finish", "name", "outcome", "why the model stopped", "finish:length",
           lists=("finish",)),
+    _name("error", "outcome", "code of the error that ended it, or what the provider calls it",
+          "error:upstream.unreachable"),
+    _name("request_id", "what", "the provider's own request id, as its support asks for it",
+          "request_id:req_011CS*"),
     _person("email", "e-mail address of a person", "email:alice@example.com"),
     _person("subject", "subject of a person's token", "subject:auth0*"),
     _person("name", "name of a person", 'name:"Alice Doe"'),
@@ -152,8 +163,16 @@ _ALL = (
 )  # fmt: skip
 
 FIELDS: Mapping[str, Field] = {field.name: field for field in _ALL}
-ALIASES: Mapping[str, str] = {"key": "credential", "user": "end_user"}
-"""Other names that people type."""
+ALIASES: Mapping[str, str] = {
+    "key": "credential",
+    "user": "end_user",
+    "at": "source_time",
+    "outcome": "status",
+    "latency": "duration",
+    "session_id": "session",
+    "trace_id": "trace",
+}
+"""Other names that people type, or copy from a record or a trace."""
 
 PERSON_SESSION = Field(
     "person.session", "name", "person", "the caller's own session id", "",
@@ -190,7 +209,8 @@ def markdown() -> str:
     """All fields as the table of ``docs/query.md``."""
     lines = ["| field | section | means | for example |", "|---|---|---|---|"]
     for field in _ALL:
-        known = f"; one of {', '.join(f'`{v}`' for v in field.values)}" if field.values else ""
+        one = "one of" if field.closed else "such as"
+        known = f"; {one} {', '.join(f'`{v}`' for v in field.values)}" if field.values else ""
         lines.append(
             f"| `{field.name}` | {field.section} | {field.help}{known} | `{field.example}` |"
         )

@@ -11,8 +11,9 @@
     words      = word [ "*" ] | quoted [ "*" ]
 
 Rules: times become absolute here, so what is recorded of a question stays true; whatever is not
-understood is an ``ExpressionError`` with its position (0-based) and, for a field, the nearest
-name. Lengths are bounded before anything is parsed. Not here: what fields there are (``fields``).
+understood is an ``ExpressionError`` with its position (0-based) and, for a field or a value of a
+closed set, the nearest name. Lengths are bounded before anything is parsed. Not here: what fields
+there are (``fields``).
 """
 
 import datetime as dt
@@ -22,7 +23,7 @@ from typing import Literal, NoReturn
 
 from affidavit.clock import add_seconds
 from affidavit.errors import ExpressionError
-from affidavit.query.fields import ALIASES, FIELDS, HAS, Field
+from affidavit.query.fields import ALIASES, FIELDS, Field
 from affidavit.query.tree import (
     All,
     And,
@@ -46,6 +47,9 @@ _WORD = re.compile(r'[^\s()"]+')
 _FIELD = re.compile(r"([A-Za-z_.]+)(:|<=|>=|<|>|=)")
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_CLASS = re.compile(r"[1-5][xX]{2}")
+_FEW = 15
+"""Closed sets of so many values are listed beside the nearest one."""
 _OPERATORS = ("AND", "OR", "NOT")
 _PLAIN = re.compile(r'[^\s()"*\\]+')
 
@@ -196,16 +200,31 @@ class _Parser:
         if field.kind == "text":
             return self.phrase(value, prefix, at)
         if field.kind == "has":
-            return self.has(value, at)
+            self.known(field, value, at)
+            return Has(value)
         if not value and not prefix:
             self.fail(f"{field.name}: needs a value.", at)
-        if field.name == "values" and (prefix or value not in field.values):
-            near = difflib.get_close_matches(value, field.values, 1, 0.5)
-            self.fail(
-                f"values: does not know {value!r}.", at, near[0] if near else None,
-                f"It knows {', '.join(field.values)}.",
-            )  # fmt: skip
+        if field.closed:
+            self.known(field, value, at, prefix=prefix)
         return Match(field.name, value, prefix)
+
+    def known(self, field: Field, value: str, at: int, *, prefix: bool = False) -> None:
+        """Fail, with what is nearest, unless the closed set of the field has such a value."""
+        if "http" in field.columns and value.isdecimal():
+            return
+        if prefix and field.name != "values":
+            if any(one.startswith(value) for one in field.values):
+                return
+        elif value in field.values and not prefix:
+            return
+        near = difflib.get_close_matches(value.lower(), field.values, 1, 0.5)
+        nearest = near[0] if near else None
+        if "http" in field.columns and _CLASS.fullmatch(value):
+            nearest = f"{value[0]}*"
+        hints = [f"Did you mean {field.name}:{nearest}?"] if nearest else []
+        if not hints or len(field.values) <= _FEW:
+            hints.append(f"It knows {', '.join(field.values)}.")
+        self.fail(f"{field.name}: does not know {value!r}.", at, nearest, " ".join(hints))
 
     def value(self, what: str) -> tuple[str, bool]:
         """A quoted or plain text and whether ``*`` follows it."""
@@ -251,15 +270,6 @@ class _Parser:
         if not any(letter.isalnum() for letter in value):
             self.fail("There are no words to look for.", at)
         return Phrase(value, prefix)
-
-    def has(self, value: str, at: int) -> Tree:
-        if value not in HAS:
-            near = difflib.get_close_matches(value, HAS, 1, 0.5)
-            self.fail(
-                f"has: does not know {value!r}.", at, near[0] if near else None,
-                f"It knows {', '.join(HAS)}.",
-            )  # fmt: skip
-        return Has(value)
 
     def number(self, field: Field, op: str) -> Tree:
         at = self.at

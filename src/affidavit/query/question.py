@@ -60,6 +60,7 @@ _SECTION = {
     "operation": ("what.gen_ai.operation.name",),
     "path": ("what.url.path",),
     "trace": ("what.trace_id",),
+    "request_id": ("what.request_id",),
     "tool": ("what.tools_called", "what.gen_ai.tool.name"),
     "source": ("what.sources", "what.gen_ai.data_source.id"),
     "decision": ("control.decision",),

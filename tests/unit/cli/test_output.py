@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from affidavit.cli import output
+from affidavit.errors import ExpressionError
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,19 @@ def test_nothing_ends_in_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) > 6
     assert all(line == line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize("before", [0, 5, 44, 46, 100, 300])
+@pytest.mark.parametrize("letter", ["a", "漢"])
+def test_the_caret_stands_under_the_mistake(
+    capsys: pytest.CaptureFixture[str], before: int, letter: str
+) -> None:
+    """However long the expression is and however wide its letters, and on a line that fits."""
+    expression = letter * before + "modl:x " + "b" * 60
+    with pytest.raises(ExpressionError), output.pointing(expression):
+        raise ExpressionError("No.", position=before, nearest="model")
+    shown, caret = capsys.readouterr().err.splitlines()
+    left = shown[: shown.index("modl")]
+    assert cell_len(left) == caret.index("^")
+    assert set(left.strip(" …")) <= {letter}
+    assert len(shown) <= output.WIDTH

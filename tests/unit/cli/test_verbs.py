@@ -515,9 +515,9 @@ def test_a_search_without_matches_says_what_may_have_been_meant(
     command: Command, site: Site
 ) -> None:
     """A value outside its list and an operator in small letters are named, on stderr."""
-    found = command("query", "status:error or model:x", "--data", site.data)
+    found = command("query", "decision:denied or model:x", "--data", site.data)
     assert found.code == 0
-    assert "status:error is not one of" in found.err
+    assert "decision:denied is not one of" in found.err
     assert "the operator is OR" in found.err
 
 

@@ -57,6 +57,15 @@ MEANINGS: list[tuple[str, Tree]] = [
     ("NOT role:admin", Not(match("role", "admin"))),
     ("--role:admin", Not(Not(match("role", "admin")))),
     ("key:key_1", match("credential", "key_1")),
+    ("trace_id:t1", match("trace", "t1")),
+    ("latency>2", Number("duration", ">", 2)),
+    ("at>=2026-08-01", Moment("source_time", ">=", DAY)),
+    ("status:429", match("status", "429")),
+    ("status:5*", match("status", "5", prefix=True)),
+    ("status:client*", match("status", "client", prefix=True)),
+    ("decision:mask", match("decision", "mask")),
+    ("error:upstream.timeout", match("error", "upstream.timeout")),
+    ("request_id:req_1*", match("request_id", "req_1", prefix=True)),
     ("session:a:b:c", match("session", "a:b:c")),
     ("has:error", Has("error")),
     ("tokens>10000", Number("tokens", ">", 10000)),
@@ -129,6 +138,16 @@ def test_expressions_mean_what_the_table_says(text: str, tree: Tree) -> None:
         ("since:", 6, None),
         ("since:999999w", 6, None),
         ("has:approvals", 4, "approval"),
+        ("a has:eror*", 6, "error"),
+        ("type:exchange.reqest", 5, "exchange.request"),
+        ("type:exchnge.*", 5, "exchange.request"),
+        ("type:zzz", 5, None),
+        ("tier:Observed", 5, "observed"),
+        ("-kind:agents", 6, "agent"),
+        ("assurance:asserted assurance:sure", 29, None),
+        ("status:clientgone", 7, "client_gone"),
+        ("status:4xx", 7, "4*"),
+        ("outcome:compleet", 8, "complete"),
         ("!!!", 0, None),
         ('""', 0, None),
     ],
@@ -171,12 +190,13 @@ leaf: st.SearchStrategy[Tree] = st.one_of(
     st.builds(
         Match,
         st.sampled_from(
-            [f.name for f in FIELDS.values() if f.kind == "name" and f.name != "values"]
+            [f.name for f in FIELDS.values() if f.kind == "name" and not f.closed]
         ),
         values,
         st.booleans(),
     ),
     st.builds(Match, st.just("values"), st.sampled_from(DIMENSIONS)),
+    st.builds(Match, st.just("status"), st.sampled_from(["complete", "429"]), st.booleans()),
     st.builds(
         Number, st.sampled_from(["tokens", "duration"]), st.sampled_from(["<", "<=", "=", ">"]),
         st.floats(-(2**52), 2**52),
@@ -246,7 +266,7 @@ def test_every_field_is_documented_and_its_example_parses() -> None:
 def test_completion_offers_fields_and_values() -> None:
     """The last word is completed; after a space every field is offered."""
     assert complete("since:90d mod") == ["model:"]
-    assert complete("-(stat") == ["status:"]
+    assert complete("-(statu") == ["status:"]
     assert "status:client_gone" in complete("status:cl")
     assert complete("key:") == []
     assert set(complete("a ")) == {f"{name}:" for name in (*FIELDS, *ALIASES)}

@@ -18,7 +18,7 @@ from affidavit.query.search import Searcher
 from affidavit.query.session import narrative
 from affidavit.query.tree import All, Tree
 from affidavit.record.model import View
-from tests.unit.index.made import KEY, START, World, request, response
+from tests.unit.index.made import KEY, START, World, placed, request, response
 
 NOW = "2026-09-21T15:00:00.000000Z"
 OWNER = boundary.owner("act_owner")
@@ -70,6 +70,39 @@ def indexes(rows: list[dict[str, Any]]) -> list[int]:
 def test_questions_have_these_answers(searcher: Searcher, text: str, found: list[int]) -> None:
     """Each field finds what its help says."""
     assert indexes(searcher.run(ask(text), OWNER).rows) == found
+
+
+def test_errors_reasons_and_request_ids_are_found(tmp_path: Path) -> None:
+    """What a provider's support asks for, what went wrong, and why something was refused."""
+    failed = {"outcome": "upstream_error", "error": {"code": "upstream.timeout", "message": "No."}}
+    world = World([
+        request(0),
+        response(1, 0, what={"request_id": "req_011CSxyz"}, outcome=failed),
+        placed(2, "access.denied", {
+            "control": {"decision": "deny", "reasons": ["refused.unauthenticated", "late"]},
+            "outcome": {"outcome": "denied", "error": {"code": "refused.unauthenticated"}},
+        }),
+    ])  # fmt: skip
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.close()
+    searcher = Searcher(Reader(tmp_path, KEY), world)
+    for text, found in (
+        ("error:upstream.timeout", [1]),
+        ("error:*", [2, 1]),
+        ("-error:upstream* has:error", [2]),
+        ("request_id:req_011*", [1]),
+        ("request_id:req_011", []),
+        ("reason:refused.unauth*", [2]),
+        ('reason:"refused.unauthenticated; late"', [2]),
+        ("reason:late", []),
+    ):
+        assert indexes(searcher.run(ask(text), OWNER).rows) == found
+    narrow = OWNER._replace(sections=frozenset({"who"}))
+    with pytest.raises(RefusedError, match="section outcome"):
+        searcher.run(ask("error:*"), narrow)
+    searcher.reader.close()
 
 
 def test_a_page_says_through_when_and_what_else(searcher: Searcher, office: World) -> None:
