@@ -31,6 +31,8 @@ from affidavit.ids import record_id
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.query import boundary
+from affidavit.query.fields import FIELDS
+from affidavit.query.known import KnownValues
 from affidavit.query.language import parse
 from affidavit.query.search import Searcher
 from affidavit.record.disclose import disclose
@@ -202,6 +204,9 @@ def main() -> None:
             answers[what] = {
                 "expression": text, "rows": len(page.rows), "count": page.count, **timed(ask),
             }  # fmt: skip
+        offered = timed(
+            lambda: KnownValues(searcher.reader, time.monotonic).of(FIELDS["model"], owner), 20
+        )
         sums = timed(lambda: searcher.aggregate(parse("since:90d", now), owner))
         sizes = {file: (directory / file).stat().st_size for file in ("index.db", "text.db")}
     result = {
@@ -214,6 +219,7 @@ def main() -> None:
         "apply_unhurried_p95_ms": round(unhurried[len(unhurried) * 95 // 100] * 1_000, 2),
         "questions": answers,
         "tokens by model and day, from rollups": sums,
+        "completion, one look at recent records": offered,
         "bytes_per_record": {k: round(v / given.records) for k, v in sizes.items()},
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(),
                     "load": os.getloadavg()},

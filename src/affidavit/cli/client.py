@@ -46,14 +46,14 @@ def is_demo(directory: Path) -> bool:
 class _SocketConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         """Connect to the socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         try:
             self.sock.connect(str(self._path))
         except OSError:
@@ -63,9 +63,13 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """One console. ``url`` wins over ``data``; with neither, the default data directory."""
+    """One console. ``url`` wins over ``data``; with neither, the default data directory.
 
-    def __init__(self, data: Path | None, url: str | None) -> None:
+    ``timeout``: seconds without a byte after which an answer is given up.
+    """
+
+    def __init__(self, data: Path | None, url: str | None, *, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
         self._data = data or Path(os.environ.get("AFFIDAVIT_DATA", DEFAULT_DATA))
         self._url = url or os.environ.get("AFFIDAVIT_URL", "")
         self._key = os.environ.get("AFFIDAVIT_KEY", "")
@@ -173,7 +177,7 @@ class Client:
 
     def _connection(self) -> http.client.HTTPConnection:
         if not self._url:
-            return _SocketConnection(self._data / "run" / "console.sock")
+            return _SocketConnection(self._data / "run" / "console.sock", self._timeout)
         parts = urlsplit(self._url)
         try:
             port = parts.port
@@ -182,9 +186,11 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
             raise UsageError(f"{self._url!r} is not http://HOST:PORT.", hint="--url or --data")
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, port, timeout=TIMEOUT)
+            return http.client.HTTPConnection(parts.hostname, port, timeout=self._timeout)
         context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, port, timeout=TIMEOUT, context=context)
+        return http.client.HTTPSConnection(
+            parts.hostname, port, timeout=self._timeout, context=context
+        )
 
     def _gone(self, error: Exception) -> UnavailableError:
         if self._url:

@@ -12,6 +12,7 @@ import typer
 import typer.exceptions
 
 from affidavit.cli import (
+    completion,
     config,
     demo,
     demo_provider,
@@ -37,7 +38,7 @@ app = typer.Typer(
     name="affidavit",
     help="Verifiable records for generative AI: record, search, show, prove.",
     no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -75,6 +76,7 @@ for module in (
     version,
     witness,
     demo_provider,
+    completion,
 ):
     module.register(app)
 app.add_typer(index.app, name="index")

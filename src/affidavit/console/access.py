@@ -3,9 +3,9 @@
 Rules: ``access.*`` records are written to the console's own journal; ``CannotRecordError`` means
 that nothing is shown. Words that were searched for in content, and values that may identify a
 person, are recorded as a keyed digest under the tenant's key, so that the same search can be
-recognised and its words cannot be read. Refusals, and reads that found nothing of the name they
-asked for, are records too, counted instead of repeated when they come in floods. Not here: who
-may read (``auth``, ``query.boundary``).
+recognised and its words cannot be read. Refusals, reads that found nothing of the name they
+asked for, and completions are records too, counted instead of repeated when they come in floods.
+Not here: who may read (``auth``, ``query.boundary``).
 """
 
 import hashlib
@@ -108,9 +108,18 @@ class Access:
         is that of the read, without rows. ``CannotRecordError``: do not even say that it is not
         there.
         """
-        before = self._uncounted((kind, reader.identity.id, str(what["operation"])))
+        await self.often(kind, reader, what | {"rows": 0}, str(what["operation"]), purpose)
+
+    async def often(
+        self, kind: str, reader: Reader, what: dict[str, Any], alike: str, purpose: str = ""
+    ) -> None:
+        """Record a read of a kind that comes in floods, as ``missed`` does.
+
+        Of one kind are those of one key with the same type of record and the same ``alike``.
+        """
+        before = self._uncounted((kind, reader.identity.id, alike))
         if before is not None:
-            await self.read(kind, reader, what | {"rows": 0, "repeated_before": before}, purpose)
+            await self.read(kind, reader, what | {"repeated_before": before}, purpose)
 
     def _uncounted(self, kind: tuple[str, str, str]) -> int | None:
         """How many of a kind were only counted before this one; ``None`` if this one is, too."""

@@ -19,7 +19,8 @@ class Field(NamedTuple):
 
     ``dimension`` is the posting list that finds it fast, if there is one. ``values`` are offered
     by completion; where they are ``closed``, no record has another one, so asking for another is
-    a mistake.
+    a mistake. ``suggested``: completion offers values from records, too; these neither identify a
+    person nor are they different in nearly every record.
     """
 
     name: str
@@ -32,6 +33,11 @@ class Field(NamedTuple):
     dimension: str | None = None
     values: tuple[str, ...] = ()
     closed: bool = False
+
+    @property
+    def suggested(self) -> bool:
+        """Whether completion offers values of this field that occur in records."""
+        return self.name in _SUGGESTED
 
 
 class Presence(NamedTuple):
@@ -162,6 +168,12 @@ _ALL = (
     Field("has", "has", "leaf", "the record has one", "has:error", values=tuple(HAS)),
 )  # fmt: skip
 
+_SUGGESTED = frozenset({
+    "model", "actor", "session", "status", "decision", "reason", "purpose", "tool", "source",
+    "provider", "api", "operation", "role", "team", "tenant", "group", "credential", "target",
+    "finish", "error",
+})  # fmt: skip
+
 FIELDS: Mapping[str, Field] = {field.name: field for field in _ALL}
 ALIASES: Mapping[str, str] = {
     "key": "credential",
@@ -192,17 +204,6 @@ def help_text() -> str:
     lines = [f"{field.example:<{width}}{field.help}" for field in _ALL]
     kinds = ", ".join(HAS)
     return "\n".join([*lines, f"{'has:…':<{width}}{kinds}"])
-
-
-def complete(prefix: str) -> list[str]:
-    """What could go on from the last word of an expression: ``field:`` or ``field:value``."""
-    word = prefix.rsplit(maxsplit=1)[-1] if prefix.strip() and not prefix[-1].isspace() else ""
-    word = word.lstrip("-(")
-    name, colon, value = word.partition(":")
-    if not colon:
-        return sorted(f"{known}:" for known in (*FIELDS, *ALIASES) if known.startswith(name))
-    field = FIELDS.get(ALIASES.get(name, name))
-    return [f"{name}:{v}" for v in field.values if v.startswith(value)] if field else []
 
 
 def markdown() -> str:

@@ -336,7 +336,8 @@ def _flat(found: list[Tree], kind: type[And] | type[Or]) -> tuple[Tree, ...]:
     )
 
 
-def _quote(value: str, prefix: bool, *, always: bool = False) -> str:
+def quoted(value: str, prefix: bool = False, *, always: bool = False) -> str:
+    """A value as an expression spells it, in quotes where it needs them (or ``always``)."""
     star = "*" if prefix else ""
     if not always and (_PLAIN.fullmatch(value) or (prefix and not value)):
         return value + star
@@ -357,7 +358,7 @@ def _spell(tree: Tree, *, inside: bool) -> str:
     if isinstance(tree, Not):
         return "-" + _spell(tree.child, inside=True)
     if isinstance(tree, Match):
-        return f"{tree.field}:{_quote(tree.value, tree.prefix)}"
+        return f"{tree.field}:{quoted(tree.value, tree.prefix)}"
     if isinstance(tree, Number):
         return f"{tree.field}{tree.op}{_number(tree.value)}"
     if isinstance(tree, Moment):
@@ -366,7 +367,7 @@ def _spell(tree: Tree, *, inside: bool) -> str:
             return f"{names[tree.op]}:{tree.value}"
         return f"{tree.field}{tree.op}{tree.value}"
     if isinstance(tree, Phrase):
-        return _quote(tree.text, tree.prefix, always=True)
+        return quoted(tree.text, tree.prefix, always=True)
     if isinstance(tree, Has):
         return f"has:{tree.what}"
     return "<nothing>" if isinstance(tree, Nothing) else "<everything>"

@@ -169,8 +169,9 @@ def _failed(row: Row, sections: Sections) -> str:
 
 
 def _of_query(what: Mapping[str, Any], told: Details) -> str:
-    del what
     operation = told.get("operation")
+    if operation == "completion":
+        return f"Was offered values of {what.get('field')} while typing ({_rows(told)})"
     if operation == "query":
         return f"Asked the records a question: {told.get('question')} ({_rows(told)})"
     if operation == "show":

@@ -22,6 +22,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/status"): (READERS, "/api/status", None),
     ("POST", "/api/query"): (READERS, "/api/query", {"expression": "type:exchange.*"}),
     ("GET", "/api/query"): (READERS, "/api/query?expression=type:exchange.*", None),
+    ("GET", "/api/completion"): (READERS, "/api/completion?expression=model:", None),
     ("GET", "/api/show/{name:path}"): (READERS, "/api/show/%231", None),
     ("GET", "/api/tail"): (READERS, "/api/tail?expression=(", None),
     ("POST", "/api/reveal"): (WITH_CONTENT, "/api/reveal", {"id": "#1", "reason": "a test"}),

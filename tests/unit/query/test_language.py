@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from affidavit.clock import from_unix_us
 from affidavit.errors import ExpressionError
-from affidavit.query.fields import ALIASES, FIELDS, HAS, complete, help_text
+from affidavit.query.fields import ALIASES, FIELDS, HAS, help_text
 from affidavit.query.language import MAX_LENGTH, parse, unparse
 from affidavit.query.tree import (
     All,
@@ -261,15 +261,6 @@ def test_every_field_is_documented_and_its_example_parses() -> None:
         assert field.example in help_text()
         assert field.help in help_text()
     assert set(ALIASES.values()) <= set(FIELDS)
-
-
-def test_completion_offers_fields_and_values() -> None:
-    """The last word is completed; after a space every field is offered."""
-    assert complete("since:90d mod") == ["model:"]
-    assert complete("-(statu") == ["status:"]
-    assert "status:client_gone" in complete("status:cl")
-    assert complete("key:") == []
-    assert set(complete("a ")) == {f"{name}:" for name in (*FIELDS, *ALIASES)}
 
 
 @pytest.mark.parametrize(
