@@ -18,12 +18,15 @@ from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, require_owner
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
-from affidavit.console.reads import Ask, Reads
+from affidavit.console.reads import Ask, Reads, Story
 from affidavit.console.services import ConsoleServices
 from affidavit.console.writes import NOTE, IdempotencyKey, Writes
 from affidavit.control.identity import Identity
 from affidavit.errors import UsageError
+from affidavit.query.session import MAX_LINES
 
+MOMENT = r"^[0-9A-Za-z:.+-]*$"
+"""What a time may be made of: one word of an expression."""
 MAX_INDEX = 2**63 - 1
 """The largest index that a ledger and its index can hold."""
 
@@ -110,11 +113,19 @@ def router(
     ) -> dict[str, Any]:
         return await answer_query(asked, request)
 
-    @routes.get("/show/{name:path}", tags=["read"], summary="A record, session or trace, in order")
+    @routes.get("/show/{name:path}", tags=["read"], summary="What happened, in order, by pages")
     async def show(
-        name: str, request: Request, purpose: Annotated[str, Query(max_length=500)] = ""
+        name: str,
+        request: Request,
+        purpose: Annotated[str, Query(max_length=500)] = "",
+        since: Annotated[str, Query(max_length=40, pattern=MOMENT)] = "",
+        until: Annotated[str, Query(max_length=40, pattern=MOMENT)] = "",
+        cursor: Annotated[str, Query(max_length=2048)] = "",
+        limit: Annotated[int, Query(ge=1, le=MAX_LINES)] = 500,
     ) -> dict[str, Any]:
-        return await reads.show(authenticator.api(request), name[:512], purpose)
+        """A record, exchange, session or trace; ``actor:…`` or ``model:…``, also in a window."""
+        asked = Story(name[:512], purpose, since, until, cursor, limit)
+        return await reads.show(authenticator.api(request), asked)
 
     @routes.get("/tail", tags=["read"], summary="Rows as they come (server-sent events)")
     async def tail(

@@ -24,7 +24,7 @@ from affidavit.console.auth import (
 )
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
-from affidavit.console.reads import Ask, Reads
+from affidavit.console.reads import Ask, Reads, Story
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import AffidavitError, ExpressionError, UnauthenticatedError, UsageError
 
@@ -98,9 +98,18 @@ def router(
         return HTMLResponse(views.home(reader, session, health, question, answer))
 
     @routes.get("/show/{name:path}")
-    async def show(name: str, request: Request, purpose: str = "") -> Response:
+    async def show(
+        name: str,
+        request: Request,
+        purpose: str = "",
+        since: str = "",
+        until: str = "",
+        cursor: str = "",
+    ) -> Response:
         reader, session = authenticator.page(request)
-        told = await reads.show(reader, name[:512], purpose[:500])
+        begin, end = (text.partition(" ")[0][:40] for text in (since, until))
+        asked = Story(name[:512], purpose[:500], begin, end, cursor[:2048])
+        told = await reads.show(reader, asked)
         return HTMLResponse(views.show(reader, session, told))
 
     @routes.get("/login")

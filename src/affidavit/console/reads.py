@@ -24,8 +24,9 @@ from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import language
 from affidavit.query.answers import ExchangePage, Page
+from affidavit.query.scope import typed
 from affidavit.query.session import Narrative, narrative
-from affidavit.query.tree import Tree
+from affidavit.query.tree import Match, Tree
 from affidavit.wire.decode import decode
 
 _SINCE = "."
@@ -50,6 +51,18 @@ class Ask:
     view: Literal["exchanges", "records"] = "exchanges"
     prove: bool = False
     count: bool = False
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is to be told: a name, perhaps within a window, what for, which page and how long."""
+
+    name: str
+    purpose: str = ""
+    since: str = ""
+    until: str = ""
+    cursor: str = ""
+    limit: int = 500
 
 
 class Reads:
@@ -106,17 +119,25 @@ class Reads:
         await self._access.read("access.query", reader, what, ask.purpose)
         return answer
 
-    async def show(self, reader: Reader, name: str, purpose: str = "") -> dict[str, Any]:
-        """The narrative of a record, exchange, session or trace.
+    async def show(self, reader: Reader, asked: Story) -> dict[str, Any]:
+        """A page of the narrative of a record, exchange, session, trace, actor or model.
 
-        ``name`` may also be the session id as the caller wrote it, where the reader may see
-        ``person``. ``NotFoundError`` if the reader may see nothing of that name.
+        The name may also be the session id as the caller wrote it, or whoever's name or e-mail
+        after ``actor:``, where the reader may see ``person``. ``NotFoundError`` if the reader may
+        see nothing of that name; the other errors as ``query.session``.
         """
+        began, cursor = _went_on(asked.cursor)
+        began = began or self._services.clock.now()
+        times = {"since": asked.since, "until": asked.until}
+        words = " ".join(f"{name}:{time}" for name, time in times.items() if time)
+        window = language.parse(words, began)
         try:
-            told = await self._services.blocking(lambda: self._narrative(reader, name, purpose))
+            told = await self._services.blocking(
+                lambda: self._narrative(reader, asked, window, cursor)
+            )
         except NotFoundError:
-            probe = self._probe(reader, "show", name)
-            await self._access.missed("access.query", reader, probe, purpose)
+            probe = self._probe(reader, "show", asked.name)
+            await self._access.missed("access.query", reader, probe, asked.purpose)
             raise
         what = {
             "operation": "show",
@@ -125,8 +146,12 @@ class Reads:
             "boundary": reader.boundary.as_json(),
             "rows": len(told.lines),
         }
-        await self._access.read("access.query", reader, what, purpose)
+        if words:
+            what["window"] = language.unparse(window)
+        await self._access.read("access.query", reader, what, asked.purpose)
         answer: dict[str, Any] = msgspec.to_builtins(told)
+        if told.cursor:
+            answer["cursor"] = f"{told.cursor}{_SINCE}{to_unix_us(began):x}"
         return answer
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
@@ -137,22 +162,28 @@ class Reads:
 
     def _recorded_name(self, reader: Reader, told: Narrative) -> str:
         """The name as it is recorded: what a caller called its session may identify a person."""
-        if told.kind != "session" or OUR_NAME.fullmatch(told.name):
+        if told.kind not in ("session", "actor") or OUR_NAME.fullmatch(told.name):
             return told.name
         return digest_term(self._services.snapshot(), reader.identity.tenant, told.name)
 
-    def _narrative(self, reader: Reader, name: str, purpose: str) -> Narrative:
+    def _narrative(self, reader: Reader, asked: Story, window: Tree, cursor: str) -> Narrative:
         snapshot = self._services.snapshot()
-        candidates = [name, *resolve.sessions(name, reader, snapshot)]
+        given = typed(asked.name)
+        tree = resolve.widened(Match(*given), reader, snapshot) if given else None
+        candidates = [
+            asked.name,
+            *([] if given else resolve.sessions(asked.name, reader, snapshot)),
+        ]
         for candidate in candidates:
             try:
                 return narrative(
-                    self._services.searcher, candidate, reader.boundary, reason=purpose
-                )
+                    self._services.searcher, candidate, reader.boundary, reason=asked.purpose,
+                    window=window, tree=tree, cursor=cursor, limit=asked.limit,
+                )  # fmt: skip
             except NotFoundError:
                 continue
         raise NotFoundError(
-            "No record, session or trace of this name is within what you may see.",
+            "No record, session, trace, actor or model of this name is within what you may see.",
             hint="Try: affidavit query 'since:24h'",
         )
 

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple, Protocol
 
 from affidavit.errors import CorruptError, NotFoundError, PrunedError
 from affidavit.index.messages import Said, said
+from affidavit.index.project import project
 from affidavit.index.schema import Row
 from affidavit.record.model import SECTIONS, View
 
 SNIPPET = 600
 """Characters of a prompt or an output in an exchange; a narrative shows them whole."""
 
+_OF_OTHERS = frozenset({"answered", "firsts", "shown"})
+"""Columns that the record itself does not decide, or that an erasure changes."""
+_DIFFERS = "The index says otherwise than the record. Run: affidavit index rebuild"
 _CONTENT_BIT = 1 << SECTIONS.index("content")
 
 
@@ -34,19 +38,27 @@ class Contents(Protocol):
 class Look(NamedTuple):
     """What a look into the vault gave.
 
-    ``evidence``: ``verified`` (observed by us, and the same as what the ledger committed to),
-    ``reported``, ``imported``, ``erased`` (a section can no longer be read, or the leaf was
-    pruned), ``corrupt``, ``unchecked`` (nobody looked, or the checkpoint over it is not published
-    yet). ``content``: ``shown``, ``withheld``, ``erased`` (some or all of it), ``corrupt``,
-    ``pending``, or ``none`` where a record has none. ``messages`` are there if it is ``shown``, and
-    what is left of it if it is ``erased``. ``sections`` are all that can be read, by name, whoever
-    asks: a boundary comes between them and a reader.
+    ``evidence``: ``verified`` (observed by us, and checked a moment ago: the leaf hashes to what
+    the tile of the published log holds for this index, each section that is there to the leaf's
+    digest of it, each part to the content section's, and the index, from which sentences are
+    made, says the same as these sections; *not* checked here: the path to the root, signatures
+    and witnesses, which a proof, ``verify`` and ``fsck`` check), ``reported`` and ``imported``
+    (the same checks; but what was recorded is what somebody told us), ``erased`` (a section can
+    no longer be read, or the leaf was pruned), ``corrupt`` (a check did not hold), ``unchecked``
+    (nobody looked, or the checkpoint over it is not published yet). ``content``: ``shown``,
+    ``withheld``, ``erased`` (some or all of it), ``corrupt``, ``pending``, or ``none`` where a
+    record has none. ``messages`` are there if it is ``shown``, and what is left of it if it is
+    ``erased``. ``sections`` and ``parts`` are all that can be read, by
+    name, whoever asks: a boundary comes between them and a reader. ``problem`` says which check
+    did not hold.
     """
 
     evidence: str
     content: str
     messages: list[Said]
     sections: Mapping[str, Any] = MappingProxyType({})
+    parts: Mapping[str, bytes] = MappingProxyType({})
+    problem: str = ""
 
 
 def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
@@ -58,8 +70,8 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
         return Look("erased" if row.present & ~row.shown else told, hidden, [])
     try:
         view = contents.view(row.idx)
-    except CorruptError:
-        return Look("corrupt", "corrupt" if has_content else "none", [])
+    except CorruptError as error:
+        return Look("corrupt", "corrupt" if has_content else "none", [], problem=error.message)
     except PrunedError:
         return Look("erased", "erased" if has_content else "none", [])
     except NotFoundError:
@@ -69,11 +81,33 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
         for name, digest in zip(SECTIONS, view.digests, strict=True)
     )
     evidence = "erased" if gone else "verified" if row.tier == "observed" else row.tier
+    problem = "" if _agrees(row, view) else _DIFFERS
+    if problem:
+        evidence = "corrupt"
+    messages = said(view, row) if has_content and show else []
+    content = hidden
     if has_content and not (view.parts and _listed(view) <= view.parts.keys()):
-        return Look(evidence, "erased", said(view, row) if show else [], view.sections)
-    if has_content and show:
-        return Look(evidence, "shown", said(view, row), view.sections)
-    return Look(evidence, hidden, [], view.sections)
+        content = "erased"
+    elif has_content and show:
+        content = "shown"
+    return Look(evidence, content, messages, view.sections, view.parts, problem)
+
+
+def _agrees(row: Row, view: View) -> bool:
+    """Whether the index says of the record what its sections say, where they say something.
+
+    What a row has beyond them comes from the other half, or from a section erased since.
+    """
+    entry = project(view, None)
+    if entry is None:
+        return False
+    for name in Row.__struct_fields__:
+        own, indexed = getattr(entry.row, name), getattr(row, name)
+        if name in _OF_OTHERS or own is None or own == ():
+            continue
+        if not (set(own) <= set(indexed) if name == "models" else own == indexed):
+            return False
+    return True
 
 
 def _listed(view: View) -> set[str]:

@@ -179,20 +179,24 @@ class Searcher:
             )
         )
 
-    def rows_of(self, asked: Tree, limit: int) -> list[Row]:
-        """The first ``limit`` rows of an injected tree in ledger order (for narratives)."""
-        return self._rows(asked, self._plan(asked, ""), limit, newest=False)
+    def rows_of(
+        self, asked: Tree, limit: int, low: int = 0, high: int | None = None, *,
+        newest: bool = False,
+    ) -> list[Row]:  # fmt: skip
+        """The first or ``newest`` rows of an injected tree between two indexes, in that order."""
+        plan = self._plan(asked, "", low, high)
+        return self._rows(asked, plan, limit, newest=newest)
 
     # -- parts of an answer ----------------------------------------------------------------------
 
-    def _plan(self, asked: Tree, cursor: str, low: int = 0) -> "_Plan":
+    def _plan(self, asked: Tree, cursor: str, low: int = 0, end: int | None = None) -> "_Plan":
         built = self.reader.built()
         as_of = built[0]
         text = any(isinstance(leaf, Phrase) for leaf in leaves(asked))
         if text:
             as_of = min(built, key=lambda one: one.size)
         since, until = window(asked)
-        high = as_of.size
+        high = as_of.size if end is None else min(as_of.size, end)
         if since is not None:
             low = max(low, self.reader.position(since))
         if until is not None:

@@ -1,0 +1,225 @@
+"""The rows of a narrative, a page at a time: its records, and what fell in between.
+
+Rules: in ledger order, each row once, whatever the pages. Beside the records of a session, trace,
+actor or model stand, from its first to its last record (or in the whole window that was asked
+for): gaps; changes to what it used (its models and their aliases, sources, tools), and those of
+policies, prompts, deployments and the configuration that name no model; refused calls of its
+actors. After it, as long as the ledger goes: reveals and exports that showed records of it. All
+but gaps, which belong to no tenant, are looked up within the boundary. A step looks at a bounded
+number of rows, so a page may be short and still have a next one. Not here: what a row says.
+"""
+
+from typing import NamedTuple
+
+from affidavit.errors import AffidavitError
+from affidavit.index.schema import Row
+from affidavit.query import language
+from affidavit.query.boundary import Boundary, inject
+from affidavit.query.content import look
+from affidavit.query.scope import Scope, holds, rows
+from affidavit.query.search import Searcher
+from affidavit.query.tree import And, Match, Number, Or, Phrase, Tree, leaves, window
+
+STEP = 500
+"""So many rows are looked at for one step of a page …"""
+STEPS = 8
+"""… of which a page has so many at most."""
+_GAP = Match("type", "ledger.gap")
+_CHANGE = Match("type", "change.", prefix=True)
+_GENERAL = frozenset(
+    {"change.policy", "change.prompt", "change.deployment", "change.config", "change.unreported"}
+)
+"""Changes that touch all that goes on where they name no model that depends on them."""
+_READS = ("access.reveal", "access.export")
+_SHOWN = 8
+
+
+class Found(NamedTuple):
+    """One row. ``beside``: it is no record of the scope.
+
+    ``of``: some of the scope's records that a reveal or an export showed; ``None`` where it cannot
+    be told whether it showed any.
+    """
+
+    row: Row
+    beside: bool = False
+    of: tuple[int, ...] | None = ()
+
+
+class Page(NamedTuple):
+    """Rows in ledger order, and the index to go on from; ``None`` at the end."""
+
+    found: list[Found]
+    next: int | None
+
+
+class Stream:
+    """The rows of one scope through ledger size ``size``."""
+
+    def __init__(self, searcher: Searcher, scope: Scope, boundary: Boundary, size: int) -> None:
+        self._searcher = searcher
+        self._scope = scope
+        self._boundary = boundary
+        self._size = size
+        self._known: dict[Tree, bool] = {}
+        self._first, self._last = self._span()
+
+    def page(self, at: int, limit: int) -> Page:
+        """At most ``limit`` rows from index ``at`` on."""
+        found: list[Found] = []
+        for _ in range(STEPS):
+            want = min(limit - len(found), STEP)
+            with self._searcher.reader.snapshot():
+                own = rows(self._searcher, self._scope, want + 1, at, self._size)
+                end = own[want].idx if len(own) > want else self._size
+                beside, end = self._beside(at, end)
+            merged = {row.idx: row for row in beside}
+            ours = {row.idx for row in own}
+            merged |= {row.idx: row for row in own if row.idx < end}
+            at = end
+            for index in sorted(merged):
+                told = Found(merged[index]) if index in ours else self._belongs(merged[index])
+                if told is None:
+                    continue
+                if len(found) == limit:
+                    return Page(found, index)
+                found.append(told)
+            if at >= self._size:
+                return Page(found, None)
+            if len(found) == limit:
+                break
+        return Page(found, at)
+
+    def before(self, at: int, kind: str, limit: int) -> list[Row]:
+        """The last ``limit`` rows of a type in the scope before index ``at``, oldest first."""
+        if self._scope.indexes or not at:
+            return []
+        asked = And((self._scope.tree, Match("type", kind)))
+        with self._searcher.reader.snapshot():
+            return self._searcher.rows_of(asked, limit, high=at, newest=True)[::-1]
+
+    def _span(self) -> tuple[int, int]:
+        """From where (inclusive) to where (exclusive) something falls in between."""
+        if self._scope.indexes:
+            begin = self._scope.indexes[0]
+            return begin, begin
+        searcher, tree = self._searcher, self._scope.tree
+        with searcher.reader.snapshot():
+            since, until = window(self._scope.window)
+            if since is None:
+                first = next((row.idx for row in searcher.rows_of(tree, 1)), 0)
+            else:
+                first = searcher.reader.position(since)
+            if until is None:
+                newest = searcher.rows_of(tree, 1, high=self._size, newest=True)
+                return first, newest[0].idx + 1 if newest else first
+            self._size = min(self._size, searcher.reader.position(until))
+            return first, self._size
+
+    def _beside(self, at: int, end: int) -> tuple[list[Row], int]:
+        """Rows that may fall in between from ``at`` on, and to where they are all there."""
+        sections = self._boundary.sections
+        reads: tuple[Tree, ...] = ()
+        within: tuple[Tree, ...] = ()
+        if "what" in sections:
+            reads = tuple(Match("type", kind) for kind in _READS)
+            within = (_CHANGE,)
+        if "who" in sections:
+            within += (Match("type", "access.denied"),)
+        begin, turn = max(at, self._first), max(at, self._first, min(self._last, end))
+        between: Tree = Or((_GAP, inject(Or(within + reads), self._boundary)))
+        later: Tree = inject(Or(reads), self._boundary)
+        found: list[Row] = []
+        for asked, low, high in ((between, begin, turn), (later, turn, end)):
+            if low < high:
+                found += self._searcher.rows_of(asked, STEP - len(found), low, high)
+            if len(found) == STEP:
+                return found, found[-1].idx + 1
+        return found, end
+
+    def _belongs(self, row: Row) -> Found | None:
+        """The row if it belongs beside the scope's own."""
+        if row.type == "ledger.gap":
+            return Found(row, beside=True)
+        if row.type in _READS:
+            return self._read(row)
+        if row.type == "access.denied":
+            return self._if(row, Match("actor", row.actor) if row.actor else None)
+        touched: list[Tree] = [Match("model", model) for model in row.models]
+        kind, _, name = (row.target or "").partition(":")
+        if kind in ("source", "tool") and name:
+            touched.append(Match(kind, name))
+        if not touched:
+            return Found(row, beside=True) if row.type in _GENERAL else None
+        return self._if(row, touched[0] if len(touched) == 1 else Or(tuple(touched)))
+
+    def _if(self, row: Row, condition: Tree | None) -> Found | None:
+        if condition is None:
+            return None
+        if condition not in self._known:
+            if len(self._known) > STEP:
+                self._known.clear()
+            self._known[condition] = holds(self._searcher, self._scope, condition, self._size)
+        return Found(row, beside=True) if self._known[condition] else None
+
+    def _read(self, row: Row) -> Found | None:
+        """A reveal or an export that showed records of the scope, or of which nobody can tell."""
+        what = look(self._searcher.contents, row, show=False).sections.get("what")
+        if not isinstance(what, dict):
+            return None
+        if row.type == "access.reveal":
+            listed = what.get("records")
+            shown = [
+                item["index"]
+                for item in (listed if isinstance(listed, list) else [])
+                if isinstance(item, dict) and isinstance(item.get("index"), int)
+            ]
+            of = self._own(shown)
+            return Found(row, beside=True, of=of[:_SHOWN]) if of else None
+        exported = self._exported(what, row.idx)
+        if exported is None:
+            return Found(row, beside=True, of=None)
+        of = self._own_where(exported)
+        return Found(row, beside=True, of=of) if of else None
+
+    def _own(self, indexes: list[int]) -> tuple[int, ...]:
+        """Those of ``indexes`` that are records of the scope, or its own exchange's halves."""
+        if self._scope.indexes:
+            return tuple(index for index in self._scope.indexes if index in indexes)
+        return tuple(
+            index
+            for index in dict.fromkeys(indexes[:STEP])
+            if index < self._size and rows(self._searcher, self._scope, 1, index, index + 1)
+        )
+
+    def _own_where(self, condition: Tree) -> tuple[int, ...]:
+        if not self._scope.indexes:
+            asked = And((self._scope.tree, condition))
+            return tuple(row.idx for row in self._searcher.rows_of(asked, 1, high=self._size))
+        boundary = self._boundary._replace(rows=And((self._boundary.rows, condition)))
+        return tuple(self._searcher.within(self._scope.indexes, boundary))
+
+    def _exported(self, what: dict[str, object], before: int) -> Tree | None:
+        """The condition of an export: its expression, within the boundary that it was under.
+
+        ``None`` if it cannot be told: words in it are recorded as digests, or look at sections
+        that this reader may not see.
+        """
+        boundary = what.get("boundary")
+        under = boundary.get("rows") if isinstance(boundary, dict) else None
+        parts: list[Tree] = [Number("index", "<", before)]
+        try:
+            for text in (what.get("expression"), "" if under == "everything" else under):
+                tree = language.parse(str(text), "9999-01-01T00:00:00.000000Z")
+                if any(map(_digested, leaves(tree))):
+                    return None
+                parts.append(inject(tree, self._boundary))
+        except AffidavitError:
+            return None
+        return And(tuple(parts))
+
+
+def _digested(leaf: Tree) -> bool:
+    """Whether the words of a condition were recorded as a keyed digest."""
+    words = leaf.text if isinstance(leaf, Phrase) else getattr(leaf, "value", "")
+    return str(words).startswith("hmac:")
