@@ -19,7 +19,7 @@ from affidavit.console.access import Access
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import RefusedError, UnavailableError, UsageError
+from affidavit.errors import PrunedError, RefusedError, UnavailableError, UsageError
 from affidavit.evidence import bundle
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
@@ -244,11 +244,15 @@ class Proofs:
         def show(index: int) -> bundle.Shown:
             if index not in within:
                 return bundle.NOTHING
+            try:
+                texts = services.vault.disclosures(index)
+                parts = services.vault.salted_parts(index) if wanted.content == "full" else ()
+            except PrunedError:  # since the answer was made; the verdict says what is not disclosed
+                return bundle.NOTHING
             disclosures = tuple(
                 text if name in reader.boundary.sections else None
-                for name, text in zip(SECTIONS, services.vault.disclosures(index), strict=True)
+                for name, text in zip(SECTIONS, texts, strict=True)
             )
-            parts = services.vault.salted_parts(index) if wanted.content == "full" else ()
             return bundle.Shown(disclosures, parts)
 
         return show

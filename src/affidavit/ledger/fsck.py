@@ -19,10 +19,17 @@ from pathlib import Path
 
 import msgspec
 
-from affidavit.errors import AffidavitError, NotFoundError, PrunedError, UnavailableError
+from affidavit.errors import (
+    AffidavitError,
+    CorruptError,
+    NotFoundError,
+    PrunedError,
+    UnavailableError,
+)
 from affidavit.ledger import fsck_pruned, merkle, note, tiles
 from affidavit.ledger.findings import Finding, damaged, finding
 from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.pruned import Pruned
 from affidavit.ledger.rules import ROW_BYTES, Replay, Standing
 from affidavit.ledger.scan import Row, scan
 
@@ -102,7 +109,7 @@ class Check:
     Made of the checkpoint that is published now, whose ``size`` and ``root`` it is about.
     ``heads`` as of ``LogReader``. ``saved`` is a check that was left, to go on from; of one that
     did not come to the minimum index nothing is taken. ``minimum`` is that index. ``CorruptError``
-    if the log no longer holds what ``saved`` saw.
+    if the log no longer holds what ``saved`` saw; ``UnavailableError`` if it is pruned meanwhile.
     """
 
     def __init__(
@@ -128,14 +135,22 @@ class Check:
         self.size, self.root = checkpoint.size, checkpoint.root
         pruned = self._reader.pruned()
         self.minimum = pruned.minimum
-        if saved is not None and saved.standing.size >= pruned.minimum:
-            self._go_on(saved)
-        elif pruned.minimum:
-            if pruned.minimum > self.size:
-                raise damaged("minimum", "minimum lies behind the published checkpoint.")
-            self.replay = fsck_pruned.begin(self._reader, pruned)
-            self._rows = fsck_pruned.rows_at(self._reader, pruned.minimum)
-            self._tree = fsck_pruned.tree_at(self._reader, pruned.minimum)
+        try:
+            if saved is not None and saved.standing.size >= pruned.minimum:
+                self._go_on(saved)
+            elif pruned.minimum:
+                self._begin(pruned)
+        except (CorruptError, PrunedError) as error:
+            if self._reader.minimum() == pruned.minimum:
+                raise
+            raise _pruned_meanwhile() from error
+
+    def _begin(self, pruned: Pruned) -> None:
+        if pruned.minimum > self.size:
+            raise damaged("minimum", "minimum lies behind the published checkpoint.")
+        self.replay = fsck_pruned.begin(self._reader, pruned)
+        self._rows = fsck_pruned.rows_at(self._reader, pruned.minimum)
+        self._tree = fsck_pruned.tree_at(self._reader, pruned.minimum)
 
     def _go_on(self, saved: Saved) -> None:
         self.replay = _replay(saved)
@@ -177,9 +192,7 @@ class Check:
             try:
                 self._bundle(first, also)
             except PrunedError as error:
-                raise UnavailableError(
-                    "The log was pruned while it was checked.", hint="Run the check again."
-                ) from error
+                raise _pruned_meanwhile() from error
             told(self.replay.size, end)
         if before is None:
             self._top()
@@ -288,6 +301,10 @@ def _replay(saved: Saved) -> Replay:
 def _first_difference(found: list[bytes], hashes: list[bytes]) -> int:
     pairs = zip(found, hashes, strict=True)
     return next(at for at, (one, other) in enumerate(pairs) if one != other)
+
+
+def _pruned_meanwhile() -> UnavailableError:
+    return UnavailableError("The log was pruned while it was checked.", hint="Run the check again.")
 
 
 def _changed(size: int) -> AffidavitError:

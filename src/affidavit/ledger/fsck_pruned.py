@@ -113,9 +113,9 @@ def _rows(reader: LogReader, pruned: Pruned, epoch: int) -> Iterator[bytes]:
 def _kept(reader: LogReader, index: int) -> tuple[Leaf, tuple[bytes, ...]]:
     """A kept leaf, from where it is kept, as its bundle may not be gone yet."""
     number, place = divmod(index, tiles.WIDTH)
-    entry, joined = reader.kept(number)[place]
     hashes = reader.tile(tiles.TilePath(tiles.hash_row(0), number, tiles.WIDTH))
-    with contextlib.suppress(CorruptError, ParseError):
+    with contextlib.suppress(CorruptError, ParseError, KeyError):  # it may go meanwhile
+        entry, joined = reader.kept(number)[place]
         leaf, links = decode_at(entry, index), split_links(joined)
         right = merkle.leaf_hash(entry) == hashes[place]
         if right and tuple(link_digest(link) for link in links) == leaf.links:

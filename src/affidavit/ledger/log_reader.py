@@ -244,11 +244,17 @@ class LogReader:
         path = tiles.tile_for(row, index, count)
         try:
             items = self.tile(path)
-        except PrunedError:
-            found = self.kept(path.number).get(index % tiles.WIDTH)
-            if found is None or row == tiles.hash_row(0):
-                raise
-            return found[row == tiles.LINKS]
+        except PrunedError as error:
+            name = path.text()
+            if row != tiles.hash_row(0):
+                found = self.kept(path.number).get(index % tiles.WIDTH)
+                if found is not None:
+                    return found[row == tiles.LINKS]
+                name = kept_name(path.number)
+            if self.pruned().has(index):  # or somebody would take a loss for what was to go
+                what = f"{name}: leaf {index} was kept, and is not there."
+                raise damaged(name, what) from error
+            raise
         offset = index - path.number * tiles.WIDTH
         if offset >= len(items):
             text = path.text()

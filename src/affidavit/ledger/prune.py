@@ -15,6 +15,7 @@ Not here: how old leaves must be, and the record (``app.pruning``); erasing what
 content say, for which the vault's keys are destroyed.
 """
 
+import contextlib
 import hashlib
 import time
 from array import array
@@ -81,6 +82,8 @@ def prepare(disk: Disk, root: Path, before: int, told: fsck.Told) -> Expired:
     if not path.exists():
         check = fsck.Check(root, None)
         check.run(told, before=before)
+        if others := _other_snapshots(root, first):  # an attempt with another index, now undone
+            disk.remove(*others)
         pruned = _snapshot(reader, check.replay, before)
         for number in range(first // tiles.WIDTH, before // tiles.WIDTH):
             _keep(disk, reader, pruned, number)
@@ -178,15 +181,24 @@ def remove(disk: Disk, root: Path) -> Iterator[int]:
             return
         disk.remove(root / MEANT)
     pruned = read_snapshot(root, minimum)
-    others = root / PRUNED
-    if others.is_dir():  # first of all: where one stands, ``prepare`` takes its leaves for kept
-        stays = snapshot_name(minimum).rpartition("/")[2]
-        yield _lose(disk, others, [name for name in _names(others) if name != stays])
+    if others := _other_snapshots(root, minimum):
+        disk.remove(*others)
+        yield len(others)
     for row in sorted(PRUNABLE):
         for place, below in _directories(root / row):
             yield _lose(disk, place, _gone(place, row, below, pruned))
     for place, below in _directories(root / KEPT):
         yield _lose(disk, place, _shrunk(disk, root, place, below, pruned))
+
+
+def _other_snapshots(root: Path, minimum: int) -> list[Path]:
+    """All but the one in force. Where one stands, ``prepare`` takes its leaves for kept.
+
+    So they go before anything is written to, or taken from, the files of kept leaves, which all
+    attempts have in common.
+    """
+    place, stays = root / PRUNED, root / snapshot_name(minimum)
+    return [place / name for name in _names(place) if place / name != stays]
 
 
 def _directories(place: Path, below: str = "") -> Iterator[tuple[Path, str]]:
@@ -200,7 +212,10 @@ def _directories(place: Path, below: str = "") -> Iterator[tuple[Path, str]]:
 
 
 def _names(place: Path) -> list[str]:
-    return sorted(path.name for path in place.iterdir())
+    """What is in a directory; nothing, if it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(path.name for path in place.iterdir())
+    return []
 
 
 def _gone(place: Path, row: str, below: str, pruned: Pruned) -> list[str]:
@@ -243,13 +258,16 @@ def _number(below: str, name: str) -> int | None:
 
 
 def _lose(disk: Disk, place: Path, names: list[str]) -> int:
-    """Remove files of a directory, and those in its directories of partial tiles."""
+    """Remove files of a directory, and those in its directories of partial tiles.
+
+    ``collect`` may remove some of the same meanwhile.
+    """
     files, partial = [], []
     for name in names:
         path = place / name
         if path.is_dir():
             partial.append(path)
-            files += sorted(path.iterdir())
+            files += [path / inner for inner in _names(path)]
         else:
             files.append(path)
     if files:

@@ -109,6 +109,26 @@ def build(
     nothing is proved, and the answer says so. ``UsageError`` if it would be larger than an answer
     may be; ``UnavailableError`` if the ledger does not answer.
     """
+    while True:
+        minimum = reader.minimum()
+        try:
+            return _build(reader, prover, question, listed, answers, within, wait)
+        except PrunedError:
+            if reader.minimum() == minimum:
+                raise
+            reader.checkpoint()  # what was half read went meanwhile: as of what is there now
+
+
+def _build(
+    reader: LogReader,
+    prover: Prover,
+    question: Question,
+    listed: Sequence[int],
+    answers: Answers | None,
+    within: Within | None,
+    wait: float,
+) -> Answer:
+    """As ``build``; ``PrunedError`` if leaves are pruned meanwhile."""
     draft = _Draft(reader, question, answers, within, wait)
     if question.not_proved:
         return draft.finish(listed)

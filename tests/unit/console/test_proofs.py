@@ -13,11 +13,13 @@ from affidavit.app import system
 from affidavit.console.app import create_app
 from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
 from affidavit.control.identity import Identity
+from affidavit.errors import PrunedError
 from affidavit.evidence import verify
 from affidavit.index.rebuild import catch_up
 from affidavit.ledger.firsts import with_firsts
 from affidavit.query import boundary
 from affidavit.record.model import Chain, View
+from affidavit.vault.reader import VaultReader
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
@@ -234,3 +236,20 @@ def test_what_is_not_indexed_yet_does_not_contradict(
         machine.reader_log,
         with_firsts(machine.reader_log, machine.vault_reader.view),
     )
+
+
+def test_leaves_that_are_pruned_beside_an_export_are_shown_without_sections(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof was made before; what the vault cannot show any more is said to be missing."""
+    machine.exchange("going", model="demo-going")
+    machine.settle()
+
+    def gone(*_: object) -> None:
+        raise PrunedError("tile/entries/000 was pruned: the log begins with leaf 256.")
+
+    monkeypatch.setattr(VaultReader, "disclosures", gone)
+    made = call(console, machine, "owner", "/api/export", expression="model:demo-going")
+    said = verify.check(made.content, verify.read_keys([machine.log.vkey])).completeness
+    assert said.startswith("all 2 records of model=demo-going")
+    assert "; 2 withheld; " in said

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from affidavit.clock import add_seconds
 from affidavit.errors import PrunedError, UsageError
 from affidavit.evidence import verify
 from affidavit.ledger import tiles
+from affidavit.query import anchors, completeness
 from affidavit.query.completeness import Answer, build
 from affidavit.query.prover import LogProver, RemoteProver, serve
 from affidavit.record.model import DIMENSIONS, Chain
@@ -168,3 +170,34 @@ def test_notes_and_stamps_of_pruned_trees_are_left_out(world: World) -> None:
     answer = world.answer(by_model(since=since))
     assert [stamp.size for stamp in answer.stamps] == [late]
     assert answer.size > early
+
+
+@pytest.mark.parametrize("moment", ["before the walk", "after the walk"])
+def test_a_pruning_beside_an_answer_only_makes_it_prove_less(
+    world: World, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Half read, its leaves go; the answer is then one of a pruned log, and no error."""
+    first, last = world.pairs[0], world.pairs[-1]
+    world.heads()
+    world.clock.advance(5)
+    before = world.log.published // tiles.WIDTH * tiles.WIDTH - tiles.WIDTH
+    done: list[int] = []
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        if not done:
+            done.append(before)
+            prune(world, before)
+        return whole(*given, **more)
+
+    prover = LogProver(world.log)
+    if moment == "before the walk":
+        whole: Any = prover.prove
+        monkeypatch.setattr(prover, "prove", meanwhile)
+    else:
+        whole = anchors.checkpoint_over
+        monkeypatch.setattr(completeness, "checkpoint_over", meanwhile)
+    answer = build(world.reader, prover, by_model("gpt-b"), listed=sorted([*first, *last]))
+    time = world.reader.decoded(before).time
+    assert (done, answer.question.not_proved) == ([before], f"pruned before {time}")
+    assert set(answer.records) < {*first, *last}
+    assert verdict(world, world.bundle(by_model("gpt-b"), answer=answer).data).integrity
