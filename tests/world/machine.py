@@ -19,6 +19,7 @@ from affidavit.control import idempotency
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
+from affidavit.control.saved import SavedQueries, SavedQuery
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
@@ -78,6 +79,8 @@ class PlayedLink(ControlLink):
                 **machine.anchors,
             }  # fmt: skip
         given = dict(given)
+        if method.startswith("saved."):
+            return self._saved(method, given)
         by, asked = given.pop("by"), given.pop("once", None)
         assert by["role"] == "owner"
         once = idempotency.once(method, given, **asked) if asked else None
@@ -99,6 +102,14 @@ class PlayedLink(ControlLink):
         identity = machine.identities.revoked(given["id"])
         machine.identities.put(identity)
         return _public(identity)
+
+    def _saved(self, method: str, given: dict[str, Any]) -> Any:
+        store = self._machine.saved
+        if method == "saved.list":
+            return msgspec.to_builtins(store.seen_by(**given))
+        query = msgspec.convert(given, SavedQuery)
+        store.put(query) if method == "saved.put" else store.remove(query)
+        return None
 
 
 def _public(identity: Identity) -> dict[str, Any]:
@@ -138,6 +149,7 @@ class Machine:
         self._state_of_log = durable.open_database(root / "state.db", key)
         self.identities = IdentityStore(self._state, self.clock)
         self.answered = idempotency.Answered(self._state, self.clock)
+        self.saved = SavedQueries(self._state)
         self.keys = {}
         for role in ROLES:
             identity, self.keys[role] = self.identities.draft(

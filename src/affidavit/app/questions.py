@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import system
+from affidavit.app import saved, system
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
 from affidavit.control.identity import Identity
@@ -53,6 +53,9 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "log.rotate": _log_rotate,
         "prove": _prove,
         "receipt": _receipt,
+        "saved.list": saved.listed,
+        "saved.put": saved.put,
+        "saved.remove": saved.remove,
         "snapshot": _snapshot,
         "status": _status,
     }

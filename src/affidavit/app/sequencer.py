@@ -33,6 +33,7 @@ from affidavit.config import Config
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity, Snapshot
 from affidavit.control.link import ControlServer, Handler
+from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import CannotRecordError, UnavailableError
@@ -87,6 +88,7 @@ class Sequencer:
         self.identities = IdentityStore(self.state, clock)
         self.answered = Answered(self.state, clock)
         self.writing = asyncio.Lock()
+        self.saved = SavedQueries(self.state)
         self.log = Log.open(
             disk,
             paths.log,

@@ -87,6 +87,10 @@ class Client:
         """Send ``body`` as JSON."""
         return self._json("POST", path, body)
 
+    def put(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Put ``body`` as JSON in a place."""
+        return self._json("PUT", path, body)
+
     def delete(self, path: str) -> dict[str, Any]:
         """Take something away."""
         return self._json("DELETE", path, None)

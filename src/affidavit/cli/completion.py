@@ -17,6 +17,7 @@ import typer
 
 from affidavit.cli import output
 from affidavit.cli.client import Client
+from affidavit.console.visible import visible
 from affidavit.errors import AffidavitError
 
 Shell = Literal["bash", "zsh", "fish"]
@@ -115,7 +116,7 @@ def split(line: str) -> list[Word]:
 def spelt(shell: Shell, word: Word, offer: Offer) -> str:
     """One line of the answer: the offer as this shell takes it for the unfinished word."""
     if shell == "fish":
-        return f"{offer.text}\t{offer.help}" if offer.help else offer.text
+        return f"{offer.text}\t{visible(offer.help)}" if offer.help else offer.text
     if shell == "zsh":
         return offer.text
     if word.quote == "'":
@@ -169,6 +170,11 @@ def _expressions(command: Any, path: list[str], given: str) -> Iterator[Offer]:
     with contextlib.suppress(AffidavitError):
         data = Path(named["data"]) if "data" in named else None
         client = Client(data, named.get("url"), timeout=SECONDS)
+        if given.startswith("@"):
+            for one in client.get("/api/saved")["saved"]:
+                if f"@{one['name']}".startswith(given):
+                    yield Offer(f"@{one['name']}", one["expression"], ends=False)
+            return
         found = client.get("/api/completion", expression=given)
         for one in found["suggestions"]:
             text = given[: found["start"]] + one["text"]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli import options, output
+from affidavit.cli import options, output, saved
 from affidavit.cli.client import Client
 from affidavit.errors import UnavailableError, UsageError
 
@@ -53,6 +53,8 @@ def export(
     if file.exists() and not force:
         again = f"{command()} {shlex.join([*sys.argv[1:], '--force'])}"
         raise UsageError(f"{file} is there already.", hint=f"Another name, or replace it: {again}")
+    client = Client(data, url)
+    expression = saved.words(client, expression)
     asked = {
         "expression": expression,
         "withhold": withhold or [],
@@ -61,7 +63,7 @@ def export(
         "count": count,
     }
     with output.pointing(expression):
-        bundle, headers = Client(data, url).download("/api/export", asked)
+        bundle, headers = client.download("/api/export", asked)
     try:
         Disk().write_file(file.absolute(), bundle)
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from affidavit.cli import options, output
+from affidavit.cli import options, output, saved
 from affidavit.cli.client import Client
 from affidavit.errors import UsageError
 
@@ -41,6 +41,18 @@ def query(
     count: Annotated[
         bool, typer.Option("--count", help="With --prove: only how many, and show no record.")
     ] = False,
+    save: Annotated[
+        str, typer.Option("--save", help="Keep EXPR as @NAME instead.", metavar="NAME")
+    ] = "",
+    forget: Annotated[
+        str, typer.Option("--forget", help="Forget the saved @NAME instead.", metavar="NAME")
+    ] = "",
+    share: Annotated[
+        str, typer.Option("--share", help="--save for, --forget of: own, team, tenant.")
+    ] = "own",
+    list_saved: Annotated[
+        bool, typer.Option("--saved", help="List what is saved instead.")
+    ] = False,
     reason: options.Reason = "",
     data: options.Data = None,
     url: options.Url = None,
@@ -53,10 +65,23 @@ def query(
     --cursor to go on with. With --prove, exit code 1 if
     completeness is not proved.
 
+    @NAME alone is a query that was saved, asked within what you may see.
+
     Example: affidavit query 'model:gpt-4o since:90d' --prove
     """
+    if save or forget or list_saved:
+        client = Client(data, url)
+        if save:
+            saved.save(client, save, expression, share)
+        elif forget:
+            saved.forget(client, forget, share)
+        else:
+            saved.listing(client, json=json)
+        return
     if count and not prove:
         raise UsageError("--count proves a number.", hint="Give --prove, too.")
+    client = Client(data, url)
+    expression = saved.words(client, expression)
     asked = {
         "expression": expression,
         "limit": limit,
@@ -67,7 +92,7 @@ def query(
         "view": "records" if json else "exchanges",
     }
     with output.pointing(expression):
-        answer = Client(data, url).post("/api/query", asked)
+        answer = client.post("/api/query", asked)
     if json:
         for row in answer["rows"]:
             output.json_line(row)

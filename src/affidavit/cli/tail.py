@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli import options, output
+from affidavit.cli import options, output, saved
 from affidavit.cli.client import Client
 
 
@@ -34,6 +34,7 @@ def tail(
     Example: affidavit tail 'has:error'
     """
     client = Client(data, url)
+    expression = saved.words(client, expression)
     with contextlib.suppress(KeyboardInterrupt), output.pointing(expression):
         if after is None:
             after = client.get("/api/status")["as_of"]["size"]

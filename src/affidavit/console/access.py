@@ -79,6 +79,14 @@ class Access:
 
         ``what`` says what was asked and how much was found. ``CannotRecordError``: show nothing.
         """
+        record = await self.changed(kind, reader, what, purpose)
+        self._services.reads[kind.removeprefix("access.")] += 1
+        return record
+
+    async def changed(
+        self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = ""
+    ) -> str:
+        """Record what a reader does that is no read, as ``read`` does; it is no figure of reads."""
         identity = reader.identity
         person = {
             "name": identity.name,
@@ -95,9 +103,7 @@ class Access:
             "what": what,
             "control": {"decision": "allow", "reasons": [], "policy": "none"},
         }
-        record = await self._write(kind, said, chains)
-        self._services.reads[kind.removeprefix("access.")] += 1
-        return record
+        return await self._write(kind, said, chains)
 
     async def missed(
         self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = ""

@@ -16,7 +16,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from affidavit import __version__
-from affidavit.console import api, completion_api, document, export_api, page, problems, public
+from affidavit.console import (
+    api,
+    completion_api,
+    document,
+    export_api,
+    page,
+    problems,
+    public,
+    saved_api,
+)
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Sessions
 from affidavit.console.guard import MAX_BODY, Guard, InternalError
@@ -61,6 +70,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     proofs = Proofs(services, access, reads)
     app.include_router(api.router(services, authenticator, access, reads, proofs))
     app.include_router(completion_api.router(services, authenticator, access))
+    app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())
     app.include_router(public.router(services, authenticator, access))

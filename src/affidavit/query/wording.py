@@ -210,7 +210,10 @@ def _of_key(what: Mapping[str, Any], told: Details) -> str:
 
 
 def _of_config(what: Mapping[str, Any], told: Details) -> str:
-    changed = told.get("changed")
+    target, changed = what.get("target"), told.get("changed")
+    if isinstance(target, Mapping) and target.get("kind") == "query":
+        verb = {"saved": "Saved", "deleted": "Forgot"}.get(str(told.get("change")), "Changed")
+        return f"{verb} the query @{target.get('name', '')}"
     if isinstance(changed, list) and changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         return f"Changed the configuration: {changed[0]}{more}"

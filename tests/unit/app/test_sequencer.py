@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from affidavit import config as configuration
@@ -18,6 +19,7 @@ from affidavit.app.sequencing import run as run_sequencer
 from affidavit.clock import Clock, SystemClock, add_seconds
 from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
+from affidavit.control.saved import SavedQuery
 from affidavit.durable import Disk
 from affidavit.errors import KeyReusedError, LockedError, NotFoundError, RefusedError, UsageError
 from affidavit.ledger import fsck
@@ -128,6 +130,13 @@ def test_a_key_is_on_record_before_it_is_in_force(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             await link.call("keys.create", {})
         following.cancel()
+        query = SavedQuery("default", "team", "red", "x", "model:y", "a", "")
+        await link.call("saved.put", msgspec.to_builtins(query))
+        whose = {"tenant": "default", "actor": "b", "team": "red"}
+        assert msgspec.convert(await link.call("saved.list", whose), list[SavedQuery]) == [query]
+        assert await link.call("saved.list", whose | {"team": ""}) == []
+        await link.call("saved.remove", msgspec.to_builtins(query))
+        assert await link.call("saved.list", whose) == []
 
     assert _sequencer(root, story) == 0
     types = _types(root)
