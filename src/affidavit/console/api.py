@@ -20,6 +20,7 @@ from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
 from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import NOTE, IdempotencyKey, Writes
 from affidavit.control.identity import Identity
 from affidavit.errors import UsageError
@@ -76,7 +77,7 @@ def router(
     proofs: Proofs,
 ) -> APIRouter:
     """Return the routes of the API."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
     writes = Writes(services, access)
 
     @routes.get("/status", tags=["health"], summary="Ledger, journals and this reader's boundary")

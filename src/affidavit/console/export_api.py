@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from affidavit.console.auth import Authenticator
 from affidavit.console.proofs import LINES, Proofs, Wanted
+from affidavit.console.strict_json import StrictRoute
 
 MAX_LINE = 1500
 """Characters of a line of the verdict in a header; the bundle says all of it to a verifier."""
@@ -34,7 +35,7 @@ def lines(verdict: tuple[str, ...]) -> dict[str, str]:
 
 def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
     """Return the route of exports."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
 
     @routes.post(
         "/export",

@@ -301,6 +301,7 @@ def _went_on(cursor: str) -> tuple[str, str]:
     """
     own, mark, began = cursor.partition(_SINCE)
     try:
+        began = began if own else ""  # a time without a place is no page that was ever given
         return from_unix_us(int(began, 16)) if mark else "", own
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError("This is no cursor.", hint="Ask again from the first page.") from error

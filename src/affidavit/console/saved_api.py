@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from affidavit.console.access import Access, recorded_expression
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
 from affidavit.control.saved import NAME, SavedQuery, Scope, holder
 from affidavit.errors import ExpressionError, NotFoundError, RefusedError, UsageError
 from affidavit.query import language
@@ -38,7 +39,7 @@ class SavedBody(BaseModel):
 
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the routes of saved queries."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
     saved = _Saved(services, access)
 
     @routes.get("/saved", tags=["saved"], summary="Saved queries: own, the team's, the tenant's")
