@@ -1,21 +1,23 @@
 """Pruning the log in the sequencer's process: whether it may be, its record, and the work.
 
 Rules: nothing is pruned unless the configuration says how long leaves are kept (C2SP tlog-tiles
-asks for a retention policy), and no leaf that is younger; before it happens it is on record as
-``retention.expired``. One pruning at a time, in a thread that rests more than it works; what was
-begun and not finished, by a crash or an error, goes on at the next start. Not here: which files go
-(``ledger.prune``); the vault, whose content goes with its keys.
+asks for a retention policy), and no leaf that is younger; nothing that a witness has not seen yet,
+which would get no proof any more; before it happens it is on record as ``retention.expired``. One
+pruning at a time, in a thread that rests more than it works; what was begun and not finished, by a
+crash or an error, goes on at the next start, if the configuration that is in force then lets it.
+Not here: which files go (``ledger.prune``); the vault, whose content goes with its keys.
 """
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from affidavit.clock import Clock, add_seconds
 from affidavit.config import Retention
-from affidavit.durable import Disk
+from affidavit.durable import Disk, disk_trouble
 from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
 from affidavit.ledger import prune, tiles
 from affidavit.ledger.log_reader import LogReader
@@ -26,6 +28,7 @@ HEADS_PAUSE = 0.1
 """Seconds between two looks whether there are heads behind what goes."""
 
 DAY = 86_400
+_DIGITS = 19
 
 
 class Host(Protocol):
@@ -35,6 +38,9 @@ class Host(Protocol):
 
     async def heads_after(self, index: int) -> bool:
         """Whether a published heads leaf is behind leaf ``index``; one is appended if not."""
+
+    def cosigners(self) -> dict[str, int]:
+        """Each witness that is asked, and how many leaves the newest note has that it cosigned."""
 
     async def expired(self, what: prune.Expired, days: int) -> None:
         """Put on record that these leaves go; durable on return."""
@@ -75,31 +81,54 @@ class Pruning:
         """What would go, in whole bundles, if all before ``before`` (an index or a time) went.
 
         ``RefusedError`` if it may not go; ``UsageError`` if nothing would; ``UnavailableError`` if
-        the index has not seen it yet.
+        the index or a witness has not seen it yet.
         """
-        if self._days is None:
-            raise RefusedError(
-                "The configuration does not say after how long leaves may go, so all are kept.",
-                hint="retention: {prune_after_days: N}",
-            )
         reader = self._host.log_reader
         size, first = reader.checkpoint().size, reader.minimum()
-        end = int(before) if before.isdecimal() else self._first_since(before, first, size)
+        self._allowed(0)
+        number = before.isdecimal() and len(before) < _DIGITS
+        end = int(before) if number else self._first_since(before, first, size)
         end = min(end, size) // tiles.WIDTH * tiles.WIDTH
         if end <= first:
             raise UsageError(
                 f"No bundle of {tiles.WIDTH} leaves ends before {before}, that is not pruned yet.",
                 hint=f"The log has leaves {first} to {size - 1}.",
             )
+        self._allowed(end)
+        if end > self._indexed():
+            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
+        for name, seen in self._host.cosigners().items():
+            if seen < end:
+                raise UnavailableError(
+                    f"The witness {name} has cosigned {seen} leaves so far, and could not go on.",
+                    hint="Wait for it, or take it out of witnesses.policy for good.",
+                )
         until = reader.decoded(end - 1).time
+        return {"first": first, "before": end, "until": until, "size": size}
+
+    def _allowed(self, end: int) -> int:
+        """After how many days leaves may go, if those below ``end`` may; else ``RefusedError``."""
+        if self._days is None:
+            raise RefusedError(
+                "The configuration does not say after how long leaves may go, so all are kept.",
+                hint="retention: {prune_after_days: N}",
+            )
+        until = self._host.log_reader.decoded(end - 1).time if end else ""
         if until > add_seconds(self._clock.now(), -self._days * DAY):
             raise RefusedError(
                 f"Leaf {end - 1} is of {until}, and leaves are kept for {self._days} days.",
                 hint="--before an earlier time",
             )
-        if end > self._indexed():
-            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
-        return {"first": first, "before": end, "until": until, "size": size}
+        return self._days
+
+    def _meant(self) -> int:
+        """What an earlier attempt meant to prune, if that may go now; else 0."""
+        found = prune.meant(self._root) or 0
+        if found <= self._host.log_reader.minimum():
+            return 0
+        with contextlib.suppress(AffidavitError):
+            return self._allowed(found) and found
+        return 0
 
     def _first_since(self, text: str, begin: int, end: int) -> int:
         """The first leaf that is not before a time, as a question gives it."""
@@ -116,12 +145,12 @@ class Pruning:
     def begin(self, before: str) -> None:
         """Begin to prune; ``status`` tells how it goes. Errors as of ``plan``.
 
-        What was meant earlier, and may be on record, is pruned as well, if that is more.
-        ``UnavailableError`` if another one is under way.
+        What was meant earlier, and may be on record, is pruned as well, if that is more and may go
+        now. ``UnavailableError`` if another one is under way.
         """
         if self._task is not None and not self._task.done():
             raise UnavailableError("The log is being pruned.", hint="Wait for it, then ask again.")
-        self._start(max(self.plan(before)["before"], prune.meant(self._root) or 0))
+        self._start(max(self.plan(before)["before"], self._meant()))
 
     def status(self) -> dict[str, Any]:
         """How it goes: ``stage`` is ``""`` when nothing is under way."""
@@ -138,8 +167,9 @@ class Pruning:
     # life
 
     def start(self) -> None:
-        """Finish what an earlier process began."""
-        self._start(prune.meant(self._root))
+        """Finish what an earlier process began, unless something was begun in this one."""
+        if self._task is None:
+            self._start(prune.meant(self._root))
 
     async def stop(self) -> None:
         """Leave off; what is not finished goes on at the next start."""
@@ -148,32 +178,41 @@ class Pruning:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _start(self, before: int | None) -> None:
-        self._before, self._error = before, None
+        self._before, self._error, self._stage = before, None, "starting"
         self._task = asyncio.create_task(self._run(before))
 
     async def _run(self, before: int | None) -> None:
+        await self._try(self._prune(before or 0))
+        self._stage = "removing"
+        await self._try(asyncio.to_thread(self._remove))
+
+    async def _try(self, work: Awaitable[None]) -> None:
+        """Do it, or remember the first thing that went wrong."""
         try:
-            if before is not None and before > self._host.log_reader.minimum():
-                await self._prune(before)
-            self._stage = "removing"
-            await asyncio.to_thread(self._remove)
+            await work
         except _StoppedError:
             pass
         except AffidavitError as error:
-            self._error = error
-        except OSError as error:
-            self._error = UnavailableError(
-                f"The disk does not allow it: {error.strerror}.", kept="It goes on at a start."
-            )
+            self._error = self._error or error
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the end
+            what = f"The disk does not allow it: {disk_trouble(error)}."
+            if disk_trouble(error) is None:
+                what = f"It failed: {type(error).__name__}: {error}."
+            found = UnavailableError(what, kept="It goes on at a start.")
+            self._error = self._error or found
 
     async def _prune(self, before: int) -> None:
-        self._stage = "checking"
+        if before <= self._host.log_reader.minimum():
+            return
+        days = self._allowed(before)
+        self._stage = "waiting"
         while not await self._host.heads_after(before - 1):
             await asyncio.sleep(HEADS_PAUSE)
             self._look()
+        self._stage = "checking"
         expired = await asyncio.to_thread(prune.prepare, self._disk, self._root, before, self._told)
         await asyncio.to_thread(prune.mean, self._disk, self._root, before)
-        await self._host.expired(expired, self._days or 0)
+        await self._host.expired(expired, days)
         await asyncio.to_thread(prune.commit, self._disk, self._root, before)
 
     def _remove(self) -> None:

@@ -223,6 +223,10 @@ class Sequencer:
         """Whether a published heads leaf is behind a leaf; one is appended if not."""
         return await self.ask(lambda: self.log.ensure_heads_after(index)) is not None
 
+    def cosigners(self) -> dict[str, int]:
+        """Each witness that is asked, and how many leaves the newest note has that it cosigned."""
+        return {str(one["name"]): int(one["size"]) for one in self.anchoring.cosigning.status()}
+
     async def expired(self, what: Expired, days: int) -> None:
         """Put on record that leaves are pruned; durable on return."""
         if self.journal is None:

@@ -68,6 +68,11 @@ class Remote:
             call.close()
         if call.status == 404:
             return None
+        if call.status == 410:
+            raise UnavailableError(
+                f"The log was pruned: {path} is gone, and this monitor had not replayed it.",
+                hint="It vouches for nothing behind that; begin a witness without --monitor.",
+            )
         if call.status in {401, 403}:
             raise UnavailableError(
                 f"The log does not let this monitor read {path} ({call.status}).",

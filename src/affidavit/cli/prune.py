@@ -63,9 +63,10 @@ def _end(found: dict[str, Any], *, json: bool) -> None:
     if json:
         output.json_line(found)
     if error is not None:
-        raise UnavailableError(
-            f"The log was not pruned: {error['message']}", hint=error.get("hint", "")
-        )
+        what = "The log was not pruned"
+        if found["minimum"] >= (found["before"] or 0):
+            what = f"The log begins with leaf {found['minimum']} now, and not all files are gone"
+        raise UnavailableError(f"{what}: {error['message']}", hint=error.get("hint", ""))
     if not json:
         output.plain(f"The log begins with leaf {found['minimum']} now.")
         output.say("Searches still find what went, until: affidavit index rebuild")

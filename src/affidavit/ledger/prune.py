@@ -47,6 +47,9 @@ MEANT = "pruning"
 REST = 3.0
 """So many times as long as a bundle takes nothing is done after it, for the sake of others."""
 
+LONGEST = 1.0
+"""And no longer, in seconds, as whoever stops the process waits for it."""
+
 _PUBLIC = 0o644
 
 
@@ -110,7 +113,7 @@ def _at_ease(told: fsck.Told) -> fsck.Told:
     def rest(done: int, of: int) -> None:
         nonlocal last
         told(done, of)
-        time.sleep(REST * (time.monotonic() - last))
+        time.sleep(min(REST * (time.monotonic() - last), LONGEST))
         last = time.monotonic()
 
     return rest
@@ -176,17 +179,19 @@ def remove(disk: Disk, root: Path) -> Iterator[int]:
     """
     minimum = minimum_of(root)
     unfinished = meant(root)
-    if unfinished is not None:
-        if unfinished > minimum:
-            return
+    if unfinished is not None and unfinished <= minimum:
         disk.remove(root / MEANT)
+        unfinished = None
     pruned = read_snapshot(root, minimum)
-    if others := _other_snapshots(root, minimum):
+    others = _other_snapshots(root, minimum)
+    if others and unfinished is None:
         disk.remove(*others)
         yield len(others)
     for row in sorted(PRUNABLE):
         for place, below in _directories(root / row):
             yield _lose(disk, place, _gone(place, row, below, pruned))
+    if unfinished is not None:
+        return
     for place, below in _directories(root / KEPT):
         yield _lose(disk, place, _shrunk(disk, root, place, below, pruned))
 

@@ -43,6 +43,7 @@ class Hosted:
         self.log_reader = machine.reader_log
         self.recorded: list[tuple[prune.Expired, int]] = []
         self.fails: AffidavitError | None = None
+        self.seen: dict[str, int] = {}
         self._journal = machine.journal("sequencer")
 
     async def heads_after(self, index: int) -> bool:
@@ -51,6 +52,10 @@ class Hosted:
         found = self.machine.log.ensure_heads_after(index)
         self.machine.log.publish()
         return found is not None
+
+    def cosigners(self) -> dict[str, int]:
+        """See ``Host``."""
+        return self.seen
 
     async def expired(self, what: prune.Expired, days: int) -> None:
         """See ``Host``."""
@@ -208,14 +213,91 @@ def test_what_was_meant_is_finished_by_the_next_one(hosted: Hosted) -> None:
 
 
 def test_what_was_meant_is_finished_at_a_start(hosted: Hosted) -> None:
-    """Whatever the policy says by then."""
+    """With its record, which says how long leaves are kept by then."""
     root, pruning = hosted.machine.root / "log", hosted.pruning()
     hosted.fails = CannotRecordError("The disk is full.")
     run(pruning, lambda: pruning.begin("8"))
     hosted.fails = None
-    assert run(hosted.pruning(None))["minimum"] == 8
-    assert (prune.meant(root), len(hosted.recorded)) == (None, 1)
+    assert run(hosted.pruning(KEPT_DAYS - 1))["minimum"] == 8
+    assert [(what.before, days) for what, days in hosted.recorded] == [(8, KEPT_DAYS - 1)]
+    assert prune.meant(root) is None
     assert run(hosted.pruning())["error"] is None  # nothing left to do
+
+
+@pytest.mark.parametrize("days", [None, KEPT_DAYS + 9])
+def test_what_was_meant_stays_if_it_may_not_go_any_more(hosted: Hosted, days: int | None) -> None:
+    """The configuration has changed since; whoever made it say so is not too late."""
+    root, pruning = hosted.machine.root / "log", hosted.pruning()
+    run(pruning, lambda: pruning.begin("4"))
+    hosted.fails = CannotRecordError("The disk is full.")
+    run(pruning, lambda: pruning.begin("12"))
+    hosted.fails = None
+    status = run(hosted.pruning(days))
+    assert (status["minimum"], status["error"]["code"]) == (4, "refused")
+    assert prune.meant(root) == 12
+    assert len(hosted.recorded) == 1
+    for index in range(4, 12):
+        assert hosted.log_reader.decoded(index).index == index
+    with pytest.raises(RefusedError):
+        hosted.pruning(days).begin("8")
+    less = hosted.pruning(KEPT_DAYS)
+    assert run(less, lambda: less.begin("8"))["minimum"] == 12
+
+
+def test_what_was_meant_of_another_log_is_in_nobodys_way(hosted: Hosted) -> None:
+    """A file put back by hand names leaves that are not there: an error, and no waiting."""
+    root = hosted.machine.root / "log"
+    prune.mean(Disk(), root, 4000)
+    assert "published log has" in run(hosted.pruning())["error"]["message"]
+    pruning = hosted.pruning()
+    assert run(pruning, lambda: pruning.begin("8"))["minimum"] == 8
+
+
+def test_a_witness_that_is_behind_keeps_what_it_has_not_seen(hosted: Hosted) -> None:
+    """It would get no proof from where it stands, and could never cosign this log again."""
+    pruning = hosted.pruning()
+    hosted.seen = {"near": 28, "far": 7}
+    with pytest.raises(UnavailableError, match="witness far has cosigned 7 leaves"):
+        pruning.begin("8")
+    assert pruning.plan("7")["before"] == 4
+    hosted.seen["far"] = 8
+    assert pruning.plan("8")["before"] == 8
+
+
+def test_whatever_ends_it_is_told(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw is no success; what was begun is cleared away."""
+    root, pruning = hosted.machine.root / "log", hosted.pruning()
+
+    def fails(*_: object) -> None:
+        raise KeyError("no")
+
+    monkeypatch.setattr(prune, "mean", fails)
+    status = run(pruning, lambda: pruning.begin("8"))
+    assert status["error"]["message"] == "It failed: KeyError: 'no'."
+    assert (status["minimum"], list((root / "pruned").iterdir())) == (0, [])
+    monkeypatch.undo()
+
+
+def test_one_that_was_begun_before_the_start_goes_on_alone(hosted: Hosted) -> None:
+    """The start then begins none, which would clear away what the other has put aside."""
+    pruning = hosted.pruning()
+
+    async def early() -> None:
+        pruning.begin("8")
+        assert pruning.status()["stage"]
+        first = pruning._task
+        pruning.start()
+        assert (pruning._task, first is None) == (first, False)
+        await asyncio.wait_for(first, 30) if first else None
+
+    asyncio.run(early())
+    assert pruning.status()["minimum"] == 8
+
+
+def test_a_number_beyond_all_numbers_is_no_time(hosted: Hosted) -> None:
+    """It is refused like any other word."""
+    with pytest.raises(UsageError):
+        hosted.pruning().plan("9" * 5000)
 
 
 def test_it_stops_with_the_process_and_one_runs_at_a_time(hosted: Hosted) -> None:

@@ -243,6 +243,31 @@ def test_a_long_replay_is_told_to_come_again(
     _watch(tmp_path, machine.log.vkey, slow, story, machine.clock)
 
 
+def test_a_monitor_that_comes_after_a_pruning_says_so_and_vouches_for_nothing(
+    site: Site, tmp_path: Path
+) -> None:
+    """What it has not replayed it does not cosign, and whoever asks hears why."""
+    root, vkey = site.machine.root / "log", site.machine.log.vkey
+    size = site.machine.reader_log.checkpoint().size
+    moved = [root / f"{row}/000.p" for row in ("tile/entries", "links")]
+    for path in moved:  # as if the bundle were full and below the minimum index
+        path.rename(path.with_suffix(".away"))
+    (root / "minimum").write_bytes(b"256\n")
+
+    async def story(ask: Ask) -> None:
+        status, _, text = await ask(_published(site, 0))
+        assert (status, "The log was pruned: tile/entries/" in text) == (503, True), text
+
+    key = site.machine.keys["monitor"]
+    try:
+        _watch(tmp_path, vkey, (site.url, key), story, site.machine.clock)
+    finally:
+        (root / "minimum").unlink()
+        for path in moved:
+            path.with_suffix(".away").rename(path)
+    assert site.machine.reader_log.checkpoint().size == size
+
+
 def test_a_log_that_never_answers_does_not_keep_a_monitor_from_ending(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

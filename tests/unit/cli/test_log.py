@@ -25,7 +25,7 @@ class Played:
     def __init__(self, directory: Path) -> None:
         (directory / "run").mkdir()
         self.rotating = self.fails = False
-        self.looks = 0
+        self.looks, self.minimum = 0, 512
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._socket = directory / "run" / "control.sock"
         self._ready, self._stop = threading.Event(), asyncio.Event()
@@ -69,7 +69,8 @@ class Played:
         done = self.looks > 2
         failed = {"code": "unavailable", "message": "The disk is full.", "hint": "Free space."}
         return {
-            "minimum": 512 if done else 0, "before": 512, "stage": "" if done else "checking",
+            "minimum": self.minimum if done else 0, "before": 512,
+            "stage": "" if done else "checking",
             "done": 256, "of": 512, "error": failed if done and self.fails else None,
         }  # fmt: skip
 
@@ -151,6 +152,10 @@ def test_a_pruning_that_is_refused_or_fails_says_why(
     refused = command("log", "prune", "--before", "soon", "--yes", *data)
     assert (refused.code, "Leaf 255 is of today." in refused.err) == (3, True)
     played.fails = True
+    partly = command("log", "prune", "--before", "600", "--yes", *data)
+    assert (partly.code, "not pruned" in partly.err) == (4, False)
+    assert "begins with leaf 512 now, and not all files are gone: The disk is full" in partly.err
+    played.minimum = 256
     failed = command("log", "prune", "--before", "600", "--yes", *data, "--json")
     assert failed.code == 4
     assert json.loads(failed.out)["error"]["message"] == "The disk is full."

@@ -195,6 +195,8 @@ def test_what_was_pruned_is_gone_and_what_is_missing_is_not_found(
         "tile/0/001": 410, "tile/0/000.p/200": 410, "tile/0/002": 404, "tile/1/x001/000": 404,
         "tile/entries/000": 410, "tile/entries/002": 404, "links/001": 410,
     }  # fmt: skip
-    found = {path: client("owner").get(f"/log/{path}").status_code for path in expected}
+    answers = {path: client("owner").get(f"/log/{path}") for path in expected}
+    found = {path: answer.status_code for path, answer in answers.items()}
     (machine.root / "log" / "minimum").unlink()
     assert found == expected
+    assert {answer.headers["cache-control"] for answer in answers.values()} == {"no-store"}
