@@ -35,6 +35,7 @@ from affidavit.query.fields import FIELDS
 from affidavit.query.known import KnownValues
 from affidavit.query.language import parse
 from affidavit.query.search import Searcher
+from affidavit.query.sums import wanted
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, Part, Placed, Record
 
@@ -207,7 +208,16 @@ def main() -> None:
         offered = timed(
             lambda: KnownValues(searcher.reader, time.monotonic).of(FIELDS["model"], owner), 20
         )
-        sums = timed(lambda: searcher.aggregate(parse("since:90d", now), owner))
+        sums = {
+            " ".join([*by, "with percentiles" * latency]): timed(
+                lambda by=by, latency=latency: searcher.aggregate(
+                    parse("since:90d", now), owner, wanted(by, latency=latency)
+                ),
+                20,
+            )
+            for by in ((), ("model",), ("day", "model"), ("actor",), ("hour",))
+            for latency in (False, True)
+        }
         sizes = {file: (directory / file).stat().st_size for file in ("index.db", "text.db")}
     result = {
         "records": given.records,
@@ -218,8 +228,8 @@ def main() -> None:
         "apply_unhurried_p50_ms": round(unhurried[len(unhurried) // 2] * 1_000, 2),
         "apply_unhurried_p95_ms": round(unhurried[len(unhurried) * 95 // 100] * 1_000, 2),
         "questions": answers,
-        "tokens by model and day, from rollups": sums,
         "completion, one look at recent records": offered,
+        "sums by": sums,
         "bytes_per_record": {k: round(v / given.records) for k, v in sizes.items()},
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(),
                     "load": os.getloadavg()},

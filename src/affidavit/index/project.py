@@ -25,6 +25,9 @@ from affidavit.record.model import SECTIONS, Placed, View
 
 _MAX_INT = 2**53
 _MAX_NAMES = 256
+MAX_COST = 1_000_000.0
+"""No single exchange costs more; sums of what is kept stay within 64 bits."""
+
 _INHERITED = (
     "tenant", "team", "actor", "kind", "role", "groups", "credential", "assurance", "session",
     "purpose", "provider", "dialect", "api", "operation", "stream", "method", "path", "trace",
@@ -52,7 +55,7 @@ _COUNTS = (
     ("tokens_cached", "gen_ai.usage.cache_read.input_tokens"),
     ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_received"),
 )  # fmt: skip
-_SECONDS = (("first_byte", "time_to_first_byte"), ("duration", "duration"))
+_REALS = (("first_byte", "time_to_first_byte"), ("duration", "duration"), ("cost", "cost"))
 _BITS = tuple(1 << place for place in range(len(SECTIONS)))
 _BIT_OF = dict(zip(SECTIONS, _BITS, strict=True))
 _PERSON = tuple((name, name) for name in Person.__struct_fields__[1:])
@@ -233,7 +236,9 @@ def _control(control: Mapping[str, Any]) -> dict[str, Any]:
 def _outcome(outcome: Mapping[str, Any]) -> dict[str, Any]:
     found = _texts(outcome, _OUTCOME)
     found.update(_numbers(outcome, _COUNTS, int))
-    found.update(_numbers(outcome, _SECONDS, float))
+    found.update(_numbers(outcome, _REALS, float))
+    if found.get("cost", 0.0) > MAX_COST:
+        del found["cost"]
     found["finish"] = _names(outcome.get("gen_ai.response.finish_reasons"))
     error = outcome.get("error")
     if isinstance(error, dict):

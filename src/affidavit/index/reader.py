@@ -17,6 +17,7 @@ import apsw
 
 from affidavit.durable import attach_key, open_database
 from affidavit.errors import UnavailableError, UsageError
+from affidavit.index import latency
 from affidavit.index.schema import MAX_TEXT, Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
 from affidavit.record.keys import hkdf
@@ -97,6 +98,7 @@ class Reader:
         except UnavailableError:
             db.close()
             raise
+        latency.for_reader(db)
         db.set_progress_handler(self._late, _STEPS)
         return db
 

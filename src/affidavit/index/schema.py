@@ -2,7 +2,7 @@
 
 Rules: one record is one ``Row`` and, where its ``person`` section is readable, one ``Person``
 kept in a table of its own, so that a boundary can leave it out. Posting lists (``postings``,
-``person_postings``) and daily rollups (``contribution``, in ``rollup``) are functions of these
+``person_postings``) and sums (``contribution``, in ``rollup``) are functions of these
 two, so whoever has the row can take out again what it put in. Values nobody knows are ``None``;
 the text "unknown" of the formats becomes ``None`` here. Times are stored text, compared as
 strings. Not here: where the values come from (``project``), SQL (``sqlite``).
@@ -40,9 +40,9 @@ class Row(msgspec.Struct, frozen=True):
     one it is counted under: served, else resolved, else requested. ``answered`` is the index of
     the response, in a request's row. Tokens are counts, ``first_byte`` and ``duration``
     seconds. ``present`` and ``shown`` are bit sets over the seven sections (bit 0 is ``who``):
-    committed to, and readable when this row was made. ``firsts`` are the dimensions in which
-    the record, or the one it answers, brought a new value, as the ledger's links say; no erasure
-    changes that.
+    committed to, and readable when this row was made. ``cost`` is what the provider reports, in
+    its unit. ``firsts`` are the dimensions in which the record, or the one it answers, brought a
+    new value, as the ledger's links say; no erasure changes that.
     """
 
     idx: int
@@ -100,6 +100,7 @@ class Row(msgspec.Struct, frozen=True):
     first_byte: float | None = None
     duration: float | None = None
     bytes: int | None = None
+    cost: float | None = None
     error: str | None = None
     firsts: tuple[str, ...] = ()
 

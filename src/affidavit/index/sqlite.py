@@ -18,11 +18,11 @@ import msgspec
 
 from affidavit.durable import open_database
 from affidavit.errors import UnavailableError
-from affidavit.index import rollup
+from affidavit.index import latency, rollup
 from affidavit.index.project import Entry
 from affidavit.index.schema import Person, Posting, Row, person_postings, postings
 
-VERSION = 3
+VERSION = 4
 INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__
@@ -36,9 +36,8 @@ _INTEGERS = frozenset({
     "idx", "re", "answered", "present", "shown", "stream", "http", "tokens_in", "tokens_out",
     "tokens_cached", "tokens_reasoning", "bytes",
 })  # fmt: skip
-_REALS = frozenset({"first_byte", "duration"})
+_REALS = frozenset({"first_byte", "duration", "cost"})
 _LIST_PLACES = tuple(place for place, name in enumerate(ROW_COLUMNS) if name in LISTS)
-_ROLLUP = (*rollup.Key._fields, *rollup.Sums._fields)
 _TERMS_REMEMBERED = 50_000
 _ROWS_REMEMBERED = 4_096
 _json = msgspec.json.Encoder()
@@ -61,6 +60,21 @@ def _marks(count: int) -> str:
     return ",".join("?" * count)
 
 
+def _cube_table(cube: rollup.Cube) -> str:
+    return (
+        f"CREATE TABLE {cube.name} ({', '.join(rollup.columns(cube))}, "
+        f"PRIMARY KEY (period, {', '.join(cube.keys)})) WITHOUT ROWID"
+    )
+
+
+def _add_to(cube: rollup.Cube) -> str:
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in rollup.Sums._fields)
+    return (
+        f"INSERT INTO {cube.name} VALUES ({_marks(len(rollup.columns(cube)))}) "  # noqa: S608
+        f"ON CONFLICT DO UPDATE SET {added}, latency = latency_plus(latency, excluded.latency)"
+    )
+
+
 _SCHEMA = (
     f"CREATE TABLE record ({', '.join(map(_column, ROW_COLUMNS))})",
     "CREATE INDEX record_id ON record (id)",
@@ -68,19 +82,12 @@ _SCHEMA = (
     "CREATE TABLE term (id INTEGER PRIMARY KEY, dimension TEXT, value TEXT)",
     "CREATE UNIQUE INDEX term_name ON term (dimension, value)",
     "CREATE TABLE mention (term INTEGER, idx INTEGER, PRIMARY KEY (term, idx)) WITHOUT ROWID",
-    (
-        f"CREATE TABLE rollup ({', '.join(_ROLLUP)}, "
-        f"PRIMARY KEY ({', '.join(rollup.Key._fields)})) WITHOUT ROWID"
-    ),
+    *map(_cube_table, rollup.CUBES),
     "CREATE TABLE built (version INTEGER, size INTEGER, root BLOB, time TEXT)",
 )
 _INSERT_ROW = f"INSERT INTO record VALUES ({_marks(len(ROW_COLUMNS))})"  # noqa: S608 - no data
 _INSERT_PERSON = f"INSERT INTO person VALUES ({_marks(len(PERSON_COLUMNS))})"  # noqa: S608
-_ADD_ROLLUP = (
-    f"INSERT INTO rollup VALUES ({_marks(len(_ROLLUP))}) "  # noqa: S608 - names of ours
-    f"ON CONFLICT DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in rollup.Sums._fields)
-)
+_ADD_TO = tuple(map(_add_to, rollup.CUBES))
 
 _DUMP = {
     "built": "SELECT version, size, hex(root), time FROM built",
@@ -89,7 +96,11 @@ _DUMP = {
     "term": "SELECT dimension, value FROM term ORDER BY dimension, value",
     "mention": "SELECT t.dimension, t.value, m.idx FROM mention m JOIN term t ON t.id = m.term "
     "ORDER BY t.dimension, t.value, m.idx",
-    "rollup": "SELECT * FROM rollup ORDER BY day, tenant, team, actor, model, status",
+    **{
+        cube.name: f"SELECT {', '.join((*rollup.columns(cube)[:-1], 'hex(latency)'))} "  # noqa: S608
+        f"FROM {cube.name} ORDER BY period, {', '.join(cube.keys)}"
+        for cube in rollup.CUBES
+    },
 }
 
 
@@ -135,6 +146,7 @@ class RowStore:
     def __init__(self, path: Path, key: bytes) -> None:
         self._db = open_database(path, key)
         prepare(self._db, _SCHEMA, path.name)
+        latency.for_writer(self._db)
         self._terms: dict[Posting, int] = {}
         self._rows: dict[int, Entry] = {}
 
@@ -260,9 +272,15 @@ class RowStore:
         changes = rollup.merge(
             (entry.row for entry in fresh.values()), (entry.row for entry in removed.values())
         )
-        self._db.executemany(_ADD_ROLLUP, [(*key, *sums) for key, sums in changes.items()])
-        if removed:
-            self._db.execute("DELETE FROM rollup WHERE requests = 0")
+        for cube, statement, cells in zip(rollup.CUBES, _ADD_TO, changes, strict=True):
+            self._db.executemany(
+                statement,
+                [(*key, *change.sums, change.latency) for key, change in cells.items()],
+            )
+            if removed:
+                self._db.execute(
+                    f"DELETE FROM {cube.name} WHERE requests = 0 AND denials = 0"  # noqa: S608
+                )
 
 
 class Checkpointer:

@@ -69,12 +69,16 @@ class ExchangePage(msgspec.Struct, frozen=True):
 
 
 class Aggregate(msgspec.Struct, frozen=True):
-    """Sums over whole UTC days from ``since`` (inclusive) to ``until`` (exclusive).
+    """Sums over the asked window from ``since`` (inclusive) to ``until`` (exclusive), exactly.
 
-    Each row has the keys asked for, ``requests``, ``errors`` and tokens, of closed exchanges.
+    Each row has ``time`` (the first instant of its period) if periods were asked for, the keys
+    asked for, ``requests``, ``errors`` and tokens of closed exchanges, ``denials``, and ``cost`` as
+    reported for ``cost_of`` of them. ``parts`` says what was summed in which part of the window: a
+    cube or the rows.
     """
 
     rows: list[dict[str, Any]]
     since: str | None
     until: str | None
+    parts: tuple[tuple[str, str | None, str | None], ...]
     as_of: AsOf

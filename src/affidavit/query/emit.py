@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from affidavit.index.reader import after_prefix
-from affidavit.index.rollup import Key, Sums
 from affidavit.index.schema import UNPOSTED, bounded, folded
 from affidavit.index.sqlite import LISTS
 from affidavit.index.text import PLACES_BITS
@@ -160,11 +159,11 @@ def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
             f"AND m.idx >= ? AND m.idx < ? AND ({where.text})",
             (*found.term.values, low, high, *where.values),
         )
-    listed, values = "", ()
+    among, values = "", ()
     if found is not None:
-        listed, values = f"r.idx IN ({found.sql.text}) AND ", found.sql.values
+        among, values = f"r.idx IN ({found.sql.text}) AND ", found.sql.values
     return Sql(
-        f"record r WHERE {listed}r.idx >= ? AND r.idx < ? AND ({where.text})",
+        f"record r WHERE {among}r.idx >= ? AND r.idx < ? AND ({where.text})",
         (*values, low, high, *where.values),
     )
 
@@ -199,102 +198,22 @@ def capped(found: Sql) -> Sql:
     return Sql(f"SELECT count(*) FROM ({found.text} LIMIT ?)", found.values)  # noqa: S608
 
 
-_ROLLED: dict[str, tuple[str, ...]] = {
-    "tenant": ("tenant",), "team": ("team",), "actor": ("actor",), "status": ("status",),
-}  # fmt: skip
-
-
-def rolled(tree: Tree) -> bool:
-    """Whether the rollups alone can answer for this tree: only their own keys and ledger days."""
-    if isinstance(tree, And | Or):
-        return all(rolled(child) for child in tree.children)
-    if isinstance(tree, Not):
-        return rolled(tree.child)
-    if isinstance(tree, Match):
-        # A status may also be an HTTP status, which rollups do not keep.
-        return tree.field in _ROLLED and not (tree.field == "status" and _digits(tree))
-    if isinstance(tree, Moment):
-        return tree.field == "time" and tree.value.endswith("T00:00:00.000000Z")
-    return isinstance(tree, All | Nothing)
-
-
-_RESPONSE = (
-    "SELECT substr(r.time, 1, 10) AS day, coalesce(r.tenant, '') AS tenant, "
-    "coalesce(r.team, '') AS team, coalesce(r.actor, '') AS actor, "
-    "coalesce(r.model, '') AS model, coalesce(r.status, '') AS status, 1 AS requests, "
-    "(r.status IS NOT 'complete' OR r.http IS NOT NULL AND r.http >= 400) AS errors, "
-    "coalesce(r.tokens_in, 0) AS tokens_in, coalesce(r.tokens_out, 0) AS tokens_out, "
-    "coalesce(r.tokens_cached, 0) AS tokens_cached, "
-    "coalesce(r.tokens_reasoning, 0) AS tokens_reasoning"
-)
-"""What ``rollup.contribution`` says of a row, in SQL."""
-
-
-def sums_of_rollups(tree: Tree, by: Sequence[str]) -> Sql:
-    """Requests, errors and tokens grouped by ``by``, for a tree that is ``rolled``."""
-    where = _rollup_predicate(tree)
-    return _sums(Sql(f"rollup WHERE {where.text}", where.values), by)
-
-
-def sums_of_rows(
-    tree: Tree, found: Candidates | None, low: int, high: int, by: Sequence[str]
-) -> Sql:
-    """The same from the rows of [low, high), for any tree."""
-    closed = rows(tree, found, low, high)
-    return _sums(
-        Sql(
-            f"({_RESPONSE} FROM {closed.text} AND r.type = 'exchange.response' "
-            "AND r.re IS NOT NULL)",
-            closed.values,
-        ),
-        by,
-    )
-
-
-def _sums(source: Sql, by: Sequence[str]) -> Sql:
-    keys = [name for name in Key._fields if name in by]
-    totals = [f"sum({name}) AS {name}" for name in Sums._fields]
-    grouped = ", ".join(keys)
-    tail = f"GROUP BY {grouped} ORDER BY {grouped}" if keys else "HAVING count(*) > 0"
-    return Sql(
-        f"SELECT {', '.join([*keys, *totals])} FROM {source.text} {tail}",  # noqa: S608
-        source.values,
-    )
-
-
-def _rollup_predicate(tree: Tree) -> Sql:
-    if isinstance(tree, And | Or):
-        parts = [_rollup_predicate(child) for child in tree.children]
-        joint = " AND " if isinstance(tree, And) else " OR "
-        text = joint.join(f"({part.text})" for part in parts)
-        return Sql(text or ("1" if isinstance(tree, And) else "0"),
-                   tuple(value for part in parts for value in part.values))  # fmt: skip
-    if isinstance(tree, Not):
-        child = _rollup_predicate(tree.child)
-        return Sql(f"NOT ({child.text})", child.values)
-    if isinstance(tree, Moment):
-        return Sql(f"day {'>=' if tree.op == '>=' else '<'} ?", (tree.value[:10],))
-    if isinstance(tree, Match):
-        return _text(tree.field, tree, known=f"{tree.field} != ''")
-    return Sql("1" if isinstance(tree, All) else "0")
-
-
 def _joined(word: str, children: Sequence[Tree], span: Span) -> Sql:
     parts = [predicate(child, span) for child in children]
     if not parts:
         return Sql("1" if word == " AND " else "0")
     return Sql(
-        _balanced(word, [f"({part.text})" for part in parts]),
+        balanced(word, [f"({part.text})" for part in parts]),
         tuple(value for part in parts for value in part.values),
     )
 
 
-def _balanced(word: str, texts: Sequence[str]) -> str:
+def balanced(word: str, texts: Sequence[str]) -> str:
     """``texts`` joined by ``word``, nested in halves: SQLite's expressions have a depth."""
     if len(texts) <= _SIDE_BY_SIDE:
         return word.join(texts)
     half = len(texts) // 2
-    return f"({_balanced(word, texts[:half])}){word}({_balanced(word, texts[half:])})"
+    return f"({balanced(word, texts[:half])}){word}({balanced(word, texts[half:])})"
 
 
 def _union(texts: Sequence[str]) -> str:
@@ -315,7 +234,7 @@ def _number(tree: Number) -> Sql:
 def _match(tree: Match) -> Sql:
     field = field_of(tree.field)
     parts = [_column(column, tree) for column in field.columns]
-    parts += [_list(column, tree) for column in field.lists]
+    parts += [listed(column, tree) for column in field.lists]
     if not parts:
         parts = [_mentioned(tree, field.dimension or "")]
     return Sql(
@@ -326,11 +245,12 @@ def _match(tree: Match) -> Sql:
 
 def _column(column: str, tree: Match) -> Sql:
     if column == "http":
-        return _text("CAST(r.http AS TEXT)", tree, known="r.http IS NOT NULL")
-    return _text(f"r.{column}", tree, known=f"r.{column} IS NOT NULL")
+        return compared("CAST(r.http AS TEXT)", tree, known="r.http IS NOT NULL")
+    return compared(f"r.{column}", tree, known=f"r.{column} IS NOT NULL")
 
 
-def _text(expression: str, tree: Match, *, known: str) -> Sql:
+def compared(expression: str, tree: Match, *, known: str) -> Sql:
+    """Whether a text is the value of ``tree`` or begins with it; ``known``: whether it is one."""
     value = bounded(tree.value)
     if not tree.prefix:
         return Sql(f"{known} AND {expression} = ?", (value,))
@@ -339,9 +259,10 @@ def _text(expression: str, tree: Match, *, known: str) -> Sql:
     return Sql(f"{known} AND {expression} >= ? AND {expression} < ?", (value, after_prefix(value)))
 
 
-def _list(column: str, tree: Match) -> Sql:
+def listed(column: str, tree: Match) -> Sql:
+    """The same for the texts of a column that holds a list."""
     assert column in LISTS
-    inner = _text("value", tree, known="1")
+    inner = compared("value", tree, known="1")
     return Sql(
         f'EXISTS (SELECT 1 FROM json_each(r."{column}") WHERE {inner.text})',  # noqa: S608
         inner.values,
@@ -350,7 +271,7 @@ def _list(column: str, tree: Match) -> Sql:
 
 def _mentioned(tree: Match, dimension: str) -> Sql:
     """The row is in a posting list: for fields whose values are not columns of ``record``."""
-    inner = _text("value", Match(tree.field, folded(tree.value), tree.prefix), known="1")
+    inner = compared("value", Match(tree.field, folded(tree.value), tree.prefix), known="1")
     return Sql(
         "EXISTS (SELECT 1 FROM mention m WHERE m.idx = r.idx AND m.term IN "  # noqa: S608
         f"(SELECT id FROM term WHERE dimension = ? AND {inner.text}))",
@@ -369,7 +290,7 @@ def _posted(tree: Match, span: Span, count: Count) -> Candidates | None:
     if dimension == "status" and _digits(tree) and not tree.value.startswith(("3", "4", "5")):
         return None
     value = folded(tree.value) if dimension.startswith("person.") else bounded(tree.value)
-    inner = _text("value", Match(tree.field, value, tree.prefix), known="1")
+    inner = compared("value", Match(tree.field, value, tree.prefix), known="1")
     term = Sql(
         f"SELECT id FROM term WHERE dimension = ? AND {inner.text}",  # noqa: S608
         (dimension, *inner.values),

@@ -137,6 +137,7 @@ _ALL = (
     _number("duration", "outcome", "seconds from request to end", "duration>30"),
     _number("first_byte", "outcome", "seconds to the first byte", "first_byte>2"),
     _number("bytes", "outcome", "bytes received", "bytes>1000000"),
+    _number("cost", "outcome", "cost as the provider reports it, in its unit", "cost>0.5"),
     _number("http", "outcome", "HTTP status", "http>=500"),
     Field("index", "number", "leaf", "place in the ledger", "index>=48000", ("idx",)),
     _name("tier", "leaf", "how the record was obtained", "tier:observed", values=TIERS),

@@ -71,6 +71,7 @@ _SECTION = {
     "duration": ("outcome.duration",),
     "first_byte": ("outcome.time_to_first_byte",),
     "bytes": ("outcome.bytes_received",),
+    "cost": ("outcome.cost",),
     "http": ("outcome.http.response.status_code",),
     "type": ("type",),
     "tier": ("tier",),

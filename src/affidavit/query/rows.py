@@ -74,6 +74,7 @@ ROW_FIELDS: Mapping[str, RowField] = {
     "first_byte": RowField("outcome", "first_byte", "seconds to the first byte"),
     "duration": RowField("outcome", "duration", "seconds from request to end"),
     "bytes": RowField("outcome", "bytes", "bytes received"),
+    "cost": RowField("outcome", "cost", "cost as the provider reports it, in its unit"),
     "error": RowField("outcome", "error", "code of the error"),
     "subject": RowField("person", "subject", "subject of the person's token"),
     "email": RowField("person", "email", "e-mail address"),

@@ -15,20 +15,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from affidavit.clock import add_seconds
 from affidavit.errors import NotFoundError, UsageError
 from affidavit.ids import b64u, from_b64u
 from affidavit.index.messages import Said
 from affidavit.index.reader import Reader
-from affidavit.index.rollup import Key, Sums
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
-from affidavit.query import emit, wording
+from affidavit.query import emit, sums, wording
 from affidavit.query.answers import Aggregate, AsOf, Exchange, ExchangePage, Page
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import Contents, look, snippet, worst
 from affidavit.query.rows import shaped, withheld
-from affidavit.query.tree import And, Moment, Phrase, Tree, leaves, window
+from affidavit.query.sums import Scope, Wanted
+from affidavit.query.tree import Phrase, Tree, leaves, window
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
@@ -126,32 +125,16 @@ class Searcher:
         )  # fmt: skip
 
     def aggregate(
-        self, tree: Tree, boundary: Boundary, *, by: Sequence[str] = ("day", "model"),
-        reason: str = "",
-    ) -> Aggregate:  # fmt: skip
-        """Sums of closed exchanges by day, tenant, team, actor, model or status.
+        self, tree: Tree, boundary: Boundary, want: Wanted, reason: str = ""
+    ) -> Aggregate:
+        """Sums of closed exchanges, of exactly the window asked for.
 
-        The window is widened to whole UTC days. From the rollups where they can tell, else from
-        the rows, with the same result.
+        From cubes where they can tell, else from the rows, with the same result.
         """
-        unknown = [name for name in by if name not in Key._fields]
-        if unknown:
-            raise UsageError(
-                f"Sums are not kept by {unknown[0]!r}.", hint=f"By {', '.join(Key._fields)}."
-            )
-        asked = inject(_whole_days(tree), boundary, reason)
+        sums.allow(boundary, want)
+        asked = inject(tree, boundary, reason)
         with self.reader.snapshot():
-            plan = self._plan(asked, "")
-            if emit.rolled(asked):
-                sql = emit.sums_of_rollups(asked, by)
-            else:
-                sql = emit.sums_of_rows(asked, plan.found, plan.low, plan.high, by)
-            rows = self.reader.query(*sql)
-        names = [*(name for name in Key._fields if name in by), *Sums._fields]
-        since, until = window(asked)
-        return Aggregate(
-            [dict(zip(names, values, strict=True)) for values in rows], since, until, plan.as_of
-        )
+            return sums.answer(self.reader, asked, want, self._plan(asked, "").as_of, self._scope)
 
     def row(self, name: str | int, boundary: Boundary) -> dict[str, Any]:
         """One record by id or index (``48213`` or ``"#48213"``); ``NotFoundError``."""
@@ -208,6 +191,10 @@ class Searcher:
             found = None  # reading all rows of the window in order is cheaper
         stepwise = text and (found is None or found.cost >= _COMMON)
         return _Plan(low, high, found, stepwise, _as_of(as_of), bool(cursor))
+
+    def _scope(self, asked: Tree) -> Scope:
+        plan = self._plan(asked, "")
+        return Scope(plan.found, plan.low, plan.high)
 
     def _few(self, found: emit.Sql) -> int | None:
         sql = emit.capped(found)
@@ -371,14 +358,3 @@ def _last(messages: list[Said]) -> list[Said]:
     """The message that was asked: the last of a user or a tool, else the last of all."""
     asked = [message for message in messages if message.role in ("user", "tool")]
     return asked[-1:] or messages[-1:]
-
-
-def _whole_days(tree: Tree) -> Tree:
-    """The same question with its outer window widened to whole UTC days."""
-    if isinstance(tree, And):
-        return And(tuple(_whole_days(child) for child in tree.children))
-    midnight = "T00:00:00.000000Z"
-    if isinstance(tree, Moment) and tree.field == "time" and not tree.value.endswith(midnight):
-        day = tree.value[:10] + midnight
-        return Moment("time", tree.op, day if tree.op == ">=" else add_seconds(day, 86_400))
-    return tree

@@ -56,6 +56,13 @@ def test_a_response_takes_over_what_its_request_says() -> None:
     assert given_back.person.email == "Alice@example.com"
 
 
+@pytest.mark.parametrize(("said", "kept"), [(0.00014, 0.00014), (0, 0.0), (1_000_001, None),
+                                            (-1, None), ("0.5", None), (None, None)])  # fmt: skip
+def test_a_cost_is_what_the_provider_reported(said: object, kept: float | None) -> None:
+    """A number from 0 to a million; anything else is not known."""
+    assert entry(viewed(response(1, 0, outcome={"cost": said}))).row.cost == kept
+
+
 def test_a_request_learns_which_model_served_it() -> None:
     """After its response, the request is found under the served model too."""
     asked = entry(viewed(request(0)))

@@ -1,0 +1,235 @@
+"""Sums of a question: requests, errors, denials, tokens, cost and latency, grouped and in time.
+
+Rules: only what the boundary lets be known is summed, and only where the sections that the figures
+and the groups lie in are visible. The window is the asked one, to the microsecond. Cubes and rows
+give the same figures; which were used is said. A question that posting lists narrow down to a few
+rows (a person, a session) is answered from these. A cost is either as providers reported it, or
+reckoned from configured prices and then said to be; the two are never added. Not here: SQL
+(``cubes``), and that the question is recorded (whoever asks does that first).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from affidavit.errors import RefusedError, UsageError
+from affidavit.index import latency
+from affidavit.index.reader import Reader
+from affidavit.index.rollup import COST_UNIT, Cube, Sums
+from affidavit.query import cubes, emit
+from affidavit.query.answers import Aggregate, AsOf
+from affidavit.query.boundary import Boundary
+from affidavit.query.cubes import Interval, Part
+from affidavit.query.fields import ALIASES, FIELDS
+from affidavit.query.tree import And, Moment, Tree, window
+
+GROUPS = ("tenant", "team", "actor", "credential", "provider", "model", "status")
+"""What sums may be grouped by, beside time."""
+INTERVALS: tuple[Interval, ...] = ("hour", "day", "week", "month")
+MAX_GROUPS = 10_000
+FEW = 4_000
+"""So many rows, found by a posting list, are summed faster than any cube is read."""
+_FIRST = "1970-01-01T00:00:00.000000Z"
+
+
+class Wanted(NamedTuple):
+    """What is asked for beside the expression.
+
+    ``by``: of ``GROUPS``. ``latency``: percentiles, too. ``prices``: also reckon the cost of what
+    has none reported.
+    """
+
+    by: tuple[str, ...] = ()
+    interval: Interval = ""
+    latency: bool = False
+    prices: "Mapping[str, Price] | None" = None
+
+
+class Price(NamedTuple):
+    """What a million tokens of a model cost; cached ones are among those read."""
+
+    input: float
+    output: float
+    cached: float
+
+
+class Scope(NamedTuple):
+    """Where the rows of a tree are: among candidates, if any, in [low, high)."""
+
+    found: emit.Candidates | None
+    low: int
+    high: int
+
+
+class _Group:
+    """Figures of one group while they are added up."""
+
+    def __init__(self) -> None:
+        self.sums = [0] * len(Sums._fields)
+        self.latency = 0
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Add the values of one result row, a histogram last if there is one."""
+        for place, value in enumerate(values[: len(self.sums)]):
+            self.sums[place] += value
+        if len(values) > len(self.sums):
+            self.latency += latency.decode(values[-1])
+
+
+def wanted(
+    by: Sequence[str], interval: str = "", *, latency: bool = False,
+    prices: Mapping[str, Price] | None = None,
+) -> Wanted:  # fmt: skip
+    """``by`` may name groups and one interval, in any order; ``UsageError`` for anything else."""
+    names = [ALIASES.get(name, name) for name in by]
+    times = {name for name in (*names, interval) if name in INTERVALS}
+    unknown = [name for name in names if name not in (*GROUPS, *INTERVALS)]
+    if interval and interval not in INTERVALS:
+        unknown.append(interval)
+    if unknown or len(times) > 1:
+        what = f"by {unknown[0]!r}" if unknown else "by more than one length of time"
+        raise UsageError(
+            f"Sums are not kept {what}.",
+            hint=f"By {', '.join(GROUPS)}; and one of {', '.join(INTERVALS)}.",
+        )
+    groups = tuple(name for name in GROUPS if name in names)
+    return Wanted(groups, next((one for one in INTERVALS if one in times), ""), latency, prices)
+
+
+def allow(boundary: Boundary, want: Wanted) -> None:
+    """``RefusedError`` if a figure or a group lies in a section outside the boundary."""
+    for name in ("outcome", "control", *(FIELDS[name].section for name in want.by)):
+        if name not in boundary.sections:
+            raise RefusedError(f"Sums look at section {name}, which is outside your boundary.")
+
+
+def answer(
+    reader: Reader, asked: Tree, want: Wanted, as_of: AsOf, scope: Callable[[Tree], Scope]
+) -> Aggregate:
+    """The sums of an injected tree, inside a snapshot of ``reader``.
+
+    ``scope`` says where the rows of a narrower tree are. ``UsageError`` for more than
+    ``MAX_GROUPS`` groups.
+    """
+    keys = want.by
+    if want.prices is not None and "model" not in keys:
+        keys = (*keys, "model")
+    since, until = window(asked)
+    rest = cubes.condition(asked)
+    fit = [] if rest is None else cubes.eligible(rest, keys, want.interval)
+    few = scope(asked).found if fit else None
+    if few is not None and few.cost <= FEW:
+        fit = []
+    parts = _parts(since, until, as_of, fit)
+    groups: dict[tuple[str, ...], _Group] = {}
+    for part in parts:
+        if part.cube is not None and rest is not None:
+            sql = cubes.of_cells(part, part.cube, rest, keys, want.interval, latency=want.latency)
+        else:
+            bounded = And((asked, *_moments(part)))
+            where = scope(bounded)
+            sql = cubes.of_rows(
+                emit.rows(bounded, where.found, where.low, where.high), keys, want.interval,
+                latency=want.latency,
+            )  # fmt: skip
+        for row in reader.query(*sql):
+            key = row[: len(keys) + 1]
+            groups.setdefault(key, _Group()).add(row[len(key) :])
+    return Aggregate(
+        _rows(groups, keys, want), since, until,
+        tuple((part.cube.name if part.cube else "rows", part.since, part.until) for part in parts),
+        as_of,
+    )  # fmt: skip
+
+
+def _parts(since: str | None, until: str | None, as_of: AsOf, fit: Sequence[Cube]) -> list[Part]:
+    """The window, as far as the ledger goes, in parts."""
+    if since is not None and since > as_of.time:
+        return []
+    if since is not None and since < _FIRST:
+        since = None
+    if until is not None and until > as_of.time:
+        until = None
+    if until is not None and until < _FIRST:
+        return []
+    return cubes.cover(since, until, fit)
+
+
+def _moments(part: Part) -> list[Tree]:
+    found: list[Tree] = []
+    if part.since is not None:
+        found.append(Moment("time", ">=", part.since))
+    if part.until is not None:
+        found.append(Moment("time", "<", part.until))
+    return found
+
+
+def _rows(
+    groups: Mapping[tuple[str, ...], _Group], keys: Sequence[str], want: Wanted
+) -> list[dict[str, Any]]:
+    """One object a group, in order of time and keys; ``None`` is the group of the unknown."""
+    shown: dict[tuple[str, ...], _Group] = {}
+    costs: dict[tuple[str, ...], list[float]] = {}
+    lines = 1 + len(want.by)
+    for key in sorted(groups):
+        group = groups[key]
+        total = shown.setdefault(key[:lines], _Group())
+        total.add(group.sums)
+        total.latency += group.latency
+        if want.prices is not None:
+            _reckon(group, key[1 + keys.index("model")], want.prices,
+                    costs.setdefault(key[:lines], [0.0, 0]))  # fmt: skip
+    if len(shown) > MAX_GROUPS:
+        raise UsageError(
+            f"The answer has more than {MAX_GROUPS} lines.",
+            hint="Ask for a shorter time, longer periods or fewer groups.",
+        )
+    return [
+        _line(key, group, want) | _reckoned(group, costs.get(key)) for key, group in shown.items()
+    ]
+
+
+def _line(key: Sequence[str], group: _Group, want: Wanted) -> dict[str, Any]:
+    line: dict[str, Any] = {}
+    if want.interval:
+        line["time"] = key[0] + (":00:00.000000Z" if want.interval == "hour" else _FIRST[10:])
+    line |= {name: value or None for name, value in zip(want.by, key[1:], strict=True)}
+    sums = dict(zip(Sums._fields, group.sums, strict=True))
+    line |= {name: sums[name] for name in Sums._fields[:7]}
+    line |= {"cost": sums["cost"] / COST_UNIT if sums["costed"] else None,
+             "cost_of": sums["costed"]}  # fmt: skip
+    if want.latency:
+        line |= {name: latency.percentiles(group.latency, name) for name in latency.MEASURES}
+    return line
+
+
+def _reckon(group: _Group, model: str, prices: Mapping[str, Price], cost: list[float]) -> None:
+    """Add what the exchanges without a reported cost come to at the price of their model."""
+    price = price_of(model, prices)
+    if price is None:
+        return
+    sums = Sums(*group.sums)
+    cached = sums.tokens_cached - sums.costed_cached
+    fresh = max(0, sums.tokens_in - sums.costed_in - cached)
+    out = sums.tokens_out - sums.costed_out
+    cost[0] += (fresh * price.input + cached * price.cached + out * price.output) / 1_000_000
+    cost[1] += sums.metered
+
+
+def _reckoned(group: _Group, cost: Sequence[float] | None) -> dict[str, Any]:
+    """What was reckoned, of how many exchanges, and how many have neither cost nor price."""
+    if cost is None:
+        return {}
+    sums = Sums(*group.sums)
+    return {
+        "reckoned": cost[0] if cost[1] else None,
+        "reckoned_of": int(cost[1]),
+        "no_cost": sums.requests - sums.costed - int(cost[1]),
+    }
+
+
+def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
+    """The price of a model: its own, else of the longest ``prefix*`` it begins with."""
+    if model in prices:
+        return prices[model]
+    fits = [name for name in prices if name.endswith("*") and model.startswith(name[:-1])]
+    return prices[max(fits, key=len)] if fits else None
