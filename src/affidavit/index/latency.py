@@ -1,12 +1,13 @@
 """Histograms of durations that can be added, subtracted and asked for percentiles.
 
 Rules: the buckets are fixed: bucket 0 up to one millisecond, each further one up to 1.1 times the
-bound before it, the last beyond 172,641 seconds (two days, nearly). A percentile is by nearest rank, told as a value of
-which every duration in its bucket is less than 5 % away (``RELATIVE_ERROR``), from one millisecond
-to the last bound. A histogram is one integer with 32 bits for each bucket, of the whole duration
-and of the time to the first byte in turn, so that merging two is adding them, and a sum of up to
-2^32 exchanges is exact. The same exchanges give the same histogram, from rows or from sums. Not
-here: where histograms are kept (``rollup``, ``sqlite``).
+bound before it, the last beyond 172,641 seconds (two days, nearly). A percentile is by nearest
+rank, told as a value of which every duration in its bucket is less than 5 % away
+(``RELATIVE_ERROR``), from one millisecond to the last bound. A histogram is one integer with 32
+bits for each bucket, of the whole duration and of the time to the first byte in turn, so that
+merging two is adding them, and a sum of up to 2^32 exchanges is exact. The same exchanges give the
+same histogram, from rows or from sums. Not here: where histograms are kept (``rollup``,
+``sqlite``).
 """
 
 import itertools
