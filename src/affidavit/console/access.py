@@ -47,6 +47,11 @@ def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
     return "hmac:" + ids.b64u(digest[:16])
 
 
+def recorded_name(snapshot: Snapshot, tenant: str, name: str) -> str:
+    """A name that somebody typed, as it is recorded: digested unless only this program gives it."""
+    return name if OUR_NAME.fullmatch(name) else digest_term(snapshot, tenant, name)
+
+
 def recorded_expression(tree: Tree, snapshot: Snapshot, tenant: str) -> str:
     """The expression as it is recorded: canonical, words of content and persons digested."""
 

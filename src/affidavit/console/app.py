@@ -19,11 +19,14 @@ from affidavit import __version__
 from affidavit.console import (
     api,
     completion_api,
+    diff_api,
     document,
     export_api,
     page,
+    pivot_api,
     problems,
     public,
+    reporting,
     saved_api,
 )
 from affidavit.console.access import Access
@@ -73,6 +76,9 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())
+    app.include_router(reporting.router(services, authenticator))
+    app.include_router(diff_api.router(services, authenticator, access))
+    app.include_router(pivot_api.router(services, authenticator, access))
     app.include_router(public.router(services, authenticator, access))
     app.include_router(page.router(services, authenticator, sessions, access, reads, proofs))
     _answer_errors(app, access)

@@ -19,7 +19,13 @@ from starlette.requests import HTTPConnection
 
 from affidavit import ids
 from affidavit.console.services import ConsoleServices
-from affidavit.control.identity import MONITOR, READERS, Identity, presented_key
+from affidavit.control.identity import (
+    MONITOR,
+    READERS,
+    REPORTERS,
+    Identity,
+    presented_key,
+)
 from affidavit.errors import RefusedError, UnauthenticatedError
 from affidavit.query.boundary import Boundary, for_identity, nothing
 
@@ -114,6 +120,25 @@ class Authenticator:
         reader = self.api(connection)
         require_owner(reader)
         return reader
+
+    def reporter(self, connection: HTTPConnection) -> Reader:
+        """Who reports what a script did: an owner or a caller, who reads nothing by it.
+
+        ``RefusedError`` for keys of other roles; else errors as ``api``.
+        """
+        given = presented_key(connection.scope["headers"], "inject")
+        via: Via = "key"
+        if given is None and self._trusted:
+            identity, via = self._services.owner, "socket"
+        else:
+            identity = self._services.directory().find(given)
+        connection.state.identity = identity
+        if identity.role not in REPORTERS:
+            raise RefusedError(
+                f"A key with the role {identity.role} does not report changes.",
+                hint="affidavit keys create --role caller",
+            )
+        return self._made(connection, identity, via, nothing(identity.actor))
 
     def by_key(self, connection: HTTPConnection, key: str | None) -> Reader:
         """The reader who holds ``key``; errors as ``api``."""

@@ -1,4 +1,4 @@
-"""The plain status page: health, a search box, recent exchanges, one narrative.
+"""The plain status page: health, a search box, recent exchanges, narratives, values.
 
 Rules: server-made HTML without scripts or anything from elsewhere; what records say is text
 (``html``). Logging in by key gives a cookie that no other site's page can use (HttpOnly,
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from affidavit.console import views
+from affidavit.console import stories, views
 from affidavit.console.access import Access
 from affidavit.console.auth import (
     SESSION_COOKIE,
@@ -22,6 +22,7 @@ from affidavit.console.auth import (
     Sessions,
     check_csrf,
 )
+from affidavit.console.pivot_api import MAX_VALUE, look_up
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
@@ -31,7 +32,7 @@ from affidavit.errors import AffidavitError, ExpressionError, UnauthenticatedErr
 ROWS = 25
 RECENT = "type:exchange.*"
 """What is shown before anything was asked."""
-_PATHS = ("/", "/login", "/logout")
+_PATHS = ("/", "/login", "/logout", "/pivot")
 
 
 def is_page(request: Request) -> bool:
@@ -110,7 +111,15 @@ def router(
         begin, end = (text.partition(" ")[0][:40] for text in (since, until))
         asked = Story(name[:512], purpose[:500], begin, end, cursor[:2048])
         told = await reads.show(reader, asked)
-        return HTMLResponse(views.show(reader, session, told))
+        again = {"name": name, "purpose": asked.purpose, "since": begin, "until": end}
+        return HTMLResponse(stories.show(reader, session, told, again))
+
+    @routes.get("/pivot")
+    async def value_page(request: Request, value: str = "", purpose: str = "") -> Response:
+        reader, session = authenticator.page(request)
+        asked = value[:MAX_VALUE]
+        told = await look_up(services, access, reader, asked, purpose[:500])
+        return HTMLResponse(stories.pivot(reader, session, told, purpose[:500]))
 
     @routes.get("/login")
     async def ask_for_key() -> Response:

@@ -18,7 +18,7 @@ import msgspec
 
 from affidavit.clock import from_unix_us, to_unix_us
 from affidavit.console import resolve
-from affidavit.console.access import OUR_NAME, Access, digest_term, recorded_expression
+from affidavit.console.access import Access, recorded_expression, recorded_name
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -156,15 +156,14 @@ class Reads:
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
         """What is recorded of a name that led nowhere; who knows what stands in it."""
-        if not OUR_NAME.fullmatch(name):
-            name = digest_term(self._services.snapshot(), reader.identity.tenant, name)
+        name = recorded_name(self._services.snapshot(), reader.identity.tenant, name)
         return {"operation": operation, "name": name, "boundary": reader.boundary.as_json()}
 
     def _recorded_name(self, reader: Reader, told: Narrative) -> str:
         """The name as it is recorded: what a caller called its session may identify a person."""
-        if told.kind not in ("session", "actor") or OUR_NAME.fullmatch(told.name):
+        if told.kind not in ("session", "actor"):
             return told.name
-        return digest_term(self._services.snapshot(), reader.identity.tenant, told.name)
+        return recorded_name(self._services.snapshot(), reader.identity.tenant, told.name)
 
     def _narrative(self, reader: Reader, asked: Story, window: Tree, cursor: str) -> Narrative:
         snapshot = self._services.snapshot()

@@ -14,6 +14,8 @@ from affidavit.console.html import Html, element, joined, quoted
 from affidavit.console.proofs import LINES
 from affidavit.console.visible import snippet
 from affidavit.errors import AffidavitError
+from affidavit.query.language import unparse
+from affidavit.query.tree import Match
 
 SNIPPET = 140
 _UNSEEN = ("withheld", "erased", "corrupt", "pending")
@@ -29,7 +31,8 @@ class Question:
     prove: bool = False
 
 
-def _document(title: str, *body: object) -> Html:
+def document(title: str, *body: object) -> Html:
+    """A whole page."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -40,7 +43,8 @@ def _document(title: str, *body: object) -> Html:
     return Html("<!doctype html>" + element("html", head, element("body", *body), lang="en"))
 
 
-def _top(reader: Reader | None, session: Session | None) -> Html:
+def top(reader: Reader | None, session: Session | None) -> Html:
+    """The head of a page: who is logged in."""
     brand = element("a", "Affidavit", href="/", class_="brand")
     if reader is None or session is None:
         return element("header", brand)
@@ -52,7 +56,8 @@ def _top(reader: Reader | None, session: Session | None) -> Html:
     return element("header", brand, who, form)
 
 
-def _foot() -> Html:
+def foot() -> Html:
+    """The foot of a page."""
     text = f"Affidavit {__version__} · every read is a record · "
     links = joined(
         element("a", "API", href="/api/openapi.json"),
@@ -92,7 +97,7 @@ def login(error: AffidavitError) -> Html:
         element("p", "The owner's key is in keys/owner in the data directory.", class_="hint"),
         class_="narrow",
     )
-    return _document("Log in", _top(None, None), main, _foot())
+    return document("Log in", top(None, None), main, foot())
 
 
 def failure(error: AffidavitError) -> Html:
@@ -106,7 +111,7 @@ def failure(error: AffidavitError) -> Html:
         element("p", element("a", "Back", href="/")),
         class_="narrow",
     )
-    return _document("Error", _top(None, None), main, _foot())
+    return document("Error", top(None, None), main, foot())
 
 
 def _card(label: str, value: str, note: str = "", state: str = "") -> Html:
@@ -217,7 +222,7 @@ def home(
             _verdict(answer["proof"]) if "proof" in answer else None,
         ]
     main = element("main", _health(health, as_of), _search(question), *shown)
-    return _document("Overview", _top(reader, session), main, _foot())
+    return document("Overview", top(reader, session), main, foot())
 
 
 def _verdict(proof: dict[str, Any]) -> Html:
@@ -273,15 +278,33 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
     return element(
         "tr",
         element("td", element("a", time, href=link), class_="time"),
-        element("td", snippet(str(row.get("name") or row.get("actor") or ""), 30)),
-        element("td", snippet(str(row.get("model") or ""), 40)),
+        element("td", linked("actor", row.get("actor"), purpose, snippet(_actor(row), 30))),
+        element("td", linked("model", row.get("model"), purpose, snippet(_model(row), 40))),
         element("td", *texts),
-        element("td", _tokens(row), class_="number"),
+        element("td", tokens(row), class_="number"),
         element("td", element("span", status, class_=f"badge {_state(row)}") if status else ""),
     )
 
 
-def _tokens(row: dict[str, Any]) -> str:
+def linked(field: str, value: object, purpose: str = "", shown: str = "") -> Html | str:
+    """A value that leads to the records that have it; as it is, if there is none."""
+    text = shown or str(value or "")
+    if not value:
+        return text
+    query = {"q": unparse(Match(field, str(value)))} | ({"purpose": purpose} if purpose else {})
+    return element("a", text, href="/?" + urlencode(query, errors="replace"))
+
+
+def _actor(row: dict[str, Any]) -> str:
+    return str(row.get("name") or row.get("actor") or "")
+
+
+def _model(row: dict[str, Any]) -> str:
+    return str(row.get("model") or "")
+
+
+def tokens(row: dict[str, Any]) -> str:
+    """Tokens in and out; empty if neither is known."""
     both = [row.get("tokens_in"), row.get("tokens_out")]
     if both == [None, None]:
         return ""
@@ -293,52 +316,3 @@ def _state(row: dict[str, Any]) -> str:
     if row.get("status") == "complete" and (http is None or http < 400):
         return "good"
     return "bad" if row.get("status") else ""
-
-
-def show(reader: Reader, session: Session, told: dict[str, Any]) -> Html:
-    """One narrative, a line for each record."""
-    unfold = len(told["lines"]) <= 2
-    lines = [_line(line, unfold=unfold) for line in told["lines"]]
-    withheld = told.get("withheld")
-    main = element(
-        "main",
-        element("p", element("a", "← Overview", href="/")),
-        element("h1", f"{str(told['kind']).capitalize()} ", element("code", told["name"])),
-        element("ol", *lines, class_="lines"),
-        element("p", f"Withheld from your role: {', '.join(withheld)}.", class_="hint")
-        if withheld
-        else None,
-        element("p", f"As of leaf {told['as_of']['size']:,}.", class_="hint"),
-    )
-    return _document(str(told["kind"]), _top(reader, session), main, _foot())
-
-
-def _details(line: dict[str, Any]) -> list[str]:
-    """What else a record says, ``name: value`` each."""
-    return [
-        f"{name.replace('_', ' ')}: {one}"
-        for name, value in (line.get("details") or {}).items()
-        for one in (value if isinstance(value, list) else [value])
-    ]
-
-
-def _line(line: dict[str, Any], *, unfold: bool) -> Html:
-    facts = [str(line[name]) for name in ("model", "outcome") if line.get(name)]
-    if line.get("tools"):
-        facts.append("tools: " + ", ".join(map(str, line["tools"])))
-    if _tokens(line):
-        facts.append(f"tokens {_tokens(line)}")
-    return element(
-        "li",
-        element("span", str(line["time"])[:23].replace("T", " "), class_="time"),
-        element("span", str(line["evidence"]), class_=f"badge {line['evidence']}"),
-        element("p", str(line["text"])),
-        element("p", " · ".join(facts), class_="hint") if facts else None,
-        *(element("p", text, class_="hint") for text in _details(line)),
-        *(
-            element("details", element("summary", name), element("pre", line[name]), open=unfold)
-            for name in ("prompt", "output")
-            if line.get(name)
-        ),
-        element("p", f"#{line['index']} {line['id']}", class_="quiet"),
-    )

@@ -23,6 +23,8 @@ MONITOR = "monitor"
 ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller", MONITOR)
 READERS = frozenset({"owner", "auditor", "responder", "compliance", "member"})
 """Roles whose keys open the console; a ``caller`` key opens the gateway only."""
+REPORTERS = frozenset({"owner", "caller"})
+"""Roles whose keys may report what happened elsewhere."""
 
 _BEARER = b"bearer "
 _NOBODY = bytes(32)

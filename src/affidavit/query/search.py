@@ -170,6 +170,11 @@ class Searcher:
         plan = self._plan(asked, "", low, high)
         return self._rows(asked, plan, limit, newest=newest)
 
+    def count_of(self, asked: Tree, cap: int) -> tuple[int, bool]:
+        """How many rows an injected tree has, counted up to ``cap``, and whether there are more."""
+        count, capped = self._count(asked, self._plan(asked, ""), cap, 0, more=True)
+        return count or 0, capped
+
     # -- parts of an answer ----------------------------------------------------------------------
 
     def _plan(self, asked: Tree, cursor: str, low: int = 0, end: int | None = None) -> "_Plan":

@@ -116,7 +116,7 @@ def changes(what: Mapping[str, Any]) -> list[str]:
         return [_arrow("", known, after)] if after is not None else []
     if not isinstance(before, Mapping):
         return []
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+    old, new = dict(leaves(before)), dict(leaves(after))
     return [
         _arrow(name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
@@ -130,7 +130,9 @@ def changes(what: Mapping[str, Any]) -> list[str]:
 def _asked(row: Row, boundary: Boundary) -> str:
     what = "what" in boundary.sections
     denied = "control" in boundary.sections and row.decision == "deny"
-    ending = "; policy denied it." if denied else "."
+    ending = "."
+    if denied:
+        ending = f"; policy denied it{f': {row.reason}' if row.reason else ''}."
     if what and row.model is None and row.path:
         return f"Called {row.method or ''} {row.path}".replace("  ", " ") + ending
     model = (row.model if what else None) or "the model"
@@ -176,6 +178,10 @@ def _of_query(what: Mapping[str, Any], told: Details) -> str:
         return f"Asked the records a question: {told.get('question')} ({_rows(told)})"
     if operation == "show":
         return f"Looked at {told.get('kind', '')} {told.get('name', '')} ({_rows(told)})"
+    if operation == "diff":
+        return f"Compared {told.get('name', '')} ({_rows(told)})"
+    if operation == "pivot":
+        return f"Asked what {told.get('name', '')} is ({_rows(told)})"
     if operation == "keys.list":
         return f"Listed the keys ({_rows(told)})"
     return f"Read {operation}" if isinstance(operation, str) else "Asked the records a question"
@@ -291,13 +297,13 @@ def _named(revealed: Mapping[str, Any]) -> str:
     return f"#{revealed.get('index')} {revealed.get('id')}: {names or 'no content'}"
 
 
-def _leaves(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+def leaves(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
     """Every value that is no object, with its path in dots."""
     found: list[tuple[str, Any]] = []
     for name, inner in value.items():
         path = f"{above}.{name}" if above else str(name)
         if isinstance(inner, Mapping) and inner:
-            found += _leaves(inner, path)
+            found += leaves(inner, path)
         else:
             found.append((path, inner))
     return found

@@ -30,6 +30,12 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/show/{name:path}"): (READERS, "/api/show/%231", None),
     ("GET", "/api/tail"): (READERS, "/api/tail?expression=(", None),
     ("POST", "/api/reveal"): (WITH_CONTENT, "/api/reveal", {"id": "#1", "reason": "a test"}),
+    ("POST", "/api/diff"): (READERS, "/api/diff", {"first": "#1", "second": "#3"}),
+    ("GET", "/api/pivot"): (READERS, "/api/pivot?value=demo-chat", None),
+    ("POST", "/api/records"): (
+        frozenset({"owner", "caller"}), "/api/records",
+        {"type": "change.alias", "target": "made-by-a-test", "after": "other"},
+    ),
     ("POST", "/api/export"): (READERS, "/api/export", {"expression": "model:demo-chat"}),
     ("GET", "/api/keys"): (OWNER, "/api/keys", None),
     ("POST", "/api/keys"): (OWNER, "/api/keys", {"name": "made by a test"}),
@@ -43,10 +49,11 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/static/console.css"): (ALL, "/static/console.css", None),
     ("GET", "/"): (NOBODY, "/", None),
     ("GET", "/show/{name:path}"): (NOBODY, "/show/%231", None),
+    ("GET", "/pivot"): (NOBODY, "/pivot?value=demo-chat", None),
     ("GET", "/login"): (ALL, "/login", None),
     ("POST", "/login"): (NOBODY, "/login", None),
     ("POST", "/logout"): (NOBODY, "/logout", None),
-}
+}  # fmt: skip
 """Method and route → who gets past authentication, and a request that shows it."""
 
 PASSED = {200, 201, 303, 404}

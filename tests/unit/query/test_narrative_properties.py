@@ -79,7 +79,7 @@ def _story(steps: list[Step]) -> Story:
         }  # fmt: skip
         if step.kind == "ask":
             model = MODELS[step.number // 4 % 2]
-            what = {"gen_ai.request.model": model}
+            what: dict[str, Any] = {"gen_ai.request.model": model}
             if step.number % 5 == 0:
                 what["trace_id"] = "t1"
             records.append(request(place, f"question {step.number // 8 % 2}", who=who, what=what))
@@ -251,7 +251,7 @@ def test_a_retry_is_of_a_failed_request_with_the_same_bytes(steps: list[Step]) -
             ]
             if same:
                 expected[place] = max(same)
-    told = {}
+    told: dict[int, int] = {}
     with _searcher(story) as searcher:
         for name in ("actor:act_alice", "actor:act_bob"):
             try:

@@ -1,0 +1,70 @@
+"""Comparing two records, as the API asks for it; a read of both.
+
+Rules: where content was shown it is an ``access.reveal`` that lists the records and parts, else an
+``access.query``; either is recorded before anything is shown. Not here: what is compared
+(``query.compare``).
+"""
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from affidavit.console.access import Access, recorded_name
+from affidavit.console.auth import Authenticator, Reader
+from affidavit.console.services import ConsoleServices
+from affidavit.errors import NotFoundError
+from affidavit.query.compare import compare
+
+
+class DiffBody(BaseModel):
+    """Two records or exchanges, by id or index; ``second`` left out: a change's before and after.
+
+    ``purpose``: why; content needs it where the boundary says so.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: str = Field(min_length=1, max_length=200)
+    second: str = Field(default="", max_length=200)
+    purpose: str = Field(default="", max_length=500)
+
+
+def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
+    """Return the route of comparisons."""
+    routes = APIRouter(prefix="/api")
+
+    async def answer(reader: Reader, body: DiffBody) -> dict[str, Any]:
+        boundary, snapshot = reader.boundary, services.snapshot()
+        names = [name for name in (body.first, body.second) if name]
+        what: dict[str, Any] = {
+            "operation": "diff",
+            "boundary": boundary.as_json(),
+        }
+        try:
+            found = await services.blocking(
+                lambda: compare(
+                    services.searcher, body.first, body.second, boundary, reason=body.purpose
+                )
+            )
+        except NotFoundError:
+            hidden = [recorded_name(snapshot, reader.identity.tenant, name) for name in names]
+            what["name"] = ", ".join(hidden)
+            await access.missed("access.query", reader, what, body.purpose)
+            raise
+        records = [msgspec.to_builtins(one) for one in found.records]
+        what |= {"records": records, "rows": len(records), "kind": found.kind}
+        what["name"] = ", ".join(dict.fromkeys((f"#{found.first}", f"#{found.second}")))
+        kind = "access.query"
+        if any(one["parts"] for one in records):
+            kind, what["reason"] = "access.reveal", body.purpose
+        recorded = await access.read(kind, reader, what, body.purpose)
+        told: dict[str, Any] = msgspec.to_builtins(found)
+        return told | {"recorded_as": recorded}
+
+    @routes.post("/diff", tags=["read"], summary="Two records or exchanges side by side")
+    async def diff(body: DiffBody, request: Request) -> dict[str, Any]:
+        return await answer(authenticator.api(request), body)
+
+    return routes

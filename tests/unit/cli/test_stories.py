@@ -1,0 +1,93 @@
+"""The verbs around a story: show of an actor, diff, pivot, record."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from affidavit.cli import narrative
+from tests.unit.cli.conftest import Command, Site
+
+
+def test_show_of_a_model_in_a_window(command: Command, site: Site) -> None:
+    """In pages of so many lines; --json has one object per line; past the end there is nothing."""
+    told = command("show", "model:demo-chat", "--since", "2000-01-01", "--data", site.data)
+    assert (told.code, told.out.split("\n")[0]) == (0, "Model demo-chat")
+    assert "answers #" in told.out
+    first = command("show", "model:demo-chat", "--limit", "3", "--json", "--data", site.data)
+    assert len(first.rows) == 3
+    cursor = first.err.split("--cursor ")[1].strip()
+    rest = command(
+        "show", "model:demo-chat", "--cursor", cursor, "--json", "--data", site.data
+    ).rows
+    every = command("show", "model:demo-chat", "--json", "--data", site.data).rows
+    assert [line["id"] for line in [*first.rows, *rest]] == [line["id"] for line in every]
+    late = command("show", "model:demo-chat", "--since", "2999-01-01", "--data", site.data)
+    assert late.code == 1
+
+
+def test_diff_says_what_differs(command: Command, site: Site) -> None:
+    """Facts in a table, words in brackets; one exchange alone has nothing to compare."""
+    rows = command(
+        "query", "type:exchange.request model:demo-chat", "--json", "--data", site.data
+    ).rows
+    first, second = (row["id"] for row in rows[:2])
+    told = command("diff", first, second, "--reason", "a test", "--data", site.data)
+    assert told.code == 0
+    assert "Recorded as" in told.err
+    assert "Prompt:" in told.out
+    assert "Output:" in told.out
+    whole = command("diff", first, second, "--json", "--data", site.data).rows[0]
+    assert whole["kind"] == "exchange"
+    assert command("diff", first, "--data", site.data).code == 2
+    assert command("diff", first, "#99999", "--data", site.data).code == 1
+
+
+def test_pivot_gives_commands_to_copy(command: Command, site: Site) -> None:
+    """What a value is and how to go on; nowhere is exit code 1."""
+    told = command("pivot", "my-session", "--data", site.data)
+    assert told.code == 0
+    assert "session" in told.out
+    assert "affidavit show 'session:my-session'" in told.out
+    shown = command("show", "session:my-session", "--data", site.data)
+    assert (shown.code, shown.out.split("\n")[0]) == (0, "Session my-session")
+    assert command("pivot", "nowhere", "--json", "--data", site.data).code == 1
+
+
+def test_a_value_cannot_leave_its_quotes(command: Command, site: Site) -> None:
+    """Hostile values are shown and quoted, not obeyed."""
+    rows = command("query", "model:demo-hostile*", "--json", "--data", site.data).rows
+    told = command("pivot", rows[0]["model"], "--data", site.data)
+    assert told.code == 0
+    assert "\x1b" not in told.out + told.err
+    assert "\\x1b" in told.out
+
+
+def test_record_puts_a_change_on_record(command: Command, site: Site, tmp_path: Path) -> None:
+    """From a file; what is no object, or no change, is refused with a sentence."""
+    file = tmp_path / "alias.json"
+    file.write_text(json.dumps({"target": "prod-chat", "before": "a", "after": "b"}))
+    asked = ("--json-file", str(file), "--data", site.data)
+    made = command("record", "--type", "change.alias", *asked)
+    assert (made.code, made.out.split(" ", 1)[1]) == (0, "(change.alias, reported)\n")
+    site.machine.settle()
+    shown = command("show", made.out.split(" ")[0], "--data", site.data)
+    assert "reported" in shown.out
+    assert "changed: a → b" in shown.out
+    assert command("record", "--type", "ledger.gap", *asked).code == 2
+    for text in ("[]", "nonsense", "[" * 100_000):
+        file.write_text(text)
+        assert command("record", "--type", "change.alias", *asked).code == 2
+    assert command("record", "--type", "change.alias", "--json-file", "nowhere").code == 2
+
+
+@pytest.mark.parametrize(
+    ("lane", "running", "drawn", "drawing"),
+    [(0, (), 0, ""), (0, (1,), 2, "*|  "), (None, (0, 1), 2, "||  "), (2, (0,), 3, "| *  "),
+     (9, (0, 12), 8, "|       +2")],
+)  # fmt: skip
+def test_lanes_are_drawn(
+    lane: int | None, running: tuple[int, ...], drawn: int, drawing: str
+) -> None:
+    """A star where the line is, a bar where another one runs; beyond eight lanes a number."""
+    assert narrative._drawing({"lane": lane, "running": running}, drawn) == drawing

@@ -1,0 +1,262 @@
+"""What hangs together in a narrative: windows, lanes, retries, meanings, reads, delegation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import Reader
+from affidavit.query import boundary, language
+from affidavit.query.search import Searcher
+from affidavit.query.session import Line, narrative
+from affidavit.query.stream import STEP
+from affidavit.record.model import Placed, View
+from tests.unit.index.made import KEY, WHO, World, placed, request, response
+
+OWNER = boundary.owner("act_owner")
+AUDITOR = boundary.auditor("act_auditor", "acme")
+NO_SESSION = {name: value for name, value in WHO.items() if name != "session"}
+Told = Callable[[list[Placed]], Searcher]
+
+
+@contextmanager
+def searching(records: list[Placed], room: Path) -> Iterator[Searcher]:
+    """An index over these records, with their vault."""
+    world = World(records)
+    indexer = Indexer(room, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.settle()
+    reader = Reader(room, KEY)
+    yield Searcher(reader, world)
+    reader.close()
+    indexer.close()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    """Index some records."""
+    with ExitStack() as stack:
+        yield lambda records: stack.enter_context(searching(records, tmp_path))
+
+
+def by_index(lines: list[Line]) -> dict[int, Line]:
+    """The lines by index."""
+    return {line.index: line for line in lines}
+
+
+def alias(place: int, name: str, after: str) -> Placed:
+    """A reported change of what a name means."""
+    target = {"kind": "alias", "name": name}
+    what = {"target": target, "before": None, "after": after, "models": [after]}
+    return placed(place, "change.alias", {"who": NO_SESSION, "what": what}, tier="reported")
+
+
+def test_exchanges_side_by_side_have_lanes(told: Told) -> None:
+    """The second request runs beside the first; the third takes the lane that became free."""
+    searcher = told([
+        request(0, "one"), request(1, "two"), response(2, 0), request(3, "three"),
+        response(4, 3), response(5, 1),
+    ])  # fmt: skip
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert [(line.lane, line.running) for line in lines] == [
+        (0, ()), (1, (0,)), (0, (1,)), (0, (1,)), (0, (1,)), (1, ()),
+    ]  # fmt: skip
+    assert [(line.re, line.answered) for line in lines][:3] == [(None, 2), (None, 5), (0, None)]
+
+
+@pytest.mark.parametrize(
+    ("ended", "after"),
+    [({"http.response.status_code": 429}, "HTTP status 429"),
+     ({"outcome": "interrupted"}, "interrupted")],
+)  # fmt: skip
+def test_a_retry_is_told_with_its_evidence(told: Told, ended: dict[str, Any], after: str) -> None:
+    """The same bytes after a failure are a retry; other words, or after an answer, are not."""
+    searcher = told([
+        request(0, "same"), response(1, 0, outcome=ended), request(2, "same"), response(3, 2),
+        request(4, "same"), request(5, "other"),
+    ])  # fmt: skip
+    lines = by_index(narrative(searcher, "ses_1", OWNER).lines)
+    assert msgspec.to_builtins(lines[2].retry) == {"of": 0, "after": after, "by": "the same bytes"}
+    assert lines[4].retry is not None
+    assert lines[4].retry.of == 0
+    assert [place for place, line in lines.items() if line.retry] == [2, 4]
+    assert all(line.retry is None for line in narrative(searcher, "ses_1", AUDITOR).lines)
+
+
+def test_without_content_a_field_of_the_request_is_the_evidence(told: Told) -> None:
+    """That bytes are the same is content; an idempotency-key is not."""
+    headers = [["idempotency-key", "k-1"], ["x-stainless-retry-count", "1"]]
+    same = {"http.request.headers": headers}
+    searcher = told([
+        request(0, "a", what=same), response(1, 0, outcome={"outcome": "upstream_error"}),
+        request(2, "b", what=same),
+    ])  # fmt: skip
+    line = narrative(searcher, "ses_1", AUDITOR).lines[2]
+    assert line.retry is not None
+    assert (line.retry.of, line.retry.by) == (0, "the same idempotency-key")
+    assert line.details["retry_as_the_caller_says"] == 1
+
+
+def test_a_name_is_resolved_at_its_time(told: Told) -> None:
+    """Before and after a change of the alias, and as served; each says where it is from."""
+    asked = {"gen_ai.request.model": "prod-chat"}
+    searcher = told([
+        alias(0, "prod-chat", "gpt-4o"), request(1, what=asked),
+        response(2, 1, what={"gen_ai.response.model": "gpt-4o"}), alias(3, "prod-chat", "gpt-5"),
+        request(4, what=asked), response(5, 4, what={"gen_ai.response.model": "gpt-4o"}),
+        request(6, what={"gen_ai.request.model": "plain"}),
+        response(7, 6, what={"gen_ai.response.model": "plain"}),
+    ])  # fmt: skip
+    lines = by_index(narrative(searcher, "ses_1", OWNER).lines)
+    assert [(m.model, m.by, m.record, m.tier) for m in lines[1].meanings] == [
+        ("gpt-4o", "change", 0, "reported"), ("gpt-4o", "served", 2, "observed"),
+    ]  # fmt: skip
+    assert [(m.model, m.by, m.record) for m in lines[4].meanings] == [
+        ("gpt-5", "change", 3), ("gpt-4o", "served", 5),
+    ]  # fmt: skip
+    assert lines[6].meanings == ()
+    assert lines[3].evidence == "reported"
+    assert lines[3].beside
+
+
+def test_what_fell_in_between_belongs_there(told: Told) -> None:
+    """Changes to other models, and refusals of others, are other stories."""
+    other = {"target": {"kind": "model", "name": "other"}}
+    source = {"target": {"kind": "source", "name": "crm"}, "after": "v2"}
+    policy = {"target": {"kind": "policy", "name": "p"}, "after": "stricter"}
+    bob = NO_SESSION | {"actor": "act_bob"}
+    denied = {
+        "what": {"url.path": "/x"},
+        "outcome": {"outcome": "denied", "error": {"code": "refused", "message": "No."}},
+    }
+    searcher = told([
+        request(0, what={"sources": ["crm"]}),
+        placed(1, "change.model", {"who": NO_SESSION, "what": other}),
+        placed(2, "change.source", {"who": NO_SESSION, "what": source}),
+        placed(3, "change.policy", {"who": bob, "what": policy}),
+        placed(4, "access.denied", {"who": NO_SESSION, **denied}),
+        placed(5, "access.denied", {"who": bob, **denied}),
+        response(6, 0),
+        placed(7, "change.source", {"who": NO_SESSION, "what": source}),
+    ])  # fmt: skip
+    found = narrative(searcher, "ses_1", OWNER)
+    assert [line.index for line in found.lines] == [0, 2, 3, 4, 6]
+    assert found.lines[3].text == "Was refused at /x: No."
+    assert by_index(found.lines)[2].details["changed"] == ["nothing → v2"]
+
+
+def test_who_read_it_is_told(told: Told) -> None:
+    """Reveals by record, exports by their question; of others' records nothing."""
+
+    def reveal(place: int, *indexes: int) -> Placed:
+        shown = [{"id": "x", "index": index, "parts": []} for index in indexes]
+        what = {"operation": "reveal", "reason": "ticket", "records": shown}
+        return placed(place, "access.reveal", {"who": NO_SESSION, "what": what})
+
+    def export(place: int, expression: str) -> Placed:
+        under = {"rows": "tenant:acme"}
+        what = {"operation": "export", "expression": expression, "boundary": under}
+        return placed(place, "access.export", {"who": NO_SESSION, "what": what})
+
+    searcher = told([
+        request(0), response(1, 0), request(2, who={"session": "ses_2"}), reveal(3, 0, 1),
+        reveal(4, 2), export(5, "model:gpt-4o"), export(6, "model:other"),
+        export(7, 'actor:"hmac:abc"'),
+    ])  # fmt: skip
+    lines = by_index(narrative(searcher, "ses_1", OWNER).lines)
+    assert list(lines) == [0, 1, 3, 5, 7]
+    assert lines[3].details["of_this_narrative"] == ["#0", "#1"]
+    assert lines[5].details["of_this_narrative"] == ["#0"]
+    assert "cannot be told" in str(lines[7].details["of_this_narrative"])
+    exchange = by_index(narrative(searcher, "#1", OWNER).lines)
+    assert list(exchange) == [0, 1, 3, 5, 7]
+
+
+def test_delegation_and_spans_are_told(told: Told) -> None:
+    """Who acted for whom as the record has it; the parent record and span."""
+    steps = [{"actor": "act_team", "kind": "service"}, "act_boss"]
+    first = request(0, who={"delegation": steps}, person={"end_user": "u-1"})
+    parent = first.record.id
+    what = {"gen_ai.tool.name": "search", "span_id": "b" * 16, "parent_span_id": "a" * 16}
+    searcher = told([
+        first, placed(1, "tool.call", {"who": WHO, "what": what | {"parent": parent}}),
+    ])  # fmt: skip
+    asked, called = narrative(searcher, "ses_1", OWNER).lines
+    assert asked.on_behalf == (
+        "act_alice (person)", "act_team (service)", "act_boss",
+        "u-1 (end user, as the caller says)",
+    )  # fmt: skip
+    assert (called.part_of, called.span, called.parent_span) == (0, "b" * 16, "a" * 16)
+    assert called.on_behalf == ()
+    unnamed = narrative(searcher, "ses_1", AUDITOR).lines[0].on_behalf
+    assert "u-1" not in str(unnamed)
+
+
+def test_an_actor_and_a_model_have_a_story(told: Told) -> None:
+    """By prefix, also in a window; a kind outside the boundary is refused."""
+    searcher = told([request(0), response(1, 0), request(2), response(3, 2), request(4)])
+    actor = narrative(searcher, "actor:act_alice", OWNER)
+    assert (actor.kind, actor.name) == ("actor", "act_alice")
+    assert [line.index for line in actor.lines] == [0, 1, 2, 3, 4]
+    second = searcher.row(2, OWNER)["time"]
+    since = language.parse(f"since:{second} until:{searcher.row(4, OWNER)['time']}", second)
+    model = narrative(searcher, "model:gpt-4o", OWNER, window=since)
+    assert [line.index for line in model.lines] == [2, 3]
+    with pytest.raises(NotFoundError):
+        narrative(searcher, "model:gpt", OWNER)
+    blind = boundary.Boundary("act", "odd", OWNER.rows, frozenset({"what"}), "never")
+    with pytest.raises(RefusedError, match="section who"):
+        narrative(searcher, "actor:act_alice", blind)
+
+
+def test_a_cursor_is_of_its_question_alone(told: Told) -> None:
+    """Another name, boundary or byte, and it is refused; as of stays that of the first page."""
+    searcher = told([request(0), request(1, who={"session": "ses_2"}), request(2), request(3)])
+    page = narrative(searcher, "ses_1", OWNER, limit=2)
+    assert [line.index for line in page.lines] == [0, 2]
+    rest = narrative(searcher, "ses_1", OWNER, cursor=page.cursor, limit=2)
+    assert ([line.index for line in rest.lines], rest.cursor, rest.more) == ([3], "", False)
+    assert rest.as_of == page.as_of
+    for name, reader, cursor in (
+        ("ses_2", OWNER, page.cursor), ("ses_1", AUDITOR, page.cursor),
+        ("ses_1", OWNER, "A" + page.cursor[1:]), ("ses_1", OWNER, "nonsense!"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match="cursor"):
+            narrative(searcher, name, reader, cursor=cursor, limit=2)
+    with pytest.raises(UsageError, match="lines"):
+        narrative(searcher, "ses_1", OWNER, limit=0)
+
+
+def test_a_flood_beside_a_session_is_read_in_steps(told: Told) -> None:
+    """However much happens between two records, a page looks at so much and goes on."""
+    target = {"kind": "model", "name": "other"}
+    beside = [
+        placed(place, "change.model", {"who": NO_SESSION, "what": {"target": target}})
+        for place in range(1, STEP + 60)
+    ]
+    searcher = told([request(0), *beside, response(STEP + 60, 0)])
+    assert [line.index for line in narrative(searcher, "ses_1", OWNER).lines] == [0, STEP + 60]
+
+
+def test_an_index_that_says_otherwise_is_named(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence is made of the index, so verified means that it says what the record says."""
+    searcher = told([request(0), response(1, 0)])
+    world = searcher.contents
+    assert world is not None
+    given = world.view
+
+    def other(index: int) -> View:
+        view = given(index)
+        what = view.sections["what"] | {"gen_ai.request.model": "gpt-3"}
+        return msgspec.structs.replace(view, sections=view.sections | {"what": what})
+
+    monkeypatch.setattr(world, "view", other)
+    line = narrative(searcher, "ses_1", OWNER).lines[0]
+    assert line.evidence == "corrupt"
+    assert "index rebuild" in str(line.details["problem"])
