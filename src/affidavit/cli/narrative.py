@@ -9,6 +9,7 @@ characters are made visible. Not here: what is asked, and JSON.
 from collections.abc import Iterator
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from affidavit.cli import output
@@ -62,16 +63,24 @@ def _drawing(line: dict[str, Any], drawn: int) -> str:
         for lane in range(drawn)
     ]
     more = sum(lane >= drawn for lane in (*running, line.get("lane") or 0))
-    return f"{''.join(marks)}{f'+{more}' if more else '  '}" if drawn else ""
+    return f"{''.join(marks)}{f'+{more}' if more else ''}"
 
 
 def _line(line: dict[str, Any], drawn: int) -> None:
     evidence = str(line["evidence"])
-    head = Text()
-    head.append(f"{output.moment(line['time'])}  ", "dim")
-    head.append(f"{evidence:<10}", _STYLES.get(evidence, "dim"))
-    head.append(_drawing(line, drawn), "dim")
-    head.append(visible(line["text"]))
+    head = Table.grid(padding=(0, 2))
+    head.add_column(no_wrap=True)
+    head.add_column(width=10, no_wrap=True)
+    if drawn:
+        head.add_column(no_wrap=True)
+    head.add_column(overflow="fold")
+    marks = [Text(_drawing(line, drawn), "dim")] if drawn else []
+    head.add_row(
+        Text(output.moment(line["time"]), "dim"),
+        Text(evidence, _STYLES.get(evidence, "dim")),
+        *marks,
+        Text(visible(line["text"])),
+    )
     output.show(head)
     output.indented(" · ".join(_place(line)), 4, "dim")
     for text in _said(line):
@@ -97,15 +106,13 @@ def _place(line: dict[str, Any]) -> Iterator[str]:
         yield f"span {line['span']}"
     if output.tokens(line):
         yield f"tokens {output.tokens(line)}"
-    if line["tools"]:
-        yield f"tools: {', '.join(line['tools'])}"
 
 
 def _said(line: dict[str, Any]) -> Iterator[str]:
     """What else is known, in words."""
     if line.get("on_behalf"):
         yield "by " + ", for ".join(line["on_behalf"])
-    elif line.get("actor"):
+    elif line.get("actor") and line.get("re") is None:
         yield f"by {line['actor']}"
     retry = line.get("retry")
     if retry:
@@ -122,4 +129,9 @@ def _meaning(meant: dict[str, Any]) -> str:
     if meant["by"] == "change":
         return f"{said}, says the change #{meant['record']} ({meant['tier']})"
     who = "the provider that served it" if meant["by"] == "served" else "the gateway's routing"
-    return f"{said}, says {who} (#{meant['record']}, {meant['tier']})"
+    other = (
+        f", and not what the change #{meant['against']} says"
+        if meant["against"] is not None
+        else ""
+    )
+    return f"{said}, says {who} (#{meant['record']}, {meant['tier']}){other}"

@@ -117,7 +117,7 @@ def _told(line: dict[str, Any]) -> Iterator[Html | str]:
     for meant in line.get("meanings") or ():
         yield joined(
             f"{meant['name']} meant {meant['model']}: {meant['by']}, ", _record(meant["record"]),
-            f" {meant['tier']}",
+            f" {meant['tier']}", " (against the change)" if meant["against"] is not None else None,
         )  # fmt: skip
     if line.get("running"):
         yield f"beside {len(line['running'])} running"

@@ -22,6 +22,7 @@ class Meaning(msgspec.Struct, frozen=True):
     """``name`` meant ``model``. ``by``: ``change``, ``resolved`` or ``served``.
 
     ``record`` is the index of the change (``tier`` its tier) or of the half that says so.
+    ``against``: the index of the change that gives another name, of which this one is no version.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Meaning(msgspec.Struct, frozen=True):
     by: str
     record: int
     tier: str
+    against: int | None = None
 
 
 def meanings(
@@ -43,11 +45,20 @@ def meanings(
     if change is not None:
         found.append(change)
     if row.model_resolved and row.model_resolved != name:
-        found.append(Meaning(name, row.model_resolved, "resolved", row.idx, row.tier))
+        against = _against(row.model_resolved, change)
+        found.append(Meaning(name, row.model_resolved, "resolved", row.idx, row.tier, against))
     served = answer.model_served if answer is not None else None
     if answer is not None and served and (served != name or found):
-        found.append(Meaning(name, served, "served", answer.idx, answer.tier))
+        against = _against(served, change)
+        found.append(Meaning(name, served, "served", answer.idx, answer.tier, against))
     return tuple(found)
+
+
+def _against(model: str, change: Meaning | None) -> int | None:
+    """The change, if it says another model than this one or a version of it."""
+    if change is None or change.model == "unknown" or model.startswith(change.model):
+        return None
+    return change.record
 
 
 def _change(searcher: Searcher, name: str, before: int, boundary: Boundary) -> Meaning | None:

@@ -83,7 +83,7 @@ def test_record_puts_a_change_on_record(command: Command, site: Site, tmp_path: 
 
 @pytest.mark.parametrize(
     ("lane", "running", "drawn", "drawing"),
-    [(0, (), 0, ""), (0, (1,), 2, "*|  "), (None, (0, 1), 2, "||  "), (2, (0,), 3, "| *  "),
+    [(0, (1,), 2, "*|"), (None, (0, 1), 2, "||"), (2, (0,), 3, "| *"),
      (9, (0, 12), 8, "|       +2")],
 )  # fmt: skip
 def test_lanes_are_drawn(

@@ -117,8 +117,8 @@ def test_a_name_is_resolved_at_its_time(told: Told) -> None:
     assert [(m.model, m.by, m.record, m.tier) for m in lines[1].meanings] == [
         ("gpt-4o", "change", 0, "reported"), ("gpt-4o", "served", 2, "observed"),
     ]  # fmt: skip
-    assert [(m.model, m.by, m.record) for m in lines[4].meanings] == [
-        ("gpt-5", "change", 3), ("gpt-4o", "served", 5),
+    assert [(m.model, m.by, m.record, m.against) for m in lines[4].meanings] == [
+        ("gpt-5", "change", 3, None), ("gpt-4o", "served", 5, 3),
     ]  # fmt: skip
     assert lines[6].meanings == ()
     assert lines[3].evidence == "reported"
