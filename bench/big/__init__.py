@@ -1,0 +1,1 @@
+"""The parts of bench/questions.py: traffic, its writer, its sequencer, questions and DuckDB."""
