@@ -21,7 +21,6 @@ from affidavit.query.language import parse
 from affidavit.query.search import Searcher
 from affidavit.query.session import narrative
 from affidavit.query.tree import And, Match, Number
-
 from big.place import Place
 from big.traffic import ACTORS, MODELS, PHRASE, RARE, TEAMS, TENANTS
 
@@ -32,6 +31,7 @@ NARROW = Boundary(
 )  # fmt: skip
 REASON = "bench"
 MINUTE = 60.0
+LISTS = ("rows", "exchanges", "lines")
 DEEP_PAGES = 20
 """So many pages of 1,000 rows lie before the deep page."""
 EVERY = 1 << 60
@@ -68,7 +68,7 @@ def timed(ask: Ask, times: int) -> dict[str, Any]:
             refused = error.message
             break
         spent.append((time.perf_counter() - begin) * 1e3)
-        size += len(getattr(answer, "rows", getattr(answer, "lines", ())))
+        size += next((len(getattr(answer, name)) for name in LISTS if hasattr(answer, name)), 0)
         if time.monotonic() > until and number >= 9:
             break
     spent.sort()

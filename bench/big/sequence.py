@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from affidavit.app import questions
 from affidavit.app.sequencer import Sequencer
 from affidavit.clock import Clock
-
 from big.place import FillClock, LiveClock, Place
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -57,9 +57,8 @@ class Costs(threading.Thread):
         """Read what each thread has used so far; what has ended keeps its last figure."""
         for thread in threading.enumerate():
             with contextlib.suppress(OSError):
-                path = f"/proc/self/task/{thread.native_id}/stat"
-                with open(path, encoding="ascii") as file:
-                    fields = file.read().rpartition(")")[2].split()
+                stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text(encoding="ascii")
+                fields = stat.rpartition(")")[2].split()
                 self.seconds[thread.name] = (int(fields[11]) + int(fields[12])) / TICKS
 
     def report(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from affidavit.app import snapshots, system
 from affidavit.clock import Clock
@@ -22,7 +22,6 @@ from affidavit.control.link import ControlLink
 from affidavit.index.reader import Reader
 from affidavit.record.journal import JournalWriter
 from affidavit.record.seal import Recipient
-
 from big.place import LAG, FillClock, LiveClock, Place
 from big.traffic import Made, Traffic
 
@@ -41,7 +40,7 @@ class Writer:
         self._clock = clock
         self._texts = texts
 
-    async def __aenter__(self) -> "Writer":
+    async def __aenter__(self) -> Self:
         self._update(await snapshots.first(self.link))
         self._following = asyncio.create_task(
             snapshots.follow(self.link, self._snapshot, self._update)
@@ -98,7 +97,7 @@ async def _fill(place: Place) -> dict[str, Any]:
                 await writer.commit(group)
             clock.number = traffic.n
             while before + writer.written - size > AHEAD and not writer.stopping.is_set():
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 size = await writer.size()
         while before + writer.written > size and not writer.stopping.is_set():
             await asyncio.sleep(0.2)
