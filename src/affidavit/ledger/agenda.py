@@ -9,7 +9,7 @@ time never goes back. Not here: committing (``log``).
 
 from affidavit.clock import Clock
 from affidavit.ids import b64u
-from affidavit.ledger.leaf import HEADS, HeadsTerms, terms_tail
+from affidavit.ledger.leaf import HEADS, EpochTerms, HeadsTerms
 from affidavit.ledger.own import Own
 from affidavit.ledger.plan import Item, Plan, work_out
 from affidavit.ledger.prover import Prover
@@ -50,14 +50,20 @@ class Agenda:
         """Ledger time now."""
         return max(self._clock.now(), self._tip.time)
 
-    def item(self, kind: str, tail: str = "", ahead: int = 0, what: str | None = None) -> Item:
+    def item(
+        self,
+        kind: str,
+        terms: EpochTerms | HeadsTerms | None = None,
+        ahead: int = 0,
+        what: str | None = None,
+    ) -> Item:
         """A leaf of the ledger's own behind ``ahead`` others of it."""
         n = self._tip.writers.get(self._own.incarnation, (0, False))[0] + ahead
-        return self._own.item(n, kind, self.time(), tail, what)
+        return self._own.item(n, kind, self.time(), terms, what)
 
     def heads(self) -> Item:
         """A heads leaf as of now."""
-        return self.item(HEADS, terms_tail(self.claim()))
+        return self.item(HEADS, self.claim())
 
     def claim(self) -> HeadsTerms:
         """What a heads leaf claims now."""
@@ -76,10 +82,10 @@ class Agenda:
             items.append(self.heads())
         late = self._own.clock_lag(self.time())
         if late is not None:
-            items.append(self.item("ledger.clock", "", len(items), late))
+            items.append(self.item("ledger.clock", None, len(items), late))
         if self.rotation is not None:
             change = self._keys.change(self._tip.tree.size + len(items), finish=self.rotation)
-            items.append(self.item("ledger.key", "", len(items), disclose("what", change.what)))
+            items.append(self.item("ledger.key", None, len(items), disclose("what", change.what)))
         return items
 
     def _heads_due(self) -> bool:

@@ -40,10 +40,37 @@ class Joins(NamedTuple):
     missing: dict[bytes, bytes]
 
 
+class Whole(NamedTuple):
+    """All that a record joins, and what follows from it.
+
+    ``handed``: what an answer to it inherits, all but ``type``; ``firsts``: the base dimensions
+    whose ``.values`` chain it joins.
+    """
+
+    keys: Sequence[bytes]
+    handed: tuple[bytes, ...]
+    firsts: tuple[str, ...]
+
+
 class _Keys(NamedTuple):
+    """What a chain's name becomes: its key and those of its derived chains, if it has any."""
+
     key: bytes
     values: bytes | None
     missing: bytes | None
+
+
+class _Named(NamedTuple):
+    """What a name that a record brings stands for.
+
+    ``keys`` is ``None`` where it joins nothing by that name: because no chain can have it, if
+    ``nameless``, else because it is the ledger's to say. A name along ``type`` counts only in
+    records of the type that is its value: ``type``.
+    """
+
+    keys: _Keys | None
+    nameless: bool = False
+    type: str | None = None
 
 
 class Attribution:
@@ -52,68 +79,92 @@ class Attribution:
     def __init__(self, epoch: Epoch) -> None:
         self._epoch = epoch
         self._chains: dict[Chain, _Keys] = {}
-        self._records: dict[tuple[str, str, tuple[Chain, ...]], Joins] = {}
+        self._names: dict[Chain, _Named] = {}
+        self._records: dict[tuple[str, str, tuple[Chain, ...]], tuple[Joins, Whole]] = {}
         self._needs: dict[tuple[str, str], tuple[tuple[frozenset[int], bytes], ...]] = {}
-        self._merged: dict[tuple[object, ...], Sequence[bytes]] = {}
+        self._merged: dict[tuple[object, ...], Whole] = {}
         number = epoch.number("type")
         self.type_number = -1 if number is None else number
 
-    def keys(self, record: Record, inherited: tuple[bytes, ...]) -> tuple[Joins, Sequence[bytes]]:
+    def keys(self, record: Record, inherited: tuple[bytes, ...]) -> tuple[Joins, Whole]:
         """What ``record`` joins by itself, and all that it joins (``merge``)."""
-        joins = self.joins(record)
+        joins, alone = self._alone(record)
         if not inherited:
-            return joins, joins.alone
+            return joins, alone
         name = (inherited, joins.own, joins.required)
         found = self._merged.get(name)
         if found is None:
             if len(self._merged) >= _RECORDS_CACHED:
                 self._merged.clear()
-            found = self._merged[name] = merge(inherited, joins)
+            found = self._merged[name] = self.whole(merge(inherited, joins))
         return joins, found
+
+    def whole(self, keys: Sequence[bytes]) -> Whole:
+        """What follows for a record that joins ``keys``."""
+        names = self._epoch.dimensions
+        values = sorted({key[0] for key in keys if names[key[0]].endswith(VALUES)})
+        return Whole(
+            keys,
+            tuple([key for key in keys if key[0] != self.type_number]),
+            tuple([names[number].removesuffix(VALUES) for number in values]),
+        )
 
     def joins(self, record: Record) -> Joins:
         """What ``record`` joins by itself, without ``.values`` and without what it inherits."""
+        return self._alone(record)[0]
+
+    def _alone(self, record: Record) -> tuple[Joins, Whole]:
         name = (record.type, record.tenant, record.chains)
         found = self._records.get(name)
         if found is None:
             if len(self._records) >= _RECORDS_CACHED:
                 self._records.clear()
-            found = self._records[name] = self._work_out(record)
+            joins = self._work_out(record)
+            found = self._records[name] = joins, self.whole(joins.alone)
         return found
 
     def _work_out(self, record: Record) -> Joins:
         joined: dict[bytes, None] = {}
         values: dict[bytes, bytes] = {}
         missing: dict[bytes, bytes] = {}
-        counts: dict[str, int] = {}
         tenant = _tenant(record)
         nameless = record.type == "ledger.gap" or (tenant == "" and record.type not in _OWN)
         for chain in (*record.chains, Chain(tenant, "type", record.type)):
-            base, _, derived = chain.dimension.partition(".")
-            if derived == "values" or (base == "type" and chain.value != record.type):
-                continue  # these are the ledger's to say
-            if derived:
-                chain = Chain(chain.tenant, chain.dimension, "")  # noqa: PLW2901
-            try:
-                keys = self._keys(chain)
-            except ParseError:
-                nameless = True
+            keys, unnameable, kind = self._names.get(chain) or self._look_up(chain)
+            if kind is not None and kind != record.type:
                 continue
-            if base == UNATTRIBUTED or keys.key in joined:
-                nameless = nameless or base == UNATTRIBUTED
+            if keys is None:
+                nameless = nameless or unnameable
                 continue
-            counts[chain.dimension] = counts.get(chain.dimension, 0) + 1
+            joined[keys.key] = None
             if keys.values is not None and keys.missing is not None:
                 values[keys.key], missing[keys.key] = keys.values, keys.missing
-                if counts[chain.dimension] > MAX_VALUES:
-                    joined[keys.missing] = None
-                    continue
-            joined[keys.key] = None
+        if len(joined) > MAX_VALUES:
+            joined = _limited(joined, missing)
         if nameless:
-            joined[self._keys(Chain("", UNATTRIBUTED, "")).key] = None
+            joined[self._derived(Chain("", UNATTRIBUTED, "")).key] = None
         required = self._required(record.type.partition(".")[0], tenant)
         own = tuple(joined)
         return Joins(_with_required(joined, required), own, required, values, missing)
+
+    def _look_up(self, chain: Chain) -> _Named:
+        """What a name brought by a record stands for, remembered."""
+        base, _, derived = chain.dimension.partition(".")
+        kind = chain.value if base == "type" else None
+        if derived == "values":
+            named = _Named(None)
+        elif base == UNATTRIBUTED:
+            named = _Named(None, nameless=True)
+        else:
+            try:
+                keys = self._keys(Chain(chain.tenant, chain.dimension, "") if derived else chain)
+                named = _Named(keys, nameless=False, type=kind)
+            except ParseError:
+                named = _Named(None, nameless=True, type=kind)
+        if len(self._names) >= _CHAINS_CACHED:
+            self._names.clear()
+        self._names[chain] = named
+        return named
 
     def _required(self, family: str, tenant: str) -> tuple[tuple[frozenset[int], bytes], ...]:
         needs = self._needs.get((family, tenant))
@@ -122,7 +173,7 @@ class Attribution:
             for dimension in REQUIRED.get(family, ()):
                 number = self._epoch.number(dimension)
                 if number is not None:
-                    key = self._keys(Chain(tenant, dimension + MISSING, "")).key
+                    key = self._derived(Chain(tenant, dimension + MISSING, "")).key
                     found.append((frozenset((number, key[0])), key))
             if len(self._needs) >= _RECORDS_CACHED:
                 self._needs.clear()
@@ -130,16 +181,18 @@ class Attribution:
         return needs
 
     def _keys(self, chain: Chain) -> _Keys:
+        if "." not in chain.dimension and chain.dimension != UNATTRIBUTED:
+            values = self._derived(Chain(chain.tenant, chain.dimension + VALUES, ""))
+            missing = self._derived(Chain(chain.tenant, chain.dimension + MISSING, ""))
+            return _Keys(self._epoch.key(chain), values.key, missing.key)
+        return self._derived(chain)
+
+    def _derived(self, chain: Chain) -> _Keys:
         found = self._chains.get(chain)
         if found is None:
-            key = self._epoch.key(chain)
-            values = missing = None
-            if "." not in chain.dimension and chain.dimension != UNATTRIBUTED:
-                values = self._keys(Chain(chain.tenant, chain.dimension + VALUES, "")).key
-                missing = self._keys(Chain(chain.tenant, chain.dimension + MISSING, "")).key
             if len(self._chains) >= _CHAINS_CACHED:
                 self._chains.clear()
-            found = self._chains[chain] = _Keys(key, values, missing)
+            found = self._chains[chain] = _Keys(self._epoch.key(chain), None, None)
         return found
 
 

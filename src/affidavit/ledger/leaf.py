@@ -112,17 +112,44 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
     map: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Plain(msgspec.Struct):
+    """A leaf as it is written: the fields in their order."""
+
+    v: int
+    index: int
+    time: str
+    at: str
+    id: str
+    type: str
+    tier: str
+    src: tuple[str, int]
+    sections: Sequence[str | None]
+    links: Sequence[str]
+
+
+class _Answering(msgspec.Struct):
+    """The same for a response or a result."""
+
+    v: int
+    index: int
+    time: str
+    at: str
+    id: str
+    type: str
+    tier: str
+    src: tuple[str, int]
+    re: int | None
+    sections: Sequence[str | None]
+    links: Sequence[str]
+
+
 _decoder = msgspec.json.Decoder(_Wire, strict=True)
+_encode = msgspec.json.Encoder().encode
 
 
 def quoted(digests: Sequence[str | None]) -> str:
     """The inside of a JSON array of digests, ``null`` for an absent one."""
     return ",".join(["null" if digest is None else f'"{digest}"' for digest in digests])
-
-
-def quoted_all(digests: Sequence[str]) -> str:
-    """The same where none is absent, in half the time."""
-    return '"' + '","'.join(digests) + '"' if digests else ""
 
 
 def compose(
@@ -131,56 +158,37 @@ def compose(
     at: str,
     record: tuple[str, str, str],
     src: tuple[str, int],
-    answers: str,
-    sections: str,
-    links: str,
-    tail: str = "",
+    re_index: int | None,
+    sections: Sequence[str | None],
+    links: Sequence[str],
+    terms: EpochTerms | HeadsTerms | None = None,
 ) -> bytes:
     """The bytes of a leaf from parts that are known to be well-formed.
 
-    ``record`` is (id, type, tier); ``answers`` is ``""``, ``'"re":null,'`` or ``'"re":17,'``;
-    ``sections`` and ``links`` are the insides of their arrays; ``tail`` starts with a comma.
+    ``record`` is (id, type, tier); ``re_index`` stands in responses and results only; ``terms``
+    are the extra fields of a leaf that has them. No text here has a character that JSON escapes.
     """
-    return (
-        f'{{"v":1,"index":{index},"time":"{time}","at":"{at}","id":"{record[0]}",'
-        f'"type":"{record[1]}","tier":"{record[2]}","src":["{src[0]}",{src[1]}],{answers}'
-        f'"sections":[{sections}],"links":[{links}]{tail}}}'
-    ).encode()
-
-
-def answers_field(kind: str, re_index: int | None) -> str:
-    """The field ``re`` as ``compose`` wants it, for a record of type ``kind``."""
-    if kind not in ANSWERS:
-        return ""
-    return '"re":null,' if re_index is None else f'"re":{re_index},'
-
-
-def terms_tail(terms: EpochTerms | HeadsTerms) -> str:
-    """The extra fields of an epoch or heads leaf, as ``compose`` wants them."""
-    if isinstance(terms, HeadsTerms):
-        return f',"epoch":{terms.epoch},"bits":{terms.bits},"map":"{terms.map}"'
-    names = ",".join([f'"{name}"' for name in terms.dimensions])
-    return (
-        f',"previous":{terms.previous},"dimensions":[{names}],"rules":{terms.rules},'
-        f'"salts":"{terms.salts}"'
-    )
+    if record[1] in ANSWERS:
+        return _encode(
+            _Answering(VERSION, index, time, at, *record, src, re_index, sections, links)
+        )
+    data = _encode(_Plain(VERSION, index, time, at, *record, src, sections, links))
+    return data if terms is None else data[:-1] + b"," + _encode(terms)[1:]
 
 
 def encode(leaf: Leaf) -> bytes:
     """The exact bytes of a leaf; ``ParseError`` if a field is not what a leaf may hold."""
     _check(leaf)
-    terms = leaf.opening or leaf.heads
-    tail = "" if terms is None else terms_tail(terms)
     data = compose(
         leaf.index,
         leaf.time,
         leaf.at,
         (leaf.id, leaf.type, leaf.tier),
         leaf.src,
-        answers_field(leaf.type, leaf.re),
-        quoted(leaf.sections),
-        quoted_all(leaf.links),
-        tail,
+        leaf.re,
+        leaf.sections,
+        leaf.links,
+        leaf.opening or leaf.heads,
     )
     if len(data) > MAX_LEAF:
         raise ParseError("A leaf is at most 65,535 bytes.")

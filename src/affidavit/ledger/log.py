@@ -26,7 +26,7 @@ from affidavit.ledger import note, staging, timestamp
 from affidavit.ledger.agenda import Agenda
 from affidavit.ledger.chains import RULES, Epoch, Opening, all_dimensions
 from affidavit.ledger.heads import HeadProof
-from affidavit.ledger.leaf import Leaf, terms_tail
+from affidavit.ledger.leaf import Leaf
 from affidavit.ledger.opening import Opened, take_over
 from affidavit.ledger.own import Own, own_record
 from affidavit.ledger.plan import Item, Plan, Submission, apply, read_back, work_out
@@ -130,7 +130,7 @@ class Log:
         self._disk.remove(*opened.old)
         before, time, first = opened.before, self._agenda.time(), None
         if self._committed.size == 0:
-            first = self._agenda.item("ledger.opened", terms_tail(self._tip.epoch.terms()))
+            first = self._agenda.item("ledger.opened", self._tip.epoch.terms())
         elif before is not None and before.own in self.writers():
             src = (before.own, self.next_src(before.own))
             first = Item(src, own_record("ledger.ended", time))
@@ -151,7 +151,7 @@ class Log:
         index = self._tip.tree.size + 1
         previous = self._tip.epoch.index
         epoch = Epoch(index, previous, dimensions, rules, self._secret(index))
-        opening = self._agenda.item("ledger.epoch", terms_tail(epoch.terms()), 1)
+        opening = self._agenda.item("ledger.epoch", epoch.terms(), 1)
         items = [self._agenda.heads(), opening]
         self._commit_own(work_out(self._tip, items, self._agenda.time(), epoch))
 
@@ -163,7 +163,7 @@ class Log:
         with self.writing, self._exit:
             if self._failed:
                 return
-            items = [self._agenda.heads(), self._agenda.item("ledger.ended", "", 1)]
+            items = [self._agenda.heads(), self._agenda.item("ledger.ended", None, 1)]
             self._commit_own(work_out(self._tip, items, self._agenda.time()))
             self.publish()
             self._failed = True

@@ -8,7 +8,7 @@ when they are due (``log``), and gaps and ends of other writers, which come as o
 from affidavit import ids
 from affidavit.clock import Clock, to_unix_us
 from affidavit.ids import b64u
-from affidavit.ledger.leaf import NO_SECTIONS
+from affidavit.ledger.leaf import NO_SECTIONS, EpochTerms, HeadsTerms
 from affidavit.ledger.plan import Item
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, Record
@@ -25,9 +25,16 @@ class Own:
         self._clock = clock
         self._behind = False
 
-    def item(self, n: int, kind: str, time: str, tail: str = "", what: str | None = None) -> Item:
-        """Record ``n`` of this writer; ``tail`` are the leaf's extra fields."""
-        return Item((self.incarnation, n), own_record(kind, time, what), (), tail)
+    def item(
+        self,
+        n: int,
+        kind: str,
+        time: str,
+        terms: EpochTerms | HeadsTerms | None = None,
+        what: str | None = None,
+    ) -> Item:
+        """Record ``n`` of this writer; ``terms`` are the leaf's extra fields."""
+        return Item((self.incarnation, n), own_record(kind, time, what), (), terms)
 
     def clock_lag(self, time: str) -> str | None:
         """The disclosure for a ``ledger.clock`` if the clock has just fallen behind ``time``."""

@@ -24,7 +24,6 @@ from affidavit.ledger.chains import (
     KEY_BYTES,
     NO_PREVIOUS,
     SALT_BYTES,
-    VALUES,
     Epoch,
     link_digest,
     split_links,
@@ -37,16 +36,14 @@ from affidavit.ledger.leaf import (
     HEADS,
     MAX_LEAF,
     OPENING,
+    EpochTerms,
     HeadsTerms,
     Leaf,
-    answers_field,
     compose,
     decode_at,
     is_id,
     is_incarnation,
     is_time,
-    quoted,
-    quoted_all,
 )
 from affidavit.ledger.staging import Batch
 from affidavit.ledger.state import Open
@@ -56,8 +53,9 @@ from affidavit.record.model import SECTIONS, TIERS, TYPES, Placed, Record
 AHEAD_SECONDS = 300
 """A source time further than this in front of ledger time is replaced by it."""
 
-_USUAL, _DRAWN = 8, 512
-"""Salts are drawn for as many records at once, so many for each."""
+_USUAL, _DRAWN = 8, 64
+"""So many salts are drawn at once for each record of a batch, and so many more when they are
+used up."""
 
 _NONE = NO_PREVIOUS.to_bytes(8, "big")
 _last = struct.Struct(f">8s{VALUE_BYTES - 24}xQ8x").unpack
@@ -77,12 +75,12 @@ class Submission(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A submission, or a leaf of the ledger's own with its extra fields (``,"epoch":…``)."""
+    """A submission, or a leaf of the ledger's own with its extra fields."""
 
     src: tuple[str, int]
     record: Record
     bodies: tuple[bytes, ...] = ()
-    tail: str = ""
+    terms: EpochTerms | HeadsTerms | None = None
 
 
 class Plan(NamedTuple):
@@ -128,7 +126,7 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
     does not continue. ``epoch`` is the new one if the last item opens it.
     """
     facts = Facts(time)
-    joined = list(_join(tip, items, facts))
+    joined = _join(tip, items, facts)
     digests = _digests([link for row in joined for link in row.links])
     sections = iter(_digests(_disclosures(items)))
     latest = add_seconds(time, AHEAD_SECONDS)
@@ -136,9 +134,10 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
     base = tip.tree.size
     placed, hashes, entries, bundles = [], [], [], []
     for index, (item, re_index, links, firsts) in enumerate(joined, base):
-        record = item.record
-        linked = dict(zip(digests[at : at + len(links)], links, strict=True))
-        at += len(links)
+        src, record, bodies, terms = item
+        end = at + len(links)
+        linked = dict(zip(digests[at:end], links, strict=True))
+        at = end
         order = sorted(linked)
         ordered = tuple([linked[digest] for digest in order])
         if record.at > latest:
@@ -148,20 +147,18 @@ def work_out(tip: Tip, items: Sequence[Item], time: str, epoch: Epoch | None = N
             time,
             record.at,
             (record.id, record.type, record.tier),
-            item.src,
-            answers_field(record.type, re_index),
-            quoted([None if text is None else next(sections) for text in record.sections]),
-            quoted_all(order),
-            item.tail,
+            src,
+            re_index,
+            [None if text is None else next(sections) for text in record.sections],
+            order,
+            terms,
         )
         if len(leaf) > MAX_LEAF:
             raise ParseError("A leaf is at most 65,535 bytes.")
         hashes.append(_sha256(b"\x00" + leaf).digest())
         entries.append(len(leaf).to_bytes(2, "big") + leaf)
         bundles.append(tiles.frame(b"".join(ordered)))
-        placed.append(
-            Placed(index, time, re_index, item.src, record, item.bodies, leaf, ordered, firsts)
-        )
+        placed.append(Placed(index, time, re_index, src, record, bodies, leaf, ordered, firsts))
     tree = tip.tree.copy()
     risen = tree.extend(hashes, tiles.HEIGHT)
     kinds = [item.record.type for item in items]
@@ -215,69 +212,80 @@ def read_back(
     return plan, leaves[0].heads
 
 
-def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> Iterator[_Joined]:
+def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> list[_Joined]:
     """First phase: check each record, find its chains and make its links."""
-    chains, opened, writers = facts.chains, facts.opened, facts.writers
-    committed = tip.chains
-    type_number, names = tip.attribution.type_number, tip.epoch.dimensions
-    values = {number for number, name in enumerate(names) if name.endswith(VALUES)}
-    salts, at = b"", 0
+    opened, writers = facts.opened, facts.writers
+    committed, attribution = tip.chains, tip.attribution
+    chains: dict[bytes, tuple[int, bytes, bytes]] = {}  # key → n, index and link of the last one
+    found: list[_Joined] = []
+    salts = _salts(_USUAL * len(items))
     for index, item in enumerate(items, tip.tree.size):
-        record = item.record
-        _check(record, item.tail)
-        name, counted = item.src
-        expected, over = writers.get(name) or tip.writers.get(name, (0, False))
-        if over or counted != expected or not is_incarnation(name):
+        src, record, _, terms = item
+        name, counted = src
+        known = writers.get(name) or tip.writers.get(name)
+        _check(record, terms)
+        expected, over = known or (0, False)
+        if over or counted != expected or (known is None and not is_incarnation(name)):
             raise UsageError(
                 f"Record {counted} of writer {name} does not follow record {expected - 1}."
             )
         writers[name] = (counted + 1, record.type == "ledger.ended")
-        if record.type in BARE:
-            yield _Joined(item, None, [])
+        if terms is not None:
+            found.append(_Joined(item, None, []))
             continue
         request = None
-        if record.type in ANSWERS and record.parent is not None:
+        if record.parent is not None and record.type in ANSWERS:
             request = (
                 opened[record.parent] if record.parent in opened else tip.open.get(record.parent)
             )
             if request is not None:
                 opened[record.parent] = None
-        inherited = () if request is None else request.keys
-        joins, keys = tip.attribution.keys(record, inherited)
+        joins, whole = attribution.keys(record, () if request is None else request.keys)
         stamp = index.to_bytes(8, "big")
         links: list[bytes] = []
         fresh: dict[bytes, None] = {}
-        if at + 16 * len(keys) > len(salts):
-            left = min(len(items) + tip.tree.size - index, _DRAWN)
-            salts, at = ids.random_bytes(SALT_BYTES * (len(keys) + _USUAL * left)), 0
-        for key in keys:
-            value = chains.get(key) or committed.get(key)
-            if value is None:
-                link = _link(salts[at : at + 16], key, 1, _NONE)
+        for key in whole.keys:
+            last = chains.get(key)
+            if last is not None:
+                n, before, _ = last
+            elif (value := committed.get(key)) is not None:
+                before, n = _last(value)
+            else:
+                before, n = _NONE, 0
                 if key in joins.values:
                     fresh[joins.values[key]] = None
-            else:
-                last, n = _last(value)
-                link = _link(salts[at : at + 16], key, n + 1, last)
-            at += 16
-            chains[key] = stamp + link
+            link = _link(next(salts), key, n + 1, before)
+            chains[key] = (n + 1, stamp, link)
             links.append(link)
-        more = [key for key in fresh if key not in keys]
-        for key in more:
-            value = chains.get(key) or committed.get(key)
-            last, n = (_NONE, 0) if value is None else _last(value)
-            link = _link(ids.salt(), key, n + 1, last)
-            chains[key] = stamp + link
-            links.append(link)
+        if fresh:
+            whole = attribution.whole((*whole.keys, *[k for k in fresh if k not in whole.keys]))
+            for key in whole.keys[len(links) :]:
+                last = chains.get(key)
+                if last is not None:
+                    n, before, _ = last
+                else:
+                    value = committed.get(key)
+                    before, n = (_NONE, 0) if value is None else _last(value)
+                link = _link(next(salts), key, n + 1, before)
+                chains[key] = (n + 1, stamp, link)
+                links.append(link)
         if record.type in ASKS:
-            handed = tuple([key for key in (*keys, *more) if key[0] != type_number])
-            opened[record.id] = Open(index, handed)
-        new = [key[0] for key in (*keys, *more) if key[0] in values]
-        firsts = tuple([names[number].removesuffix(VALUES) for number in sorted(set(new))])
-        yield _Joined(item, None if request is None else request.position, links, firsts)
+            opened[record.id] = Open(index, whole.handed)
+        re_index = None if request is None else request.position
+        found.append(_Joined(item, re_index, links, whole.firsts))
+    facts.chains = {key: stamp + link for key, (_, stamp, link) in chains.items()}
+    return found
 
 
-def _check(record: Record, tail: str) -> None:
+def _salts(count: int) -> Iterator[bytes]:
+    """Fresh random salts without end, drawn and cut ``count`` at once, then some more at once."""
+    while True:
+        drawn = ids.random_bytes(SALT_BYTES * count)
+        yield from struct.unpack(f"{SALT_BYTES}s" * count, drawn)
+        count = _DRAWN
+
+
+def _check(record: Record, terms: EpochTerms | HeadsTerms | None) -> None:
     if not (
         is_id(record.id)
         and record.type in TYPES
@@ -286,7 +294,7 @@ def _check(record: Record, tail: str) -> None:
         and len(record.sections) == len(SECTIONS)
     ):
         raise ParseError("A field of the record is not what it may be.")
-    if (record.type in BARE) != bool(tail):
+    if (record.type in BARE) != (terms is not None):
         raise ParseError(f"Only the ledger itself writes {record.type}.")
 
 
