@@ -41,14 +41,9 @@ class Joins(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """All that a record joins, and what follows from it.
-
-    ``handed``: what an answer to it inherits, all but ``type``; ``firsts``: the base dimensions
-    whose ``.values`` chain it joins.
-    """
+    """All that a record joins; ``firsts``: the base dimensions whose ``.values`` are in it."""
 
     keys: Sequence[bytes]
-    handed: tuple[bytes, ...]
     firsts: tuple[str, ...]
 
 
@@ -83,6 +78,10 @@ class Attribution:
         self._records: dict[tuple[str, str, tuple[Chain, ...]], tuple[Joins, Whole]] = {}
         self._needs: dict[tuple[str, str], tuple[tuple[frozenset[int], bytes], ...]] = {}
         self._merged: dict[tuple[object, ...], Whole] = {}
+        self._tenants: dict[str, str] = {}
+        self._values = frozenset(
+            number for number, name in enumerate(epoch.dimensions) if name.endswith(VALUES)
+        )
         number = epoch.number("type")
         self.type_number = -1 if number is None else number
 
@@ -101,13 +100,16 @@ class Attribution:
 
     def whole(self, keys: Sequence[bytes]) -> Whole:
         """What follows for a record that joins ``keys``."""
+        values = self._values.intersection([key[0] for key in keys])
+        if not values:
+            return Whole(keys, ())
         names = self._epoch.dimensions
-        values = sorted({key[0] for key in keys if names[key[0]].endswith(VALUES)})
-        return Whole(
-            keys,
-            tuple([key for key in keys if key[0] != self.type_number]),
-            tuple([names[number].removesuffix(VALUES) for number in values]),
-        )
+        return Whole(keys, tuple([names[n].removesuffix(VALUES) for n in sorted(values)]))
+
+    def handed(self, keys: Sequence[bytes]) -> tuple[bytes, ...]:
+        """What an answer inherits from a request that joins ``keys``: all but ``type``."""
+        number = self.type_number
+        return tuple([key for key in keys if key[0] != number])
 
     def joins(self, record: Record) -> Joins:
         """What ``record`` joins by itself, without ``.values`` and without what it inherits."""
@@ -127,7 +129,9 @@ class Attribution:
         joined: dict[bytes, None] = {}
         values: dict[bytes, bytes] = {}
         missing: dict[bytes, bytes] = {}
-        tenant = _tenant(record)
+        tenant = self._tenants.get(record.tenant)
+        if tenant is None:
+            tenant = self._tenant(record.tenant)
         nameless = record.type == "ledger.gap" or (tenant == "" and record.type not in _OWN)
         for chain in (*record.chains, Chain(tenant, "type", record.type)):
             keys, unnameable, kind = self._names.get(chain) or self._look_up(chain)
@@ -166,6 +170,18 @@ class Attribution:
         self._names[chain] = named
         return named
 
+    def _tenant(self, name: str) -> str:
+        """A record's tenant, or none if no chain could be named by it; remembered."""
+        try:
+            chain_name(Chain(name, "type", ""))
+            found = name
+        except ParseError:
+            found = ""
+        if len(self._tenants) >= _RECORDS_CACHED:
+            self._tenants.clear()
+        self._tenants[name] = found
+        return found
+
     def _required(self, family: str, tenant: str) -> tuple[tuple[frozenset[int], bytes], ...]:
         needs = self._needs.get((family, tenant))
         if needs is None:
@@ -196,15 +212,6 @@ class Attribution:
         return found
 
 
-def _tenant(record: Record) -> str:
-    """The record's tenant, or none if no chain could be named by it."""
-    try:
-        chain_name(Chain(record.tenant, "type", ""))
-    except ParseError:
-        return ""
-    return record.tenant
-
-
 def merge(inherited: Sequence[bytes], joins: Joins) -> Sequence[bytes]:
     """All that a record joins, each once: what it inherits first, then its own.
 
@@ -222,9 +229,11 @@ def merge(inherited: Sequence[bytes], joins: Joins) -> Sequence[bytes]:
 def _with_required(
     joined: dict[bytes, None], required: Sequence[tuple[frozenset[int], bytes]]
 ) -> tuple[bytes, ...]:
-    for numbers, missing in required:
-        if not any(key[0] in numbers for key in joined):
-            joined[missing] = None
+    if required:
+        there = {key[0] for key in joined}
+        for numbers, missing in required:
+            if numbers.isdisjoint(there):
+                joined[missing] = None
     return tuple(joined)
 
 

@@ -270,7 +270,7 @@ def _join(tip: Tip, items: Sequence[Item], facts: Facts) -> list[_Joined]:
                 chains[key] = (n + 1, stamp, link)
                 links.append(link)
         if record.type in ASKS:
-            opened[record.id] = Open(index, whole.handed)
+            opened[record.id] = Open(index, attribution.handed(whole.keys))
         re_index = None if request is None else request.position
         found.append(_Joined(item, re_index, links, whole.firsts))
     facts.chains = {key: stamp + link for key, (_, stamp, link) in chains.items()}
