@@ -1,6 +1,7 @@
 """Witnesses and timestamp authorities over real sockets that do what a test wants of them."""
 
 import base64
+import hashlib
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +40,14 @@ class Server:
                     self.end_headers()
                     self.wfile.write(data)
 
+            def do_GET(self) -> None:
+                status, data = outer.shown(self.path)
+                with suppress(OSError):
+                    self.send_response(status)
+                    self.send_header("content-length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Say nothing."""
 
@@ -57,6 +66,11 @@ class Server:
         """What it answers on its own."""
         raise NotImplementedError
 
+    def shown(self, path: str) -> Answer:
+        """What it shows to whoever reads."""
+        del path
+        return 404, b""
+
     def __enter__(self) -> Self:
         return self
 
@@ -73,7 +87,8 @@ class Server:
 class ScriptedWitness(Server):
     """A witness of one log, by C2SP tlog-witness; ``size`` and ``root`` are what it has seen.
 
-    ``moment`` is the time it gives, far ahead of every log's.
+    ``moment`` is the time it gives, far ahead of every log's; ``note`` is the one it shows, the
+    newest it cosigned.
     """
 
     def __init__(self, log: note.Verifier, name: str = "w1", kind: int = note.COSIGNATURE) -> None:
@@ -84,6 +99,7 @@ class ScriptedWitness(Server):
         self.keys = [log]
         self.size, self.root = 0, merkle.EMPTY_ROOT
         self.moment = 4_000_000_000
+        self.note = b""
 
     def policy_line(self) -> str:
         """Its line in a policy."""
@@ -111,7 +127,14 @@ class ScriptedWitness(Server):
         except CheckFailedError:
             return 422, b""
         self.size, self.root = checkpoint.size, checkpoint.root
-        return 200, self.cosigner.cosign(checkpoint.text(), self.moment).encode()
+        line = self.cosigner.cosign(checkpoint.text(), self.moment).encode()
+        self.note = data + line
+        return 200, line
+
+    def shown(self, path: str) -> Answer:
+        """The newest note it cosigned, where tlog-witness says."""
+        name = hashlib.sha256(self.keys[0].name.encode()).hexdigest()
+        return (200, self.note) if path == f"/{name}/checkpoint" and self.note else (404, b"")
 
 
 class ScriptedAuthority(Server):

@@ -1,7 +1,7 @@
 """What the sequencer sends out: short questions to configured addresses, and their answers.
 
 Rules: the client is the gateways' own (``capture.upstream``): one address check, verified TLS, no
-proxy of the environment, redirects are answers like any other. A question is one POST, never
+proxy of the environment, redirects are answers like any other. A question is one request, never
 repeated; an answer is bounded in size and in time. Not here: whom to ask, and what it means.
 """
 
@@ -26,6 +26,8 @@ class Answer(NamedTuple):
 
 Post = Callable[[str, str, bytes, float], Awaitable[Answer]]
 """Sends (url, content type, body, seconds), as ``Outbound.post`` does."""
+Get = Callable[[str, float], Awaitable[Answer]]
+"""Reads (url, seconds), as ``Outbound.get`` does."""
 
 
 class Outbound:
@@ -41,12 +43,28 @@ class Outbound:
         ``UpstreamError`` and its kin if there is none within so many seconds, or one over the
         limit.
         """
+        return await self._call(
+            url, b"POST", [(b"content-type", content_type.encode())], body, within
+        )
+
+    async def get(self, url: str, within: float) -> Answer:
+        """What is at ``url``, whatever the status; errors as ``post``."""
+        return await self._call(url, b"GET", [], None, within)
+
+    async def _call(
+        self,
+        url: str,
+        method: bytes,
+        head: list[tuple[bytes, bytes]],
+        body: bytes | None,
+        within: float,
+    ) -> Answer:
         if url not in self._upstreams:
             limits = Limits(within, within, within)
             self._upstreams[url] = Upstream(Origin.parse(url), limits, self._tls)
         upstream = self._upstreams[url]
-        headers = [(b"content-type", content_type.encode()), (b"user-agent", b"affidavit")]
-        call = upstream.call(Request(b"POST", upstream.origin.prefix or b"/", headers, body))
+        headers = [*head, (b"user-agent", b"affidavit")]
+        call = upstream.call(Request(method, upstream.origin.prefix or b"/", headers, body))
         try:
             async with asyncio.timeout(within):
                 await call.start()

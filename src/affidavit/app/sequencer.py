@@ -79,7 +79,7 @@ class Sequencer:
         kek = KeyEncryptionKey.load(paths.key_encryption_key)
         self.keyring = Keyring.open(paths.key_database, kek, clock)
         signer = self._log_key(0)
-        starting.run(paths, config, policy, signer)
+        starting.run(paths, config, policy, signer, self.keyring)
         self.receipt_seed = self.keyring.secret("receipt/seed")
         self.receipt_vkey = Signer(f"{config.log.origin}/receipts", self.receipt_seed).vkey
         self.receipt_key = ReceiptKey(config.log.origin, self.receipt_seed, self.receipt_vkey)

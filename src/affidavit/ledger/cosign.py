@@ -5,8 +5,9 @@ the log's own signatures. The size a witness has seen is learnt from it: the fir
 an answer 409 says how many leaves it knows, and the same note is sent again from there. An answer
 is never believed: only a line that verifies under the witness's key in the policy is used. A
 witness that knows more leaves than this log, or other ones, is no trouble of the network: it means
-that the log was put back or runs twice, and has ``reason`` ``ahead`` or ``fork`` in its detail; a
-monitor that has found a broken rule says so, which has ``reason`` ``rule``.
+that the log was put back or runs twice, and has ``reason`` ``ahead`` or ``fork`` in its detail.
+That is its claim until it shows a note that this log signed (``contradiction``). A monitor that has
+found a broken rule says so, which has ``reason`` ``rule``.
 Not here: sockets and time limits (``app``), whether the cosignatures suffice (``policy``).
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from affidavit.errors import (
     AffidavitError,
     CheckFailedError,
+    CorruptError,
     NotFoundError,
     ParseError,
     RefusedError,
@@ -25,14 +27,14 @@ from affidavit.errors import (
 )
 from affidavit.ledger import note
 from affidavit.ledger.policy import WitnessKey
-from affidavit.ledger.witness import BROKEN_RULE
+from affidavit.ledger.witness import BROKEN_RULE, path_name
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 MAX_ANSWER = 64 << 10
 
 _MAX_SAID = 300
 _SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n")
-_HISTORY = (
+HISTORY = (
     "Delete nothing. Either an old copy of the data directory is running, or the log was started"
     " twice: stop it and put back the newest state. If that is lost, begin a log of another origin."
 )
@@ -50,7 +52,8 @@ class Witness:
 
     def __init__(self, key: WitnessKey) -> None:
         self.name = key.name
-        self.url = key.url.rstrip("/") + "/add-checkpoint"
+        self._base = key.url.rstrip("/")
+        self.url = f"{self._base}/add-checkpoint"
         self.seen = 0
         self.cosigned = 0
         self.moment = 0
@@ -62,6 +65,10 @@ class Witness:
     def vkey(self) -> str:
         """Its key in the policy."""
         return self._verifier.vkey
+
+    def head_url(self, origin: str) -> str:
+        """Where it shows the newest note of a log that it cosigned (tlog-witness)."""
+        return f"{self._base}/{path_name(origin)}/checkpoint"
 
     def ask(self, data: bytes, proof: Proof) -> bytes:
         """The body that asks to cosign ``data``, a note by this log, from what it has seen."""
@@ -122,9 +129,9 @@ class Witness:
         told = -1 if match is None else int(match[1])
         if told > asked.size:
             raise CheckFailedError(
-                f"The witness {self.name} has seen {told} leaves of this log,"
+                f"The witness {self.name} says it has seen {told} leaves of this log,"
                 f" of which {asked.size} are here.",
-                hint=_HISTORY,
+                hint=HISTORY,
                 reason="ahead",
             )
         if told < 0 or told == self.seen:
@@ -141,9 +148,9 @@ class Witness:
             )
         if status == 422:
             return CheckFailedError(
-                f"The witness {self.name} holds another history of this log: the"
+                f"The witness {self.name} says it holds another history of this log: the"
                 f" {self.seen} leaves it has seen are not the first of the {asked.size} here.",
-                hint=_HISTORY,
+                hint=HISTORY,
                 reason="fork",
             )
         if status == 404:
@@ -169,3 +176,24 @@ def _said(body: bytes) -> str:
 def with_lines(data: bytes, lines: Mapping[str, str]) -> bytes:
     """A note with cosignature lines (verifier key → line) behind its own, in that order."""
     return data + "".join(lines.values()).encode()
+
+
+def contradiction(
+    name: str, shown: bytes, own: Sequence[note.Verifier], size: int, root: Callable[[int], bytes]
+) -> CorruptError | None:
+    """What a note that ``name`` shows says against the ``size`` leaves here; ``None`` for nothing.
+
+    Only a note that a key of ``own`` signed says anything: with more leaves than are here, or with
+    another root over those that are.
+    """
+    try:
+        checkpoint = note.open_checkpoint(shown, own)
+    except (CheckFailedError, ParseError):
+        return None
+    if checkpoint.size > size:
+        said = f"of {checkpoint.size} leaves that this log signed, of which {size} are here"
+    elif root(checkpoint.size) != checkpoint.root:
+        said = f"that this log signed of another history: its {checkpoint.size} leaves are not here"
+    else:
+        return None
+    return CorruptError(f"The witness {name} shows a checkpoint {said}.", hint=HISTORY)

@@ -128,6 +128,11 @@ class Keyring:
             )
             return made
 
+    def has_secret(self, name: str) -> bool:
+        """Whether there is a secret of that name; none is made."""
+        with self._lock:
+            return self._one("SELECT 1 FROM secrets WHERE name = ?", (name,)) is not None
+
     def pseudonym_secret(self, tenant: str, team: str) -> bytes:
         """The secret under which sessions of one team get their pseudonyms."""
         return self.secret(f"pseudonym\x00{tenant}\x00{team}")

@@ -46,6 +46,7 @@ class Place:
         keyring = Keyring.open(self.paths.key_database, kek, SystemClock())
         key = note.Signer(self.origin, keyring.secret("log/seed"))
         keyring.close()
+        self.key = key
         self.witness = ScriptedWitness(key.verifier())
         self.policy = directory / "policy"
         lines = [f"log {key.vkey}", self.witness.policy_line(), "quorum w1"]
@@ -149,7 +150,10 @@ def test_a_backup_put_back_is_behind_its_witness(place: Place) -> None:
     size = place.size()
     assert size < newer
     said = _refused(place).message
-    assert said == f"The witness w1 has seen {newer} leaves of this log, of which {size} are here."
+    assert said == (
+        f"The witness w1 shows a checkpoint of {newer} leaves that this log signed, "
+        f"of which {size} are here."
+    )
 
 
 def test_a_directory_begun_anew_with_the_old_key(place: Place) -> None:
@@ -160,18 +164,74 @@ def test_a_directory_begun_anew_with_the_old_key(place: Place) -> None:
         path.unlink()
     place.paths.create(Disk())
     assert (
-        f"has seen {place.witness.size} leaves of this log, of which 0" in _refused(place).message
+        f"of {place.witness.size} leaves that this log signed, of which 0 are here"
+        in _refused(place).message
     )
 
 
 def test_a_witness_of_another_history(place: Place) -> None:
-    """As many leaves or fewer, and other ones."""
+    """As many leaves or fewer, and other ones, under this log's own signature."""
     assert place.run(_cosigned) == 0
     place.witness.root = bytes(32)
-    place.witness.size = place.size()
-    assert "holds another history of this log" in _refused(place).message
-    place.witness.size = 2
-    assert "holds another history of this log: the 2 leaves" in _refused(place).message
+    for size in (place.size(), 2):
+        place.witness.size = size
+        other = note.Checkpoint(place.origin, size, bytes(32))
+        place.witness.note = note.sign_checkpoint(other, [place.key])
+        said = _refused(place).message
+        assert f"of another history: its {size} leaves are not here" in said
+
+
+@pytest.mark.parametrize("seen", ["nothing", "stranger", "cosignature alone", "old", "nonsense"])
+@pytest.mark.parametrize("claim", ["ahead", "fork"])
+def test_what_a_witness_says_without_showing_it_stops_no_start(
+    place: Place, capsys: pytest.CaptureFixture[str], seen: str, claim: str
+) -> None:
+    """Whoever took over a witness has no signature of the log's: it is told, and in the status."""
+    assert place.run(_cosigned) == 0
+    old = place.witness.note
+    lie = note.Checkpoint(place.origin, place.size() + 1000, bytes(32))
+    own = place.witness.cosigner.cosign(lie.text(), place.witness.moment)
+    place.witness.note = {
+        "nothing": b"",
+        "stranger": note.sign_checkpoint(lie, [note.Signer(place.origin, bytes(32))]),
+        "cosignature alone": f"{lie.text()}\n{own}".encode(),
+        "old": old,
+        "nonsense": b"\xff" * 100,
+    }[seen]
+    if claim == "ahead":
+        place.witness.size = place.size() + 1000
+    else:
+        place.witness.size, place.witness.root = 2, bytes(32)
+
+    async def told(link: ControlLink) -> None:
+        status = await _until(link, lambda s: bool(s["witnesses"][0]["error"]))
+        assert "The witness w1 says it" in status["witnesses"][0]["error"]
+
+    assert place.run(told) == 0
+    said = capsys.readouterr().err
+    assert "It shows no checkpoint that proves it. The log starts without it." in said
+    assert fsck.check(place.paths.log, None).ok
+
+
+def test_a_key_that_the_directory_does_not_know_is_the_logs_all_the_same(place: Place) -> None:
+    """A rotation after the backup: what the next key signed is believed, as ``keys.db`` has it."""
+    assert place.run(_cosigned) == 0
+    kept = place.keep("kept")
+
+    async def rotated(link: ControlLink) -> None:
+        begun = await link.call("log.rotate", {"finish": False}, within=20)
+        place.witness.keys = [note.Verifier.from_vkey(vkey) for vkey in begun["vkeys"]]
+        await link.call("log.rotate", {"finish": True}, within=20)
+        await _cosigned(link)
+
+    assert place.run(rotated) == 0
+    newer = {path.name: path.read_bytes() for path in place.root.glob("keys.db*")}
+    place.put_back(kept)
+    for path in place.root.glob("keys.db*"):
+        path.unlink()
+    for name, data in newer.items():
+        (place.root / name).write_bytes(data)
+    assert "leaves that this log signed" in _refused(place).message
 
 
 def test_a_copy_that_is_ahead_or_of_another_history(place: Place) -> None:
