@@ -32,7 +32,7 @@ from affidavit.ledger.findings import Finding, damaged, finding
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier, read_vkeys
 from affidavit.ledger.notes import check_notes
-from affidavit.ledger.policy import Policy, parse_policy
+from affidavit.ledger.policy import LogKey, Policy, parse_policy
 from affidavit.ledger.publish import newest_head
 from affidavit.ledger.state_check import check_keys, check_state, root_at
 from affidavit.record.keys import KeyEncryptionKey
@@ -203,8 +203,13 @@ class Checking:
     def _beside(self, reader: LogReader, keys: Sequence[Verifier], check: fsck.Check) -> None:
         """What stands beside log and vault."""
         policy = self._policy
-        known = [*keys, *([] if self._given else self._all_keys())]
-        known += [] if policy is None else [key.verifier for key in policy.logs]
+        known = [LogKey(key) for key in keys] + self._all_keys()
+        known += [] if policy is None else policy.logs
+        if self._given and {key.verifier.vkey for key in known} - {key.vkey for key in keys}:
+            self._remarks.append(
+                "Older notes were checked with the keys that the log had then, as log.policy beside"
+                " it says; --key VKEY was used for the checkpoint."
+            )
         cosigners = [] if policy is None else [one.verifier for one in policy.witnesses]
         anchors = [] if policy is None else [anchor for _, anchor in policy.timestamps]
         self._counts["notes"] = check_notes(self._paths.log, reader, known, cosigners, anchors)
@@ -253,11 +258,11 @@ class Checking:
         except (UnicodeDecodeError, ParseError) as error:
             raise damaged("log.vkey", "log.vkey holds no verifier key.") from error
 
-    def _all_keys(self) -> list[Verifier]:
-        """Every key that the log ever had, as the policy beside it says."""
+    def _all_keys(self) -> list[LogKey]:
+        """Every key that the log ever had, and for which sizes, as the policy beside it says."""
         try:
             text = (self._paths.log / "log.policy").read_text("utf-8")
-            return [key.verifier for key in parse_policy(text).logs]
+            return list(parse_policy(text).logs)
         except FileNotFoundError:
             raise damaged("log.policy", "log.policy is not there.") from None
         except (UnicodeDecodeError, ParseError) as error:

@@ -1,10 +1,10 @@
 """The notes of a log, checked against its leaves: published, integrated, cosigned, stamped.
 
-Rules: each is a checkpoint of this log, signed by a key it has or had, over a root that the leaves
-on disk give, unless that tree was pruned; a timestamp's imprint is SHA-256 of exactly the bytes of
-its note (RFC 3161 §2.4.1). Cosignatures are verified by the keys that are given and passed over
-otherwise; so is the signature inside a timestamp, by trust anchors. Not here: which witnesses
-suffice (``policy``).
+Rules: each is a checkpoint of this log, signed by a key that it had at that size, over a root that
+the leaves on disk give, unless that tree was pruned; a timestamp's imprint is SHA-256 of exactly
+the bytes of its note (RFC 3161 §2.4.1). Cosignatures are verified by the keys that are given and
+passed over otherwise; so is the signature inside a timestamp, by trust anchors. Not here: which
+witnesses suffice (``policy``).
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from affidavit.errors import CheckFailedError, NotFoundError, ParseError, Pruned
 from affidavit.ledger import note, timestamp
 from affidavit.ledger.findings import damaged
 from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.policy import LogKey
 
 _SHA_256 = bytes.fromhex("0609608648016503040201")
 _IMPRINTS = (b"\x30\x0d" + _SHA_256 + b"\x05\x00\x04\x20", b"\x30\x0b" + _SHA_256 + b"\x04\x20")
@@ -24,14 +25,14 @@ _IMPRINTS = (b"\x30\x0d" + _SHA_256 + b"\x05\x00\x04\x20", b"\x30\x0b" + _SHA_25
 def check_notes(
     root: Path,
     reader: LogReader,
-    keys: Sequence[note.Verifier],
+    keys: Sequence[LogKey],
     cosigners: Sequence[note.Verifier] = (),
     anchors: Sequence[bytes] = (),
 ) -> int:
     """Check what is there of these notes; returns how many that were.
 
-    ``keys`` are those the log has or had; ``anchors`` are certificates in DER, those of timestamp
-    authorities. ``CorruptError`` names the first one that is not right.
+    ``keys`` are those the log has or had, each for its sizes; ``anchors`` are certificates in DER,
+    those of timestamp authorities. ``CorruptError`` names the first one that is not right.
     """
     count = 0
     for name in ("checkpoint", "integrated", "cosigned"):
@@ -77,12 +78,18 @@ def _check(
     data: bytes,
     name: str,
     reader: LogReader,
-    keys: Sequence[note.Verifier],
+    keys: Sequence[LogKey],
     cosigners: Sequence[note.Verifier],
 ) -> tuple[note.Checkpoint, set[str]]:
     try:
-        checkpoint = note.open_checkpoint(data, keys)
-        signers = set(note.open_note(data, [*keys, *cosigners]).signers)
+        size = note.open_checkpoint(data, None).size
+        own = [
+            key.verifier
+            for key in keys
+            if key.first <= size and (key.last is None or size <= key.last)
+        ]
+        checkpoint = note.open_checkpoint(data, own)
+        signers = set(note.open_note(data, [*own, *cosigners]).signers)
     except (ParseError, CheckFailedError) as error:
         raise damaged(name, f"{name}: {error.message}") from error
     try:

@@ -13,6 +13,7 @@ import pytest
 
 from affidavit import config as configuration
 from affidavit.app import first_start, origin, questions, starting
+from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
 from affidavit.app.sequencer import Sequencer
 from affidavit.clock import SystemClock
@@ -361,6 +362,43 @@ def test_a_log_that_outsiders_vouch_for(place: Place, tmp_path: Path) -> None:
     stamped = timestamp.stored(place.paths.log)[-1]
     assert tokens.accepts(stamped.answer.read_bytes(), stamped.checkpoint.read_bytes())
     assert copies.newest(place.copies, place.origin) is not None
+
+
+def test_fsck_judges_old_notes_by_the_keys_of_their_time(place: Place, tmp_path: Path) -> None:
+    """A timestamped note from before a rotation is right under the key of today, as it was."""
+    tokens = Authority(tmp_path / "tokens")
+    with ScriptedAuthority(tokens) as authority:
+        place.configure(f"timestamps: {{url: '{authority.url}', ca_file: {tokens.root_pem}}}")
+
+        async def story(link: ControlLink) -> None:
+            await _until(link, lambda s: s["timestamp"]["size"] > 0)
+            await link.call("log.rotate", {"finish": False}, within=20)
+            await link.call("log.rotate", {"finish": True}, within=20)
+
+        assert place.run(story) == 0
+    (today,) = note.read_vkeys((place.paths.log / "log.vkey").read_text())
+    assert today.vkey != place.key.vkey
+    stamped = timestamp.stored(place.paths.log)[0].checkpoint
+
+    def check(*keys: note.Verifier) -> tuple[str, str]:
+        found = Checking(place.root, keys or None, lambda *_: None, deep=True).run()
+        return "" if found.finding is None else found.finding.object, " ".join(found.remarks)
+
+    assert check()[0] == ""
+    bad, remarks = check(today)
+    assert bad == ""
+    assert "the keys that the log had then" in remarks
+    good = stamped.read_bytes()
+    text = good.decode().partition("\n\n")[0] + "\n"
+    late = note.Signer(place.origin, bytes(32))
+    stamped.write_bytes(note.sign_checkpoint(note.parse_checkpoint(text), [late]))
+    assert check(today)[0] == check()[0] == f"timestamps/{stamped.name}"
+    stamped.write_bytes(good)
+    size = place.size()
+    newest = LogReader(place.paths.log).checkpoint()
+    forged = place.paths.log / "timestamps" / f"{size}.checkpoint"
+    forged.write_bytes(note.sign_checkpoint(newest, [place.key]))
+    assert check(today)[0] == check()[0] == f"timestamps/{size}.checkpoint"
 
 
 def test_while_required_witnesses_are_away_recording_goes_on(place: Place) -> None:
