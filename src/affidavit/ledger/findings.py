@@ -47,6 +47,11 @@ _DO = {
     "": _COPY,
 }
 
+_SUPERSEDED = (
+    "A fuller tile took its place, and all that the published checkpoint needs is whole.",
+    "Nothing: the sequencer clears such files away at its start and every hour.",
+)
+
 
 class Finding(msgspec.Struct, frozen=True):
     """The first bad object: ``object`` a path or ``leaf N``; the rest are sentences."""
@@ -62,9 +67,16 @@ def damaged(name: str, wrong: str) -> CorruptError:
     return CorruptError(wrong, object=name)
 
 
+def superseded(name: str, wrong: str) -> CorruptError:
+    """The same of a partial tile that the published checkpoint does not need."""
+    return CorruptError(wrong, object=name, superseded=True)
+
+
 def finding(error: AffidavitError, name: str = "checkpoint") -> Finding:
     """What an error found, about the object that it names itself, or else about ``name``."""
     name = str(error.detail.get("object", name))
+    if error.detail.get("superseded"):
+        return Finding(name, error.message, *_SUPERSEDED)
     return Finding(name, error.message, _for(_MEANS, name), _for(_DO, name))
 
 

@@ -1,10 +1,11 @@
 """Checking a log on disk against its published checkpoint; changes nothing.
 
 Rules: every bundle, links bundle and hash tile that the checkpoint refers to is read whole; leaf
-hashes are computed from the leaves and every other hash from those, up to the signed root; partial
-tiles of earlier checkpoints that are still there must be the beginning of the tile; every leaf and
-link then obeys the monitor's rules (``rules``). The first thing that is wrong is named, and the
-check ends there, as all behind it would follow. What lies beyond the checkpoint (a batch not yet
+hashes are computed from the leaves and every other hash from those, up to the signed root; every
+leaf and link then obeys the monitor's rules (``rules``). The first thing that is wrong is named,
+and the check ends there, as all behind it would follow. Partial tiles of earlier checkpoints that
+are still there must be the beginning of the tile; one that is not is named when nothing else is
+wrong, as a fuller tile has taken its place. What lies beyond the checkpoint (a batch not yet
 published, a file half written at a crash) is nobody's claim and is no error, so a log passes at
 every instant, before any recovery, and while a sequencer runs. Of a log that was pruned everything
 from the minimum index on is checked, and what was kept before it (``fsck_pruned``).
@@ -27,7 +28,7 @@ from affidavit.errors import (
     UnavailableError,
 )
 from affidavit.ledger import fsck_pruned, merkle, note, tiles
-from affidavit.ledger.findings import Finding, damaged, finding
+from affidavit.ledger.findings import Finding, damaged, finding, superseded
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.pruned import Pruned
 from affidavit.ledger.rules import ROW_BYTES, Replay, Standing
@@ -77,6 +78,7 @@ class Saved(msgspec.Struct, frozen=True):
     writers: dict[str, int | None]
     open: dict[int, bytes]
     chains: bytes
+    superseded: tuple[str, str] | None = None
 
 
 def check(root: Path, keys: Keys, *, progress: Told | None = None) -> Report:
@@ -126,6 +128,7 @@ class Check:
         self._reader = LogReader(root, keys, heads)
         self._tree = merkle.Tree()
         self._rows: dict[int, list[bytes]] = {}
+        self._superseded: tuple[str, str] | None = None
         try:
             checkpoint = self._reader.checkpoint()
         except NotFoundError:
@@ -156,6 +159,7 @@ class Check:
         self.replay = _replay(saved)
         self._tree = merkle.Tree(saved.standing.size, saved.edge)
         self._rows = {level: list(hashes) for level, hashes in saved.rows.items()}
+        self._superseded = saved.superseded
         for size, root in ((self._tree.size, self._tree.root()), (saved.size, saved.root)):
             if size > self.size or self._reader.root(size) != root:
                 raise _changed(size)
@@ -172,6 +176,7 @@ class Check:
             replay.writers,
             replay.open,
             b"".join(replay.rows()),
+            self._superseded,
         )
 
     def run(
@@ -198,6 +203,8 @@ class Check:
             self._top()
         elif self._tree.root() != self._reader.root(before):
             raise damaged("tile/", f"The tiles do not give the root of {before} leaves.")
+        if self._superseded is not None:
+            raise superseded(*self._superseded)
 
     def _top(self) -> None:
         """The unfinished tiles, and the root."""
@@ -275,13 +282,22 @@ class Check:
         return self._reader.tile(path)[: path.width]
 
     def _earlier(self, row: str, index: int, count: int, items: list[bytes]) -> None:
-        """The partial forms of a tile that earlier checkpoints needed are its beginning."""
+        """The partial forms of a tile that earlier checkpoints needed are its beginning.
+
+        The fullest of the first tile where one is not is kept, to be named in the end.
+        """
+        if self._superseded is not None:
+            return
         path = tiles.tile_for(row, index, count)
         for width in self._partial(path._replace(width=tiles.WIDTH), path.width):
             earlier = path._replace(width=width)
-            if self._reader.tile(earlier)[:width] != items[:width]:
-                text = earlier.text()
-                raise damaged(text, f"{text} is not the beginning of its tile.")
+            text = earlier.text()
+            try:
+                if self._reader.tile(earlier)[:width] != items[:width]:
+                    self._superseded = text, f"{text} is not the beginning of its tile."
+            except CorruptError as error:
+                if (self._directory / text).exists():  # else it was cleared away meanwhile
+                    self._superseded = text, error.message
 
     def _partial(self, full: tiles.TilePath, below: int) -> list[int]:
         """Widths of a tile's partial forms that are there; none once they are cleared away."""

@@ -37,6 +37,49 @@ def test_the_first_bad_thing_is_named_and_ends_the_check(world: World) -> None:
     path.write_bytes(data)
 
 
+def _flip(path: Path, at: int = -1) -> bytes:
+    """Damage a file; returns what it was."""
+    data = path.read_bytes()
+    at %= len(data)
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    return data
+
+
+def test_a_partial_tile_that_a_fuller_one_replaced_is_named_last(world: World) -> None:
+    """What the published checkpoint needs comes first; what is superseded is said to be."""
+    writer = Writer()
+    for _ in range(3):
+        world.put(writer.exchange())
+        world.log.publish()
+    size = world.log.size
+    first, second = sorted(
+        (int(path.name) for path in (world.root / "tile/0/000.p").iterdir()), reverse=True
+    )[1:3]
+    assert first < size
+    for row in ("tile/0", "tile/entries", "links"):
+        kept = {width: _flip(world.root / row / f"000.p/{width}") for width in (first, second)}
+        found = fsck.check(world.root, signer().verifier()).finding
+        assert found is not None
+        assert found.object == f"{row}/000.p/{first}"
+        assert "A fuller tile took its place" in found.means
+        needed = f"{row}/000.p/{size}"
+        whole = _flip(world.root / needed)
+        found = fsck.check(world.root, signer().verifier()).finding
+        assert found is not None
+        assert found.object == needed
+        assert "fuller" not in found.means
+        (world.root / needed).write_bytes(whole)
+        for width, data in kept.items():
+            (world.root / row / f"000.p/{width}").write_bytes(data)
+    cut = world.root / f"tile/entries/000.p/{first}"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[:-1])
+    found = fsck.check(world.root, signer().verifier()).finding
+    assert found is not None
+    assert (found.object, found.do.startswith("Nothing")) == (f"tile/entries/000.p/{first}", True)
+    cut.write_bytes(whole)
+
+
 def test_a_checkpoint_with_another_root_is_named(world: World) -> None:
     """Even if nobody checks the signature."""
     path = world.root / "checkpoint"
