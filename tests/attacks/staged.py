@@ -516,10 +516,29 @@ def heads_dated_ahead(stage: Stage) -> Seen:
         f"timestamps/{size}.consistency": b"",
         f"timestamps/{size}.tsr": tokens.response(members(made.data)["checkpoint"], now),
     }
-    assert judged(pack(stamped), policy_of(world)).startswith("REFUSED dated-ahead")
+    assert judged(pack(stamped), policy_of(world)).startswith("REFUSED bad-timestamp")
     cosigned = pack(members(made.data) | {"checkpoint": note_})
     world.close()
     return Seen(judged(cosigned, policy), judged(made.data, policy_of(world)))
+
+
+def invented_timestamp(stage: Stage) -> Seen:
+    """Somebody who was given a bundle adds a token of nobody's, to make the log look ahead."""
+    world = stage.fresh()
+    before = world.clock.now()
+    world.clock.jump(3600.0)
+    world.exchange()
+    made = world.bundle(by_model())
+    size = world.reader.checkpoint().size
+    files = members(made.data)
+    stamped = files | {
+        f"timestamps/{size}.checkpoint": files["checkpoint"],
+        f"timestamps/{size}.consistency": b"",
+        f"timestamps/{size}.tsr": tokens.response(files["checkpoint"], before),
+    }
+    policy = policy_of(world)
+    world.close()
+    return Seen(judged(pack(stamped), policy))
 
 
 def source_time_in_the_future(stage: Stage) -> Seen:
@@ -616,6 +635,7 @@ ATTACKS = [
     Attack("the records of one model shown as another's", FILES, NOTHING, passed_off),
     Attack("a bundle that mixes two logs", FILES, NOTHING, two_logs),
     Attack("trust anchors swapped inside a bundle", BUNDLE, NOTHING, anchors_swapped),
+    Attack("a timestamp that nobody vouches for", BUNDLE, NOTHING, invented_timestamp),
     Attack("a duplicate number in a chain", KEY, NOTHING, _forged(_duplicate)),
     Attack("a jump in the numbers of a chain", KEY, NOTHING, _forged(_jump)),
     Attack("a fork of a chain", KEY, NOTHING, _forged(_fork)),

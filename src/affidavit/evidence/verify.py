@@ -59,7 +59,7 @@ REASONS = {
     "wrong-key": "the checkpoint is of another log, or not signed by a key that was given",
     "split-view": "two checkpoints of one size have different roots",
     "bad-consistency": "a stamped checkpoint is not the beginning of this history",
-    "bad-timestamp": "a timestamp is not whole, not over its checkpoint, or does not verify",
+    "bad-timestamp": "a timestamp is not whole, not over its checkpoint, or is wrong",
     "dated-ahead": "the log claims a time that had not come when somebody else saw it",
     "bad-inclusion": "the leaves are not in the tree that the checkpoint signs",
     "bad-leaf": "a leaf is not in the form of the format",
@@ -757,17 +757,22 @@ def outside_times(note: Note, stamps: list[Stamp]) -> list[tuple[int, str, str]]
 
 
 def check_times(leaves: dict[int, dict[str, Any]], note: Note, stamps: list[Stamp]) -> None:
-    """Refuse a time of the log's own that lies five minutes after somebody else had seen it."""
+    """Refuse a time of the log's own that lies five minutes after somebody else had seen it.
+
+    Where that is a token whose signature is not checked, nobody knows which of the two is wrong.
+    """
     claims = [(index, leaf["time"]) for index, leaf in leaves.items()]
     for one in (note, *(stamp.note for stamp in stamps)):
         claims += [(one.size - 1, moved(DAY_ONE, seconds)) for seconds in one.post_quantum]
-    for size, time, who in outside_times(note, stamps):
+    for size, time, who in sorted(outside_times(note, stamps), key=lambda one: not one[2]):
         limit = moved(time, 300)
         for index, claim in claims:
             if index < size and claim > limit:
-                by = who or "a timestamp"
-                sentence = f"Leaf {index} is dated {claim}; {by} saw it at {time}."
-                raise Refused("dated-ahead", sentence)
+                said = (
+                    f"{who} saw it at {time}." if who else f"a timestamp, unchecked, says {time}."
+                )
+                name = "dated-ahead" if who else "bad-timestamp"
+                raise Refused(name, f"Leaf {index} is dated {claim}; {said}")
 
 
 def moved(time: str, seconds: int) -> str:
@@ -1404,9 +1409,10 @@ def assurance(policy: Policy, found: dict[str, Any]) -> str:
     said += [f"monitor {show(m)} has replayed to size {n}" for m, n in found["monitors"].items()]
     said += [] if found["monitors"] else ["no monitor has replayed the chains"]
     if not found["replayed"]:
-        times = "counts and heads" if found["seen"] else "counts, heads and times"
-        said[-1] += f", so {times} are asserted"
-    said += [f"leaf {found['newest']} was there by {found['seen']}"] if found["seen"] else []
+        said[-1] += ", so counts, heads and times are asserted"
+    there = f"leaf {found['newest']} was there by {found['seen']}"
+    there += "" if found["replayed"] else ", and nothing shows how long before"
+    said += [there] if found["seen"] else []
     said += [f"not checked here: {', '.join(unclear)}"] if unclear else []
     if policy.post_quantum and not found["post_quantum"]:
         said.append("classical only: no ML-DSA-44 signature of the log was checked")

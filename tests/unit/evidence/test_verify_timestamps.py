@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from affidavit.clock import add_seconds
 from affidavit.errors import CorruptError
 from affidavit.evidence import verify
 from affidavit.evidence.bundle import Bundle
@@ -189,7 +190,8 @@ def test_a_timestamp_over_everything_vouches_for_the_time(world: World) -> None:
     verdict = check(world, again.data, tool)
     newest = verdict.facts["assurance"]["newest"]
     assert f"leaf {newest} was there by 2026-11-23T13:" in verdict.assurance
-    assert "counts and heads are asserted" in verdict.assurance
+    assert ", and nothing shows how long before" in verdict.assurance
+    assert "counts, heads and times are asserted" in verdict.assurance
 
 
 def test_an_authority_that_the_policy_does_not_name_vouches_for_nothing(
@@ -273,4 +275,32 @@ def test_times_are_compared_with_five_minutes_grace(world: World) -> None:
             continue
         with pytest.raises(CorruptError) as found:
             world.bundle(by_model(), answer=made)
-        assert found.value.detail["refused"] == "dated-ahead"
+        assert found.value.detail["refused"] == "bad-timestamp"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "said"),
+    [
+        ("", "dated-ahead", "; timestamp tsa saw it at "),
+        ("authority", "bad-timestamp", "; a timestamp, unchecked, says "),
+        (None, "bad-timestamp", "; a timestamp, unchecked, says "),
+    ],
+)
+def test_a_token_accuses_the_log_only_when_it_is_checked(
+    world: World, wrong: str | None, name: str, said: str
+) -> None:
+    """Anybody makes a token that says the log is ahead; a policy's authority alone shows it."""
+    made = world.bundle(by_model())
+    files = members(made.data)
+    size = world.reader.checkpoint().size
+    before = add_seconds(world.clock.now(), -3600.0)
+    forged = {kind: f"timestamps/{size}.{kind}" for kind in ("checkpoint", "consistency", "tsr")}
+    files = {name: data for name, data in files.items() if not name.startswith("timestamps/")}
+    files[forged["checkpoint"]] = files["checkpoint"]
+    files[forged["consistency"]] = b""
+    files[forged["tsr"]] = tokens.response(files["checkpoint"], before)
+    tools = verify.Tools() if wrong is None else verify.Tools(token=lambda *_: wrong)
+    with pytest.raises(verify.Refused) as found:
+        check(world, pack(files), tools)
+    assert found.value.name == name
+    assert said in found.value.sentence
