@@ -96,14 +96,19 @@ class Receipts:
         ``NotFoundError`` when there is no such record of this caller; ``UnavailableError`` when
         only the sequencer could tell and it does not answer.
         """
-        missing = NotFoundError("There is no record of that id of this caller.")
+        missing = NotFoundError(
+            "There is no record of that id of this caller.", hint="One that is old may be pruned."
+        )
         if not _ID.match(record_id):
             raise missing
         answer: dict[str, Any] = {"id": record_id}
         held = self._held.get(record_id)
         if held is not None and (held.tenant, held.actor) != (identity.tenant, identity.actor):
             raise missing
-        sequenced = await self._sequenced(record_id, identity, must=held is None)
+        try:
+            sequenced = await self._sequenced(record_id, identity, must=held is None)
+        except NotFoundError:  # of others, or pruned, or nothing at all: not to be told apart
+            raise missing from None
         if sequenced is not None:
             answer["halves"] = sequenced["halves"]
             leaf = msgspec.json.decode(sequenced["halves"][0]["leaf"])

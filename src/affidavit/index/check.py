@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from affidavit.durable import check_database, open_database
-from affidavit.errors import CorruptError, UnavailableError
+from affidavit.errors import CorruptError, PrunedError, UnavailableError
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, check_version, read_built
 
 Root = Callable[[int], bytes | None]
@@ -41,12 +41,18 @@ def _check(path: Path, key: bytes, root: Root, wait: Callable[[], None]) -> int:
             connection.close()
     except (apsw.Error, UnavailableError, ValueError) as error:
         raise CorruptError(f"{name} does not open: {error}", object=name) from error
-    found = root(built.size)
-    for _ in range(20):
-        if found is not None:
-            break
-        wait()
+    try:
         found = root(built.size)
+        for _ in range(20):
+            if found is not None:
+                break
+            wait()
+            found = root(built.size)
+    except PrunedError as error:
+        raise CorruptError(
+            f"{name} stands for {built.size} leaves, and the log was pruned beyond them.",
+            object=name,
+        ) from error
     if built.size and found != built.root:
         raise CorruptError(
             f"{name} stands for another ledger than this one (at {built.size} leaves).", object=name

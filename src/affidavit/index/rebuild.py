@@ -43,7 +43,13 @@ def catch_up(indexer: Indexer, ledger: Ledger, view: Callable[[int], View]) -> i
     """
     published = ledger.checkpoint().size
     built = indexer.built
-    if built.size > published or (built.root and _root(ledger, built.size) != built.root):
+    known = _root(ledger, built.size) if built.root and built.size <= published else built.root
+    if not known and built.root:
+        raise CorruptError(
+            f"The index is an old one, of {built.size} leaves, and the log was pruned beyond them.",
+            hint="Run: affidavit index rebuild",
+        )
+    if built.size > published or known != built.root:
         raise CorruptError(
             f"The index stands for another ledger than this one (at size {built.size}).",
             hint="Run: affidavit index rebuild",

@@ -1,6 +1,7 @@
 """Pruning in the sequencer: only what the policy lets go, on record first, and to the end."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from affidavit.durable import Disk
 from affidavit.errors import (
     AffidavitError,
     CannotRecordError,
+    CorruptError,
     PrunedError,
     RefusedError,
     UnavailableError,
     UsageError,
 )
 from affidavit.index import rebuild as index_rebuild
+from affidavit.index.check import check_index
+from affidavit.index.indexer import Indexer
 from affidavit.ledger import prune, tiles
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Checkpoint
 from affidavit.ledger.pruned import minimum_of
 from affidavit.query.boundary import owner
 from affidavit.query.content import look
@@ -185,6 +191,37 @@ def test_a_rebuilt_index_holds_what_the_log_holds(hosted: Hosted, tmp_path: Path
     live, rebuilt = (_indexed(place, key) for place in (machine.root, beside))
     assert rebuilt == live & set(there)
     assert rebuilt < live
+
+
+def test_an_index_from_before_a_pruning_is_called_that(hosted: Hosted, tmp_path: Path) -> None:
+    """An old copy was put back: it cannot be told whether it is of this log, nor caught up."""
+    machine, pruning = hosted.machine, hosted.pruning()
+    reader, view, beside = machine.reader_log, machine.vault_reader.view, tmp_path / "beside"
+    copy = tmp_path / "copy"
+    shutil.copytree(machine.root / "log", copy)
+    pruning_story.pruned_to(copy, 16)
+    gone = next(n for n in range(4) if not LogReader(copy).pruned().positions(n))
+    size = gone * tiles.WIDTH + 2
+
+    class Earlier:
+        """The log when it had fewer leaves."""
+
+        root, pruned = reader.root, reader.pruned
+
+        def checkpoint(self) -> Checkpoint:
+            return reader.checkpoint()._replace(size=size)
+
+    beside.mkdir()
+    index_rebuild.rebuild(beside, bytes(32), Earlier(), view)
+    run(pruning, lambda: pruning.begin("16"))
+    reader.checkpoint()
+    old = Indexer(beside, bytes(32))
+    old.start()
+    with pytest.raises(CorruptError, match=f"an old one, of {size} leaves"):
+        index_rebuild.catch_up(old, reader, view)
+    old.close()
+    with pytest.raises(CorruptError, match=f"{size} leaves, and the log was pruned beyond"):
+        check_index(beside, bytes(32), reader.root, lambda: None)
 
 
 def _indexed(directory: Path, key: bytes) -> set[int]:

@@ -12,7 +12,7 @@ from affidavit import ids
 from affidavit.capture import receipts as module
 from affidavit.capture.receipts import PromiseSigner, Receipts
 from affidavit.clock import SystemClock
-from affidavit.errors import NotFoundError, UnavailableError
+from affidavit.errors import NotFoundError, PrunedError, UnavailableError
 from tests.world.gateway import KEY, OTHER_KEY, World, chat, chat_answer, identity
 from tests.world.rawclient import Answer, RawClient, request
 from tests.world.upstream import Upstream, whole
@@ -104,6 +104,19 @@ def test_records_of_others_are_not_there() -> None:
         find(Sequencer(), record_id, held=True, who=2)
     with pytest.raises(NotFoundError):
         find(Sequencer(NotFoundError("no")), record_id)
+
+
+def test_what_was_pruned_is_not_told_apart_from_what_never_was() -> None:
+    """Else an id of somebody else's record would be known to have been one."""
+    record_id = "01980000-0000-7000-8000-000000000000"
+    pruned = PrunedError("tile/entries/000 was pruned: the log begins with leaf 256.", minimum=256)
+    said = set()
+    for answer in (pruned, NotFoundError("There is no record x of this caller."), None):
+        with pytest.raises(NotFoundError) as caught:
+            find(Sequencer(answer), record_id)
+        said.add(str(caught.value.as_json()))
+        assert caught.value.http_status == 404
+    assert len(said) == 1
 
 
 def test_a_refusal_does_not_repeat_what_was_asked_for() -> None:
