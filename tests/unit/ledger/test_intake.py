@@ -223,7 +223,8 @@ def test_segments_go_when_nothing_in_them_is_needed(opened: Sequencer) -> None:
     opened.intake._disk.effects = watched
     journal.respond(first)
     opened.drain()
-    assert _segments(opened, journal) == kept[len(watched.destroyed) :]
+    left = [name for name in _segments(opened, journal) if name in kept]  # one may be made ahead
+    assert left == kept[len(watched.destroyed) :]
     assert len(_segments(opened, journal)) <= 2  # the one in use, and one made ahead
     assert opened.intake.backlog < backlog
     assert watched.destroyed[0][:50] == whole[:50]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from affidavit.ledger.leaf import NO_SECTIONS
+from affidavit.ledger.leaf import NO_SECTIONS, HeadsTerms
 from affidavit.ledger.own import Own, own_record
 from affidavit.record.disclose import open_disclosure
 from tests.world.clock import FakeClock
@@ -12,7 +12,7 @@ def test_own_records_say_nothing_of_anybody() -> None:
     """No tenant, no sections, no chains; a fresh id."""
     clock = FakeClock()
     own = Own(clock)
-    item = own.item(4, "ledger.heads", clock.now(), ',"epoch":0')
+    item = own.item(4, "ledger.heads", clock.now(), HeadsTerms(0, 16, "root"))
     assert item.src == (own.incarnation, 4)
     assert (item.record.tenant, item.record.chains) == ("", ())
     assert item.record.sections == NO_SECTIONS
