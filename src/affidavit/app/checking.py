@@ -27,6 +27,7 @@ from affidavit.errors import (
     UnavailableError,
 )
 from affidavit.index.check import check_index
+from affidavit.index.reader import BESIDE
 from affidavit.ledger import fsck
 from affidavit.ledger.findings import Finding, damaged, finding
 from affidavit.ledger.log_reader import LogReader
@@ -228,6 +229,9 @@ class Checking:
         def root(size: int) -> bytes | None:
             return root_at(self._paths.log, reader, size)
 
+        if (self._paths.root / BESIDE).is_dir():
+            self._remarks.append("The index is being made anew, so it was not examined.")
+            return
         indexed = check_index(self._paths.root, kek.derive("index.db"), root, _wait)
         if indexed < committed:
             self._remarks.append(

@@ -33,11 +33,20 @@ def run(data: Path, into: Path | None) -> int:
         tempfile.TemporaryDirectory(dir=paths.run) as beside,
     ):
         count = _build(paths, Path(beside))
-        for name in FILES:
-            disk.remove(*(paths.root / f"{name}{suffix}" for suffix in ("", "-wal", "-shm")))
-            disk.effects.rename(str(Path(beside) / name), str(paths.root / name))
-        disk.effects.fsync_dir(str(paths.root))
+        put_in_place(disk, Path(beside), paths.root)
         return count
+
+
+def put_in_place(disk: Disk, beside: Path, root: Path) -> None:
+    """Put the files of a new index, which nobody writes, in the place of those in ``root``.
+
+    Durable on return; what a crash left half done is finished by doing it again.
+    """
+    for name in FILES:
+        if (beside / name).exists():
+            disk.remove(*(root / f"{name}{suffix}" for suffix in ("", "-wal", "-shm")))
+            disk.effects.rename(str(beside / name), str(root / name))
+    disk.effects.fsync_dir(str(root))
 
 
 def _build(paths: Paths, into: Path) -> int:

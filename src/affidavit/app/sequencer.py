@@ -10,7 +10,6 @@ leaves the state unknown ends the process; the supervisor starts it again, and o
 import asyncio
 import contextlib
 import functools
-import queue
 import signal
 import sys
 import threading
@@ -24,6 +23,7 @@ from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
 from affidavit.app.chores import Chores
 from affidavit.app.cosigning import load_policy
+from affidavit.app.indexing import Indexing
 from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
@@ -37,8 +37,6 @@ from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import CannotRecordError, UnavailableError
-from affidavit.index.indexer import Indexer
-from affidavit.index.rebuild import catch_up
 from affidavit.ledger.cose import ReceiptKey
 from affidavit.ledger.firsts import with_firsts
 from affidavit.ledger.intake import Intake
@@ -116,10 +114,14 @@ class Sequencer:
         self.anchoring = Anchoring(
             paths.log, config, policy, self._outbound.post, self, disk, clock
         )
-        self.indexer = Indexer(paths.root, kek.derive("index.db"))
-        self.indexer.start()
-        view = with_firsts(self._own_reader, self.vault_reader.salvaged)
-        catch_up(self.indexer, self._own_reader, view)
+        reader = LogReader(paths.log, None, heads(require=config.witnesses.require))
+        self._index_vault = VaultReader(
+            paths.vault,
+            Keyring.open(paths.key_database, kek, clock, read_only=True),
+            reader.decoded,
+        )
+        view = with_firsts(reader, self._index_vault.salvaged)
+        self.indexing = Indexing(paths, kek.derive("index.db"), disk, reader, view)
         self.intake = Intake(
             disk,
             paths.journal,
@@ -130,9 +132,8 @@ class Sequencer:
             on_placed=self._placed,
         )
         self.pruning = Pruning(
-            paths.log, config.retention, self, lambda: self.indexer.size, disk, clock
+            paths.log, config.retention, self, lambda: self.indexing.size, disk, clock
         )
-        self._to_index: queue.Queue[tuple[Sequence[Placed], int, bytes] | None] = queue.Queue(256)
         self._asking = Asking()
         self._stop = threading.Event()
         self._failed: BaseException | None = None
@@ -155,7 +156,7 @@ class Sequencer:
     # -- the sequencing thread ---------------------------------------------------------------
 
     def _placed(self, placed: Sequence[Placed]) -> None:
-        self._to_index.put((placed, self.log.size, self.log.root))
+        self.indexing.put(placed, self.log.size, self.log.root)
 
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
@@ -173,7 +174,7 @@ class Sequencer:
             self._failed = error
         finally:
             self._asking.end()
-            self._to_index.put(None)
+            self.indexing.end()
 
     def _rest(self, until: float) -> None:
         """Wait for the time of the next pass; what is asked meanwhile is done at once."""
@@ -189,13 +190,11 @@ class Sequencer:
     def _index(self) -> None:
         """Apply to the index what was sequenced, in order, many batches at once when behind."""
         try:
-            while (item := self._to_index.get()) is not None:
-                self.indexer.apply(*item)
+            self.indexing.run()
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self._failed = error
             self._stop.set()
-            while self._to_index.get() is not None:
-                pass
+            self.indexing.drain()
 
     async def ask(self, work: Callable[[], T]) -> T:
         """Run ``work`` on the sequencing thread, between two batches (``Asking.ask``)."""
@@ -301,7 +300,7 @@ class Sequencer:
 
     def find(self, record_id: str) -> list[int] | None:
         """Ledger indexes of a request record and its answer, if they are published yet."""
-        index = self.indexer.find(record_id)
+        index = self.indexing.find(record_id)
         if index is None or index[0] >= self.log.published:
             return None
         return [i for i in index if i < self.log.published]
@@ -312,7 +311,8 @@ class Sequencer:
             "size": self.log.size,
             "published": self.log.published,
             "minimum": self.log_reader.minimum(),
-            "indexed": self.indexer.size,
+            "indexed": self.indexing.size,
+            "index_rebuilding": self.indexing.rebuilding,
             "backlog_bytes": self.intake.backlog,
             "trouble": dict(self.intake.trouble),
             "origin": self.log.origin,
@@ -368,6 +368,7 @@ class Sequencer:
             self._outbound.close()
             await server.stop()
             self._stop.set()
+            self.indexing.stop()
             await asyncio.to_thread(sequencing.join)
             await asyncio.to_thread(indexing.join)
         if self._failed is not None:
@@ -384,9 +385,8 @@ class Sequencer:
     def _close(self) -> None:
         self.intake.close()
         self.log.close()
-        self.indexer.apply(self.log.take_own(), self.log.size, self.log.root)
+        self.indexing.close(self.log.take_own(), self.log.size, self.log.root)
         self.vault.close()
-        self.indexer.settle()
-        self.indexer.close()
+        self._index_vault.close()
         self.vault_reader.close()
         self.keyring.close()

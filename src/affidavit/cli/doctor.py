@@ -105,6 +105,8 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]
     text = f"{size} leaves, searchable through {as_of['size']}"
+    if status.get("index_rebuilding"):
+        text += "; the index is of another version and is being made anew"
     yield Finding("Ledger", "warn" if behind > 1000 else "ok", text)
 
 

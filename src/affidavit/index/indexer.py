@@ -56,13 +56,15 @@ class Indexer:
         self._work: queue.Queue[_Batch | None] = queue.Queue(_TEXT_BATCHES)
         self._failure: UnavailableError | None = None
         self._closing = threading.Event()
+        self._rest = 0.0
         self._threads = [
             threading.Thread(target=self._write_text, name="index-text", daemon=True),
             threading.Thread(target=self._checkpoint, name="index-checkpoint", daemon=True),
         ]
 
-    def start(self) -> None:
-        """Start the text writer and the checkpoints."""
+    def start(self, *, rest: float = 0.0) -> None:
+        """Start the text writer and, after ``rest`` seconds, the checkpoints."""
+        self._rest = rest
         for thread in self._threads:
             thread.start()
 
@@ -238,6 +240,7 @@ class Indexer:
         self._work.task_done()
 
     def _checkpoint(self) -> None:
+        self._closing.wait(self._rest)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
                 self._checkpointer.run()

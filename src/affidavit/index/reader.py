@@ -1,9 +1,10 @@
 """Reading an index: both files over one connection, as of one moment.
 
-Rules: read-only, in any process, also while the sequencer writes; the statements with a reader's
-question in them come from ``query.emit``, those here only find places and sizes. A question has
-so many seconds of the database and no more, because others wait for it. Not here: who may read
-what (``query.boundary``).
+Rules: read-only, in any process, also while the sequencer writes. Where the index is of another
+version, the new one that is being made beside it is read, as of what it has taken in. The
+statements with a reader's question in them come from ``query.emit``, those here only find places
+and sizes. A question has so many seconds of the database and no more, because others wait for it.
+Not here: who may read what (``query.boundary``).
 """
 
 import contextlib
@@ -22,6 +23,8 @@ from affidavit.index.schema import MAX_TEXT, Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
 from affidavit.record.keys import hkdf
 
+BESIDE = "index.next"
+"""The directory, beside the files of an index, in which a new one is made."""
 SECONDS = 10.0
 """How long the statements of one snapshot may run together."""
 _STEPS = 20_000
@@ -37,18 +40,13 @@ class Reader:
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
-        self._paths = (directory / INDEX_FILE, directory / TEXT_FILE)
+        self._places = (directory, directory / BESIDE)
         self._key = key
         self._lock = threading.RLock()
         self._left = SECONDS
         self._until = float("inf")
         self.secret = hkdf(key, "affidavit/cursor/v1")
         self._files = self._on_disk()
-        for path, file in zip(self._paths, self._files, strict=True):
-            if file is None:
-                raise UnavailableError(
-                    f"There is no {path.name} yet.", hint="Start the sequencer: affidavit up"
-                )
         self._db = self._open()
 
     @contextlib.contextmanager
@@ -83,7 +81,26 @@ class Reader:
                 self._until = float("inf")
 
     def _open(self) -> apsw.Connection:
-        index, text = self._paths
+        """The index in its place, or the new one beside it; the first one's error if neither."""
+        try:
+            return self._opened(self._places[0])
+        except UnavailableError as error:
+            if error.detail.get("reason") not in {"version", "absent"}:
+                raise
+            try:
+                return self._opened(self._places[1])
+            except UnavailableError:
+                raise error from None
+
+    def _opened(self, directory: Path) -> apsw.Connection:
+        index, text = directory / INDEX_FILE, directory / TEXT_FILE
+        for path in (index, text):
+            if not path.exists():
+                raise UnavailableError(
+                    f"There is no {path.name} yet.",
+                    hint="Start the sequencer: affidavit up",
+                    reason="absent",
+                )
         db = open_database(index, self._key, read_only=True)
         try:
             db.execute("ATTACH ? AS text KEY ?", (str(text), attach_key(self._key)))
@@ -105,7 +122,7 @@ class Reader:
     def _follow(self) -> None:
         """Take up the files of a rebuilt index; until both are whole, the old ones answer."""
         there = self._on_disk()
-        if there != self._files and None not in there:
+        if there != self._files:
             with contextlib.suppress(UnavailableError):
                 opened = self._open()
                 self._db.close()
@@ -113,7 +130,9 @@ class Reader:
 
     def _on_disk(self) -> tuple[tuple[int, int] | None, ...]:
         """Which files have the names of the index now; ``None`` where there is none."""
-        return tuple(map(_identity, self._paths))
+        return tuple(
+            _identity(place / name) for place in self._places for name in (INDEX_FILE, TEXT_FILE)
+        )
 
     def _late(self) -> bool:
         """Asked by SQLite every so many steps: whether to give the statement up."""

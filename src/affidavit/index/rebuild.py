@@ -35,8 +35,15 @@ class Ledger(Protocol):
         """Which leaves are there."""
 
 
-def catch_up(indexer: Indexer, ledger: Ledger, view: Callable[[int], View]) -> int:
+def catch_up(
+    indexer: Indexer,
+    ledger: Ledger,
+    view: Callable[[int], View],
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
     """Index what the ledger has published and the index has not seen; returns how many leaves.
+
+    ``stop`` is asked before each batch.
 
     Leaves that were pruned are passed over, those that were kept of them are not. ``CorruptError``
     if the index stands for a history that this ledger does not have.
@@ -56,7 +63,7 @@ def catch_up(indexer: Indexer, ledger: Ledger, view: Callable[[int], View]) -> i
         )
     begin, count = indexer.size, 0
     there = ledger.pruned().present(begin, published)
-    while indices := list(itertools.islice(there, _BATCH)):
+    while not stop() and (indices := list(itertools.islice(there, _BATCH))):
         last = indices[-1] + 1
         views = [view(index) for index in indices]
         indexer.apply_views(views, last, _root(ledger, last), begin)

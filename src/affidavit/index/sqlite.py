@@ -107,7 +107,7 @@ _DUMP = {
 def prepare(connection: apsw.Connection, schema: Sequence[str], name: str) -> None:
     """Tune a writer's connection and make its tables if the file is new.
 
-    ``UnavailableError`` if the file is of another version; the index is then rebuilt.
+    ``UnavailableError``, ``reason`` ``version``, if the file is of another version.
     """
     connection.pragma("synchronous", "normal")
     connection.wal_autocheckpoint(0)
@@ -129,7 +129,8 @@ def check_version(connection: apsw.Connection, name: str, schema: str = "main") 
     if version != VERSION:
         raise UnavailableError(
             f"{name} is of version {version}, this program reads version {VERSION}.",
-            hint="Run: affidavit index rebuild",
+            hint="The sequencer makes it anew when it starts; or run: affidavit index rebuild",
+            reason="version",
         )
 
 

@@ -182,8 +182,17 @@ def test_a_witness_of_another_history(place: Place) -> None:
         assert f"of another history: its {size} leaves are not here" in said
 
 
-@pytest.mark.parametrize("seen", ["nothing", "stranger", "cosignature alone", "old", "nonsense"])
-@pytest.mark.parametrize("claim", ["ahead", "fork"])
+_CLAIMS = [
+    (claim, seen)
+    for seen in ("cosignature alone", "nothing", "stranger", "old", "nonsense")
+    for claim in ("ahead", "fork")
+]
+
+
+@pytest.mark.parametrize(
+    ("claim", "seen"),
+    [*_CLAIMS[:2], *(pytest.param(*one, marks=pytest.mark.slow) for one in _CLAIMS[2:])],
+)
 def test_what_a_witness_says_without_showing_it_stops_no_start(
     place: Place, capsys: pytest.CaptureFixture[str], seen: str, claim: str
 ) -> None:

@@ -1,0 +1,206 @@
+"""The index as the sequencer keeps it: live, or made anew first if it is of another version.
+
+Rules: recording and ordering never wait for it. An index of another version stays where it is and
+untouched until the new one, made beside it from ledger and vault, has come up with the ledger; then
+the new files take its place, in steps that a start finishes if a crash left them half done. A new
+index that was not finished is gone on with. Meanwhile questions are answered from the new one, as
+of what it has taken in (``index.reader``), and the status says so. Not here: an index that is
+damaged, which somebody has to decide about (``affidavit index rebuild``).
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import apsw
+
+from affidavit.app.paths import Paths
+from affidavit.app.rebuild import FILES, put_in_place
+from affidavit.app.trouble import say
+from affidavit.durable import Disk, open_database
+from affidavit.errors import CorruptError, UnavailableError
+from affidavit.index.indexer import Indexer
+from affidavit.index.reader import BESIDE
+from affidavit.index.rebuild import Ledger, catch_up
+from affidavit.record.model import Placed, View
+
+BATCHES = 256
+"""So many batches may wait for the index before ordering waits, too."""
+NEAR = 2_000
+"""So many leaves behind the ledger, a new index is about to take over from the old one."""
+LOOK_SECONDS = 0.05
+REST_SECONDS = 15.0
+"""So long no page of the new files is written where they are now, for a reader that has them open
+by their old name and may take ten seconds more (``index.reader``)."""
+WHOLE = "whole"
+"""The file that says that the new index is whole, and is being put in place."""
+
+Item = tuple[Sequence[Placed], int, bytes]
+
+
+class Indexing:
+    """The index of a data directory, opened; ``run`` on a thread of its own until ``end``.
+
+    ``size`` and ``find`` are those of the index that is written now. ``ledger`` and ``view`` are
+    used on that thread, too. Errors as ``Indexer`` and ``catch_up``.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        key: bytes,
+        disk: Disk,
+        ledger: Ledger,
+        view: Callable[[int], View],
+    ) -> None:
+        self._root = paths.root
+        self._beside = paths.root / BESIDE
+        self._key = key
+        self._disk = disk
+        self._ledger = ledger
+        self._view = view
+        self._items: queue.Queue[Item | None] = queue.Queue(BATCHES)
+        self._files = threading.Lock()
+        self._order = threading.Lock()
+        self._stopping = False
+        self._passed = 0
+        if (self._beside / WHOLE).exists():
+            self._put_in_place()
+        try:
+            self._indexer = Indexer(self._root, key)
+        except UnavailableError as error:
+            if error.detail.get("reason") != "version":
+                raise
+            say(f"{error.message} A new index is made; searches are as of what it has taken in.")
+            self.rebuilding = self._passing = True
+            self._indexer = self._begun()
+        else:
+            self.rebuilding = self._passing = False
+            self._drop()
+            self._indexer.start()
+            catch_up(self._indexer, ledger, view)
+
+    def _begun(self) -> Indexer:
+        """The new index, started: the one that was begun before, if it is of this ledger."""
+        self._disk.make_dir(self._beside)
+        try:
+            indexer = Indexer(self._beside, self._key)
+            indexer.start()
+            try:
+                catch_up(indexer, self._ledger, self._view, lambda: True)
+            except CorruptError:
+                indexer.close()
+                raise
+        except (UnavailableError, CorruptError):
+            self._drop()
+            self._disk.make_dir(self._beside)
+            indexer = Indexer(self._beside, self._key)
+            indexer.start()
+        return indexer
+
+    @property
+    def size(self) -> int:
+        """The ledger size up to which rows and text are both committed."""
+        return self._indexer.size
+
+    def find(self, record_id: str) -> list[int] | None:
+        """``Indexer.find``; ``None``, too, while the files change places."""
+        if not self._files.acquire(timeout=0.1):
+            return None
+        try:
+            return self._indexer.find(record_id)
+        finally:
+            self._files.release()
+
+    def put(self, placed: Sequence[Placed], size: int, root: bytes) -> None:
+        """Take what was placed, in order; a new index reads it from the ledger until it is near."""
+        with self._order:
+            if self._passing:
+                self._passed = size
+                return
+        self._items.put((placed, size, root))
+
+    def run(self) -> None:
+        """Make the index anew if it has to be; then apply what is put, until ``end``."""
+        if self.rebuilding and not self._rebuilt():
+            self.drain()
+            return
+        while (item := self._items.get()) is not None:
+            self._indexer.apply(*item)
+
+    def drain(self) -> None:
+        """Throw away what is put, until ``end``, so that nobody waits."""
+        while self._items.get() is not None:
+            pass
+
+    def stop(self) -> None:
+        """Break off making it anew; what there is of the new index stays for the next start."""
+        self._stopping = True
+
+    def end(self) -> None:
+        """Nothing more is put."""
+        self._items.put(None)
+
+    def close(self, own: Sequence[Placed], size: int, root: bytes) -> None:
+        """Take the ledger's last leaves, unless they are read from it later, and close."""
+        if not self.rebuilding:
+            self._indexer.apply(own, size, root)
+        self._indexer.settle()
+        self._indexer.close()
+
+    def _rebuilt(self) -> bool:
+        """Catch up with the ledger, take over what is put, change places; False if stopped."""
+        while not self._stopping:
+            count = catch_up(self._indexer, self._ledger, self._view, lambda: self._stopping)
+            if self._passing and count < NEAR and not self._stopping:
+                with self._order:
+                    self._passing = False
+            elif not self._passing and self._indexer.size >= self._passed:
+                break
+            time.sleep(LOOK_SECONDS)
+        with self._files:
+            if self._stopping or not self._settled():
+                return False
+            self._put_in_place()
+            self._indexer = Indexer(self._root, self._key)
+            self._indexer.start(rest=REST_SECONDS)
+        self.rebuilding = False
+        say(f"The new index is made and in place: {self._indexer.size} leaves.")
+        return True
+
+    def _settled(self) -> bool:
+        """Close the new files with nothing left beside them; False if stopped while waiting."""
+        self._indexer.close()
+        for name in FILES:
+            connection = open_database(self._beside / name, self._key)
+            try:
+                while not self._stopping and not _moved(connection):
+                    time.sleep(LOOK_SECONDS)  # somebody is reading; nobody reads for long
+            finally:
+                connection.close()
+        if self._stopping:
+            self._indexer = Indexer(self._beside, self._key)
+            return False
+        self._disk.write_file(self._beside / WHOLE, b"")
+        return True
+
+    def _put_in_place(self) -> None:
+        put_in_place(self._disk, self._beside, self._root)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Nothing of a new index is left; what says that it is whole goes last."""
+        if self._beside.is_dir():
+            files = sorted(self._beside.iterdir(), key=lambda path: path.name == WHOLE)
+            self._disk.remove(*files)
+            self._disk.remove_dir(self._beside)
+
+
+def _moved(connection: apsw.Connection) -> bool:
+    """Whether all of a write-ahead log is in its file now."""
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.BusyError:
+        return False
+    return True
