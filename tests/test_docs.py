@@ -10,6 +10,9 @@ from typer.main import get_command
 
 from affidavit.cli.main import app
 from affidavit.config import Config, Provider, Route
+from affidavit.config import parse as parse_config
+from affidavit.config_boundaries import BreakGlass, NamedBoundary
+from affidavit.query import named
 from affidavit.query.fields import markdown
 from affidavit.query.language import parse
 
@@ -20,6 +23,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def _keys() -> list[str]:
     found = [f"providers.NAME.{name}" for name in Provider.model_fields if name != "off"]
     found += [f"routes.default.{name}" for name in Route.model_fields]
+    found += [f"boundaries.NAME.{name}" for name in NamedBoundary.model_fields]
+    found += [f"boundaries.NAME.break_glass.{name}" for name in BreakGlass.model_fields]
     for name, field in Config.model_fields.items():
         kind = field.annotation
         if isinstance(kind, types.GenericAlias) or not isinstance(kind, type):
@@ -61,5 +66,12 @@ def test_every_command_named_in_the_readme_exists() -> None:
     verbs = set(get_command(app).commands)  # type: ignore[attr-defined]  # a click group
     for page in (ROOT / "README.md", ROOT / "docs" / "operations.md"):
         text = page.read_text(encoding="utf-8")
-        for verb in re.findall(r"(?:bin/|`)affidavit ([a-z]+)", text):
+        for verb in re.findall(r"(?:bin/|`)affidavit ([a-z-]+)", text):
             assert verb in verbs, f"{page.name}: affidavit {verb}"
+
+
+def test_the_boundaries_of_the_documentation_are_understood() -> None:
+    """The example of docs/operations.md is a configuration, and its rows stand."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    shown = next(one for one in page.split("```") if one.startswith("yaml\nboundaries:"))
+    named.check(parse_config(shown.removeprefix("yaml"), {}, "docs"), "docs")

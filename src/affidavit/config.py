@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from affidavit import strict_yaml
+from affidavit.config_boundaries import BoundaryName, BreakGlass, NamedBoundary
 from affidavit.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
@@ -244,6 +245,7 @@ class Config(_Section):
     timestamps: Timestamps = Timestamps()
     anchors: Anchors = Anchors()
     retention: Retention = Retention()
+    boundaries: dict[BoundaryName, NamedBoundary] = Field(default_factory=dict)
 
     @field_validator("providers")
     @classmethod
@@ -387,9 +389,10 @@ def _worded(message: str) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route}
+    tables |= {"boundaries": NamedBoundary, "break_glass": BreakGlass}
     for depth, part in enumerate(location):
         field = model.model_fields.get(str(part))
-        if depth == 0 and part in tables:
+        if depth != 1 and part in tables:
             model = tables[str(part)]
         elif field is not None and isinstance(field.annotation, type):
             model = field.annotation

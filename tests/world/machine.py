@@ -6,16 +6,19 @@ the sequencer is played here, because nobody else runs.
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import apsw
 import msgspec
 
 from affidavit import durable, ids
+from affidavit.app import approving, system
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
 from affidavit.control import idempotency
+from affidavit.control.approvals import ApprovalStore
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
@@ -50,7 +53,16 @@ ANCHORS: dict[str, Any] = {
     "copies": {"size": 7, "error": ""},
 }  # fmt: skip
 """What a sequencer says whose log others vouch for; a ``Machine`` says nothing of it by itself."""
-ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller", "monitor")
+ROLES = (
+    "owner", "administrator", "auditor", "responder", "compliance", "member", "subject", "caller",
+    "monitor",
+)  # fmt: skip
+T = TypeVar("T")
+PLAYED = {
+    "approvals.ask": approving.ask, "approvals.decide": approving.decide,
+    "approvals.list": approving.listing, "glass.break": approving.break_glass,
+    "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
+}  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
 
@@ -79,10 +91,12 @@ class PlayedLink(ControlLink):
                 **machine.anchors,
             }  # fmt: skip
         given = dict(given)
+        if method in PLAYED:
+            return await PLAYED[method](machine.played, given)
         if method.startswith("saved."):
             return self._saved(method, given)
         by, asked = given.pop("by"), given.pop("once", None)
-        assert by["role"] == "owner"
+        assert by["role"] in ("owner", "administrator")
         once = idempotency.once(method, given, **asked) if asked else None
         if once is not None and (found := machine.answered.find(once)) is not None:
             return found | {"replayed": True}
@@ -118,6 +132,31 @@ def _public(identity: Identity) -> dict[str, Any]:
     return shown
 
 
+class Played:
+    """What of the sequencer process decides about approvals, on the parts of a ``Machine``."""
+
+    def __init__(self, machine: "Machine", state: apsw.Connection) -> None:
+        self.identities = machine.identities
+        self.approvals = ApprovalStore(state)
+        self.state = state
+        self.config = machine.config
+        self.clock = machine.clock
+        self.deciding = asyncio.Lock()
+        self._machine = machine
+        state.execute(system._SCHEMA)
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Run ``work`` here."""
+        return work()
+
+    async def record(self, record: Record) -> None:
+        """Put a record into the journal that stands for the sequencer's."""
+        await self._machine._own.commit(record, ())
+
+    def tell_changed(self) -> None:
+        """Nobody waits."""
+
+
 class PatientProver(LogProver):
     """A prover on a clock that stands still: lets the second pass that heads leaves are apart."""
 
@@ -134,11 +173,11 @@ class PatientProver(LogProver):
 class Machine:
     """Everything of one installation below ``root``; ``keys`` holds a key for each role."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, config: Config | None = None) -> None:
         self.root = root
         self.disk = Disk()
         self.clock = FakeClock()
-        self.config = Config().named("test.example/log")
+        self.config = (config or Config()).named("test.example/log")
         for name in ("run", "journal", "keys"):
             self.disk.make_dir(root / name)
         kek = KeyEncryptionKey.create(self.disk, root / "keys" / "kek")
@@ -179,6 +218,8 @@ class Machine:
         self.link = PlayedLink(self)
         self._gateway = self.journal("gateway")
         self._console = self.journal("console")
+        self._own = self.journal("own")
+        self.played = Played(self, self._state)
 
     def _index(self, placed: Any) -> None:
         self.indexer.apply(placed, self.log.size, self.log.root)
@@ -194,12 +235,11 @@ class Machine:
 
     def services(self, journal: JournalWriter | None = None) -> ConsoleServices:
         """The parts of a console process on this machine."""
-        owner = next(i for i in self.identities.all() if i.role == "owner")
         return ConsoleServices(
             clock=self.clock, config=self.config, data=self.root, log=self.reader_log,
             vault=self.vault_reader, reader=self.index_reader, prover=PatientProver(self),
             journal=journal or self._console, control=self.link, snapshot=self.snapshot,
-            directory=lambda: Directory(self.identities.all()), owner=owner,
+            directory=lambda: Directory(self.identities.all()),
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:
@@ -212,7 +252,7 @@ class Machine:
             receipt_seed=b"", receipt_vkey="", log_vkey=self.log.vkey,
             log_vkeys=self.log.keys.vkeys,
             pseudonym_keys={f"{t}\0{m}": self.keyring.pseudonym_secret(t, m) for t, m in teams},
-            config_hash=self.config.hash(),
+            config_hash=self.config.hash(), glasses=self.played.approvals.glasses(),
         )  # fmt: skip
 
     def identity(self, role: str) -> Identity:
@@ -321,7 +361,7 @@ class Machine:
 
     def close(self) -> None:
         """Let go of everything."""
-        for journal in (self._gateway, self._console):
+        for journal in (self._gateway, self._console, self._own):
             journal.abandon()
         self.intake.close()
         self.log.close()

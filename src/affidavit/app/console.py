@@ -27,6 +27,7 @@ from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier
 from affidavit.ledger.publish import heads
+from affidavit.query import named
 from affidavit.query.prover import RemoteProver
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
@@ -72,6 +73,7 @@ def run(data: Path, config_path: Path | None, address: str | None, fd: int) -> i
 
     paths = Paths(data)
     config = configuration.load(config_path or paths.config, os.environ)
+    named.check(config, str(config_path or paths.config))
     if fd >= 0:
         sock = socket.socket(fileno=fd)
     elif address:
@@ -92,8 +94,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     own = LogReader(paths.log, known.log_keys(), heads(require=config.witnesses.require))
     known.readers = (log, own)
     journal = JournalWriter.open(disk, paths.journal, "console", known.recipient, clock)
-    owner = next((i for i in known.snapshot.identities if i.role == "owner"), None)
-    if owner is None:
+    if known.snapshot.local is None:
         raise UnavailableError("This installation has no owner.", hint="affidavit up")
     services = ConsoleServices(
         clock=clock,
@@ -107,7 +108,6 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         prover=RemoteProver(_asking(link, asyncio.get_running_loop())),
         snapshot=lambda: known.snapshot,
         directory=lambda: known.directory,
-        owner=owner,
     )
     following = asyncio.create_task(snapshots.follow(link, known.snapshot, known.update))
     paths.console_socket.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import saved, system
+from affidavit.app import approving, saved, system
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
 from affidavit.control.identity import Identity
@@ -45,6 +45,12 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         return answer
 
     methods = {
+        "approvals.ask": approving.ask,
+        "approvals.decide": approving.decide,
+        "approvals.list": approving.listing,
+        "glass.break": approving.break_glass,
+        "glass.end": approving.end_glass,
+        "keys.give_up": approving.give_up,
         "keys.create": _once("keys.create", _keys_create),
         "keys.list": _keys_list,
         "keys.revoke": _once("keys.revoke", _keys_revoke),
@@ -104,7 +110,7 @@ async def _status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
 async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:
     """Make a key: drafted, recorded, stored. ``by`` is who asked (sections ``who``)."""
     store = sequencer.identities
-    names = ("name", "tenant", "email", "kind", "role", "team", "groups")
+    names = ("name", "tenant", "email", "kind", "role", "team", "groups", "boundary", "until")
     asked = {name: params[name] for name in names if name in params}
     asked["groups"] = tuple(asked.get("groups", ()))
     identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from affidavit import durable
-from affidavit.app import early, starting, system
+from affidavit.app import approving, early, starting, system
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
 from affidavit.app.chores import Chores
@@ -30,6 +30,7 @@ from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.control.approvals import ApprovalStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity, Snapshot
 from affidavit.control.link import ControlServer, Handler
@@ -47,7 +48,7 @@ from affidavit.ledger.prune import Expired
 from affidavit.ledger.publish import heads
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
-from affidavit.record.model import Placed
+from affidavit.record.model import Placed, Record
 from affidavit.record.seal import Recipient
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
@@ -87,6 +88,8 @@ class Sequencer:
         self.answered = Answered(self.state, clock)
         self.writing = asyncio.Lock()
         self.saved = SavedQueries(self.state)
+        self.approvals = ApprovalStore(self.state)
+        self.deciding = asyncio.Lock()
         self.log = Log.open(
             disk,
             paths.log,
@@ -228,9 +231,7 @@ class Sequencer:
 
     async def expired(self, what: Expired, days: int) -> None:
         """Put on record that leaves are pruned; durable on return."""
-        if self.journal is None:
-            raise CannotRecordError("The sequencer is still starting.")
-        await self.journal.commit(system.expired(self.clock, self.config, what, days), ())
+        await self.record(system.expired(self.clock, self.config, what, days))
 
     # -- the snapshot that gateways and console work from --------------------------------------
 
@@ -239,7 +240,8 @@ class Sequencer:
         today = self.clock.now()[:10]
         steps = sum(1 + (term.last is not None) for term in self.log.keys.terms)
         day = int(today.replace("-", "")) % 1_000_000
-        version = (self.identities.version + steps) * 1_000_000 + day
+        changes = self.identities.version + self.approvals.version + steps
+        version = changes * 1_000_000 + day
         if self._snapshot is not None and self._snapshot.version == version:
             return self._snapshot
         identities = self.identities.all()
@@ -260,6 +262,7 @@ class Sequencer:
                 for tenant, team in teams
             },
             config_hash=self.config.hash(),
+            glasses=self.approvals.glasses(),
         )
         return self._snapshot
 
@@ -285,6 +288,7 @@ class Sequencer:
                 identities=identities,
             )
         )
+        news += await self.ask(functools.partial(approving.untold, self))
         for record, name, digest in news:
             await self.journal.commit(record, ())
             await self.ask(functools.partial(system.told, self.state, name, digest))
@@ -293,9 +297,12 @@ class Sequencer:
         self, identity: Identity, change: str, by: dict[str, Any] | None
     ) -> None:
         """Put the change of a key on record; durable on return."""
+        await self.record(system.key_change(self.clock, self.config, identity, change, by))
+
+    async def record(self, record: Record) -> None:
+        """Put a record of the installation's own on record; durable on return."""
         if self.journal is None:
             raise CannotRecordError("The sequencer is still starting.")
-        record = system.key_change(self.clock, self.config, identity, change, by)
         await self.journal.commit(record, ())
 
     def find(self, record_id: str) -> list[int] | None:

@@ -16,6 +16,7 @@ from affidavit.app.sequencer import Sequencer
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
 from affidavit.errors import LockedError, NotFoundError
+from affidavit.query import named
 
 LOCK_SECONDS = 20.0
 """How long a start waits for the process before it to end."""
@@ -41,6 +42,7 @@ def run(data: Path, config_path: Path | None) -> int:
     paths = Paths(data)
     file = config_path or paths.config
     config = configuration.load(file, os.environ)
+    named.check(config, str(file))
     disk = Disk()
     if not paths.initialised:
         raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")

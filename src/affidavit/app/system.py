@@ -76,6 +76,8 @@ def key_change(
         "role": identity.role,
         "team": identity.team,
     }
+    limits = {"boundary": identity.boundary, "until": identity.until}
+    what |= {name: value for name, value in limits.items() if value}
     person = {"name": identity.name, "email": identity.email}
     chains = (
         Chain(identity.tenant, "key", identity.id),
@@ -116,7 +118,9 @@ def pending(
     found = [
         (key_change(clock, config, identity, "revoked", None), f"revoked {identity.id}", "")
         for identity in identities
-        if identity.revoked is not None and not _is_told(state, f"revoked {identity.id}")
+        if identity.revoked is not None
+        and not identity.given_up  # which is told by itself
+        and not is_told(state, f"revoked {identity.id}")
     ]
     for kind, name, what, chains in facts:
         fact = json.dumps(what, sort_keys=True)
@@ -129,7 +133,8 @@ def pending(
     return found
 
 
-def _is_told(state: apsw.Connection, name: str) -> bool:
+def is_told(state: apsw.Connection, name: str) -> bool:
+    """Whether ``told`` was said of ``name``."""
     return state.execute("select 1 from told where name = ?", (name,)).fetchone() is not None
 
 

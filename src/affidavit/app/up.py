@@ -29,6 +29,7 @@ from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
+from affidavit.query import named
 
 START_SECONDS = 60.0
 END_SECONDS = 15.0
@@ -103,6 +104,7 @@ class Machine:
         if self._demo_socket is not None:
             os.environ["AFFIDAVIT_DEMO_URL"] = url(self._demo_socket)
         self.config = configuration.load(self.config_path, os.environ)
+        named.check(self.config, str(self.config_path))
         trust_anchors(self.config, load_policy(self.config))  # a wrong file is one sentence here
         gateway_address = split(gateway) if gateway else _address(self.config.gateway)
         console_address = split(console) if console else _address(self.config.console)

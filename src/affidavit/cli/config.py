@@ -31,6 +31,7 @@ def check(
     from affidavit.app.cosigning import load_policy
     from affidavit.app.stamping import trust_anchors
     from affidavit.config import load
+    from affidavit.query import named
 
     directory = options.data_directory(data)
     runs = running.find(directory)
@@ -38,6 +39,7 @@ def check(
     if runs is not None and path.absolute() != Path(runs.config):
         runs = None  # something runs, with another configuration
     loaded = load(path, options.environment())
+    named.check(loaded, str(path))
     policy = load_policy(loaded)
     trust_anchors(loaded, policy)
     providers: list[dict[str, Any]] = [
@@ -53,8 +55,10 @@ def check(
     process = runs.pid if runs is not None else None
     if json:
         told = {"file": str(path), "hash": loaded.hash(), "process": process}
-        output.json_line({**told, "providers": providers, "anchored": loaded.anchored})
+        output.json_line({**told, "providers": providers, "anchored": loaded.anchored,
+             "boundaries": list(loaded.boundaries)})  # fmt: skip
         return
+    bounded = ", ".join(loaded.boundaries) or "none: what a reader sees follows from the role"
     vouching = [] if policy is None else [f"witness {one.name}" for one in policy.witnesses]
     vouching += [f"timestamps of {loaded.timestamps.url}"] if loaded.timestamps.url else []
     vouching += [f"copies in {loaded.anchors.copy_to}"] if loaded.anchors.copy_to else []
@@ -62,6 +66,7 @@ def check(
     asked = f"as the running process {process} has them" if process else "as this shell has them"
     output.facts(
         [("File", path), ("Hash", loaded.hash()), ("Vouched for by", vouched),
+         ("Boundaries", bounded),
          ("Keys of providers", asked)]
     )  # fmt: skip
     rows = [

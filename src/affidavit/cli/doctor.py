@@ -94,6 +94,8 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
         return
     reader = status["reader"]
     said = f"version {status['version']}; you are {reader['role']} by {reader['authenticated_by']}"
+    named = reader["boundary"].get("name")
+    said += f", boundary {named}" if named else ""
     yield Finding("Console", "ok", said)
     recording = "ok" if status["recording"] else "bad"
     yield Finding("Recording", recording, status["recording_problem"] or "on")
@@ -101,6 +103,9 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     yield Finding("Sequencer", sequencer, status["sequencer_problem"] or "running")
     for writer, sentence in (status.get("trouble") or {}).items():
         yield Finding(f"Journal {writer[:8]}", "bad", sentence)
+    for glass in status.get("break_glass", []):
+        text = f"boundary {glass['boundary']} of {glass['actor']} is widened until {glass['until']}"
+        yield Finding("Broken glass", "warn", f"{text}; record {glass['id']}")
     yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]

@@ -1,6 +1,6 @@
 """``affidavit keys``: who may call and who may read."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -18,8 +18,8 @@ def create(
         str,
         typer.Option(
             "--role",
-            help="caller (gateway only), monitor (reads the log only), or owner, auditor, "
-            "responder, compliance, member.",
+            help="caller (gateway only), monitor (reads the log only), or owner, administrator, "
+            "auditor, responder, compliance, member, subject.",
             metavar="ROLE",
         ),
     ] = "caller",
@@ -33,6 +33,15 @@ def create(
     group: Annotated[
         list[str] | None, typer.Option("--group", help="Group; may be repeated.", metavar="TEXT")
     ] = None,
+    boundary: Annotated[
+        str, typer.Option("--boundary", help="A boundary of the configuration.", metavar="NAME")
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until", help="When its right to read ends: a time, or 30d.", metavar="TIME"
+        ),
+    ] = "",
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -48,6 +57,8 @@ def create(
         "role": role,
         "team": team,
         "groups": group or [],
+        "boundary": boundary,
+        "until": until,
     }
     made = Client(data, url).post("/api/keys", asked)
     if json:
@@ -69,11 +80,17 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
             output.json_line(key)
         return
     rows = [
-        (key["id"], key["name"], key["role"], key["team"], output.moment(key["created"])[:10],
-         f"revoked {output.moment(key['revoked'])[:10]}" if key["revoked"] else "in force")
+        (key["id"], key["name"], key["role"], key["boundary"], key["team"],
+         output.moment(key["created"])[:10], _state(key))
         for key in found
     ]  # fmt: skip
-    output.table(("Id", "Name", "Role", "Team", "Created", "State"), rows)
+    output.table(("Id", "Name", "Role", "Boundary", "Team", "Created", "State"), rows)
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key["revoked"]:
+        return f"revoked {output.moment(key['revoked'])[:10]}"
+    return f"until {output.moment(key['until'])[:10]}" if key["until"] else "in force"
 
 
 @app.command("revoke")
@@ -95,3 +112,28 @@ def revoke(
         output.plain(f"{revoked['id']} of {revoked['name']} was revoked before, at {when} UTC.")
     else:
         output.plain(f"{revoked['id']} of {revoked['name']} is revoked.")
+
+
+@app.command("give-up")
+def give_up(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; there is no way back.")] = False,
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Hand over to administrators: owners' keys are worthless from then on, for good.
+
+    Administrators make keys and see what administration did, and no other record. Somebody has to
+    hold such a key before; on this machine the socket acts as an administrator's afterwards.
+
+    Example: affidavit keys give-up --yes
+    """
+    client = Client(data, url)
+    if not yes and not typer.confirm("Nobody can read as owner again. Give up?", err=True):
+        raise typer.Exit(3)
+    gone = client.post("/api/keys/give-up", {})
+    if json:
+        output.json_line(gone)
+        return
+    output.plain(f"Given up: {', '.join(gone['owners'])}. Keys of administrators in force: "
+                 f"{', '.join(gone['administrators'])}.")  # fmt: skip

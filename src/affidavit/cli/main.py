@@ -12,6 +12,7 @@ import typer
 import typer.exceptions
 
 from affidavit.cli import (
+    approvals,
     completion,
     config,
     demo,
@@ -75,6 +76,7 @@ for module in (
     diff,
     reveal,
     record,
+    approvals,
     export,
     verify,
     fsck,

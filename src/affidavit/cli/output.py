@@ -189,6 +189,9 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
         )
     if answer.get("withheld"):
         parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
+    if answer.get("beyond"):
+        least = "at least " if answer["beyond"]["capped"] else ""
+        parts.append(f"{least}{counted(answer['beyond']['rows'], 'row')} beyond your boundary")
     return "; ".join(parts) + "."
 
 
@@ -231,7 +234,11 @@ def verdict(lines: Mapping[str, Any]) -> None:
     """The four lines of a verdict."""
     names = ("integrity", "completeness", "assurance", "coverage")
     show()
+    chain = lines.get("chain")
+    whole = f"{counted(chain['records'], 'record')}, within your boundary or not" if chain else ""
     facts([(name.capitalize(), lines[name]) for name in names])
+    if whole:
+        facts([("Whole chain", whole)])
 
 
 def terminal_safe_environment() -> None:

@@ -24,12 +24,22 @@ def reveal(
 ) -> None:
     """Show the bytes of a record, or of both halves of an exchange.
 
+    Where your boundary asks for two persons, the first time asks (exit code 3), and shows it within
+    an hour after somebody else granted it.
+
     --json has the bytes in base64; for people, content encodings are undone and hidden
     characters made visible.
 
     Example: affidavit reveal 0199c0de-… --reason 'incident 4711'
     """
     answer = Client(data, url).post("/api/reveal", {"id": name, "reason": reason})
+    if "asked" in answer:
+        if json:
+            output.json_line({"asked": answer["asked"]})
+        asked = answer["asked"]["id"]
+        output.say(f"Asked: needs a second person (approval {asked}).", "bold")
+        output.say(f"  Somebody else: affidavit approvals grant {asked}; then the same again.")
+        raise typer.Exit(3)
     for record in answer["records"]:
         if json:
             output.json_line(record)

@@ -106,7 +106,8 @@ class Access:
             "who": who(reader, purpose),
             "person": person,
             "what": what,
-            "control": {"decision": "allow", "reasons": [], "policy": "none"},
+            "control": {"decision": "allow", "reasons": [], "policy": "none"}
+            | _agreed(reader, what),
         }
         return await self._write(kind, said, chains)
 
@@ -204,6 +205,14 @@ class Access:
         )
         await services.journal.commit(record, ())
         return record.id
+
+
+def _agreed(reader: Reader, what: dict[str, Any]) -> dict[str, Any]:
+    """What of ``control`` says under which approval or broken glass a read happens."""
+    approval = str(what.get("approval", ""))
+    glass = reader.boundary.glass
+    found: dict[str, Any] = {"approval": approval or glass} if approval or glass else {}
+    return found | ({"reasons": ["break_glass"]} if glass else {})
 
 
 def _without_names(path: str, route: str) -> str:

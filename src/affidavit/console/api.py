@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from affidavit.console.access import Access
-from affidavit.console.auth import Authenticator, require_owner
+from affidavit.console.approvals_api import broken
+from affidavit.console.auth import Authenticator, require_administration
+from affidavit.console.key_limits import limited
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
@@ -59,7 +61,11 @@ class RevealBody(_Body):
 
 
 class KeyBody(_Body):
-    """A key to make. The name is the person's or service's; one name keeps one pseudonym."""
+    """A key to make. The name is the person's or service's; one name keeps one pseudonym.
+
+    ``boundary``: one of the configuration. ``until``: a time, or ``30d`` from now, at which the
+    right to read ends.
+    """
 
     name: str = Field(min_length=1, max_length=200)
     email: str = Field(default="", max_length=200)
@@ -67,6 +73,8 @@ class KeyBody(_Body):
     role: str = Field(default="caller", max_length=50)
     team: str = Field(default="", max_length=200)
     groups: list[str] = Field(default_factory=list, max_length=50)
+    boundary: str = Field(default="", max_length=63)
+    until: str = Field(default="", max_length=40)
 
 
 def router(
@@ -87,6 +95,7 @@ def router(
         as_of = await services.blocking(services.searcher.as_of)
         return found | {
             "as_of": msgspec.to_builtins(as_of),
+            "break_glass": broken(services, reader),
             "reader": {
                 "role": reader.identity.role,
                 "tenant": reader.identity.tenant,
@@ -144,13 +153,15 @@ def router(
         return StreamingResponse(_events(rows), media_type="text/event-stream")
 
     @routes.post("/reveal", tags=["read"], summary="Content, for a reason that is recorded")
-    async def reveal(body: RevealBody, request: Request) -> dict[str, Any]:
-        return await reads.reveal(authenticator.api(request), body.id, body.reason)
+    async def reveal(body: RevealBody, request: Request, response: Response) -> dict[str, Any]:
+        answer = await reads.reveal(authenticator.api(request), body.id, body.reason)
+        response.status_code = 202 if "asked" in answer else 200
+        return answer
 
     @routes.get("/keys", tags=["keys"], summary="All keys, without the keys themselves")
     async def keys(request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
-        require_owner(reader)
+        require_administration(reader)
         found = services.snapshot().identities
         what = {"operation": "keys.list", "rows": len(found)}
         await access.read("access.query", reader, what)
@@ -161,8 +172,8 @@ def router(
         body: KeyBody, request: Request, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        require_owner(reader)
-        asked = body.model_dump() | {"tenant": reader.identity.tenant}
+        require_administration(reader)
+        asked = body.model_dump() | limited(body, reader, services)
         made = await writes.call("keys.create", asked, reader, idempotency_key)
         if made.get("replayed"):
             return {**made["identity"], "token": None, "replayed": True, "note": NOTE}
@@ -173,7 +184,7 @@ def router(
         key_id: str, request: Request, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        require_owner(reader)
+        require_administration(reader)
         revoked = await writes.call("keys.revoke", {"id": key_id}, reader, idempotency_key)
         replayed = {"replayed": True} if revoked.pop("replayed", False) else {}
         return {"revoked": revoked, **replayed}
@@ -194,6 +205,8 @@ def _key(identity: Identity) -> dict[str, Any]:
         "groups": list(identity.groups),
         "created": identity.created,
         "revoked": identity.revoked,
+        "boundary": identity.boundary,
+        "until": identity.until,
     }
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from affidavit import __version__
 from affidavit.console import (
     api,
+    approvals_api,
     completion_api,
     diff_api,
     document,
@@ -74,6 +75,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(api.router(services, authenticator, access, reads, proofs))
     app.include_router(completion_api.router(services, authenticator, access))
     app.include_router(saved_api.router(services, authenticator, access))
+    app.include_router(approvals_api.router(services, authenticator, access))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())
     app.include_router(reporting.router(services, authenticator))

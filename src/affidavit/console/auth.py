@@ -20,14 +20,17 @@ from starlette.requests import HTTPConnection
 from affidavit import ids
 from affidavit.console.services import ConsoleServices
 from affidavit.control.identity import (
+    ADMINISTRATE,
     MONITOR,
+    OWNER,
     READERS,
     REPORTERS,
     Identity,
     presented_key,
 )
 from affidavit.errors import RefusedError, UnauthenticatedError
-from affidavit.query.boundary import Boundary, for_identity, nothing
+from affidavit.query.boundary import Boundary, nothing
+from affidavit.query.named import boundary_of
 
 SESSION_COOKIE = "affidavit_session"
 SESSION_SECONDS = 8 * 3600.0
@@ -106,8 +109,15 @@ class Authenticator:
         """
         given = presented_key(connection.scope["headers"], "inject")
         if given is None and self._trusted:
-            return self._reader(connection, self._services.owner, "socket")
+            return self._reader(connection, self._local(), "socket")
         return self.by_key(connection, given)
+
+    def _local(self) -> Identity:
+        """Who the user of the local socket is."""
+        local = self._services.snapshot().local
+        if local is None:
+            raise UnauthenticatedError("This installation has no owner.", hint="affidavit up")
+        return local
 
     def log(self, connection: HTTPConnection) -> Reader:
         """Who reads leaves and links: an owner or a monitor; errors as ``api``."""
@@ -129,7 +139,7 @@ class Authenticator:
         given = presented_key(connection.scope["headers"], "inject")
         via: Via = "key"
         if given is None and self._trusted:
-            identity, via = self._services.owner, "socket"
+            identity, via = self._local(), "socket"
         else:
             identity = self._services.directory().find(given)
         connection.state.identity = identity
@@ -169,8 +179,12 @@ class Authenticator:
                 f"A key with the role {identity.role} {opens}, not the console.",
                 hint="affidavit keys create --role auditor",
             )
-        reader = self._made(connection, identity, via, for_identity(identity))
-        limits = self._services.limits
+        services = self._services
+        now = services.clock.now()
+        glass = services.snapshot().glass(identity.id, now)
+        boundary = boundary_of(identity, services.config, now, glass)
+        reader = self._made(connection, identity, via, boundary)
+        limits = services.limits
         connection.state.limits = limits.headers(reader.account)
         limits.read(reader.account)
         connection.state.limits = limits.headers(reader.account)
@@ -190,8 +204,16 @@ class Authenticator:
 
 def require_owner(reader: Reader) -> None:
     """``RefusedError`` unless the reader is an owner."""
-    if reader.identity.role != "owner":
+    if reader.identity.role != OWNER:
         raise RefusedError(f"This needs the role owner; you are {reader.identity.role}.")
+
+
+def require_administration(reader: Reader) -> None:
+    """``RefusedError`` unless the reader administrates: an owner or an administrator."""
+    if reader.identity.role not in ADMINISTRATE:
+        raise RefusedError(
+            f"This needs the role owner or administrator; you are {reader.identity.role}."
+        )
 
 
 def check_csrf(session: Session, given: str) -> None:

@@ -34,7 +34,11 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
         found = await services.blocking(
             lambda: complete(
-                expression, position, boundary, lambda field: known.of(field, boundary)
+                expression,
+                position,
+                boundary,
+                # Values are a read, which needs a purpose where the boundary asks for one.
+                lambda field: () if boundary.purpose else known.of(field, boundary),
             )
         )
         if found.field is not None:

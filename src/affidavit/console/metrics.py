@@ -54,6 +54,9 @@ def _own(services: ConsoleServices, found: Mapping[str, Any]) -> Iterable[Metric
     trouble = found.get("trouble")
     in_trouble = len(trouble) if isinstance(trouble, dict) else None
     yield _gauge("affidavit_journals_in_trouble", "Journals that need a person.", in_trouble)
+    now = services.clock.now()
+    glasses = sum(now < glass.until for glass in services.snapshot().glasses)
+    yield _gauge("affidavit_break_glass", "Boundaries widened by a broken glass.", glasses)
     limits = services.limits
     yield _gauge("affidavit_console_tails_open", "Live tails that are open.", limits.tails)
     for name, help_text, label, counted in (

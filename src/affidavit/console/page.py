@@ -27,7 +27,13 @@ from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import AffidavitError, ExpressionError, UnauthenticatedError, UsageError
+from affidavit.errors import (
+    AffidavitError,
+    ExpressionError,
+    RefusedError,
+    UnauthenticatedError,
+    UsageError,
+)
 
 ROWS = 25
 RECENT = "type:exchange.*"
@@ -96,6 +102,10 @@ def router(
         except ExpressionError as error:
             shown = views.home(reader, session, health, question, error)
             return HTMLResponse(shown, error.http_status)
+        except RefusedError as error:
+            if not reader.boundary.purpose or purpose.strip():
+                raise
+            return HTMLResponse(views.home(reader, session, health, question, error))
         return HTMLResponse(views.home(reader, session, health, question, answer))
 
     @routes.get("/show/{name:path}")

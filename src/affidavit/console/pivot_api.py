@@ -25,12 +25,14 @@ async def look_up(
     """Where a value occurs, recorded before it is told; ``UsageError`` for no value."""
     if not value.strip():
         raise UsageError("There is no value to look for.")
+    reader.boundary.demand(purpose)
+    boundary = reader.boundary._replace(purpose=False)  # it is stated, for all that is asked here
     snapshot = services.snapshot()
     found = await services.blocking(
         lambda: pivot(
             services.searcher,
             value,
-            reader.boundary,
+            boundary,
             lambda tree: resolve.widened(tree, reader, snapshot),
         )
     )

@@ -3,12 +3,14 @@
 Rules: a verdict is what the standalone verifier says about the very bundle that an export would be,
 under what this installation trusts (``trust``); nothing here judges by itself. A bundle holds what
 the reader's boundary shows and digests of the rest. A chain runs through a whole tenant, so a
-reader whose rows are fewer is proved nothing by it and gets a list of those rows alone. A proof
+reader whose rows are fewer is proved nothing by it and gets a list of those rows alone, or, where
+the boundary lets it know how much is withheld, how many records the chain has. A proof
 that the rows of the search contradict is not given: the answer says so instead. The record of an
 export commits to the manifest and is durable before the first byte. Not here: the format
 (``evidence.bundle``) and its check (``evidence.verify``).
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -74,9 +76,25 @@ class Proofs:
         wanted = Wanted(expression, content="none", purpose=purpose, count=count)
         with self._services.limits.expensive(reader.account):
             made = await self._services.blocking(lambda: self._make(reader, wanted))
-        lines = dict(zip(LINES, made.verdict, strict=True))
-        proved = not lines["completeness"].startswith("not proved")
-        return {**lines, "proved": proved, "counts": made.counts}
+            lines = dict(zip(LINES, made.verdict, strict=True))
+            proved = not lines["completeness"].startswith("not proved")
+            answer = {**lines, "proved": proved, "counts": made.counts}
+            boundary = reader.boundary
+            if boundary.counts and not boundary.whole_tenants and not count:
+                chain = await self._services.blocking(lambda: self._chain(reader, wanted))
+                answer["chain"] = chain
+        return answer
+
+    def _chain(self, reader: Reader, wanted: Wanted) -> dict[str, Any] | None:
+        """How many records the chain of a question has, beyond the boundary, too; none is shown.
+
+        ``None`` where that cannot be told without showing some.
+        """
+        try:
+            made = self._make(reader, dataclasses.replace(wanted, count=True))
+        except UsageError:
+            return None
+        return {"records": made.counts["records"], **dict(zip(LINES, made.verdict, strict=True))}
 
     async def export(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
         """Make a bundle and record that it was made; then it may leave.
@@ -94,6 +112,7 @@ class Proofs:
                 "Content is outside your boundary.",
                 hint="--reason TEXT" if reader.boundary.content == "with_reason" else "",
             )
+        reader.boundary.demand(wanted.purpose)
         with self._services.limits.expensive(reader.account):
             made = await self._services.blocking(lambda: self._make(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
@@ -121,7 +140,8 @@ class Proofs:
             lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
         searched = resolve.widened(tree, reader, snapshot)
-        if not reader.boundary.whole_tenants:
+        boundary = reader.boundary
+        if not boundary.whole_tenants and not (wanted.count and boundary.counts):
             asked = unproved(asked, NARROW)
         if wanted.count:
             asked = counting(asked)

@@ -18,13 +18,15 @@ import msgspec
 
 from affidavit.clock import from_unix_us, to_unix_us
 from affidavit.console import resolve
-from affidavit.console.access import Access, recorded_expression, recorded_name
+from affidavit.console.access import Access, recorded_expression, recorded_name, who
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import language
 from affidavit.query.answers import ExchangePage, Page
-from affidavit.query.scope import typed
+from affidavit.query.beyond import beyond
+from affidavit.query.boundary import inject
+from affidavit.query.scope import KINDS, typed
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Match, Tree
 from affidavit.wire.decode import decode
@@ -103,6 +105,9 @@ class Reads:
 
         page = await self._services.blocking(search)
         answer = _page(page)
+        if reader.boundary.counts and not cursor:
+            count = functools.partial(beyond, searcher, tree, reader.boundary)
+            answer["beyond"] = await self._services.blocking(count)
         if page.cursor:
             answer["cursor"] = f"{page.cursor}{_SINCE}{to_unix_us(began):x}"
         if ask.count:
@@ -152,6 +157,10 @@ class Reads:
         answer: dict[str, Any] = msgspec.to_builtins(told)
         if told.cursor:
             answer["cursor"] = f"{told.cursor}{_SINCE}{to_unix_us(began):x}"
+        if reader.boundary.counts and told.kind in KINDS:
+            named = Match(told.kind, told.name)
+            count = functools.partial(beyond, self._services.searcher, named, reader.boundary)
+            answer["beyond"] = await self._services.blocking(count)
         return answer
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
@@ -187,17 +196,28 @@ class Reads:
         )
 
     async def reveal(self, reader: Reader, name: str, reason: str) -> dict[str, Any]:
-        """The content of a record, or of both halves of an exchange, for a stated reason."""
+        """The content of a record, or of both halves of an exchange, for a stated reason.
+
+        Where two persons have to agree, ``asked`` in the answer says what waits for the second.
+        """
         if not reason.strip():
             raise UsageError("A reveal needs a reason.", hint="--reason 'ticket 4711: …'")
         if reader.boundary.content == "never":
-            raise RefusedError(f"The role {reader.identity.role} may not see content.")
+            whose = "Your boundary" if reader.boundary.name else f"The role {reader.identity.role}"
+            raise RefusedError(f"{whose} does not show content.")
         try:
-            halves = await self._services.blocking(lambda: self._content(reader, name))
+            rows = await self._services.blocking(lambda: self._halves(reader, name))
         except NotFoundError:
             probe = self._probe(reader, "reveal", name) | {"reason": reason, "records": []}
             await self._access.missed("access.reveal", reader, probe, reason)
             raise
+        agreed: dict[str, Any] = {}
+        if reader.boundary.persons > 1:
+            approval = await self._agreed(reader, [row["id"] for row in rows], reason)
+            if approval["state"] != "granted":
+                return {"asked": approval, "records": []}
+            agreed = {"approval": approval["id"]}
+        halves = await self._services.blocking(lambda: self._content(rows))
         shown = [
             {"id": half["id"], "index": half["index"], "parts": [p["name"] for p in half["parts"]]}
             for half in halves
@@ -208,17 +228,38 @@ class Reads:
             "boundary": reader.boundary.as_json(),
             "records": shown,
             "rows": len(shown),
+            **agreed,
         }
         record = await self._access.read("access.reveal", reader, what, reason)
         return {"records": halves, "recorded_as": record}
 
-    def _content(self, reader: Reader, name: str) -> list[dict[str, Any]]:
-        searcher, vault = self._services.searcher, self._services.vault
+    async def _agreed(self, reader: Reader, ids: list[str], reason: str) -> dict[str, Any]:
+        """The approval that counts for these records; asked for, on record, if there is none."""
+        asked = {
+            "identity": reader.identity.id,
+            "records": ids,
+            "reason": reason,
+            "boundary": reader.boundary.as_json(),
+            "by": who(reader, reason),
+        }
+        approval: dict[str, Any] = await self._services.control.call("approvals.ask", asked)
+        return approval
+
+    def _halves(self, reader: Reader, name: str) -> list[dict[str, Any]]:
+        """The rows of a record, or of both halves of an exchange, as far as they may be known."""
+        searcher = self._services.searcher
         row = searcher.row(name, reader.boundary)
         halves = [row[key] for key in ("index", "re", "answered") if row[key] is not None]
+        return [
+            searcher.row(index, reader.boundary)
+            for index in searcher.within(halves, reader.boundary)
+        ]
+
+    def _content(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        vault = self._services.vault
         found = []
-        for index in searcher.within(halves, reader.boundary):
-            row = searcher.row(index, reader.boundary)
+        for row in rows:
+            index = row["index"]
             half = {"id": row["id"], "index": index, "type": row["type"]}
             sections = vault.sections(index)
             encodings = _encodings(sections.get("what") or {})
@@ -247,6 +288,7 @@ class Reads:
         when the reader leaves or its key is revoked.
         """
         tree = self.parse(reader, expression)
+        inject(tree, reader.boundary, purpose)  # refused here, not in the middle of a stream
         searcher = self._services.searcher
         start = after
         if start is None:
@@ -287,9 +329,15 @@ class Reads:
             await self._access.read("access.tail", reader, ended, purpose)
 
     def _valid(self, reader: Reader) -> bool:
+        """Whether the reader may still read what it could when it began."""
+        snapshot, boundary = self._services.snapshot(), reader.boundary
+        if boundary.until and self._services.clock.now() >= boundary.until:
+            return False
+        if boundary.glass and all(glass.id != boundary.glass for glass in snapshot.glasses):
+            return False
         if reader.via == "socket":
-            return True
-        known = self._services.snapshot().identities
+            return snapshot.local is not None and snapshot.local.role == reader.identity.role
+        known = snapshot.identities
         return any(i.id == reader.identity.id and i.revoked is None for i in known)
 
 

@@ -5,8 +5,8 @@ reader whose boundary shows that section; for anybody else an expression or a na
 is written. A session id as the caller wrote it has a pseudonym in each team the reader may see; an
 actor's name or e-mail has the actor's; what is a pseudonym already, or matches nothing, stays as
 it is. Only identities of the reader's own tenant are looked at, and of the reader's own team where
-the boundary ends there. Not here: names that only records know (the index finds those, under the
-same condition).
+the boundary is narrower than the tenant. Not here: names that only records know (the index finds
+those, under the same condition).
 """
 
 from affidavit.console.auth import Reader
@@ -19,7 +19,7 @@ def _resolves(reader: Reader, tenant: str, team: str) -> bool:
     """Whether the reader may learn who or what somebody of this tenant and team is."""
     if "person" not in reader.boundary.sections or tenant != reader.identity.tenant:
         return False
-    return reader.identity.role != "member" or team == reader.identity.team
+    return reader.boundary.whole_tenants or team == reader.identity.team
 
 
 def sessions(name: str, reader: Reader, snapshot: Snapshot) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.console.limits import Limits
-from affidavit.control.identity import Directory, Identity, Snapshot
+from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
@@ -36,8 +36,7 @@ class ConsoleServices:
 
     ``data`` is the data directory, of which ``log/`` is served. ``vault``, ``reader`` (the
     index) and ``prover`` block. ``snapshot`` and ``directory`` give the newest identities and
-    keys; ``owner`` is who the user of the local socket is. ``reads`` and ``refusals`` (by code)
-    count for metrics.
+    keys. ``reads`` and ``refusals`` (by code) count for metrics.
     """
 
     clock: Clock
@@ -51,7 +50,6 @@ class ConsoleServices:
     control: ControlLink
     snapshot: Callable[[], Snapshot]
     directory: Callable[[], Directory]
-    owner: Identity
     reads: collections.Counter[str] = field(default_factory=collections.Counter)
     refusals: collections.Counter[str] = field(default_factory=collections.Counter)
 

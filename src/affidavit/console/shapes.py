@@ -20,12 +20,19 @@ _TEXT: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 
 class Boundary(msgspec.Struct):
-    """What a reader may see: which rows (an expression), which sections, and content when."""
+    """What a reader may see: which rows (an expression), which sections, and content when.
+
+    ``name`` in the configuration, how many ``persons`` a reveal takes, and the record of a broken
+    glass (``break_glass``), where there is one.
+    """
 
     role: str
     rows: str
     sections: list[str]
     content: str
+    name: str = ""
+    persons: int = 1
+    break_glass: str = ""
 
 
 class ReaderIs(msgspec.Struct):
@@ -50,6 +57,7 @@ class Status(msgspec.Struct):
     sequencer_problem: str | None
     as_of: AsOf
     reader: ReaderIs
+    break_glass: list[dict[str, Any]] = []
     size: int = 0
     published: int = 0
     minimum: int = 0
@@ -69,7 +77,10 @@ class Status(msgspec.Struct):
 
 
 class Verdict(msgspec.Struct):
-    """The four lines; ``proved``: no record of the chains that hold the answer can be missing."""
+    """The four lines; ``proved``: no record of the chains that hold the answer can be missing.
+
+    ``chain``: how many records the chain has beyond the boundary, too, where that may be told.
+    """
 
     integrity: str
     completeness: str
@@ -77,6 +88,14 @@ class Verdict(msgspec.Struct):
     coverage: str
     proved: bool
     counts: dict[str, Any]
+    chain: dict[str, Any] | None = None
+
+
+class Beyond(msgspec.Struct):
+    """How many rows a boundary withholds; ``capped``: at least so many."""
+
+    rows: int
+    capped: bool
 
 
 class Answer(msgspec.Struct):
@@ -96,6 +115,7 @@ class Answer(msgspec.Struct):
     withheld: list[str]
     next: int = 0
     proof: Verdict | None = None
+    beyond: Beyond | None = None
 
 
 class Part(msgspec.Struct):
@@ -120,10 +140,14 @@ class Half(msgspec.Struct):
 
 
 class Revealed(msgspec.Struct):
-    """Content, and the id of the record that says it was shown."""
+    """Content, and the id of the record that says it was shown.
+
+    With status 202 nothing is shown: ``asked`` is the approval that waits for a second person.
+    """
 
     records: list[Half]
-    recorded_as: str
+    recorded_as: str = ""
+    asked: dict[str, Any] | None = None
 
 
 class Key(msgspec.Struct):
@@ -139,6 +163,8 @@ class Key(msgspec.Struct):
     groups: list[str]
     created: str
     revoked: str | None
+    boundary: str = ""
+    until: str = ""
 
 
 class Keys(msgspec.Struct):

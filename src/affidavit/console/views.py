@@ -242,6 +242,9 @@ def _more(answer: dict[str, Any], question: Question) -> Html:
         facts.append(f"{answer['unattributed']} records of unknown tenant")
     if answer["withheld"]:
         facts.append("withheld from your role: " + ", ".join(answer["withheld"]))
+    if answer.get("beyond"):
+        least = "at least " if answer["beyond"]["capped"] else ""
+        facts.append(f"{least}{answer['beyond']['rows']} rows beyond your boundary")
     link = None
     if answer.get("cursor"):
         query = {"q": question.expression, "purpose": question.purpose, "cursor": answer["cursor"]}

@@ -20,18 +20,27 @@ KINDS = ("person", "service", "agent")
 MONITOR = "monitor"
 """The role of a witness that replays the log: it reads leaves and links, and nothing else."""
 
-ROLES = ("owner", "auditor", "responder", "compliance", "member", "caller", MONITOR)
-READERS = frozenset({"owner", "auditor", "responder", "compliance", "member"})
+OWNER, ADMINISTRATOR = "owner", "administrator"
+READERS = (OWNER, ADMINISTRATOR, "auditor", "responder", "compliance", "member", "subject")
 """Roles whose keys open the console; a ``caller`` key opens the gateway only."""
-REPORTERS = frozenset({"owner", "caller"})
+ROLES = (*READERS, "caller", MONITOR)
+REPORTERS = frozenset({OWNER, "caller"})
 """Roles whose keys may report what happened elsewhere."""
+ADMINISTRATE = frozenset({OWNER, ADMINISTRATOR})
+"""Roles that make and revoke keys."""
+APPROVE = frozenset({OWNER, "auditor", "responder", "compliance"})
+"""Roles that may be the second person of a reveal, within their own boundary."""
 
 _BEARER = b"bearer "
 _NOBODY = bytes(32)
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """One key and whom it stands for. ``id`` is the credential id, ``actor`` a pseudonym."""
+    """One key and whom it stands for. ``id`` is the credential id, ``actor`` a pseudonym.
+
+    ``boundary`` names one of the configuration; ``until`` is when the right to read ends, ``""``
+    for never; ``given_up`` is when an owner's key was handed over to administrators.
+    """
 
     id: str
     tenant: str
@@ -45,12 +54,36 @@ class Identity(msgspec.Struct, frozen=True):
     key_hash: bytes
     created: str
     revoked: str | None = None
+    boundary: str = ""
+    until: str = ""
+    given_up: str = ""
+
+    def in_force(self, now: str) -> bool:
+        """Whether the key is worth anything, and may read if it ever could."""
+        return self.revoked is None and (not self.until or now < self.until)
+
+
+class Glass(msgspec.Struct, frozen=True):
+    """A broken glass: identity ``by`` reads beyond its boundary, for ``reason``, before ``until``.
+
+    ``id`` names it in every record of a read under it.
+    """
+
+    id: str
+    by: str
+    actor: str
+    tenant: str
+    boundary: str
+    reason: str
+    began: str
+    until: str
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """All that a gateway worker or console needs to know, as of ``version``.
 
     ``log_vkey`` is the log's newest Ed25519 key, ``log_vkeys`` all that sign its checkpoints now.
+    ``glasses`` are those that were broken and not ended; time ends them, too.
     """
 
     version: int
@@ -64,6 +97,20 @@ class Snapshot(msgspec.Struct, frozen=True):
     pseudonym_keys: dict[str, bytes]
     config_hash: str
     log_vkeys: tuple[str, ...] = ()
+    glasses: tuple[Glass, ...] = ()
+
+    def glass(self, identity: str, now: str) -> Glass | None:
+        """The glass that an identity has broken, while it is in force."""
+        mine = [one for one in self.glasses if one.by == identity and now < one.until]
+        return mine[-1] if mine else None
+
+    @property
+    def local(self) -> Identity | None:
+        """Who the user of the local socket is: the first owner, or what is left of its rights."""
+        first = next((one for one in self.identities if one.role == OWNER), None)
+        if first is None or not first.given_up:
+            return first
+        return msgspec.structs.replace(first, role=ADMINISTRATOR, boundary="", until="")
 
     def pseudonym_key(self, tenant: str, team: str) -> bytes:
         """The 32-byte key under which session ids of this team become pseudonyms."""

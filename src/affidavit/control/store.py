@@ -57,6 +57,8 @@ class IdentityStore:
         role: str = "caller",
         team: str = "",
         groups: tuple[str, ...] = (),
+        boundary: str = "",
+        until: str = "",
     ) -> tuple[Identity, str]:
         """Make a key, not stored yet: the identity, and the key itself, which is never kept.
 
@@ -85,6 +87,8 @@ class IdentityStore:
             email=email,
             key_hash=hash_key(secret),
             created=self._clock.now(),
+            boundary=boundary,
+            until=until,
         )
         return identity, secret
 
@@ -103,12 +107,13 @@ class IdentityStore:
             identity = msgspec.structs.replace(identity, revoked=self._clock.now())
         return identity
 
-    def put(self, identity: Identity) -> None:
-        """Store a new or changed identity; durable on return, in force with the next snapshot."""
+    def put(self, *identities: Identity) -> None:
+        """Store new or changed identities, all or none; durable on return, in force soon after."""
         with self._db:
-            self._db.execute(
-                "insert into identities values (?1, ?2, ?3) "
-                "on conflict (id) do update set body = excluded.body",
-                (identity.id, identity.actor, msgspec.msgpack.encode(identity)),
-            )
+            for identity in identities:
+                self._db.execute(
+                    "insert into identities values (?1, ?2, ?3) "
+                    "on conflict (id) do update set body = excluded.body",
+                    (identity.id, identity.actor, msgspec.msgpack.encode(identity)),
+                )
             self._db.execute("update identity_version set version = version + 1")

@@ -3,19 +3,34 @@
 Rules: a boundary is typed data: a tree over rows, a set of sections, and a rule about content.
 ``inject`` puts the tree beside the reader's own as the first child of one ``And``, so nothing the
 reader wrote can reach around it. A condition on a section that the reader may not see is
-refused, not silently false: its answer would tell what is hidden. Names of people are found
-through ``actor:`` and ``session:`` only where ``person`` is visible. Not here: SQL, and who
-somebody is (``control``).
+refused, not silently false: its answer would tell what is hidden; so is ``values:`` where the rows
+are fewer than a chain's. Names of people are found through ``actor:`` and ``session:`` only where
+``person`` is visible. Not here: SQL, who somebody is (``control``), and boundaries that the
+configuration names (``named``).
 """
 
 from typing import Any, Literal, NamedTuple
 
-from affidavit.control.identity import Identity
+from affidavit.control.identity import ADMINISTRATOR, OWNER, Identity
 from affidavit.errors import RefusedError
 from affidavit.index.schema import PERSON_NAMES
 from affidavit.query.fields import HAS, PERSON_SESSION, field_of
 from affidavit.query.language import unparse
-from affidavit.query.tree import All, And, Has, Match, Nothing, Or, Phrase, Tree, leaves, replace
+from affidavit.query.tree import (
+    All,
+    And,
+    Has,
+    Match,
+    Moment,
+    Not,
+    Nothing,
+    Number,
+    Or,
+    Phrase,
+    Tree,
+    leaves,
+    replace,
+)
 from affidavit.record.model import SECTIONS
 
 Content = Literal["never", "with_reason", "always"]
@@ -30,6 +45,12 @@ class Boundary(NamedTuple):
     ``reader`` is the actor's pseudonym, ``role`` what the boundary follows from. ``rows`` holds
     for every record the reader may know of. ``sections`` may be shown of these. ``content``:
     never, only for a stated reason, or always.
+
+    ``name``: what the configuration calls it. ``whole``: the rows that ``rows`` are a part of;
+    ``standing``: ``rows`` without what moves with time, to which cursors are bound. ``purpose``:
+    each read needs one. ``counts``: how many rows of ``whole`` are withheld may be told.
+    ``persons``: so many have to agree before content is revealed. ``glass``: the id of a broken
+    glass that widened it. ``until``: when it ends, ``""`` for never.
     """
 
     reader: str
@@ -37,9 +58,22 @@ class Boundary(NamedTuple):
     rows: Tree
     sections: frozenset[str]
     content: Content
+    name: str = ""
+    whole: Tree = All()
+    standing: Tree | None = None
+    purpose: bool = False
+    counts: bool = False
+    persons: int = 1
+    glass: str = ""
+    until: str = ""
 
     def shows_content(self, reason: str) -> bool:
-        """Whether prompts, outputs and full text are open to this reader for this reason."""
+        """Whether prompts, outputs and full text are open to this reader for this reason.
+
+        Where two persons have to agree, only a reveal shows content, of one record.
+        """
+        if self.persons > 1:
+            return False
         return self.content == "always" or (self.content == "with_reason" and bool(reason.strip()))
 
     @property
@@ -53,14 +87,25 @@ class Boundary(NamedTuple):
             isinstance(self.rows, Match) and self.rows.field == "tenant" and not self.rows.prefix
         )
 
+    def demand(self, purpose: str) -> None:
+        """``RefusedError`` if a read needs a purpose and none is stated."""
+        if self.purpose and not purpose.strip():
+            raise RefusedError(
+                "Your boundary asks for the purpose of each read.",
+                hint="State it: --reason TEXT on the command line, purpose in the API.",
+            )
+
     def as_json(self) -> dict[str, Any]:
         """What an ``access.*`` record says about the boundary that applied."""
-        return {
+        found: dict[str, Any] = {
             "role": self.role,
             "rows": unparse(self.rows) or "everything",
             "sections": [name for name in SECTIONS if name in self.sections],
             "content": self.content,
         }
+        if self.name:
+            found |= {"name": self.name, "persons": self.persons}
+        return found | ({"break_glass": self.glass} if self.glass else {})
 
 
 def owner(reader: str) -> Boundary:
@@ -68,9 +113,21 @@ def owner(reader: str) -> Boundary:
     return Boundary(reader, "owner", All(), EVERY_SECTION, "always")
 
 
+def administrator(reader: str, tenant: str) -> Boundary:
+    """What the tenant's and the installation's administration left behind; never content.
+
+    Changes (but of prompts, which are content), what the ledger says of itself, and retention.
+    """
+    changes = And((Match("type", "change.", prefix=True), Not(Match("type", "change.prompt"))))
+    others = (Match("type", kind, prefix=True) for kind in ("ledger.", "retention."))
+    no_tenant = Not(Match("tenant", "", prefix=True))
+    rows = And((Or((Match("tenant", tenant), no_tenant)), Or((changes, *others))))
+    return Boundary(reader, ADMINISTRATOR, rows, NOT_PERSON - {"content"}, "never")
+
+
 def auditor(reader: str, tenant: str) -> Boundary:
-    """All records of a tenant, with digests instead of content and nobody's name."""
-    return Boundary(reader, "auditor", Match("tenant", tenant), NOT_PERSON, "never")
+    """All records of a tenant, nobody's name; content for a stated reason."""
+    return Boundary(reader, "auditor", Match("tenant", tenant), NOT_PERSON, "with_reason")
 
 
 def responder(reader: str, tenant: str) -> Boundary:
@@ -102,8 +159,12 @@ def nothing(reader: str) -> Boundary:
 
 def for_identity(identity: Identity) -> Boundary:
     """The boundary that follows from a role; ``RefusedError`` for a role that does not read."""
-    if identity.role == "owner":
+    if identity.role == OWNER:
         return owner(identity.actor)
+    if identity.role == ADMINISTRATOR:
+        return administrator(identity.actor, identity.tenant)
+    if identity.role == "subject":
+        return subject(identity.actor, identity.tenant)
     if identity.role == "auditor":
         return auditor(identity.actor, identity.tenant)
     if identity.role == "responder":
@@ -114,36 +175,56 @@ def for_identity(identity: Identity) -> Boundary:
         return member(identity.actor, identity.tenant, identity.team)
     raise RefusedError(
         f"The role {identity.role} does not read records.",
-        hint="Ask the owner for a key with the role auditor, responder, compliance or member.",
+        hint="Ask for a key with the role auditor, responder, compliance, member or subject.",
     )
 
 
 def inject(tree: Tree, boundary: Boundary, reason: str = "") -> Tree:
     """The tree to be answered: the boundary's rows and the reader's question, both holding.
 
-    ``RefusedError`` if the question looks at a section or at content outside the boundary.
+    ``RefusedError`` if the question looks at a section or at content outside the boundary, or if
+    the boundary asks for a purpose and ``reason`` states none.
     """
+    boundary.demand(reason)
     for leaf in leaves(tree):
         _allow(leaf, boundary, reason)
     return And((boundary.rows, replace(tree, lambda leaf: _lower(leaf, boundary))))
 
 
+def bound(asked: Tree, boundary: Boundary) -> Tree:
+    """The injected tree without what moves with time: to this a cursor is bound."""
+    if boundary.standing is None or not isinstance(asked, And):
+        return asked
+    return And((boundary.standing, *asked.children[1:]))
+
+
 def _allow(leaf: Tree, boundary: Boundary, reason: str) -> None:
     if isinstance(leaf, Phrase):
         if not boundary.shows_content(reason):
+            hint = "State a reason." if boundary.content == "with_reason" else ""
             raise RefusedError(
                 "Searching text reads content, which is outside your boundary.",
-                hint="State a reason." if boundary.content == "with_reason" else "",
+                hint="Two persons reveal one record." if boundary.persons > 1 else hint,
             )
         return
-    if isinstance(leaf, Has):
-        name, section = f"has:{leaf.what}", HAS[leaf.what].section
-    elif isinstance(leaf, All) or not hasattr(leaf, "field"):
-        return
-    else:
-        name, section = leaf.field, field_of(leaf.field).section
+    if isinstance(leaf, Match) and leaf.field == "values" and not boundary.whole_tenants:
+        raise RefusedError(
+            "values: looks at all records of a tenant, and your boundary is narrower.",
+            hint="Ask for the records themselves.",
+        )
+    section = section_of(leaf)
     if section != "leaf" and section not in boundary.sections:
+        name = f"has:{leaf.what}" if isinstance(leaf, Has) else getattr(leaf, "field", "")
         raise RefusedError(f"{name} is in section {section}, which is outside your boundary.")
+
+
+def section_of(leaf: Tree) -> str:
+    """The section that a condition looks at, ``leaf`` for what stands in the ledger."""
+    if isinstance(leaf, Has):
+        return HAS[leaf.what].section
+    if isinstance(leaf, Phrase):
+        return "content"
+    return field_of(leaf.field).section if isinstance(leaf, Match | Number | Moment) else "leaf"
 
 
 def _lower(leaf: Tree, boundary: Boundary) -> Tree:

@@ -123,6 +123,7 @@ def compare(
     ``NotFoundError`` if one of them is not within the boundary; ``UsageError`` if they are of
     different kinds, or alone and no change.
     """
+    boundary.demand(reason)
     show = boundary.shows_content(reason)
     with searcher.reader.snapshot():
         rows = [searcher.locate(name, boundary) for name in (first, second or first)]

@@ -59,12 +59,17 @@ def parse(text: str, now: str) -> Tree:
 
     ``ExpressionError`` with ``position`` and ``nearest`` in its detail.
     """
+    return read(Parser(text, now))
+
+
+def read(parser: "Parser") -> Tree:
+    """The tree of a parser's whole text, as ``parse``."""
+    text = parser.text
     if len(text) > MAX_LENGTH:
         raise ExpressionError(
             f"The expression has {len(text)} characters; at most {MAX_LENGTH} are read.",
             position=MAX_LENGTH, nearest=None,
         )  # fmt: skip
-    parser = _Parser(text, now)
     parser.space()
     if parser.done():
         return All()
@@ -83,7 +88,7 @@ def unparse(tree: Tree) -> str:
     return "" if isinstance(tree, All) else _spell(tree, inside=False)
 
 
-class _Parser:
+class Parser:
     """Recursive descent over one expression; ``at`` is where it stands."""
 
     def __init__(self, text: str, now: str) -> None:
@@ -95,14 +100,17 @@ class _Parser:
     def fail(
         self, message: str, at: int | None = None, nearest: str | None = None, hint: str = ""
     ) -> NoReturn:
+        """Raise the error of this place, or of ``at``."""
         raise ExpressionError(
             message, hint=hint, position=self.at if at is None else at, nearest=nearest
         )
 
     def done(self) -> bool:
+        """Whether everything was read."""
         return self.at >= len(self.text)
 
     def space(self) -> None:
+        """Step over space."""
         while not self.done() and self.text[self.at].isspace():
             self.at += 1
 
@@ -123,6 +131,7 @@ class _Parser:
         return True
 
     def either(self, depth: int) -> Tree:
+        """Conditions of which one has to hold."""
         if depth > MAX_DEPTH:
             self.fail(f"Parentheses and negations are nested more than {MAX_DEPTH} deep.")
         found = [self.every(depth)]
@@ -131,12 +140,14 @@ class _Parser:
         return found[0] if len(found) == 1 else Or(_flat(found, Or))
 
     def every(self, depth: int) -> Tree:
+        """Conditions that all have to hold."""
         found = [self.unary(depth)]
         while self.word("AND") or not (self.done() or self.text[self.at] == ")" or self.sees("OR")):
             found.append(self.unary(depth))
         return found[0] if len(found) == 1 else And(_flat(found, And))
 
     def unary(self, depth: int) -> Tree:
+        """A condition, perhaps negated."""
         negations = 0
         while not self.done():
             if self.text[self.at] == "-":
@@ -152,6 +163,7 @@ class _Parser:
         return tree
 
     def primary(self, depth: int) -> Tree:
+        """A condition, or conditions in parentheses."""
         if self.done():
             self.fail("The expression ends where a condition should stand.")
         start = self.at
@@ -173,6 +185,7 @@ class _Parser:
         return tree
 
     def term(self) -> Tree:
+        """One condition."""
         start = self.at
         named = _FIELD.match(self.text, self.at)
         if named is None:
@@ -251,6 +264,7 @@ class _Parser:
         return value, prefix
 
     def quoted(self) -> str:
+        """What stands in quotes."""
         start = self.at
         found: list[str] = []
         self.at += 1
@@ -267,11 +281,13 @@ class _Parser:
         return "".join(found)
 
     def phrase(self, value: str, prefix: bool, at: int) -> Tree:
+        """Words to look for."""
         if not any(letter.isalnum() for letter in value):
             self.fail("There are no words to look for.", at)
         return Phrase(value, prefix)
 
     def number(self, field: Field, op: str) -> Tree:
+        """A comparison with a number."""
         at = self.at
         found = _WORD.match(self.text, self.at)
         try:
@@ -285,6 +301,7 @@ class _Parser:
         return Number(field.name, operators[op], value)
 
     def time(self, field: Field, op: str) -> Tree:
+        """A comparison with a time."""
         at = self.at
         found = _WORD.match(self.text, self.at)
         given = found[0] if found else ""

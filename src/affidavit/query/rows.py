@@ -92,6 +92,8 @@ def shaped(row: Row, person: Person | None, boundary: Boundary) -> dict[str, Any
     found: dict[str, Any] = {}
     for key, field in ROW_FIELDS.items():
         if field.section == "leaf" or field.section in boundary.sections:
+            if key == "first_of" and not boundary.whole_tenants:
+                continue  # it says whether others, of whom the reader may not know, had the value
             if key == "erased":
                 gone = row.present & ~row.shown
                 found[key] = [s for place, s in enumerate(SECTIONS) if gone >> place & 1]

@@ -23,7 +23,7 @@ from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import emit, sums, wording
 from affidavit.query.answers import Aggregate, AsOf, Exchange, ExchangePage, Page
-from affidavit.query.boundary import Boundary, inject
+from affidavit.query.boundary import Boundary, bound, inject
 from affidavit.query.content import Contents, look, snippet, worst
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.sums import Scope, Wanted
@@ -59,7 +59,7 @@ class Searcher:
         asked = inject(tree, boundary, reason)
         _check_limit(limit)
         with self.reader.snapshot():
-            plan = self._plan(asked, cursor)
+            plan = self._plan(asked, cursor, to=bound(asked, boundary))
             rows = self._rows(asked, plan, limit + 1)
             more = len(rows) > limit
             rows = rows[:limit]
@@ -67,7 +67,7 @@ class Searcher:
             gaps, unattributed = self._beside(plan)
             shown = [self._shaped(row, boundary) for row in rows]
         return Page(
-            shown, self._cursor(asked, rows[-1].idx) if more else "", plan.as_of, count, capped,
+            shown, self._cursor(plan, rows[-1].idx) if more else "", plan.as_of, count, capped,
             rows[0].idx + 1 if rows else plan.low, gaps, unattributed, withheld(boundary),
         )  # fmt: skip
 
@@ -101,7 +101,7 @@ class Searcher:
         asked = inject(tree, boundary, reason)
         _check_limit(limit)
         with self.reader.snapshot():
-            plan = self._plan(asked, cursor)
+            plan = self._plan(asked, cursor, to=bound(asked, boundary))
             leads: list[Row] = []
             at, matching = plan, 0
             while True:
@@ -120,7 +120,7 @@ class Searcher:
         show = boundary.shows_content(reason)
         found = [self._joined(*pair, boundary, show=show) for pair in halves]
         return ExchangePage(
-            found, self._cursor(asked, leads[-1].idx) if more else "", plan.as_of, count, capped,
+            found, self._cursor(plan, leads[-1].idx) if more else "", plan.as_of, count, capped,
             gaps, unattributed, withheld(boundary),
         )  # fmt: skip
 
@@ -177,7 +177,11 @@ class Searcher:
 
     # -- parts of an answer ----------------------------------------------------------------------
 
-    def _plan(self, asked: Tree, cursor: str, low: int = 0, end: int | None = None) -> "_Plan":
+    def _plan(
+        self, asked: Tree, cursor: str, low: int = 0, end: int | None = None, *,
+        to: Tree | None = None,
+    ) -> "_Plan":  # fmt: skip
+        bound_to = asked if to is None else to
         built = self.reader.built()
         as_of = built[0]
         text = any(isinstance(leaf, Phrase) for leaf in leaves(asked))
@@ -190,12 +194,12 @@ class Searcher:
         if until is not None:
             high = min(high, self.reader.position(until))
         if cursor:
-            high = min(high, self._before(asked, cursor))
+            high = min(high, self._before(bound_to, cursor))
         found = emit.candidates(asked, (low, high), self._few)
         if found is not None and found.term is None and found.cost * 4 > high - low:
             found = None  # reading all rows of the window in order is cheaper
         stepwise = text and (found is None or found.cost >= _COMMON)
-        return _Plan(low, high, found, stepwise, _as_of(as_of), bool(cursor))
+        return _Plan(low, high, found, stepwise, _as_of(as_of), bool(cursor), bound_to)
 
     def _scope(self, asked: Tree) -> Scope:
         plan = self._plan(asked, "")
@@ -299,9 +303,9 @@ class Searcher:
             else wording.sentence(request, wording.visible(boundary, seen[0].sections), boundary),
         )
 
-    def _cursor(self, asked: Tree, before: int) -> str:
+    def _cursor(self, plan: "_Plan", before: int) -> str:
         payload = before.to_bytes(8, "big")
-        return b64u(payload + self._mac(asked, payload))
+        return b64u(payload + self._mac(plan.bound_to, payload))
 
     def _before(self, asked: Tree, cursor: str) -> int:
         try:
@@ -325,7 +329,7 @@ class _Plan(NamedTuple):
     """Where an answer is looked for: rows of [low, high), perhaps among candidates only.
 
     ``stepwise``: in growing steps, because the text of a step is collected before its rows are
-    read. ``going_on``: a later page.
+    read. ``going_on``: a later page. ``bound_to``: what its cursor is of.
     """
 
     low: int
@@ -334,6 +338,7 @@ class _Plan(NamedTuple):
     stepwise: bool
     as_of: AsOf
     going_on: bool
+    bound_to: Tree
 
 
 def _windows(plan: _Plan, *, newest: bool) -> Iterator[tuple[int, int]]:

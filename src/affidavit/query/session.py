@@ -17,7 +17,7 @@ from affidavit.errors import NotFoundError, UsageError
 from affidavit.ids import b64u, from_b64u
 from affidavit.query import retries
 from affidavit.query.answers import AsOf
-from affidavit.query.boundary import Boundary
+from affidavit.query.boundary import Boundary, bound
 from affidavit.query.lanes import Lanes
 from affidavit.query.rows import withheld
 from affidavit.query.scope import Scope, find, holds
@@ -71,6 +71,8 @@ def narrative(
     """
     if not 1 <= limit <= MAX_LINES:
         raise UsageError(f"A page has 1 to {MAX_LINES} lines, not {limit}.")
+    boundary.demand(reason)
+    boundary = boundary._replace(purpose=False)  # stated, for all that is looked up here
     with searcher.reader.snapshot():
         scope = find(searcher, name, boundary, window or All(), tree)
         as_of = searcher.as_of()
@@ -115,7 +117,11 @@ def _look_back(
 
 def _key(searcher: Searcher, scope: Scope, boundary: Boundary) -> bytes:
     """Of this question and boundary alone: what a cursor is authenticated with."""
-    told = [scope.kind, scope.name, scope.tree, list(scope.indexes), boundary.as_json()]
+    fixed = boundary._replace(
+        rows=boundary.rows if boundary.standing is None else boundary.standing
+    )
+    asked = bound(scope.tree, boundary)
+    told = [scope.kind, scope.name, asked, list(scope.indexes), fixed.as_json()]
     digest = hashlib.sha256(msgspec.json.encode(told)).digest()
     return hmac.digest(searcher.reader.secret, b"narrative" + digest, "sha256")
 

@@ -14,6 +14,8 @@ import uvicorn
 
 from affidavit.cli import output
 from affidavit.cli.main import run
+from affidavit.config import Config
+from affidavit.config_boundaries import BreakGlass, NamedBoundary
 from affidavit.console.app import create_app, create_socket_app
 from tests.world.machine import Machine
 
@@ -45,6 +47,12 @@ class Result(NamedTuple):
 
 Command = Callable[..., Result]
 
+BOUNDARIES = {
+    "two": NamedBoundary(content="with_reason", persons=2),
+    "chat": NamedBoundary(rows="model:demo-chat", counts=True, break_glass=BreakGlass()),
+}
+"""For keys that ask for one."""
+
 
 async def _serve(servers: list[tuple[uvicorn.Server, socket.socket]]) -> None:
     await asyncio.gather(*(server._serve([sock]) for server, sock in servers))
@@ -53,7 +61,7 @@ async def _serve(servers: list[tuple[uvicorn.Server, socket.socket]]) -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An installation with some exchanges, served."""
-    machine = Machine(tmp_path_factory.mktemp("site"))
+    machine = Machine(tmp_path_factory.mktemp("site"), Config(boundaries=BOUNDARIES))
     machine.exchange("What is a witness?", "Somebody who saw it.", session="my-session")
     machine.exchange("And a monitor?", "A witness who counts.", session="my-session")
     machine.exchange(

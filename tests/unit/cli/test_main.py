@@ -37,7 +37,7 @@ def test_all_verbs_are_there() -> None:
     assert {path[0] for path in VERBS} == {
         "up", "gateway", "sequencer", "console", "query", "show", "tail", "reveal", "export",
         "verify", "fsck", "index", "keys", "log", "config", "doctor", "version", "demo-provider",
-        "witness", "demo", "completion", "diff", "pivot", "record",
+        "witness", "demo", "completion", "diff", "pivot", "record", "approvals", "break-glass",
     }  # fmt: skip
 
 

@@ -148,8 +148,8 @@ def test_reveal_shows_content_and_leaves_a_record(command: Command, site: Site) 
 
 
 def test_a_role_outside_its_boundary_is_3(as_role: Command) -> None:
-    """An auditor's reveal and a caller's query are refused with code 3."""
-    result = as_role("auditor", "reveal", "#1", "--reason", "curious")
+    """A compliance officer's reveal and a caller's query are refused with code 3."""
+    result = as_role("compliance", "reveal", "#1", "--reason", "curious")
     assert (result.code, result.out) == (3, "")
     assert as_role("caller", "query").code == 3
 

@@ -24,6 +24,7 @@ from tests.unit.index.made import KEY, START, World, placed, request, response
 NOW = "2026-09-21T15:00:00.000000Z"
 OWNER = boundary.owner("act_owner")
 AUDITOR = boundary.auditor("act_auditor", "acme")
+COMPLIANCE = boundary.compliance("act_officer", "acme")
 MEMBER = boundary.member("act_alice", "acme", "support")
 
 
@@ -221,8 +222,9 @@ def test_exchanges_show_content_for_a_reason_only(searcher: Searcher) -> None:
     assert (without.prompt, without.output, without.content) == (None, None, "withheld")
     stated = searcher.exchanges(ask("type:exchange.*"), MEMBER, reason="ticket 7").exchanges[0]
     assert stated.output == "built in 1889"
-    audited = searcher.exchanges(ask("type:exchange.*"), AUDITOR, reason="ticket").exchanges[0]
-    assert audited.content == "withheld"
+    for reader, content in ((AUDITOR, "shown"), (COMPLIANCE, "withheld")):
+        page = searcher.exchanges(ask("type:exchange.*"), reader, reason="ticket")
+        assert page.exchanges[0].content == content
     with pytest.raises(RefusedError):
         searcher.run(ask('"secret"'), MEMBER)
 

@@ -61,9 +61,11 @@ def test_what_is_not_there_and_what_may_not_be_seen_look_alike(searcher: Searche
 
 
 def test_content_needs_what_the_boundary_says(searcher: Searcher) -> None:
-    """A member states a reason; an auditor never sees content."""
+    """A member and an auditor state a reason; a compliance officer never sees content."""
+    officer = boundary.compliance("act_officer", "acme")
     for reader, reason, content in (
-        (MEMBER, "", "withheld"), (MEMBER, "ticket 7", "shown"), (AUDITOR, "ticket 7", "withheld"),
+        (MEMBER, "", "withheld"), (MEMBER, "ticket 7", "shown"), (AUDITOR, "ticket 7", "shown"),
+        (AUDITOR, "", "withheld"), (officer, "ticket 7", "withheld"),
     ):  # fmt: skip
         line = narrative(searcher, "ses_1", reader, reason=reason).lines[0]
         assert line.content == content

@@ -1,0 +1,243 @@
+"""What the sequencer does about second persons, broken glass, and an owner who gives up.
+
+Rules: what opens something (a grant, a broken glass) is on record before it is stored; what closes
+something (a denial, an end, giving up) is stored before it is recorded, and a record that a crash
+prevents is made at the next start (``untold``). So a crash leaves closed what is in doubt. Who asks
+is looked up here, by the key's id, whatever the console says. Not here: whether a boundary covers a
+record (the console, which reads), and the tables (``control.approvals``).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import apsw
+import msgspec
+
+from affidavit.app import system
+from affidavit.clock import Clock, add_seconds
+from affidavit.config import Config
+from affidavit.control.approvals import PENDING_SECONDS, Approval, ApprovalStore, check_second
+from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
+from affidavit.control.store import IdentityStore
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.query import named
+from affidavit.record.model import Chain, Record
+
+T = TypeVar("T")
+News = list[tuple[Record, str, str]]
+"""Records to be made, each with the name and the fact that ``system.told`` remembers."""
+
+
+class Host(Protocol):
+    """What is needed of the sequencer process; ``deciding`` is held from question to answer."""
+
+    identities: IdentityStore
+    approvals: ApprovalStore
+    state: apsw.Connection
+    config: Config
+    deciding: asyncio.Lock
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Run ``work`` where the state may be touched."""
+
+    async def record(self, record: Record) -> None:
+        """Put a record on record; durable on return."""
+
+    def tell_changed(self) -> None:
+        """Wake whoever waits for a newer snapshot."""
+
+
+async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """The approval that counts for ``identity`` and ``records``, asked for now if there is none."""
+    records = tuple(str(one) for one in params["records"])
+    async with host.deciding:
+        asker, now = await _who(host, params["identity"])
+        store = host.approvals
+        found = await host.ask(lambda: store.standing(asker.id, records, now))
+        if found is not None:
+            return shown(found)
+        what = {"operation": "reveal", "reason": params["reason"], "records": list(records),
+                "boundary": params["boundary"]}  # fmt: skip
+        record = _record(host, "approval.requested", params["by"], what, {}, asker)
+        await host.record(record)
+        made = Approval(
+            id=record.id, by=asker.id, actor=asker.actor, tenant=asker.tenant,
+            reason=params["reason"], records=records, asked=now,
+            until=add_seconds(now, PENDING_SECONDS),
+        )  # fmt: skip
+        await host.ask(lambda: store.put(made))
+        return shown(made)
+
+
+async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
+    """All approvals that are pending, or granted and not over."""
+    now = host.clock.now()
+    return [shown(one) for one in await host.ask(lambda: host.approvals.open(now))]
+
+
+async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Grant or deny, by ``identity``: another person, with a role that approves.
+
+    Who asked may take the question back, which denies it.
+    """
+    grant = bool(params["grant"])
+    async with host.deciding:
+        second, now = await _who(host, params["identity"])
+        store = host.approvals
+        found = await host.ask(lambda: store.pending(params["id"], now))
+        asker = await host.ask(lambda: host.identities.find(found.by))
+        if grant or second.actor != asker.actor:  # who asked may take it back
+            if second.role not in APPROVE:
+                raise RefusedError(f"The role {second.role} does not approve.")
+            check_second(asker, second)
+        made = found.decided_by(second, params["by"], now, grant=grant)
+        if grant:
+            await host.record(_decision(host, made))
+        await host.ask(lambda: store.put(made))
+        if not grant:
+            await _close(host, _decision(host, made), f"denied {made.id}")
+        return shown(made)
+
+
+async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Widen the boundary of ``identity`` for a while, as its configuration allows.
+
+    ``UsageError`` if a glass of this key is broken already; ``RefusedError`` if there is none.
+    """
+    async with host.deciding:
+        who, now = await _who(host, params["identity"])
+        glasses = await host.ask(host.approvals.glasses)
+        if any(one.by == who.id and now < one.until for one in glasses):
+            raise UsageError("The glass is broken already.", hint="affidavit break-glass --end")
+        reason = str(params["reason"])
+        drawn = Glass("", who.id, who.actor, who.tenant, "", reason, now, "")
+        glass = named.glass_of(who, host.config, drawn)
+        record = _glass_record(host, glass, params["by"], "begun")
+        glass = msgspec.structs.replace(glass, id=record.id)
+        await host.record(record)
+        await host.ask(lambda: host.approvals.put_glass(glass))
+        host.tell_changed()
+        return msgspec.to_builtins(glass)  # type: ignore[no-any-return] # a struct becomes a dict
+
+
+async def end_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """End the glass of ``identity``; ``NotFoundError`` if none is broken."""
+    async with host.deciding:
+        who, now = await _who(host, params["identity"])
+        glasses = await host.ask(host.approvals.glasses)
+        mine = [one for one in glasses if one.by == who.id and now < one.until]
+        if not mine:
+            raise NotFoundError("No glass of this key is broken.")
+        await host.ask(lambda: host.approvals.end_glass(mine[-1], now))
+        host.tell_changed()
+        record = _glass_record(host, mine[-1], params["by"], "ended")
+        await _close(host, record, f"glass ended {mine[-1].id}")
+        return msgspec.to_builtins(mine[-1])  # type: ignore[no-any-return] # a struct becomes a dict
+
+
+async def give_up(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Revoke every owner's key for good: who administrates is whoever has such a key.
+
+    ``RefusedError`` if nobody else has one that is in force.
+    """
+    async with host.deciding:
+        now = host.clock.now()
+        every = await host.ask(host.identities.all)
+        heirs = [one for one in every if one.role == ADMINISTRATOR and one.in_force(now)]
+        if not heirs:
+            raise RefusedError(
+                "Nobody would be left who can administrate.",
+                hint="First make a key: affidavit keys create NAME --role administrator",
+            )
+        owners = [one for one in every if one.role == OWNER and not one.given_up]
+        gone = [
+            msgspec.structs.replace(one, given_up=now, revoked=one.revoked or now) for one in owners
+        ]
+        await host.ask(lambda: host.identities.put(*gone))
+        host.tell_changed()
+        for one in gone:
+            await _close(host, _given_up(host, one, params["by"]), f"given up {one.id}")
+        return {"owners": [one.id for one in gone], "administrators": [one.id for one in heirs]}
+
+
+def untold(host: Host) -> News:
+    """Records of what was closed and of which a crash prevented the record."""
+    found: News = []
+    for denied in host.approvals.denied():
+        if not system.is_told(host.state, name := f"denied {denied.id}"):
+            found.append((_decision(host, denied), name, ""))
+    for glass in host.approvals.glasses(ended=True):
+        if not system.is_told(host.state, name := f"glass ended {glass.id}"):
+            found.append((_glass_record(host, glass, None, "ended"), name, ""))
+    for owner in host.identities.all():
+        if owner.given_up and not system.is_told(host.state, name := f"given up {owner.id}"):
+            found.append((_given_up(host, owner, None), name, ""))
+    return found
+
+
+def shown(approval: Approval) -> dict[str, Any]:
+    """An approval as people and scripts see it."""
+    found: dict[str, Any] = msgspec.to_builtins(approval)
+    del found["who"]
+    return found
+
+
+async def _who(host: Host, identity: str) -> tuple[Identity, str]:
+    """The identity of a key that is in force, and the time; else ``RefusedError``."""
+    now = host.clock.now()
+    found = await host.ask(lambda: host.identities.find(identity))
+    if not found.in_force(now):
+        raise RefusedError("This key is not in force any more.")
+    return found, now
+
+
+async def _close(host: Host, record: Record, name: str) -> None:
+    """Put on record what was closed, and remember that it is."""
+    await host.record(record)
+    await host.ask(lambda: system.told(host.state, name, ""))
+
+
+def _record(
+    host: Host,
+    kind: str,
+    by: Mapping[str, Any] | None,
+    what: dict[str, Any],
+    control: dict[str, Any],
+    *whose: Identity | Approval | Glass,
+) -> Record:
+    """A record by somebody (the ``who`` of a reader), in the chains of all whom it is about."""
+    tenant = whose[0].tenant
+    who = dict(by) if by else {"tenant": tenant, "kind": "service", "role": "setup"}
+    actors = [str(who["actor"])] if "actor" in who else []
+    actors += [one.actor for one in whose]
+    chains = dict.fromkeys(Chain(tenant, "actor", actor) for actor in actors)
+    sections = {"who": who, "what": what, **({"control": control} if control else {})}
+    return system.make(kind, host.clock, host.config, sections, *chains)
+
+
+def _decision(host: Host, approval: Approval) -> Record:
+    granted = approval.state == "granted"
+    what = {"operation": "reveal", "reason": approval.reason, "records": list(approval.records),
+            "asked_by": approval.actor, "until": approval.until}  # fmt: skip
+    control = {"approval": approval.id, "approver": approval.approver,
+               "decision": "allow" if granted else "deny"}  # fmt: skip
+    kind = "approval.granted" if granted else "approval.denied"
+    return _record(host, kind, approval.who, what, control, approval)
+
+
+def _glass_record(host: Host, glass: Glass, by: Mapping[str, Any] | None, phase: str) -> Record:
+    what = {"operation": "break_glass", "phase": phase, "reason": glass.reason,
+            "boundary": glass.boundary, "until": glass.until}  # fmt: skip
+    control = {"approval": glass.id} if glass.id else {}
+    return _record(host, "approval.granted", by, what, control, glass)
+
+
+def _given_up(host: Host, owner: Identity, by: Mapping[str, Any] | None) -> Record:
+    what = {"identity": owner.id, "actor": owner.actor, "change": "given_up",
+            "before": {"role": OWNER}, "after": {"role": ADMINISTRATOR}}  # fmt: skip
+    return _record(host, "change.identity", by, what, {}, owner)

@@ -1,0 +1,117 @@
+"""``affidavit approvals`` and ``break-glass``: a second person, and the way around in need."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.errors import UsageError
+
+app = typer.Typer(help="Reveals that wait for a second person.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="The approval's id.", metavar="ID")]
+
+
+def register(main: typer.Typer) -> None:
+    """Add the verbs."""
+    main.add_typer(app, name="approvals")
+    main.command("break-glass")(break_glass)
+
+
+@app.command("list")
+def listing(data: options.Data = None, url: options.Url = None, json: options.Json = False) -> None:
+    """List what you asked for, and what you may answer.
+
+    Example: affidavit approvals list
+    """
+    found = Client(data, url).get("/api/approvals")["approvals"]
+    if json:
+        for one in found:
+            output.json_line(one)
+        return
+    rows = [
+        (one["id"], one["state"], "yours" if one["yours"] else one["actor"],
+         ", ".join(one["records"]), one["reason"], output.moment(one["until"]))
+        for one in found
+    ]  # fmt: skip
+    if rows:
+        output.table(("Id", "State", "Asked by", "Records", "Reason", "Until"), rows)
+    else:
+        output.plain("Nothing waits for a second person within what you may see.")
+
+
+@app.command("grant")
+def grant(
+    approval: Id,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Agree that whoever asked reveals these records, for an hour. It is recorded.
+
+    Example: affidavit approvals grant 0199c0de-…
+    """
+    _answer(Client(data, url), approval, "grant", reason, json=json)
+
+
+@app.command("deny")
+def deny(
+    approval: Id,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Refuse a reveal, or take back your own question. It is recorded.
+
+    Example: affidavit approvals deny 0199c0de-…
+    """
+    _answer(Client(data, url), approval, "deny", reason, json=json)
+
+
+def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool) -> None:
+    path = f"/api/approvals/{quote(approval, safe='')}/{verb}"
+    made = client.post(path, {"reason": reason})
+    if json:
+        output.json_line(made)
+    elif made["state"] == "granted":
+        until = output.moment(made["until"])
+        output.plain(f"Granted: {', '.join(made['records'])}, until {until} UTC.")
+    else:
+        output.plain(f"Denied: {', '.join(made['records'])}.")
+
+
+def break_glass(
+    reason: options.Reason = "",
+    end: Annotated[bool, typer.Option("--end", help="End it before its time.")] = False,
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Widen your own boundary for a while, where it allows that; every read then names it.
+
+    Example: affidavit break-glass --reason 'incident 4711: on call alone'
+    """
+    client = Client(data, url)
+    if end:
+        glass = client.delete("/api/break-glass")
+    elif reason.strip():
+        glass = client.post("/api/break-glass", {"reason": reason})
+    else:
+        raise UsageError("Breaking the glass needs a reason.", hint="--reason 'incident 4711: …'")
+    if json:
+        output.json_line(glass | {"ended": end})
+    else:
+        output.plain(_said(glass, ended=end))
+
+
+def _said(glass: dict[str, Any], *, ended: bool) -> str:
+    if ended:
+        return f"Ended; your boundary is {glass['boundary']} again. Recorded under {glass['id']}."
+    until = output.moment(glass["until"])
+    return (
+        f"Your boundary {glass['boundary']} is widened until {until} UTC. "
+        f"Recorded as {glass['id']}, which every read until then names. End it with --end."
+    )

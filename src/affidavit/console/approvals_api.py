@@ -1,0 +1,150 @@
+"""Second persons and broken glass over HTTP: ``/api/approvals``, ``/api/break-glass``.
+
+Rules: the sequencer decides and records; here is seen to it that whoever answers may know of the
+records in question, else the approval is as unknown as one that never was. Who asked sees its own
+questions. What a glass opens and shuts is in force here before the answer leaves. Also here: the
+owner gives up. Not here: the reveal itself (``reads``).
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from affidavit.console.access import Access, who
+from affidavit.console.auth import Authenticator, Reader, require_owner
+from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
+from affidavit.control.identity import APPROVE
+from affidavit.errors import NotFoundError, RefusedError
+
+_LOOKS, _PAUSE = 40, 0.05
+"""So many looks, so many seconds apart, whether a change has arrived here."""
+_OVERSEE = APPROVE | {"administrator"}
+"""Roles that are told whose glass is broken."""
+
+
+class ReasonBody(BaseModel):
+    """Why; it is recorded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="", max_length=500)
+
+
+class GlassBody(BaseModel):
+    """Why the glass is broken; it is recorded before anything is open."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+def broken(services: ConsoleServices, reader: Reader) -> list[dict[str, Any]]:
+    """The broken glasses in force of which the reader may know: its own, or all of its tenant."""
+    now, me = services.clock.now(), reader.identity
+    every = me.role in _OVERSEE
+    found = []
+    for glass in services.snapshot().glasses:
+        mine = glass.by == me.id or (every and (glass.tenant == me.tenant or me.role == "owner"))
+        if mine and now < glass.until:
+            told = msgspec.to_builtins(glass)
+            if glass.by != me.id:
+                del told["reason"]  # which stands in the record, for whoever may read it
+            found.append(told)
+    return found
+
+
+def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
+
+    async def mine(reader: Reader) -> list[dict[str, Any]]:
+        """The approvals of which the reader may know, each with ``yours``: whether it asked."""
+        every = await services.control.call("approvals.list", {})
+        asked = [one | {"yours": one["actor"] == reader.identity.actor} for one in every]
+        return await services.blocking(
+            lambda: [one for one in asked if one["yours"] or _covers(services, reader, one)]
+        )
+
+    async def decide(approval: str, reader: Reader, reason: str, *, grant: bool) -> dict[str, Any]:
+        one = next((one for one in await mine(reader) if one["id"] == approval), None)
+        if one is None or (grant and reader.identity.role not in APPROVE):
+            if reader.identity.role not in APPROVE:
+                raise RefusedError(f"The role {reader.identity.role} does not approve.")
+            raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
+        asked = {"id": approval, "identity": reader.identity.id, "grant": grant}
+        answer: dict[str, Any] = await services.control.call(
+            "approvals.decide", asked | {"by": who(reader, reason)}
+        )
+        return answer
+
+    @routes.get("/approvals", tags=["approvals"], summary="What waits for a second person")
+    async def approvals(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        found = await mine(reader)
+        what = {"operation": "approvals.list", "rows": len(found)}
+        await access.read("access.query", reader, what)
+        return {"approvals": found}
+
+    @routes.post("/approvals/{approval}/grant", tags=["approvals"], summary="Agree to a reveal")
+    async def grant_reveal(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        return await decide(approval, reader, body.reason, grant=True)
+
+    @routes.post("/approvals/{approval}/deny", tags=["approvals"], summary="Refuse a reveal")
+    async def deny_reveal(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        return await decide(approval, reader, body.reason, grant=False)
+
+    @routes.post("/break-glass", tags=["approvals"], status_code=201, summary="Widen the boundary")
+    async def break_glass(body: GlassBody, request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        asked = {"identity": reader.identity.id, "reason": body.reason}
+        by = who(reader, body.reason)
+        glass: dict[str, Any] = await services.control.call("glass.break", asked | {"by": by})
+        await _arrived(services, glass["id"], there=True)
+        return glass
+
+    @routes.delete("/break-glass", tags=["approvals"], summary="End what was widened")
+    async def end_glass(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        asked = {"identity": reader.identity.id, "by": who(reader)}
+        glass: dict[str, Any] = await services.control.call("glass.end", asked)
+        await _arrived(services, glass["id"], there=False)
+        return glass
+
+    @routes.post("/keys/give-up", tags=["keys"], summary="The owner reads no more, for good")
+    async def give_up(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        require_owner(reader)
+        gone: dict[str, Any] = await services.control.call("keys.give_up", {"by": who(reader)})
+        for _ in range(_LOOKS):
+            if not _owned(services):
+                break
+            await asyncio.sleep(_PAUSE)
+        return gone
+
+    return routes
+
+
+def _covers(services: ConsoleServices, reader: Reader, approval: dict[str, Any]) -> bool:
+    """Whether the reader, who may answer, may know of all records of an approval."""
+    searcher = services.searcher
+    return reader.identity.role in APPROVE and all(
+        searcher.locate(name, reader.boundary) is not None for name in approval["records"]
+    )
+
+
+def _owned(services: ConsoleServices) -> bool:
+    return any(one.role == "owner" and not one.given_up for one in services.snapshot().identities)
+
+
+async def _arrived(services: ConsoleServices, glass: str, *, there: bool) -> None:
+    """Wait until this process knows that a glass is broken, or is not any more."""
+    for _ in range(_LOOKS):
+        if any(one.id == glass for one in services.snapshot().glasses) == there:
+            return
+        await asyncio.sleep(_PAUSE)

@@ -1,0 +1,152 @@
+"""Reveals that need a second person, and broken glass, at rest: two tables in ``state.db``.
+
+Rules: an approval is pending until somebody else grants or denies it, or a day is over; granted, it
+opens the records it names to the key that asked, for an hour. What opens is on record before it is
+stored; what closes is stored first. Owned by the sequencer process; one thread at a time. Not here:
+the records of all this and who may do what (``app.approving``).
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+import apsw
+import msgspec
+
+from affidavit.clock import add_seconds
+from affidavit.control.identity import Glass, Identity
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+
+PENDING_SECONDS = 86_400
+"""A question that nobody has answered for so long lapses."""
+
+GRANTED_SECONDS = 3_600
+"""So long may be revealed what was granted."""
+
+_SCHEMA = """
+create table if not exists approvals (
+  id text primary key, by text not null, state text not null, asked text not null,
+  body blob not null
+) strict;
+create index if not exists approvals_open on approvals (state, asked);
+create table if not exists glasses (
+  id text primary key, body blob not null, ended text
+) strict;
+"""
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """A question whether content of ``records`` (ids) may be revealed, and its answer.
+
+    ``id`` is that of the ``approval.requested`` record. ``by``: the key that asked, ``actor``
+    whose it is. ``until``: when the answer, or the question, stops counting. ``approver``: the
+    actor who answered, ``who`` the section of the record that says so.
+    """
+
+    id: str
+    by: str
+    actor: str
+    tenant: str
+    reason: str
+    records: tuple[str, ...]
+    asked: str
+    until: str
+    state: Literal["pending", "granted", "denied"] = "pending"
+    decided: str = ""
+    approver: str = ""
+    who: dict[str, object] = {}
+
+    def decided_by(
+        self, identity: Identity, who: dict[str, object], now: str, *, grant: bool
+    ) -> "Approval":
+        """The same, granted or denied ``now``."""
+        return msgspec.structs.replace(
+            self,
+            state="granted" if grant else "denied",
+            decided=now,
+            approver=identity.actor,
+            who=who,
+            until=add_seconds(now, GRANTED_SECONDS) if grant else now,
+        )
+
+
+def check_second(asker: Identity, second: Identity) -> None:
+    """``RefusedError`` if both are the same person, as far as names and addresses tell."""
+    same_mail = asker.email and asker.email.casefold() == second.email.casefold()
+    if asker.actor == second.actor or same_mail:
+        raise RefusedError(
+            "Whoever asked cannot be the second person, with another key neither.",
+            hint="Somebody else has to grant it: affidavit approvals grant ID",
+        )
+
+
+class ApprovalStore:
+    """What was asked and answered, and which glass is broken."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+        connection.execute(_SCHEMA)
+
+    @property
+    def version(self) -> int:
+        """Grows with every glass that is broken or ended."""
+        return int(self._db.execute("select count(*) + count(ended) from glasses").get)
+
+    def find(self, approval_id: str) -> Approval:
+        """The approval of that id; ``NotFoundError`` if there is none."""
+        row = self._db.execute("select body from approvals where id = ?", (approval_id,)).fetchone()
+        if row is None:
+            raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
+        return msgspec.msgpack.decode(row[0], type=Approval)
+
+    def pending(self, approval_id: str, now: str) -> Approval:
+        """The same; ``UsageError`` if it was answered or has lapsed."""
+        found = self.find(approval_id)
+        if found.state != "pending" or now >= found.until:
+            said = found.state if found.state != "pending" else "over"
+            raise UsageError(f"This approval is {said} already.", hint="affidavit approvals list")
+        return found
+
+    def open(self, now: str) -> list[Approval]:
+        """All that are pending or granted and still count, oldest first."""
+        since = add_seconds(now, -PENDING_SECONDS - GRANTED_SECONDS)
+        rows = self._db.execute(
+            "select body from approvals where state in ('pending', 'granted') and asked >= ? "
+            "order by asked, id",
+            (since,),
+        )
+        every = (msgspec.msgpack.decode(row[0], type=Approval) for row in rows)
+        return [one for one in every if now < one.until]
+
+    def standing(self, by: str, records: Collection[str], now: str) -> Approval | None:
+        """What counts for a key and all of these records: granted before pending."""
+        covers = [one for one in self.open(now) if one.by == by and set(records) <= {*one.records}]
+        return min(covers, key=lambda one: one.state, default=None)
+
+    def denied(self) -> list[Approval]:
+        """All that were ever denied."""
+        rows = self._db.execute("select body from approvals where state = 'denied' order by id")
+        return [msgspec.msgpack.decode(row[0], type=Approval) for row in rows]
+
+    def put(self, approval: Approval) -> None:
+        """Store a new or answered approval; durable on return."""
+        self._db.execute(
+            "insert into approvals values (?1, ?2, ?3, ?4, ?5) on conflict (id) do update set "
+            "state = excluded.state, body = excluded.body",
+            (approval.id, approval.by, approval.state, approval.asked,
+             msgspec.msgpack.encode(approval)),
+        )  # fmt: skip
+
+    def glasses(self, *, ended: bool = False) -> tuple[Glass, ...]:
+        """Those that are not ended (time may have ended them), or those that are, oldest first."""
+        word = "not null" if ended else "null"
+        rows = self._db.execute(f"select body from glasses where ended is {word} order by rowid")  # noqa: S608 - one of two words
+        return tuple(msgspec.msgpack.decode(row[0], type=Glass) for row in rows)
+
+    def put_glass(self, glass: Glass) -> None:
+        """Store a broken glass; durable on return, in force with the next snapshot."""
+        body = msgspec.msgpack.encode(glass)
+        self._db.execute("insert into glasses values (?, ?, null)", (glass.id, body))
+
+    def end_glass(self, glass: Glass, now: str) -> None:
+        """End a glass ``now``; durable on return."""
+        self._db.execute("update glasses set ended = ? where id = ?", (now, glass.id))

@@ -1,0 +1,150 @@
+"""The boundary of an identity: one that the configuration names, or what its role gives.
+
+Rules: the identity's own boundary counts, else the first of the configuration that one of its
+groups has, else the role's; an administrator has the role's always. A named boundary never leads
+out of the identity's tenant, but an owner's. Whatever is not known fails closed: a name that the
+configuration does not have, a right to read that has ended. A broken glass widens only the
+boundary it was broken for, as the configuration says now. Not here: what a boundary does to a
+question (``boundary``).
+"""
+
+import difflib
+import functools
+
+import msgspec
+
+from affidavit.clock import add_seconds
+from affidavit.config import Config
+from affidavit.config_boundaries import NamedBoundary, seconds_of
+from affidavit.control.identity import ADMINISTRATOR, OWNER, READERS, Glass, Identity
+from affidavit.errors import ConfigError, ExpressionError, RefusedError, UsageError
+from affidavit.query.boundary import Boundary, for_identity
+from affidavit.query.standing import parse_standing
+from affidavit.query.tree import All, And, Match, Moment, Tree
+
+
+def check(config: Config, name: str) -> None:
+    """``ConfigError`` with the position if rows of a boundary are not understood.
+
+    ``name`` is what errors call the configuration. ``position`` and ``nearest`` are in the detail.
+    """
+    for title, one in config.boundaries.items():
+        try:
+            _rows(one.rows)
+        except ExpressionError as error:
+            at = error.detail["position"]
+            where = f"{name}: boundaries.{title}.rows, character {at + 1}"
+            raise ConfigError(
+                f"{where}: {error.message}", hint=error.hint, **error.detail
+            ) from error
+
+
+def check_name(config: Config, role: str, name: str) -> None:
+    """``UsageError`` unless a key of this role can have the boundary of this name."""
+    if role not in READERS or role == ADMINISTRATOR:
+        raise UsageError(
+            f"A key with the role {role} has no boundary of the configuration.",
+            hint="Roles that have: owner, auditor, responder, compliance, member, subject.",
+        )
+    if name not in config.boundaries:
+        near = difflib.get_close_matches(name, config.boundaries, 1, 0.4)
+        known = f"The configuration has {', '.join(config.boundaries) or 'none'}."
+        raise UsageError(
+            f"There is no boundary {name!r}.", hint=f"Did you mean {near[0]}?" if near else known
+        )
+
+
+def name_of(identity: Identity, config: Config) -> str:
+    """The name of the boundary that applies, ``""`` for the role's; it may be unknown."""
+    if identity.role == ADMINISTRATOR:
+        return ""
+    if identity.boundary:
+        return identity.boundary
+    groups = frozenset(identity.groups)
+    return next((n for n, one in config.boundaries.items() if groups & set(one.groups)), "")
+
+
+def boundary_of(
+    identity: Identity, config: Config, now: str, glass: Glass | None = None
+) -> Boundary:
+    """What the identity may see ``now`` (stored time), with the ``glass`` it has broken, if any.
+
+    ``RefusedError`` for a role that does not read, a boundary that is not configured, and a right
+    to read that has ended.
+    """
+    if identity.until and now >= identity.until:
+        raise RefusedError(
+            f"The right of this key to read ended at {identity.until}.",
+            hint="Ask whoever administrates this installation for a new key.",
+        )
+    name = name_of(identity, config)
+    if not name or identity.role not in READERS:
+        return for_identity(identity)._replace(until=identity.until)
+    named = config.boundaries.get(name)
+    if named is None:
+        raise RefusedError(
+            f"The boundary {name} of this key is not in the configuration.",
+            hint="Add it there, or ask for a key with another boundary.",
+        )
+    whole: Tree = All() if identity.role == OWNER else Match("tenant", identity.tenant)
+    found = _configured(identity, name, named, whole, now)
+    opens = named.break_glass
+    if glass is None or opens is None or glass.boundary != name or now >= glass.until:
+        return found
+    shown = found.sections if opens.content == "never" else found.sections | {"content"}
+    ends = min(filter(None, (glass.until, identity.until)))
+    return found._replace(
+        rows=_both(whole, _since(opens.window, now)), standing=whole, sections=shown,
+        content=opens.content, persons=1, glass=glass.id, until=ends,
+    )  # fmt: skip
+
+
+def glass_of(identity: Identity, config: Config, glass: Glass) -> Glass:
+    """``glass`` with the boundary it is broken for and when it ends; ``RefusedError`` if none is.
+
+    ``glass.began`` is now.
+    """
+    boundary = boundary_of(identity, config, glass.began)
+    named = config.boundaries.get(boundary.name)
+    if named is None or named.break_glass is None:
+        raise RefusedError(
+            "Your boundary has no glass to break.",
+            hint="The configuration may allow it: boundaries.NAME.break_glass.",
+        )
+    until = add_seconds(glass.began, named.break_glass.minutes * 60)
+    return msgspec.structs.replace(glass, boundary=boundary.name, until=until)
+
+
+def _configured(
+    identity: Identity, name: str, named: NamedBoundary, whole: Tree, now: str
+) -> Boundary:
+    standing = _both(whole, _rows_or_refuse(name, named))
+    return Boundary(
+        identity.actor, identity.role, _both(standing, _since(named.window, now)),
+        frozenset(named.sections), named.content, name=name, whole=whole, standing=standing,
+        purpose=named.purpose == "required", counts=named.counts, persons=named.persons,
+        until=identity.until,
+    )  # fmt: skip
+
+
+def _rows_or_refuse(name: str, named: NamedBoundary) -> Tree:
+    """The rows of a boundary; processes check them at their start, so they are understood."""
+    try:
+        return _rows(named.rows)
+    except ExpressionError as error:
+        raise RefusedError(f"The rows of the boundary {name} are not understood.") from error
+
+
+def _since(window: str | None, now: str) -> Tree:
+    return All() if window is None else Moment("time", ">=", add_seconds(now, -seconds_of(window)))
+
+
+def _both(one: Tree, other: Tree) -> Tree:
+    """Both hold; what always holds is left out."""
+    parts = tuple(part for part in (one, other) if not isinstance(part, All))
+    return And(parts) if len(parts) > 1 else parts[0] if parts else All()
+
+
+@functools.lru_cache(maxsize=256)
+def _rows(text: str) -> Tree:
+    return parse_standing(text)

@@ -1,0 +1,120 @@
+"""Keys with limits, second persons, broken glass and giving up on the command line."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.cli.conftest import Command, Site
+
+As = Callable[[str], None]
+
+
+@pytest.fixture
+def become(site: Site, monkeypatch: pytest.MonkeyPatch) -> As:
+    """Present a key from now on; ``""`` for the socket alone."""
+
+    def choose(key: str) -> None:
+        monkeypatch.setenv("AFFIDAVIT_DATA", site.data)
+        monkeypatch.setenv("AFFIDAVIT_KEY", key)
+
+    return choose
+
+
+def flat(text: str) -> str:
+    """Without the line breaks of a narrow terminal."""
+    return " ".join(text.split())
+
+
+def test_a_reveal_asks_waits_and_shows(command: Command, become: As) -> None:
+    """Asked with code 3, granted by somebody else, shown; a denial asks anew."""
+    become("")
+    asker = command("keys", "create", "Ann", "--role", "responder", "--boundary", "two").out.strip()
+    second = command("keys", "create", "Ben", "--role", "compliance").out.strip()
+    become(asker)
+    first = command("reveal", "#1", "--reason", "incident 1")
+    assert (first.code, first.out) == (3, "")
+    assert "Asked: needs a second person (approval " in first.err
+    asked = command("reveal", "#1", "--reason", "incident 1", "--json").rows[0]["asked"]
+    assert "yours" in command("approvals", "list").out
+    own = command("approvals", "grant", asked["id"])
+    assert own.code == 3
+    assert "second person" in own.err
+    become(second)
+    listed = command("approvals", "list", "--json").rows
+    assert [(one["id"], one["reason"], one["yours"]) for one in listed] == [
+        (asked["id"], "incident 1", False)
+    ]
+    assert command("approvals", "grant", asked["id"]).out.startswith("Granted: ")
+    become(asker)
+    shown = command("reveal", "#1", "--reason", "incident 1")
+    assert shown.code == 0
+    assert "What is a witness?" in shown.out
+    other = command("reveal", "#5", "--reason", "incident 1", "--json").rows[0]["asked"]
+    become(second)
+    assert command("approvals", "deny", other["id"], "--reason", "no").out.startswith("Denied: ")
+    assert command("approvals", "deny", "nothing").code == 1
+    become("")
+    assert "Nothing waits" not in command("approvals", "list").out
+
+
+def test_glass_is_broken_and_ended(command: Command, become: As) -> None:
+    """With a reason; rows beyond the boundary are counted before and shown after."""
+    become("")
+    key = command("keys", "create", "Cy", "--role", "responder", "--boundary", "chat").out.strip()
+    become(key)
+    assert "2 rows beyond your boundary" in flat(command("query", "model:demo-error").out)
+    assert command("break-glass").code == 2
+    broken = command("break-glass", "--reason", "incident 2")
+    assert broken.code == 0
+    assert "Your boundary chat is widened until " in flat(broken.out)
+    assert "demo-error" in command("query", "model:demo-error").out
+    found = command("doctor")
+    assert "Broken glass" in found.out
+    assert "boundary chat" in flat(found.out)
+    assert command("break-glass", "--reason", "again").code == 2
+    assert flat(command("break-glass", "--end").out).startswith("Ended; your boundary is chat")
+    assert command("break-glass", "--end").code == 1
+    assert "Broken glass" not in command("doctor").out
+
+
+def test_a_proof_says_how_long_the_whole_chain_is(command: Command, become: As) -> None:
+    """Where the boundary lets the reader know."""
+    become("")
+    key = command("keys", "create", "Di", "--role", "responder", "--boundary", "chat").out.strip()
+    become(key)
+    proved = command("query", "type:exchange.request", "--prove")
+    assert proved.code == 1
+    assert "Whole chain" in proved.out
+    assert "within your boundary or not" in flat(proved.out)
+
+
+def test_limits_of_keys_are_listed(command: Command, become: As) -> None:
+    """And refused where they make no sense."""
+    become("")
+    made = ("keys", "create", "Ed", "--role", "auditor")
+    assert command(*made, "--boundary", "chat", "--until", "30d").code == 0
+    listed = next(line for line in command("keys", "list").out.splitlines() if " Ed " in line)
+    assert " chat " in listed
+    assert "until" in listed
+    told = next(one for one in command("keys", "list", "--json").rows if one["name"] == "Ed")
+    assert (told["boundary"], told["until"][:10]) == ("chat", "2026-12-23")
+    wrong = command(*made, "--boundary", "chatt")
+    assert (wrong.code, "Did you mean chat?" in wrong.err) == (2, True)
+    assert command(*made, "--until", "2020-01-01").code == 2
+
+
+def test_giving_up_asks_first(command: Command, become: As, site: Site) -> None:
+    """Last here: nobody owns this installation afterwards."""
+    become("")
+    refused = command("keys", "give-up")
+    assert refused.code != 0
+    assert command("query").code == 0
+    given = command("keys", "give-up", "--yes")
+    assert given.code == 0
+    assert site.machine.identity("owner").id in given.out
+    assert "administrator by socket" in flat(command("doctor").out)
+    assert command("reveal", "#1", "--reason", "?").code == 3
+    become(site.machine.keys["owner"])
+    assert command("keys", "list").code == 3
+    become(site.machine.keys["administrator"])
+    assert command("keys", "list", "--json").rows
