@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from affidavit.app.expired import EXPIRED, remark
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.identity import hash_key
@@ -35,10 +36,12 @@ from affidavit.ledger.note import Verifier, read_vkeys
 from affidavit.ledger.notes import check_notes
 from affidavit.ledger.policy import LogKey, Policy, parse_policy
 from affidavit.ledger.publish import newest_head
+from affidavit.ledger.scan import Row
 from affidavit.ledger.state_check import check_keys, check_state, root_at
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.check import VaultCheck
 from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
 
 VERSION = 1
 KEEP_SECONDS = 60.0
@@ -196,10 +199,31 @@ class Checking:
             if stop:
                 raise _StoppedError
 
-        check.run(told, None if self._vault is None else self._vault.take)
+        expired: list[int] = []
+
+        def also(row: Row) -> None:
+            if row.type == EXPIRED:
+                expired.append(row.position)
+            if self._vault is not None:
+                self._vault.take(row)
+
+        check.run(told, also if self._vault is not None or check.minimum else None)
+        if check.minimum and not self._went_on:
+            self._on_record(LogReader(log, keys, heads), expired, keyring)
         if self._vault is not None:
             self._vault.finish(check.size)
             self._beside(LogReader(log, keys, heads), keys, check)
+
+    def _on_record(self, reader: LogReader, expired: list[int], keyring: Keyring | None) -> None:
+        vault = None
+        if keyring is not None:
+            vault = VaultReader(self._paths.vault, keyring, reader.decoded)
+        try:
+            if found := remark(reader, expired, vault):
+                self._remarks.append(found)
+        finally:
+            if vault is not None:
+                vault.close()
 
     def _beside(self, reader: LogReader, keys: Sequence[Verifier], check: fsck.Check) -> None:
         """What stands beside log and vault."""

@@ -31,7 +31,8 @@ from affidavit.vault.segments import MAGIC, Bucket, wraps_path
 _OPEN_FILES = 32
 _REMEMBERED = 4096
 _CONTENT = SECTIONS.index("content")
-_CERTIFICATES = frozenset({"retention.expired", "retention.erased", "retention.completed"})
+_CERTIFICATES = frozenset({"retention.erased", "retention.completed"})
+"""Not ``retention.expired``, which is of leaves, and those that it is of are not looked for."""
 
 Wrapping = tuple[bytes | None, bytes | None]
 """The wrapping keys without and with the subjects' keys; ``None`` where one was destroyed."""

@@ -224,6 +224,42 @@ def test_an_index_from_before_a_pruning_is_called_that(hosted: Hosted, tmp_path:
         check_index(beside, bytes(32), reader.root, lambda: None)
 
 
+def _remarks(machine: Machine, *, deep: bool) -> list[str]:
+    machine.settle()
+    result = Checking(machine.root, machine.log.keys.verifiers(), lambda *_: None, deep=deep).run()
+    assert result.finding is None, result.finding
+    return [remark for remark in result.remarks if "what was kept" not in remark]
+
+
+def test_a_pruning_past_the_record_is_told_by_a_check(hosted: Hosted) -> None:
+    """The files are as they should be, and nobody had said that it would be so."""
+    pruning_story.pruned_to(hosted.machine.root / "log", 12)
+    hosted.log_reader.checkpoint()
+    for deep in (False, True):
+        (said,) = _remarks(hosted.machine, deep=deep)
+        assert said.startswith("That leaves before 12 were pruned is not on record")
+
+
+@pytest.mark.parametrize("lie", ["before", "snapshot", "policy", ""])
+def test_a_record_that_does_not_fit_a_pruning_is_told(hosted: Hosted, lie: str) -> None:
+    """Of another pruning, of other leaves, or of one that came too early by its own words."""
+    root = hosted.machine.root / "log"
+    told = prune.prepare(Disk(), root, 12, lambda *_: None)
+    changes: dict[str, dict[str, Any]] = {"before": {"before": 8}, "snapshot": {"snapshot": "x"}}
+    days = 3650 if lie == "policy" else KEPT_DAYS
+    asyncio.run(hosted.expired(told._replace(**changes.get(lie, {})), days))
+    prune.commit(Disk(), root, 12)
+    list(prune.remove(Disk(), root))
+    hosted.log_reader.checkpoint()
+    remarks = _remarks(hosted.machine, deep=True)
+    assert len(remarks) == (lie != "")
+    if lie == "policy":
+        assert "leaves are kept for 3650 days" in remarks[0]
+    elif lie:
+        assert "not on record" in remarks[0]
+    assert _remarks(hosted.machine, deep=False) == []
+
+
 def _indexed(directory: Path, key: bytes) -> set[int]:
     """The leaves of which an index has a row."""
     rows = [line for line in index_rebuild.dump(directory, key) if line.startswith("record ")]
