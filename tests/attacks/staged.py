@@ -26,7 +26,7 @@ from affidavit.ledger.rules import Replay
 from affidavit.providers.openai import OpenAI
 from affidavit.query.completeness import build, unattributed
 from affidavit.query.language import parse
-from affidavit.query.question import Question, question
+from affidavit.query.question import Question, question, unproved
 from affidavit.record.model import DIMENSIONS, Chain
 from tests.attacks.forger import Forger
 from tests.attacks.world import TENANT, World, by_model, edited, members, pack, repaired, without
@@ -607,6 +607,13 @@ def segment_deleted(stage: Stage) -> Seen:
     return Seen(judged(data, f"log {machine.log.vkey}\nquorum none\n"))
 
 
+def called_pruned(stage: Stage) -> Seen:
+    """Nothing was pruned, and whoever is asked says that it was."""
+    world = stage.world
+    asked = unproved(by_model(), f"pruned before {world.reader.decoded(8).time}")
+    return plainly(stage, world.bundle(asked, answer=world.answer(asked)).data)
+
+
 ATTACKS = [
     Attack("a record dropped at the start of an answer", FILES, NOTHING, _dropped(0)),
     Attack("a record dropped in the middle", FILES, NOTHING, _dropped(2)),
@@ -652,4 +659,5 @@ ATTACKS = [
     ),
     Attack("a journal deleted before it was sequenced", MACHINE, NOTHING, segment_deleted),
     Attack("a model called *", MACHINE, NOTHING, model_called_star),
+    Attack("records called pruned that are not", MACHINE, NOTHING, called_pruned),
 ]

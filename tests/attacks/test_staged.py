@@ -76,6 +76,12 @@ def test_a_models_name_is_never_a_pattern(seen: dict[str, Seen]) -> None:
     assert said.startswith("all 2 records of model=*, tenant acme")
 
 
+def test_what_is_called_pruned_is_not_proved(seen: dict[str, Seen]) -> None:
+    """Whether it was is the exporter's word, in quotes, and nothing is said to be complete."""
+    said = seen["records called pruned that are not"].said
+    assert said.startswith('not proved: "pruned before 2026-')
+
+
 def test_the_threat_model_says_what_happens(seen: dict[str, Seen]) -> None:
     """docs/threat-model.md has the table that these attacks make.
 

@@ -30,13 +30,16 @@ from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Checkpoint
 from affidavit.ledger.pruned import minimum_of
 from affidavit.query.boundary import owner
+from affidavit.query.completeness import build
 from affidavit.query.content import look
 from affidavit.query.language import parse
+from affidavit.query.question import Question
 from affidavit.query.search import Searcher
 from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.model import Chain
 from affidavit.vault.vault import Vault
 from tests.faults import pruning_story
-from tests.world.machine import Machine
+from tests.world.machine import Machine, PatientProver
 
 KEPT_DAYS = 30
 
@@ -191,6 +194,20 @@ def test_a_rebuilt_index_holds_what_the_log_holds(hosted: Hosted, tmp_path: Path
     live, rebuilt = (_indexed(place, key) for place in (machine.root, beside))
     assert rebuilt == live & set(there)
     assert rebuilt < live
+
+
+def test_a_pruning_is_part_of_every_answer_over_its_time(hosted: Hosted) -> None:
+    """Whoever asks for anything then learns of it, and by which leaf."""
+    machine, pruning = hosted.machine, hosted.pruning()
+    since = machine.clock.now()
+    run(pruning, lambda: pruning.begin("16"))
+    machine.settle()
+    machine.clock.advance(5)
+    chain = Chain("acme", "model", "m0")
+    prover = PatientProver(machine)
+    answer = build(machine.reader_log, prover, Question("model:m0", (chain,), since))
+    kinds = [machine.reader_log.decoded(index).type for index in answer.unattributed]
+    assert (answer.question.not_proved, kinds.count("retention.expired")) == ("", 1)
 
 
 def test_an_index_from_before_a_pruning_is_called_that(hosted: Hosted, tmp_path: Path) -> None:
