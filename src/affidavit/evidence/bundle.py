@@ -232,10 +232,10 @@ def _question(answer: Answer) -> dict[str, Any]:
 
 
 def _last(answer: Answer) -> str:
-    """For an answer that proves nothing: the time of its last leaf."""
+    """For an answer that proves nothing: the time of its last leaf, no earlier than its window."""
     leaves: Sequence[bytes] = list(answer.leaves.values())
     last = json.loads(leaves[-1])["time"] if leaves else "1970-01-01T00:00:00.000000Z"
-    return str(last)
+    return max(str(last), answer.question.since)
 
 
 def _views(members: Mapping[str, bytes]) -> dict[str, memoryview]:

@@ -219,6 +219,18 @@ def test_what_is_erased_does_not_contradict(console: TestClient, machine: Machin
     machine.indexer.refresh(found[:1], machine.vault_reader.view)
 
 
+def test_a_window_of_which_nothing_is_proved_or_found_is_no_damage(
+    console: TestClient, machine: Machine
+) -> None:
+    """Words that nobody said, since a moment: an answer, and a bundle that verifies."""
+    expression = f"nobodysaidthis since:{machine.clock.now()}"
+    proof = proof_of(console, machine, expression)
+    assert proof["completeness"].startswith("not proved: ")
+    made = call(console, machine, "owner", "/api/export", expression=expression)
+    said = verify.check(made.content, verify.read_keys([machine.log.vkey])).completeness
+    assert said == proof["completeness"]
+
+
 def test_what_is_not_indexed_yet_does_not_contradict(
     console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

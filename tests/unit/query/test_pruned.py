@@ -133,6 +133,19 @@ def test_a_window_that_reaches_before_the_minimum_says_so(world: World) -> None:
         world.answer(by_model(count=True))
 
 
+def test_what_is_not_proved_of_a_window_without_records_is_no_damage(world: World) -> None:
+    """It has a beginning and shows nothing; a bundle of it verifies, and says why not."""
+    before = cut(world, 0.5)
+    time = world.reader.decoded(before).time
+    since = add_seconds(time, -60)
+    for until in ("", add_seconds(time, 60)):
+        question = by_model("gpt-b", since=since, until=until)
+        answer = world.answer(question)
+        assert (answer.records, answer.question.since) == ((), since)
+        said = verdict(world, world.bundle(question, answer=answer).data).completeness
+        assert said == f'not proved: "pruned before {time}"; 0 records are shown'
+
+
 def test_an_epoch_that_was_pruned_is_not_proved_either(world: World) -> None:
     """Also by a prover in another process, whose errors cross a socket."""
     world.reopen(DIMENSIONS[:7])
