@@ -33,10 +33,7 @@ def begin(reader: LogReader, pruned: Pruned) -> Replay:
     epoch = pruned.epochs[-1] if pruned.epochs else -1
     if epoch < 0 or not all(map(pruned.has, pruned.epochs)):
         raise _strange(pruned)
-    opening = _kept(reader, epoch)[0].opening
-    if opening is None:
-        raise _strange(pruned)
-    dimensions = opening.dimensions
+    dimensions = _epochs(reader, pruned)
     own = dimensions.index("type") if "type" in dimensions else None
     waiting: dict[int, bytes] = {}
     for index in pruned.open:
@@ -48,6 +45,18 @@ def begin(reader: LogReader, pruned: Pruned) -> Replay:
         pruned.minimum, pruned.time, epoch, dimensions, after_heads=pruned.after_heads
     )
     return Replay.resume(standing, pruned.writers, waiting, _rows(reader, pruned, epoch))
+
+
+def _epochs(reader: LogReader, pruned: Pruned) -> tuple[str, ...]:
+    """The dimensions of the last epoch, after a walk back through all, as provers walk."""
+    dimensions: tuple[str, ...] = ()
+    for index, previous in zip(pruned.epochs[::-1], (*pruned.epochs[-2::-1], -1), strict=True):
+        opening = _kept(reader, index)[0].opening
+        closed = not index or pruned.has(index - 1)
+        if opening is None or opening.previous != previous or not closed:
+            raise _strange(pruned)
+        dimensions = dimensions or opening.dimensions
+    return dimensions
 
 
 def rows_at(reader: LogReader, size: int) -> dict[int, list[bytes]]:

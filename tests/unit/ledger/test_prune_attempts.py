@@ -1,15 +1,25 @@
 """Prunings that were begun, failed and begun again with another minimum index keep enough."""
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, PrunedError, UnavailableError
 from affidavit.ledger import fsck, fsck_pruned, prune, tiles
-from affidavit.ledger.pruned import encode_kept, kept_name, minimum_of, split_kept
+from affidavit.ledger.pruned import (
+    encode,
+    encode_kept,
+    kept_name,
+    minimum_of,
+    read_snapshot,
+    snapshot_name,
+    split_kept,
+)
 from tests.faults import pruning_story
 from tests.faults.pruning_story import Life, Truth, compare_files, lived, pruned_to
 
@@ -87,3 +97,27 @@ def test_a_check_that_begins_beside_a_second_pruning_finds_no_damage(
     with pytest.raises(UnavailableError, match="pruned while it was checked"):
         fsck.check(root, vkeys)
     assert fsck.check(root, vkeys).ok
+
+
+@pytest.mark.parametrize("what", ["epochs", "leaves", "heads"])
+def test_an_epoch_that_was_not_kept_is_found(life: Life, what: str) -> None:
+    """Provers walk from each epoch leaf to the one before it, whatever a snapshot says."""
+    lived(life)
+    for number in range(4):
+        life.do("epoch", 0)
+        life.do("exchange", number)
+    most = life.ready()
+    root, vkeys = life.world.root, life.world.vkeys()
+    pruned_to(root, most)
+    assert fsck.check(root, vkeys).ok
+    known = read_snapshot(root, most)
+    *_, middle, last = known.epochs
+    assert len(known.epochs) > 2
+    gone = {"epochs": (), "leaves": (middle,), "heads": (last - 1,)}[what]
+    epochs = tuple(index for index in known.epochs if index != middle or what == "heads")
+    kept = array("Q", [index for index in known.kept if index not in gone])
+    lie = msgspec.structs.replace(known, epochs=epochs, kept=kept)
+    (root / snapshot_name(most)).write_bytes(encode(lie))
+    finding = fsck.check(root, vkeys).finding
+    assert finding is not None
+    assert finding.object == snapshot_name(most)
