@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from affidavit.clock import add_seconds
 from affidavit.errors import AffidavitError
 from affidavit.query import boundary
 from affidavit.query.boundary import Boundary
 from affidavit.query.language import parse
 from affidavit.query.search import Searcher
 from affidavit.query.session import narrative
+from affidavit.query.sums import wanted
 from affidavit.query.tree import And, Match, Number
 from big.place import Place
 from big.traffic import ACTORS, MODELS, PHRASE, RARE, TEAMS, TENANTS
@@ -27,7 +27,7 @@ from big.traffic import ACTORS, MODELS, PHRASE, RARE, TEAMS, TENANTS
 WIDE = boundary.owner("bench")
 NARROW = Boundary(
     "bench", "member", And((Match("tenant", "tenant-3"), Match("team", "team-7"))),
-    frozenset({"who", "what"}), "with_reason",
+    frozenset({"who", "what", "control", "outcome"}), "with_reason",
 )  # fmt: skip
 REASON = "bench"
 MINUTE = 60.0
@@ -105,7 +105,10 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
     narrow = who is NARROW
     teams = [number for number in range(ACTORS) if number % TEAMS == 7] if narrow else range(ACTORS)
     actors = [f"act_{number:05d}" for number in teams]
-    week, day = "since:7d", "since:24h"
+
+    def sums(text: str, *by: str, latency: bool = False) -> Ask:
+        want = wanted(by, latency=latency)
+        return lambda _: searcher.aggregate(parse(text, now), who, want)
 
     def page(text: Callable[[int], str], **more: Any) -> Ask:
         return lambda n: searcher.run(parse(text(n), now), who, reason=REASON, **more)
@@ -140,7 +143,7 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
         "session: its narrative with content": lambda n: narrative(
             searcher, known[n % len(known)], who, reason=REASON
         ),
-        "actor and week": page(lambda n: f"actor:{actors[n * 7 % len(actors)]} {week}"),
+        "actor and week": page(lambda n: f"actor:{actors[n * 7 % len(actors)]} since:7d"),
         "phrase: the rare one": page(lambda _: f'"{PHRASE}"'),
         "phrase: two words": page(lambda n: f'"{word(n)} {word(n + 1)}"'),
         "phrase: two common words": page(lambda n: f'"word{n % 50} word{n * 3 % 50}"'),
@@ -156,19 +159,33 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
         "count: everything in 90 days, exact": page(
             lambda _: "since:90d", limit=1, count_to=EVERY
         ),
-        "sums: by day and model, 90 days": lambda _: searcher.aggregate(
-            parse("since:90d", now), who
+        "sums: by day and model, 90 days": sums("since:90d", "day", "model"),
+        "sums: by hour and model, 7 days": sums("since:7d", "hour", "model"),
+        "sums: by day and team, 90 days, with latencies": sums(
+            "since:90d", "day", "team", latency=True
         ),
-        "sums: by model, a day": lambda _: searcher.aggregate(
-            parse(day, now), who, by=("model",)
-        ),
+        "sums: by model, a day": sums("since:24h", "model"),
         "sums: by day and status of a model, 90 days": lambda n: searcher.aggregate(
-            parse(f"model:{model(n)} since:90d", now), who, by=("day", "status")
+            parse(f"model:{model(n)} since:90d", now), who, wanted(("day", "status"))
         ),
-        "sums: by team, 30 days": lambda _: searcher.aggregate(
-            parse(f"since:{add_seconds(now, -30 * 86_400)[:10]}", now), who, by=("team",)
+        "sums: by team, 30 days": sums("since:30d", "team"),
+        "sums: by day, of a caller, 90 days": lambda n: searcher.aggregate(
+            parse(f"actor:{actors[n * 7 % len(actors)]} since:90d", now), who, wanted(("day",))
         ),
     }  # fmt: skip
+    if hasattr(searcher, "facets"):
+        found |= {
+            "facets: a common model, 90 days": lambda n: searcher.facets(
+                parse(f"model:{model(n)} since:90d", now), who
+            ),
+            "facets: everything, a day": lambda _: searcher.facets(parse("since:24h", now), who),
+            "histogram: a common model by day, 90 days": lambda n: searcher.histogram(
+                parse(f"model:{model(n)} since:90d", now), who, "day"
+            ),
+            "histogram: everything by hour, 7 days": lambda _: searcher.histogram(
+                parse("since:7d", now), who, "hour"
+            ),
+        }  # fmt: skip
     if not narrow:
         found["refused or broken, of a person"] = page(
             lambda n: f"actor:person{n * 7 % ACTORS}@example.com -status:complete"
@@ -183,7 +200,7 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
 def run(place: Place, times: int) -> dict[str, Any]:
     """Ask everything within the widest and the tightest boundary."""
     result: dict[str, Any] = {}
-    for name, who in (("everything", WIDE), ("one team, two sections", NARROW)):
+    for name, who in (("everything", WIDE), ("one team, four sections", NARROW)):
         asked = questions(place, who, times)
         result[name] = {what: timed(ask, times) for what, ask in asked.items()}
     return result

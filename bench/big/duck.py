@@ -170,7 +170,7 @@ def run(place: Place, times: int) -> dict[str, Any]:
     database = duckdb.connect(str(file), read_only=True)
     found = {}
     for name, who, within in (
-        ("everything", ask.WIDE, "true"), ("one team, two sections", ask.NARROW, NARROW)
+        ("everything", ask.WIDE, "true"), ("one team, four sections", ask.NARROW, NARROW)
     ):  # fmt: skip
         known = ask.sessions(place, who, times)
         asked = questions(place, database, known, within)
