@@ -126,29 +126,28 @@ def billionths(cost: float) -> int:
 
 def merge(added: Iterable[Row], removed: Iterable[Row] = ()) -> tuple[Cells, ...]:
     """The change of each cube when ``added`` come and ``removed`` go; cells by first use."""
-    changes: tuple[Cells, ...] = tuple({} for _ in CUBES)
+    adding: tuple[dict[tuple[str, ...], list[int]], ...] = tuple({} for _ in CUBES)
     for rows, sign in ((removed, -1), (added, 1)):
         for row in rows:
             sums = contribution(row)
             if sums is None:
                 continue
             measured = latency.of(row.duration, row.first_byte) if sums[0] else 0
-            change = Change(sums, latency.encode(measured))
-            if sign < 0:
-                change = Change(tuple(map(operator.neg, sums)), latency.encode(-measured))
+            change = [*sums, measured] if sign > 0 else [*map(operator.neg, sums), -measured]
             periods = (row.time[:13], row.time[:10], week(row.time[:10]))
             values: list[Any] = [value or "" for value in _dimensions(row)]
             values[_MODELS] = _json.encode(row.models).decode()
-            for cells, (grain, keyed) in zip(changes, _KEYED, strict=True):
+            for cells, (grain, keyed) in zip(adding, _KEYED, strict=True):
                 key = (periods[grain], *keyed(values))
                 known = cells.get(key)
-                cells[key] = change if known is None else _plus(known, change)
-    return changes
-
-
-def _plus(one: Change, other: Change) -> Change:
-    sums = tuple(map(operator.add, one.sums, other.sums))
-    return Change(sums, latency.plus(one.latency, other.latency))
+                cells[key] = change if known is None else list(map(operator.add, known, change))
+    return tuple(
+        {
+            key: Change(tuple(figures[:-1]), latency.encode(figures[-1]))
+            for key, figures in cells.items()
+        }
+        for cells in adding
+    )
 
 
 @functools.lru_cache(256)

@@ -8,6 +8,9 @@ the text "unknown" of the formats becomes ``None`` here. Times are stored text, 
 strings. Not here: where the values come from (``project``), SQL (``sqlite``).
 """
 
+import functools
+import operator
+
 import msgspec
 
 MAX_TEXT = 512
@@ -121,6 +124,9 @@ class Person(msgspec.Struct, frozen=True):
 PERSON_NAMES = ("subject", "email", "name", "end_user")
 """The fields of ``Person`` that ``actor:`` also looks at, where the reader may see them."""
 
+_FOUND_BY = (*PERSON_NAMES, "session", "address")
+_found_by = operator.attrgetter(*_FOUND_BY)
+
 
 def bounded(value: str) -> str:
     """The first ``MAX_TEXT`` characters; what is stored and what is looked up both pass here."""
@@ -166,8 +172,13 @@ def unattributed(row: Row) -> bool:
 
 def person_postings(person: Person) -> tuple[Posting, ...]:
     """Posting lists of the fields that identify, in dimensions spelt ``person.<field>``."""
-    fields = (*((name, getattr(person, name)) for name in PERSON_NAMES),
-              ("session", person.session), ("address", person.address))  # fmt: skip
+    return _posted(*_found_by(person))
+
+
+@functools.lru_cache(8_192)
+def _posted(*values: str | None) -> tuple[Posting, ...]:
+    """The same for the values of these fields: who was there before comes again."""
+    fields = zip(_FOUND_BY, values, strict=True)
     return tuple(
         dict.fromkeys((f"person.{name}", folded(value)) for name, value in fields if value)
     )

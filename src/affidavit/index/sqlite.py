@@ -231,8 +231,8 @@ class RowStore:
         )
         more: list[tuple[Posting, int]] = []
         for idx, (old, new) in changed.items():
-            known = set(postings(old.row))
-            more += [(posting, idx) for posting in postings(new.row) if posting not in known]
+            known = old.row.models  # nothing else of it can have become more
+            more += [(("model", name), idx) for name in new.row.models if name not in known]
         self._post(more)
 
     def _remove(self, removed: Mapping[int, Entry]) -> None:

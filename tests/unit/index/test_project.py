@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from affidavit.index.project import Entry, answered, project, viewed
 from affidavit.index.schema import MAX_TEXT, Row, person_postings, postings
+from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, TYPES, View
 from tests.unit.index.made import OUTCOME, SERVED, WHAT, WHO, placed, request, response
 
@@ -157,3 +158,21 @@ def test_any_json_in_any_section_gives_a_row_that_can_be_stored(
     if found is not None:
         assert msgspec.convert(msgspec.to_builtins(found.row), Row) == found.row
         assert all(isinstance(value, str) for posting in postings(found.row) for value in posting)
+
+
+def test_sections_seen_again_are_told_apart_by_every_character() -> None:
+    """What is remembered of a section is found by its text behind the salt, and by nothing else."""
+    for team, actor in (("a", "act_1"), ("b", "act_1"), ("a", "act_2"), ("a", "act_1")):
+        who = {**WHO, "team": team, "actor": actor}
+        view = viewed(request(0, who=who))
+        row = entry(view).row
+        assert view.sections["who"] == who
+        assert (row.team, row.actor) == (team, actor)
+
+
+def test_a_salt_leaves_no_trace_in_the_rest_of_a_disclosure() -> None:
+    """Of two disclosures of one value, all characters but the first 36 are the same."""
+    one, again, other = (disclose("who", {"a": n}) for n in (1, 1, 2))
+    assert one != again
+    assert one[36:] == again[36:]
+    assert one[36:] != other[36:]
