@@ -67,9 +67,9 @@ class Packer:
         for head, data in plain:
             squeezed = next(smaller).tobytes() if len(data) >= _WORTH_TRYING else data
             if len(squeezed) < len(data):
-                blobs.append(b"".join((_ZSTD, head, squeezed)))
+                blobs.append(_ZSTD + head + squeezed)
             else:
-                blobs.append(b"".join((_AS_IS, head, data)))
+                blobs.append(_AS_IS + head + data)
         return blobs
 
 

@@ -19,6 +19,7 @@ Records without sections and content (the ledger's own) are not kept here. Compr
 the previous turn of a session, erasure, holds and retention are not done here.
 """
 
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ from affidavit.vault.recovery import Recovery
 from affidavit.vault.segments import Bucket, SegmentWriter
 
 _KINDS = range(len(SECTIONS))
-_FRESH = ids.KEY_BYTES + PREFIX_BYTES
+_FRESH = struct.Struct(f"{ids.KEY_BYTES}s{PREFIX_BYTES}s")
 """Random bytes for one blob: its key, and what its nonces begin with."""
 
 _OPEN_SEGMENTS = 128
@@ -118,21 +119,32 @@ class Vault:
         shared: dict[tuple[str, ...], bytes] = {(): alone}
         outlines = [_outline(item) for item in batch]
         packed = iter(self._packer.pack([plain for one in outlines for _, _, plain in one]))
+        fresh = _fresh(sum(map(len, outlines)))
         blobs: list[bytes] = []
         entries: list[bytes] = []
         at = writer.size
         for item, outline in zip(batch, outlines, strict=True):
-            names = tuple(sorted(set(item.record.subjects)))
-            keys = [subjects[_subject(item, name)] for name in names]
-            if names not in shared:
-                shared[names] = wraps.wrapping_key(key.secret, [one.secret for one in keys])
-            sealed, described = _seal(item, outline, packed, (alone, shared[names]))
-            numbers = tuple(one.id for one in keys)
-            entries.append(
-                wraps.pack(wraps.Entry(item.index, at, item.record.id, numbers, described))
-            )
-            blobs += sealed
-            at += sum(map(len, sealed))
+            names = item.record.subjects
+            numbers: tuple[int, ...] = ()
+            if names:
+                names = tuple(sorted(set(names)))
+                keys = [subjects[_subject(item, name)] for name in names]
+                numbers = tuple([one.id for one in keys])
+                if names not in shared:
+                    shared[names] = wraps.wrapping_key(key.secret, [one.secret for one in keys])
+            wrapping = shared[names]
+            record_id = item.record.id.encode("ascii")
+            begin = at
+            described: list[wraps.Blob] = []
+            for (kind, name, _), blob in zip(outline, packed, strict=False):
+                part_key, prefix = next(fresh)
+                sealed = seal_blob(part_key, blob, record_id + name.encode(), prefix)
+                over = wrapping if kind in wraps.OF_THE_SUBJECT else alone
+                described.append(wraps.Blob(kind, name, len(sealed), wrap_key(over, part_key)))
+                blobs.append(sealed)
+                at += len(sealed)
+            entry = wraps.Entry(item.index, begin, item.record.id, numbers, tuple(described))
+            entries.append(wraps.pack(entry))
         writer.append(blobs, entries)
         return writer
 
@@ -171,27 +183,9 @@ def _outline(item: Placed) -> list[tuple[int, str, Plain]]:
     return outline
 
 
-def _seal(
-    item: Placed,
-    outline: Sequence[tuple[int, str, Plain]],
-    packed: Iterator[bytes],
-    wrapping: tuple[bytes, bytes],
-) -> tuple[list[bytes], tuple[wraps.Blob, ...]]:
-    """Seal the next blobs of ``packed``; ``wrapping``: without and with the subjects' keys."""
-    record_id = item.record.id.encode("ascii")
-    fresh = ids.random_bytes(_FRESH * len(outline))
-    sealed: list[bytes] = []
-    described: list[wraps.Blob] = []
-    at = 0
-    for kind, name, _ in outline:
-        key = fresh[at : at + ids.KEY_BYTES]
-        prefix = fresh[at + ids.KEY_BYTES : at + _FRESH]
-        at += _FRESH
-        data = seal_blob(key, next(packed), record_id + name.encode(), prefix)
-        wrapped = wrap_key(wrapping[kind in wraps.OF_THE_SUBJECT], key)
-        sealed.append(data)
-        described.append(wraps.Blob(kind, name, len(data), wrapped))
-    return sealed, tuple(described)
+def _fresh(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """For each of ``count`` blobs a key of its own and what its nonces begin with, all random."""
+    return _FRESH.iter_unpack(ids.random_bytes(_FRESH.size * count))
 
 
 def _subject(item: Placed, name: str) -> Subject:
