@@ -424,7 +424,7 @@ def two_teams() -> tuple[World, list[Fact]]:
         records.append(record)
         facts.append(Fact(
             index, "exchange.request", record.time, record.record.at, "observed", None, who, {},
-            WHAT, {}, None, {f"m-{index}"}, [], [],
+            WHAT, {}, None, {f"m-{index}"}, [], [], "openai",
         ))  # fmt: skip
     return World(records), facts
 

@@ -8,17 +8,20 @@ import datetime as dt
 import math
 from typing import Any
 
+import apsw
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
 from affidavit.errors import RefusedError
 from affidavit.index import latency
-from affidavit.query import cubes, sums
+from affidavit.index.rollup import CUBES
+from affidavit.query import boundary as boundaries
+from affidavit.query import cubes, search, sums
 from affidavit.query.boundary import Boundary
 from affidavit.query.search import Searcher
 from affidavit.query.sums import GROUPS, INTERVALS, Price, wanted
-from affidavit.query.tree import All, And, Match, Moment, Tree
+from affidavit.query.tree import All, And, Has, Match, Moment, Tree
 from tests.model.test_query_model import (
     BOUNDARIES,
     TREES,
@@ -28,8 +31,9 @@ from tests.model.test_query_model import (
     visible,
     worlds,
 )
-from tests.unit.index.made import World
+from tests.unit.index.made import OUTCOME, SERVED, WHAT, World, placed
 
+OWNER = boundaries.owner("o")
 PRICES = {"m": Price(1.0, 3.0, 0.5), "m-*": Price(2.0, 4.0, 2.0)}
 EDGES = ("2026-09-21T15:00:00.000000Z", "2026-09-22T00:00:00.000000Z",
          "2026-09-24T07:30:00.000001Z", "2026-09-28T00:00:00.000000Z")  # fmt: skip
@@ -143,11 +147,11 @@ def quantiles(values: list[float | None]) -> dict[str, Any]:
 
 def check(
     searcher: Searcher, facts: list[Fact], boundary: Boundary, tree: Tree,
-    by: list[str], interval: str = "",
+    by: list[str], interval: str = "", prices: dict[str, Price] | None = None,
 ) -> tuple[str, ...]:  # fmt: skip
     """The answer is the oracle's; returns where it came from."""
     reason = "ticket" if boundary.content == "with_reason" else ""
-    want = wanted(by, interval, latency=True, prices=PRICES)
+    want = wanted(by, interval, latency=True, prices=prices)
     answer = searcher.aggregate(tree, boundary, want, reason)
     keys = [name for name in GROUPS if name in by]
     given = {}
@@ -156,8 +160,9 @@ def check(
         assert key not in given
         given[key] = row
     expected = oracle(facts, boundary, tree, by, interval)
-    if not by and not interval and not expected:
-        assert given == {}
+    for row in expected.values():
+        for name in ("reckoned", "reckoned_of", "no_cost") if prices is None else ():
+            del row[name]
     assert given == expected
     return tuple(part[0] for part in answer.parts)
 
@@ -183,7 +188,7 @@ def test_sums_are_the_oracles(
                 with pytest.raises(RefusedError):
                     searcher.aggregate(tree, boundary, wanted(by, interval), "ticket")
                 continue
-            check(searcher, world[1], boundary, tree, by, interval)
+            check(searcher, world[1], boundary, tree, by, interval, PRICES)
 
 
 @given(world=worlds(), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
@@ -204,3 +209,98 @@ def test_cubes_and_rows_say_exactly_the_same(
                 slow = searcher.aggregate(tree, boundary, want, "ticket")
             assert {name for name, *_ in slow.parts} <= {"rows"}
             assert fast.rows == slow.rows
+
+
+def a_week() -> tuple[World, list[Fact]]:
+    """Exchanges of two teams over some days, one in each, and one of another tenant."""
+    records, facts = [], []
+    for index in range(0, 12, 2):
+        who = {"tenant": "acme" if index < 10 else "umbra", "team": ("red", "blue")[index % 4 // 2],
+               "actor": f"act_{index}"}  # fmt: skip
+        served = SERVED | {"gen_ai.response.model": f"m-{index}"}
+        for half, kind in enumerate(("exchange.request", "exchange.response")):
+            place = index + half
+            sections = {"what": served, "outcome": OUTCOME} if half else {"who": who, "what": WHAT}
+            record = placed(place, kind, sections, re=index if half else None,
+                            seconds=place * 30_000)  # fmt: skip
+            records.append(record)
+            facts.append(Fact(
+                place, kind, record.time, record.record.at, "observed", index if half else None,
+                who, {}, served if half else WHAT, OUTCOME if half else {}, None,
+                {"gpt-4o", f"m-{index}"}, [], [],
+                "openai", f"m-{index}",
+            ))  # fmt: skip
+    return World(records), facts
+
+
+MEMBER = boundaries.member("m", "acme", "red")
+EDGY = And((
+    Moment("time", ">=", "2026-09-22T17:30:00.000001Z"),
+    Moment("time", "<", "2026-09-25T00:00:00.000000Z"),
+))  # fmt: skip
+
+
+def test_the_smallest_cube_that_has_everything_is_taken() -> None:
+    """By grouping, boundary and periods; the ends of the window from shorter periods and rows."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        for by, interval, tree, sources in (
+            ([], "", All(), ("hour_team",)),
+            (["team"], "day", EDGY, ("rows", "hour_team")),
+            (["model"], "", EDGY, ("rows", "hour_model", "day_model")),
+            (["actor"], "", EDGY, ("rows", "day_actor")),
+            (["actor"], "week", All(), ("week_actor",)),
+            (["credential"], "month", All(), ("day_actor",)),
+            (["actor", "model"], "", All(), ("rows",)),
+            (["team"], "", Match("type", "exchange.", prefix=True), ("hour_team",)),
+            (["team"], "", Match("model", "m-2"), ("day_model",)),
+            (["status"], "hour", Match("provider", "openai"), ("hour_model",)),
+            ([], "", Has("error"), ("rows",)),
+        ):
+            assert check(searcher, facts, OWNER, tree, by, interval) == sources
+        assert check(searcher, facts, MEMBER, All(), ["status"]) == ("hour_team",)
+        assert check(searcher, facts, MEMBER, All(), ["model"]) == ("day_model",)
+        assert check(searcher, facts, OWNER, All(), ["team"], "", PRICES) == ("day_model",)
+
+
+def test_a_cube_without_the_boundarys_keys_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: cubes are chosen by grouping alone, so the team is not looked at."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        check(searcher, facts, MEMBER, All(), ["model"])
+        monkeypatch.setattr(cubes, "eligible", lambda _, by, __: [CUBES[3]])
+        with pytest.raises((AssertionError, apsw.SQLError)):
+            check(searcher, facts, MEMBER, All(), ["model"])
+
+
+def test_sums_without_the_boundary_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: the reader's tree alone."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        monkeypatch.setattr(search, "inject", lambda tree, *_: tree)
+        with pytest.raises(AssertionError):
+            check(searcher, facts, MEMBER, All(), ["model"])
+
+
+def test_a_cube_of_too_long_periods_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutants: days from a cube of weeks; a window that is widened to whole periods."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        monkeypatch.setattr(cubes, "eligible", lambda *_: [CUBES[1]])
+        with pytest.raises(AssertionError):
+            check(searcher, facts, OWNER, All(), ["actor"], "day")
+        monkeypatch.setattr(cubes, "eligible", lambda *_: [CUBES[4]])
+        check(searcher, facts, OWNER, EDGY, ["actor"])
+        monkeypatch.setattr(cubes, "_period_from", cubes._period_of)
+        with pytest.raises(AssertionError):
+            check(searcher, facts, OWNER, EDGY, ["actor"])
+
+
+def test_a_few_rows_answer_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a posting list leads to few rows, no cube is read; the answer is the same."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        monkeypatch.setattr(sums, "FEW", 4)
+        subject = boundaries.subject("act_4", "acme")
+        assert check(searcher, facts, subject, All(), ["team"]) == ("rows",)
+        assert check(searcher, facts, OWNER, All(), ["team"]) == ("hour_team",)

@@ -82,3 +82,49 @@ class Aggregate(msgspec.Struct, frozen=True):
     until: str | None
     parts: tuple[tuple[str, str | None, str | None], ...]
     as_of: AsOf
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A value of a field and how many records have it."""
+
+    value: str
+    count: int
+
+
+class Facet(msgspec.Struct, frozen=True):
+    """The most frequent values of a field, and how many different ones there are."""
+
+    values: list[Value]
+    distinct: int
+
+
+class Facets(msgspec.Struct, frozen=True):
+    """Values by field, of ``records`` records; ``capped``: of the newest so many, of more."""
+
+    fields: dict[str, Facet]
+    records: int
+    capped: bool
+    as_of: AsOf
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """A period by its first instant, and how many records fall into it."""
+
+    time: str
+    count: int
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Periods with a record in them, oldest first, of the window that was asked for.
+
+    ``capped``: only the newest ``records`` were counted, down to the time ``counted_from``.
+    """
+
+    buckets: list[Bucket]
+    interval: str
+    since: str | None
+    until: str | None
+    records: int
+    capped: bool
+    counted_from: str | None
+    as_of: AsOf

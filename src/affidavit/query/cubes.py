@@ -131,7 +131,7 @@ def of_cells(
     if latency:
         figures.append("latency_cells(r.latency)")
     return _grouped(
-        [_period("r.period", interval), *(f"r.{name}" for name in by)], figures,
+        [period("r.period", interval), *(f"r.{name}" for name in by)], figures,
         Sql(f"{cube.name} r WHERE {limits}({where.text})",
             (*(time for _, time in bounds), *where.values)),
     )  # fmt: skip
@@ -143,7 +143,7 @@ def of_rows(source: Sql, by: Sequence[str], interval: Interval, *, latency: bool
     if latency:
         figures.append(f"latency_rows({_DURATIONS})")
     return _grouped(
-        [_period("r.time", interval), *(f"coalesce(r.{name}, '')" for name in by)], figures,
+        [period("r.time", interval), *(f"coalesce(r.{name}, '')" for name in by)], figures,
         Sql(f"{source.text} AND {_COUNTED}", source.values),
     )  # fmt: skip
 
@@ -157,8 +157,16 @@ def _grouped(keys: Sequence[str], figures: Sequence[str], source: Sql) -> Sql:
     )
 
 
-def _period(expression: str, interval: Interval) -> str:
-    """The first day or hour of the period, ``""`` if the window is one."""
+def first_instant(begun: str, interval: Interval) -> str:
+    """The stored time at which a period begins that ``period`` gave."""
+    return begun + (_HOUR if interval == "hour" else _MIDNIGHT)
+
+
+def period(expression: str, interval: Interval) -> str:
+    """SQL for the first day or hour of the period that a time or period is in.
+
+    ``""`` if the window is one period.
+    """
     if interval == "week":  # back to a Tuesday at most, then on to the next Monday
         return f"date(substr({expression}, 1, 10), '-6 days', 'weekday 1')"
     if interval == "month":

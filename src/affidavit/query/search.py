@@ -21,10 +21,19 @@ from affidavit.index.messages import Said
 from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
-from affidavit.query import emit, sums, wording
-from affidavit.query.answers import Aggregate, AsOf, Exchange, ExchangePage, Page
+from affidavit.query import emit, facets, sums, wording
+from affidavit.query.answers import (
+    Aggregate,
+    AsOf,
+    Exchange,
+    ExchangePage,
+    Facets,
+    Histogram,
+    Page,
+)
 from affidavit.query.boundary import Boundary, bound, inject
 from affidavit.query.content import Contents, look, snippet, worst
+from affidavit.query.cubes import Interval
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.sums import Scope, Wanted
 from affidavit.query.tree import Phrase, Tree, leaves, window
@@ -134,7 +143,27 @@ class Searcher:
         sums.allow(boundary, want)
         asked = inject(tree, boundary, reason)
         with self.reader.snapshot():
-            return sums.answer(self.reader, asked, want, self._plan(asked, "").as_of, self._scope)
+            return sums.answer(self.reader, asked, want, self._scope)
+
+    def facets(
+        self, tree: Tree, boundary: Boundary, names: Sequence[str] = (), reason: str = "", *,
+        top: int = facets.TOP, exact: bool = False,
+    ) -> Facets:  # fmt: skip
+        """Values with counts of the fields ``names``, or of all facets that may be seen."""
+        shown = facets.allowed(names, boundary)
+        asked = inject(tree, boundary, reason)
+        with self.reader.snapshot():
+            scope = self._scope(asked)
+            return facets.facets(self.reader, asked, scope, shown, top=top, exact=exact)
+
+    def histogram(
+        self, tree: Tree, boundary: Boundary, interval: Interval, reason: str = "", *,
+        exact: bool = False,
+    ) -> Histogram:  # fmt: skip
+        """How many matching records there are in each period."""
+        asked = inject(tree, boundary, reason)
+        with self.reader.snapshot():
+            return facets.histogram(self.reader, asked, self._scope(asked), interval, exact=exact)
 
     def row(self, name: str | int, boundary: Boundary) -> dict[str, Any]:
         """One record by id or index (``48213`` or ``"#48213"``); ``NotFoundError``."""
@@ -203,7 +232,7 @@ class Searcher:
 
     def _scope(self, asked: Tree) -> Scope:
         plan = self._plan(asked, "")
-        return Scope(plan.found, plan.low, plan.high)
+        return Scope(plan.found, plan.low, plan.high, plan.as_of)
 
     def _few(self, found: emit.Sql) -> int | None:
         sql = emit.capped(found)

@@ -53,11 +53,12 @@ class Price(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Where the rows of a tree are: among candidates, if any, in [low, high)."""
+    """Where the rows of a tree are: among candidates, if any, in [low, high); as of when."""
 
     found: emit.Candidates | None
     low: int
     high: int
+    as_of: AsOf
 
 
 class _Group:
@@ -102,9 +103,7 @@ def allow(boundary: Boundary, want: Wanted) -> None:
             raise RefusedError(f"Sums look at section {name}, which is outside your boundary.")
 
 
-def answer(
-    reader: Reader, asked: Tree, want: Wanted, as_of: AsOf, scope: Callable[[Tree], Scope]
-) -> Aggregate:
+def answer(reader: Reader, asked: Tree, want: Wanted, scope: Callable[[Tree], Scope]) -> Aggregate:
     """The sums of an injected tree, inside a snapshot of ``reader``.
 
     ``scope`` says where the rows of a narrower tree are. ``UsageError`` for more than
@@ -116,10 +115,10 @@ def answer(
     since, until = window(asked)
     rest = cubes.condition(asked)
     fit = [] if rest is None else cubes.eligible(rest, keys, want.interval)
-    few = scope(asked).found if fit else None
-    if few is not None and few.cost <= FEW:
+    whole = scope(asked)
+    if whole.found is not None and whole.found.cost <= FEW:
         fit = []
-    parts = _parts(since, until, as_of, fit)
+    parts = _parts(since, until, whole.as_of, fit)
     groups: dict[tuple[str, ...], _Group] = {}
     for part in parts:
         if part.cube is not None and rest is not None:
@@ -137,7 +136,7 @@ def answer(
     return Aggregate(
         _rows(groups, keys, want), since, until,
         tuple((part.cube.name if part.cube else "rows", part.since, part.until) for part in parts),
-        as_of,
+        whole.as_of,
     )  # fmt: skip
 
 
@@ -191,7 +190,7 @@ def _rows(
 def _line(key: Sequence[str], group: _Group, want: Wanted) -> dict[str, Any]:
     line: dict[str, Any] = {}
     if want.interval:
-        line["time"] = key[0] + (":00:00.000000Z" if want.interval == "hour" else _FIRST[10:])
+        line["time"] = cubes.first_instant(key[0], want.interval)
     line |= {name: value or None for name, value in zip(want.by, key[1:], strict=True)}
     sums = dict(zip(Sums._fields, group.sums, strict=True))
     line |= {name: sums[name] for name in Sums._fields[:7]}
