@@ -28,6 +28,7 @@ from pydantic import (
 from affidavit import strict_yaml
 from affidavit.config_boundaries import BoundaryName, BreakGlass, NamedBoundary
 from affidavit.errors import ConfigError
+from affidavit.prices import Price, Prices
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 DIALECTS = (
@@ -246,6 +247,7 @@ class Config(_Section):
     anchors: Anchors = Anchors()
     retention: Retention = Retention()
     boundaries: dict[BoundaryName, NamedBoundary] = Field(default_factory=dict)
+    prices: Prices = Field(default_factory=dict)
 
     @field_validator("providers")
     @classmethod
@@ -388,7 +390,7 @@ def _worded(message: str) -> str:
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
-    tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route}
+    tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route, "prices": Price}
     tables |= {"boundaries": NamedBoundary, "break_glass": BreakGlass}
     for depth, part in enumerate(location):
         field = model.model_fields.get(str(part))

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from affidavit.errors import RefusedError
 from affidavit.index import latency
 from affidavit.index.rollup import CUBES
+from affidavit.prices import Price
 from affidavit.query import boundary as boundaries
 from affidavit.query import cubes, search, sums
 from affidavit.query.boundary import Boundary
 from affidavit.query.search import Searcher
-from affidavit.query.sums import GROUPS, INTERVALS, Price, wanted
+from affidavit.query.sums import GROUPS, INTERVALS, wanted
 from affidavit.query.tree import All, And, Has, Match, Moment, Tree
 from tests.model.test_query_model import (
     BOUNDARIES,
@@ -34,7 +35,8 @@ from tests.model.test_query_model import (
 from tests.unit.index.made import OUTCOME, SERVED, WHAT, World, placed
 
 OWNER = boundaries.owner("o")
-PRICES = {"m": Price(1.0, 3.0, 0.5), "m-*": Price(2.0, 4.0, 2.0)}
+PRICES = {"m": Price(input=1, output=3, cached=0.5, currency="EUR"),
+          "m-*": Price(input=2, output=4, currency="USD")}  # fmt: skip
 EDGES = ("2026-09-21T15:00:00.000000Z", "2026-09-22T00:00:00.000000Z",
          "2026-09-24T07:30:00.000001Z", "2026-09-28T00:00:00.000000Z")  # fmt: skip
 WINDOWS = st.one_of(
@@ -100,14 +102,14 @@ def added(group: list[Fact]) -> dict[str, Any]:
         and ({"gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"} & set(fact.outcome))
         and fact.counted
     ]  # fmt: skip
-    spent = 0.0
-    for fact in closed:
-        if "cost" not in fact.outcome and fact.counted:
-            price = PRICES["m" if fact.counted == "m" else "m-*"]
-            cached = tokens(fact, "cache_read.input")
-            fresh = max(0, tokens(fact, "input") - cached)
-            spent += fresh * price.input + cached * price.cached
-            spent += tokens(fact, "output") * price.output
+    spent: dict[str, float] = {}
+    for fact in metered:
+        price = PRICES["m" if fact.counted == "m" else "m-*"]
+        cached = tokens(fact, "cache_read.input")
+        fresh = max(0, tokens(fact, "input") - cached)
+        cost = fresh * price.input + cached * (price.cached or price.input)
+        cost += tokens(fact, "output") * price.output
+        spent[price.currency] = spent.get(price.currency, 0) + cost / 1e6
     return {
         "requests": len(closed),
         "errors": sum(
@@ -121,7 +123,7 @@ def added(group: list[Fact]) -> dict[str, Any]:
         "tokens_reasoning": 0,
         "cost": pytest.approx(sum(costs)) if costs else None,
         "cost_of": len(costs),
-        "reckoned": pytest.approx(spent / 1e6) if metered else None,
+        "reckoned": pytest.approx(spent),
         "reckoned_of": len(metered),
         "no_cost": len(closed) - len(costs) - len(metered),
         "duration": quantiles([fact.outcome.get("duration") for fact in closed]),

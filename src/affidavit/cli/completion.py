@@ -24,7 +24,7 @@ Shell = Literal["bash", "zsh", "fish"]
 
 SECONDS = 2.0
 """How long somebody who pressed Tab waits for a console."""
-ASKING = ("query", "tail", "export")
+ASKING = ("query", "tail", "export", "sums", "facets", "histogram")
 """Verbs whose argument is an expression."""
 
 _BASH_BREAKS = " \t\n\"'@><=;|&(:"

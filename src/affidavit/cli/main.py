@@ -31,6 +31,7 @@ from affidavit.cli import (
     record,
     reveal,
     show,
+    sums,
     tail,
     verify,
     version,
@@ -70,6 +71,7 @@ def _all(
 for module in (
     processes,
     query,
+    sums,
     show,
     tail,
     pivot,
@@ -132,9 +134,9 @@ def _path(error: Exception) -> str:
 def _way_out(error: Exception, message: str) -> str:
     """What to type instead."""
     path = _path(error)
-    if "unexpected extra argument" in message and path.endswith((" query", " tail", " export")):
+    if "unexpected extra argument" in message and path.rpartition(" ")[2] in completion.ASKING:
         return f"Quote the whole expression: {path} 'model:gpt-4o since:90d'"
-    if message.startswith("No such option") and path.endswith((" query", " tail", " export")):
+    if message.startswith("No such option") and path.rpartition(" ")[2] in completion.ASKING:
         return f"{path} --help; an expression that begins with - goes last, after --"
     return f"{path} --help"
 

@@ -29,6 +29,7 @@ from affidavit.console import (
     public,
     reporting,
     saved_api,
+    sums_api,
 )
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Sessions
@@ -76,6 +77,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(completion_api.router(services, authenticator, access))
     app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(approvals_api.router(services, authenticator, access))
+    app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())
     app.include_router(reporting.router(services, authenticator))

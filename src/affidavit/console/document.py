@@ -64,6 +64,9 @@ SCHEMES = {
 }
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "query": {"expression": "model:gpt-4o since:90d", "limit": 50, "prove": True},
+    "aggregate": {"expression": "since:30d", "by": ["team", "day"], "latency": True},
+    "facets": {"expression": "has:error since:24h", "fields": ["model", "team"]},
+    "histogram": {"expression": "decision:deny since:7d", "interval": "hour"},
     "reveal": {"id": "#48213", "reason": "ticket 4711: what was answered"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},

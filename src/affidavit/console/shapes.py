@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from affidavit.index.schema import Person, Row
-from affidavit.query.answers import AsOf
+from affidavit.query.answers import Aggregate, AsOf, Facets, Histogram
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.session import Narrative
 
@@ -220,10 +220,31 @@ class ProblemKinds(msgspec.Struct):
     problems: list[ProblemKind]
 
 
+class Sums(Aggregate, frozen=True):
+    """Sums by group and period. ``withheld``: sections outside the boundary."""
+
+    withheld: tuple[str, ...] = ()
+
+
+class Counted(Facets, frozen=True):
+    """Values with counts, of the fields within the boundary."""
+
+    withheld: tuple[str, ...] = ()
+
+
+class Chart(Histogram, frozen=True):
+    """Counts by period."""
+
+    withheld: tuple[str, ...] = ()
+
+
 ANSWERS: dict[str, type[msgspec.Struct]] = {
     "status": Status,
     "query": Answer,
     "query_by_get": Answer,
+    "aggregate": Sums,
+    "facets": Counted,
+    "histogram": Chart,
     "show": Narrative,
     "reveal": Revealed,
     "keys": Keys,

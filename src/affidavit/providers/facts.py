@@ -124,7 +124,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
 class ResponseFacts(msgspec.Struct, frozen=True):
     """What a response says.
 
-    ``model`` is the one that served it. ``usage`` maps OpenTelemetry names to counts.
+    ``model`` is the one that served it. ``usage`` maps OpenTelemetry names to counts;
+    ``cost`` is what the provider says the exchange cost, in the unit it charges in.
     ``messages`` are the outputs, one for each choice. ``error`` is set for an error body and for
     an error event in a stream. ``expects_terminal``: this is a stream whose protocol has a last
     event; ``terminal``: it was seen (or an error event, after which nothing comes). A stream
@@ -142,6 +143,7 @@ class ResponseFacts(msgspec.Struct, frozen=True):
     fingerprint: str = ""
     finish_reasons: tuple[str, ...] = ()
     usage: dict[str, int] = {}
+    cost: float | None = None
     messages: tuple[Message, ...] = ()
     error: Error | None = None
     request_id: str = ""
@@ -205,6 +207,8 @@ class ResponseFacts(msgspec.Struct, frozen=True):
         if self.finish_reasons:
             named["gen_ai.response.finish_reasons"] = list(self.finish_reasons)
         named.update(self.usage)
+        if self.cost is not None:
+            named["cost"] = self.cost
         if self.error is not None:
             error = self.error
             named["error"] = _known(

@@ -78,6 +78,12 @@ def usage(pairs: Iterable[tuple[str, Any]]) -> dict[str, int]:
     return {f"gen_ai.usage.{key}": value for key, value in pairs if count(value) is not None}
 
 
+def cost(counts: dict[str, Any]) -> float | None:
+    """``cost`` beside the counts of a usage (OpenRouter and others); ``None`` if there is none."""
+    value = number(counts.get("cost"))
+    return None if value is None or value < 0 else float(value)
+
+
 def parameters(body: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Request parameters by OpenTelemetry name: (field of the body, ``gen_ai.request.…``)."""
     found: dict[str, Any] = {}

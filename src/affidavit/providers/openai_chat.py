@@ -13,6 +13,7 @@ from affidavit.providers.dialect import DONE
 from affidavit.providers.facts import Error, Message, MessagePart
 from affidavit.providers.fields import (
     compact,
+    cost,
     label,
     mapping,
     mappings,
@@ -199,6 +200,7 @@ class ChatAccumulator:
         self._choices: dict[int, _Choice] = {}
         self._names: dict[str, str] = {}
         self._usage: dict[str, int] = {}
+        self._cost: float | None = None
         self._error: Error | None = None
 
     def event(self, event: Event) -> None:
@@ -235,6 +237,7 @@ class ChatAccumulator:
             "fingerprint": self._names.get("system_fingerprint", ""),
             "finish_reasons": tuple(c.finish_reason for c in choices if c.finish_reason),
             "usage": self._usage,
+            "cost": self._cost,
             "messages": tuple(choice.message() for choice in choices),
             "error": self._error,
         }
@@ -248,6 +251,8 @@ class ChatAccumulator:
             counts = mapping(chunk["x_groq"]).get("usage")
         if counts:
             self._usage = usage_of(counts) or self._usage
+            reported = cost(mapping(counts))
+            self._cost = self._cost if reported is None else reported
         for position, item in enumerate(mappings(chunk.get("choices"))):
             index = item.get("index")
             self._choice(index if type(index) is int else position, item)

@@ -8,7 +8,7 @@ cut stream shows what had been said by then, and a whole one is read as the prov
 from typing import Any
 
 from affidavit.providers.facts import Error, Message, MessagePart
-from affidavit.providers.fields import compact, mapping, mappings, name, text, usage
+from affidavit.providers.fields import compact, cost, mapping, mappings, name, text, usage
 from affidavit.providers.openai_chat import error_of, is_error, parts_of
 from affidavit.wire.sse import Event
 from affidavit.wire.strict_json import lenient
@@ -121,6 +121,7 @@ class ResponsesAccumulator:
             "id": name(response.get("id")),
             "model": name(response.get("model")),
             "finish_reasons": (ended,) if ended else (),
+            "cost": cost(counts),
             "usage": usage(
                 (
                     ("input_tokens", counts.get("input_tokens")),

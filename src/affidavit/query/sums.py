@@ -15,6 +15,7 @@ from affidavit.errors import RefusedError, UsageError
 from affidavit.index import latency
 from affidavit.index.reader import Reader
 from affidavit.index.rollup import COST_UNIT, Cube, Sums
+from affidavit.prices import Price, price_of
 from affidavit.query import cubes, emit
 from affidavit.query.answers import Aggregate, AsOf
 from affidavit.query.boundary import Boundary
@@ -41,15 +42,7 @@ class Wanted(NamedTuple):
     by: tuple[str, ...] = ()
     interval: Interval = ""
     latency: bool = False
-    prices: "Mapping[str, Price] | None" = None
-
-
-class Price(NamedTuple):
-    """What a million tokens of a model cost; cached ones are among those read."""
-
-    input: float
-    output: float
-    cached: float
+    prices: Mapping[str, Price] | None = None
 
 
 class Scope(NamedTuple):
@@ -67,6 +60,8 @@ class _Group:
     def __init__(self) -> None:
         self.sums = [0] * len(Sums._fields)
         self.latency = 0
+        self.reckoned: dict[str, float] = {}
+        self.reckoned_of = 0
 
     def add(self, values: Sequence[Any]) -> None:
         """Add the values of one result row, a histogram last if there is one."""
@@ -74,6 +69,16 @@ class _Group:
             self.sums[place] += value
         if len(values) > len(self.sums):
             self.latency += latency.decode(values[-1])
+
+    def reckon(self, sums: Sums, price: Price) -> None:
+        """Add what the exchanges without a reported cost come to at the price of their model."""
+        if sums.metered:
+            spent = price.of(
+                sums.tokens_in - sums.costed_in, sums.tokens_cached - sums.costed_cached,
+                sums.tokens_out - sums.costed_out,
+            )  # fmt: skip
+            self.reckoned[price.currency] = self.reckoned.get(price.currency, 0.0) + spent
+            self.reckoned_of += sums.metered
 
 
 def wanted(
@@ -167,7 +172,6 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One object a group, in order of time and keys; ``None`` is the group of the unknown."""
     shown: dict[tuple[str, ...], _Group] = {}
-    costs: dict[tuple[str, ...], list[float]] = {}
     lines = 1 + len(want.by)
     for key in sorted(groups):
         group = groups[key]
@@ -175,16 +179,15 @@ def _rows(
         total.add(group.sums)
         total.latency += group.latency
         if want.prices is not None:
-            _reckon(group, key[1 + keys.index("model")], want.prices,
-                    costs.setdefault(key[:lines], [0.0, 0]))  # fmt: skip
+            price = price_of(key[1 + keys.index("model")], want.prices)
+            if price is not None:
+                total.reckon(Sums(*group.sums), price)
     if len(shown) > MAX_GROUPS:
         raise UsageError(
             f"The answer has more than {MAX_GROUPS} lines.",
             hint="Ask for a shorter time, longer periods or fewer groups.",
         )
-    return [
-        _line(key, group, want) | _reckoned(group, costs.get(key)) for key, group in shown.items()
-    ]
+    return [_line(key, group, want) for key, group in shown.items()]
 
 
 def _line(key: Sequence[str], group: _Group, want: Wanted) -> dict[str, Any]:
@@ -192,43 +195,15 @@ def _line(key: Sequence[str], group: _Group, want: Wanted) -> dict[str, Any]:
     if want.interval:
         line["time"] = cubes.first_instant(key[0], want.interval)
     line |= {name: value or None for name, value in zip(want.by, key[1:], strict=True)}
-    sums = dict(zip(Sums._fields, group.sums, strict=True))
-    line |= {name: sums[name] for name in Sums._fields[:7]}
-    line |= {"cost": sums["cost"] / COST_UNIT if sums["costed"] else None,
-             "cost_of": sums["costed"]}  # fmt: skip
+    sums = Sums(*group.sums)
+    line |= dict(zip(Sums._fields[:7], sums, strict=False))
+    line |= {"cost": sums.cost / COST_UNIT if sums.costed else None, "cost_of": sums.costed}
+    if want.prices is not None:
+        line |= {
+            "reckoned": group.reckoned,
+            "reckoned_of": group.reckoned_of,
+            "no_cost": sums.requests - sums.costed - group.reckoned_of,
+        }
     if want.latency:
         line |= {name: latency.percentiles(group.latency, name) for name in latency.MEASURES}
     return line
-
-
-def _reckon(group: _Group, model: str, prices: Mapping[str, Price], cost: list[float]) -> None:
-    """Add what the exchanges without a reported cost come to at the price of their model."""
-    price = price_of(model, prices)
-    if price is None:
-        return
-    sums = Sums(*group.sums)
-    cached = sums.tokens_cached - sums.costed_cached
-    fresh = max(0, sums.tokens_in - sums.costed_in - cached)
-    out = sums.tokens_out - sums.costed_out
-    cost[0] += (fresh * price.input + cached * price.cached + out * price.output) / 1_000_000
-    cost[1] += sums.metered
-
-
-def _reckoned(group: _Group, cost: Sequence[float] | None) -> dict[str, Any]:
-    """What was reckoned, of how many exchanges, and how many have neither cost nor price."""
-    if cost is None:
-        return {}
-    sums = Sums(*group.sums)
-    return {
-        "reckoned": cost[0] if cost[1] else None,
-        "reckoned_of": int(cost[1]),
-        "no_cost": sums.requests - sums.costed - int(cost[1]),
-    }
-
-
-def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
-    """The price of a model: its own, else of the longest ``prefix*`` it begins with."""
-    if model in prices:
-        return prices[model]
-    fits = [name for name in prices if name.endswith("*") and model.startswith(name[:-1])]
-    return prices[max(fits, key=len)] if fits else None

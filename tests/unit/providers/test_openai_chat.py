@@ -254,3 +254,14 @@ def test_prompts_and_inputs_are_messages_too() -> None:
     assert texts == ["a", "b"]
     embed = asked("openai", "/v1/embeddings", {"input": "c"})
     assert dialect.conversation(embed, None)[0].parts[0].content == "c"
+
+
+@pytest.mark.parametrize(("said", "known"), [(0.00014, 0.00014), (0, 0.0), (-1, None), ("1", None),
+                                             (True, None), (None, None)])  # fmt: skip
+def test_a_cost_that_a_provider_reports_is_kept(said: object, known: float | None) -> None:
+    """OpenRouter says it beside the counts; what is no amount is not known."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "cost": said}
+    facts = streamed("openrouter", PATH, delta(reason="stop"), {"choices": [], "usage": usage})
+    assert facts.cost == known
+    assert facts.outcome().get("cost") == known
+    assert facts.usage["gen_ai.usage.input_tokens"] == 5

@@ -1,0 +1,197 @@
+"""``affidavit sums``, ``facets``, ``histogram``: figures about the records an expression finds.
+
+Rules: the expression is that of ``query``, saved ones included. ``--json`` gives one object a line
+on stdout; as of when, and what was not counted, comes on stderr. Not here: how figures come about
+(the console's API).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from affidavit.cli import options, output, saved
+from affidavit.cli.client import Client
+
+Expression = Annotated[
+    str, typer.Argument(help="What to count; everything if left out.", metavar="EXPR")
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Count all matching records, not the newest only.")
+]
+_BAR = 40
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    for verb in (sums, facets, histogram):
+        app.command()(verb)
+
+
+def sums(
+    expression: Expression = "",
+    by: Annotated[
+        str,
+        typer.Option("--by", help="tenant, team, actor, key, provider, model, status, and one of "
+                     "hour, day, week, month.", metavar="NAME,…"),
+    ] = "",
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Also p50, p95 and p99, in seconds.")
+    ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Also reckon cost by the configured prices.")
+    ] = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:  # fmt: skip
+    """Add up exchanges: requests, errors, denials, tokens, cost and latency. It is recorded.
+
+    Example: affidavit sums 'since:30d' --by model,day --latency
+    """
+    groups = [name.strip() for name in by.split(",") if name.strip()]
+    asked = {"by": groups, "latency": latency, "cost": cost}
+    answer = _ask("aggregate", expression, reason, Client(data, url), asked)
+    rows = answer["rows"]
+    if json:
+        for row in rows:
+            output.json_line(row)
+    elif rows:
+        names = [name for name in rows[0] if name not in _SHOWN and name not in _BESIDE]
+        titles = [*names, *(name for name, show in _SHOWN.items() if show(rows[0]) is not None)]
+        output.table(titles, [_cells(row, names, titles) for row in rows])
+    else:
+        output.plain("No exchange matches within what you may see.")
+    _end(answer, output.counted(len(rows), "line"), json=json)
+
+
+def facets(
+    expression: Expression = "",
+    fields: Annotated[
+        str, typer.Option("--fields", help="Only these.", metavar="NAME,…")
+    ] = "",
+    top: Annotated[
+        int, typer.Option("--top", min=1, max=1000, help="Values of each.", metavar="N")
+    ] = 10,
+    exact: Exact = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:  # fmt: skip
+    """The most frequent models, teams, actors, tools … of matching records. It is recorded.
+
+    Example: affidavit facets 'has:error since:24h' --fields model,team
+    """
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    asked = {"fields": names, "top": top, "exact": exact}
+    answer = _ask("facets", expression, reason, Client(data, url), asked)
+    found = [
+        {"field": name, **value}
+        for name, facet in answer["fields"].items()
+        for value in facet["values"]
+    ]
+    if json:
+        for line in found:
+            output.json_line(line)
+    else:
+        for name, facet in answer["fields"].items():
+            if facet["values"]:
+                output.title(f"{name} ({facet['distinct']})")
+                output.table(("", ""), [(f"  {v['value']}", v["count"]) for v in facet["values"]])
+    _end(answer, output.counted(answer["records"], "record"), json=json)
+
+
+def histogram(
+    expression: Expression = "",
+    per: Annotated[
+        str, typer.Option("--per", help="hour, day, week or month.", metavar="TIME")
+    ] = "day",
+    exact: Exact = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """How many matching records there are in each hour, day, week or month. It is recorded.
+
+    Example: affidavit histogram 'decision:deny since:7d' --per hour
+    """
+    asked = {"interval": per, "exact": exact}
+    answer = _ask("histogram", expression, reason, Client(data, url), asked)
+    buckets = answer["buckets"]
+    if json:
+        for bucket in buckets:
+            output.json_line(bucket)
+    elif buckets:
+        most = max(bucket["count"] for bucket in buckets)
+        width = 16 if per == "hour" else 10
+        output.table(
+            ("", "", ""),
+            [
+                (output.moment(one["time"])[:width], one["count"],
+                 "█" * max(1, one["count"] * _BAR // most))
+                for one in buckets
+            ],
+        )  # fmt: skip
+    _end(answer, output.counted(answer["records"], "record"), json=json)
+
+
+def _ask(
+    what: str, expression: str, reason: str, client: Client, asked: Mapping[str, object]
+) -> dict[str, Any]:
+    expression = saved.words(client, expression)
+    with output.pointing(expression):
+        return client.post(f"/api/{what}", {"expression": expression, "purpose": reason, **asked})
+
+
+def _end(answer: Mapping[str, Any], counted: str, *, json: bool) -> None:
+    at = answer["as_of"]
+    told = f"{counted}, as of leaf {at['size']}"
+    if answer.get("capped"):
+        told += "; the newest only (all with --exact)"
+    if answer.get("withheld"):
+        told += f"; withheld from your role: {', '.join(answer['withheld'])}"
+    if json:
+        output.say(f"{told}.")
+    else:
+        output.show(Text(f"{told}.", "dim"))
+
+
+def _percentiles(name: str) -> Any:
+    def shown(row: Mapping[str, Any]) -> str | None:
+        found = row.get(name)
+        if found is None:
+            return None
+        return " ".join("–" if value is None else f"{value:.3g}" for value in found.values())
+
+    return shown
+
+
+def _reckoned(row: Mapping[str, Any]) -> str | None:
+    if "reckoned" not in row:
+        return None
+    spent = ", ".join(f"{amount:.4g} {currency}" for currency, amount in row["reckoned"].items())
+    return f"{spent or '–'} ({row['reckoned_of']} of {row['requests']})"
+
+
+_SHOWN: dict[str, Any] = {
+    "requests": lambda row: row["requests"],
+    "errors": lambda row: row["errors"],
+    "denials": lambda row: row["denials"],
+    "tokens in": lambda row: row["tokens_in"],
+    "tokens out": lambda row: row["tokens_out"],
+    "cost": lambda row: "–" if row["cost"] is None else f"{row['cost']:.4g} ({row['cost_of']})",
+    "reckoned": _reckoned,
+    "duration p50 p95 p99": _percentiles("duration"),
+    "first byte p50 p95 p99": _percentiles("first_byte"),
+}
+_BESIDE = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_of",
+           "reckoned_of", "no_cost", "duration", "first_byte")  # fmt: skip
+
+
+def _cells(row: Mapping[str, Any], names: Sequence[str], titles: Sequence[str]) -> list[object]:
+    keys = [output.moment(row[name])[:16] if name == "time" else row[name] or "–" for name in names]
+    return [*keys, *(_SHOWN[title](row) for title in titles[len(names) :])]

@@ -1,0 +1,57 @@
+"""``sums``, ``facets``, ``histogram``: figures for people and for programs."""
+
+import pytest
+
+from tests.unit.cli.conftest import Command, Site
+
+
+def test_sums_by_model(command: Command, site: Site) -> None:
+    """One object a group for programs; a table and as of when for people."""
+    at = ("--data", site.data)
+    told = command("sums", "type:exchange.*", "--by", "model", "--latency", "--json", *at)
+    assert told.code == 0
+    by_model = {row["model"]: row for row in told.rows}
+    failed = by_model["demo-error"]
+    assert (failed["requests"], failed["errors"], failed["cost"]) == (1, 1, None)
+    assert set(failed["duration"]) == {"p50", "p95", "p99"}
+    assert told.err.startswith(f"{len(told.rows)} lines, as of leaf ")
+    shown = command("sums", "--by", "day,model", *at)
+    assert (shown.code, shown.err) == (0, "")
+    assert "2026-11-23 00:00  demo-error" in shown.out
+    assert shown.out.rstrip().splitlines()[-1].startswith(f"{len(told.rows)} lines, as of leaf ")
+    assert max(map(len, shown.out.splitlines())) <= 100
+    assert "No exchange matches" in command("sums", "model:none", *at).out
+
+
+def test_mistakes_have_a_way_out(command: Command, site: Site) -> None:
+    """A group that is not kept, a price nobody configured, an expression with a mistake."""
+    at = ("--data", site.data)
+    assert "By tenant, team" in command("sums", "--by", "email", *at).err
+    assert "None is made up" in command("sums", "--cost", *at).err.replace("none", "None")
+    assert command("histogram", "--per", "year", *at).code == 2
+    assert command("facets", "--fields", "email", *at).code == 2
+    assert command("facets", "modl:x", *at).err.startswith("  modl:x\n  ^")
+
+
+def test_facets_and_histogram(command: Command, site: Site) -> None:
+    """Values with counts, and periods with counts."""
+    at = ("--data", site.data)
+    told = command("facets", "type:exchange.*", "--fields", "model,status", "--json", *at)
+    assert {(row["field"], row["value"], row["count"]) for row in told.rows} >= {
+        ("model", "demo-error", 2), ("status", "complete", 4),
+    }  # fmt: skip
+    assert "demo-error" in command("facets", "type:exchange.*", "--exact", *at).out
+    chart = command("histogram", "type:exchange.*", "--per", "hour", "--json", *at)
+    assert sum(row["count"] for row in chart.rows) == 8
+    assert chart.rows[0]["time"].endswith(":00:00.000000Z")
+    assert "█" in command("histogram", "type:exchange.*", *at).out
+
+
+def test_a_reader_counts_within_its_boundary(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member counts its team's; the sections withheld are named."""
+    monkeypatch.setenv("AFFIDAVIT_KEY", site.machine.keys["auditor"])
+    told = command("facets", "type:exchange.*", "--fields", "team", "--url", site.url)
+    assert told.code == 0
+    assert "withheld from your role: person" in told.out
