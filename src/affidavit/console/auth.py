@@ -141,14 +141,16 @@ class Authenticator:
         if given is None and self._trusted:
             identity, via = self._local(), "socket"
         else:
-            identity = self._services.directory().find(given)
+            identity = self._known(connection, given)
         connection.state.identity = identity
         if identity.role not in REPORTERS:
             raise RefusedError(
                 f"A key with the role {identity.role} does not report changes.",
                 hint="affidavit keys create --role caller",
             )
-        return self._made(connection, identity, via, nothing(identity.actor))
+        return self._counted(
+            connection, self._made(connection, identity, via, nothing(identity.actor))
+        )
 
     def by_key(self, connection: HTTPConnection, key: str | None) -> Reader:
         """The reader who holds ``key``; errors as ``api``."""
@@ -183,8 +185,11 @@ class Authenticator:
         now = services.clock.now()
         glass = services.snapshot().glass(identity.id, now)
         boundary = boundary_of(identity, services.config, now, glass)
-        reader = self._made(connection, identity, via, boundary)
-        limits = services.limits
+        return self._counted(connection, self._made(connection, identity, via, boundary))
+
+    def _counted(self, connection: HTTPConnection, reader: Reader) -> Reader:
+        """The reader, once this request is within its limits; ``LimitedError``."""
+        limits = self._services.limits
         connection.state.limits = limits.headers(reader.account)
         limits.read(reader.account)
         connection.state.limits = limits.headers(reader.account)

@@ -68,6 +68,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "facets": {"expression": "has:error since:24h", "fields": ["model", "team"]},
     "histogram": {"expression": "decision:deny since:7d", "interval": "hour"},
     "reveal": {"id": "#48213", "reason": "ticket 4711: what was answered"},
+    "diff": {"first": "#48213", "second": "#48901", "purpose": "ticket 4711"},
+    "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
 }

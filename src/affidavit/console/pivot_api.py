@@ -28,14 +28,15 @@ async def look_up(
     reader.boundary.demand(purpose)
     boundary = reader.boundary._replace(purpose=False)  # it is stated, for all that is asked here
     snapshot = services.snapshot()
-    found = await services.blocking(
-        lambda: pivot(
-            services.searcher,
-            value,
-            boundary,
-            lambda tree: resolve.widened(tree, reader, snapshot),
+    with services.limits.expensive(reader.account):
+        found = await services.blocking(
+            lambda: pivot(
+                services.searcher,
+                value,
+                boundary,
+                lambda tree: resolve.widened(tree, reader, snapshot),
+            )
         )
-    )
     what = {
         "operation": "pivot",
         "name": recorded_name(snapshot, reader.identity.tenant, value),
@@ -54,7 +55,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     """Return the route of look-ups."""
     routes = APIRouter(prefix="/api")
 
-    @routes.get("/pivot", tags=["read"], summary="What a value is, and where it occurs")
+    @routes.get(
+        "/pivot", name="pivot", tags=["read"], summary="What a value is, and where it occurs"
+    )
     async def by_value(
         request: Request,
         value: Annotated[str, Query(min_length=1, max_length=MAX_VALUE)],

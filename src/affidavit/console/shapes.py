@@ -12,6 +12,8 @@ import msgspec
 
 from affidavit.index.schema import Person, Row
 from affidavit.query.answers import Aggregate, AsOf, Facets, Histogram
+from affidavit.query.compare import Comparison
+from affidavit.query.pivot import Pivot
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.session import Narrative
 
@@ -196,6 +198,15 @@ class Revoked(msgspec.Struct):
     replayed: bool = False
 
 
+class Reported(msgspec.Struct):
+    """A change that is on record now; ``at`` is when it is said to have happened."""
+
+    id: str
+    type: str
+    tier: str
+    at: str
+
+
 class Health(msgspec.Struct):
     """``ok``, or ``not ready`` and what is missing."""
 
@@ -246,6 +257,9 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "facets": Counted,
     "histogram": Chart,
     "show": Narrative,
+    "diff": Comparison,
+    "pivot": Pivot,
+    "report": Reported,
     "reveal": Revealed,
     "keys": Keys,
     "create_key": MadeKey,

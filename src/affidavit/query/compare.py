@@ -47,7 +47,7 @@ class Text(msgspec.Struct, frozen=True):
     name: str
     same: bool | None
     content: str
-    lines: list[textdiff.Line]
+    lines: list[textdiff.DiffLine]
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -61,7 +61,10 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two of one ``kind`` (exchange, change, record); ``first`` and ``second`` are indexes."""
+    """Two of one ``kind`` (exchange, change, record); ``first`` and ``second`` are indexes.
+
+    ``recorded_as`` is the id of the record of this read, once there is one.
+    """
 
     kind: str
     first: int
@@ -69,6 +72,7 @@ class Comparison(msgspec.Struct, frozen=True):
     facts: list[Fact]
     texts: list[Text]
     records: list[Shown]
+    recorded_as: str = ""
 
 
 class _Side:

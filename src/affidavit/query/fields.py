@@ -154,7 +154,6 @@ _ALL = (
     _name("id", "leaf", "a record's id", "id:0199c0de*"),
     _name("parent", "what", "id of the record this one answers or belongs to", "parent:0199c0de*"),
     _name("span", "what", "span id", "span:00f067aa0ba902b7"),
-    _name("request_id", "what", "the provider's id of the request", "request_id:req_011CSHoE"),
     _posted("trace", "what", "trace id", "trace:4bf92f3577b34da6a3ce929d0e0e4736"),
     _posted("target", "what", "what a change changed, as kind:name", "target:prompt:support-v3"),
     Field("finish", "name", "outcome", "why the model stopped", "finish:length",

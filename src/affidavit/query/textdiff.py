@@ -33,7 +33,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
-class Line(msgspec.Struct, frozen=True):
+class DiffLine(msgspec.Struct, frozen=True):
     """A line in both (`` ``), only in the first (``-``) or second (``+``), or changed (``~``).
 
     ``…`` says in words how many equal lines are left out, or that the rest was not compared.
@@ -43,7 +43,7 @@ class Line(msgspec.Struct, frozen=True):
     pieces: list[Piece]
 
 
-def diff(first: str, second: str) -> list[Line]:
+def diff(first: str, second: str) -> list[DiffLine]:
     """The differences with their surroundings; empty if the texts are the same."""
     if first == second:
         return []
@@ -65,11 +65,11 @@ def _lines(text: str) -> list[str]:
     return text[:MAX_CHARACTERS].split("\n")
 
 
-def _told(words: str) -> Line:
-    return Line("…", [Piece(" ", words)])
+def _told(words: str) -> DiffLine:
+    return DiffLine("…", [Piece(" ", words)])
 
 
-def _compared(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
+def _compared(a: Sequence[str], b: Sequence[str]) -> Iterator[DiffLine]:
     left = _BUDGET
     blocks = SequenceMatcher(None, a, b).get_opcodes()
     for place, (tag, i, j, k, end) in enumerate(blocks):
@@ -82,23 +82,23 @@ def _compared(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
             pieces = _words(old, new) if words <= left else None
             left -= min(words, left)
             if pieces is not None:
-                yield Line("~", pieces)
+                yield DiffLine("~", pieces)
             else:
-                yield from (Line("-", [Piece("-", old)]), Line("+", [Piece("+", new)]))
-        yield from (Line("-", [Piece("-", text)]) for text in a[i + both : j])
-        yield from (Line("+", [Piece("+", text)]) for text in b[k + both : end])
+                yield from (DiffLine("-", [Piece("-", old)]), DiffLine("+", [Piece("+", new)]))
+        yield from (DiffLine("-", [Piece("-", text)]) for text in a[i + both : j])
+        yield from (DiffLine("+", [Piece("+", text)]) for text in b[k + both : end])
 
 
-def _equal(lines: Sequence[str], *, first: bool, last: bool) -> Iterator[Line]:
+def _equal(lines: Sequence[str], *, first: bool, last: bool) -> Iterator[DiffLine]:
     """Equal lines, those away from a difference as a number."""
     head = 0 if first else CONTEXT
     tail = 0 if last else CONTEXT
     if len(lines) <= head + tail + 1:
-        yield from (Line(" ", [Piece(" ", text)]) for text in lines)
+        yield from (DiffLine(" ", [Piece(" ", text)]) for text in lines)
         return
-    yield from (Line(" ", [Piece(" ", text)]) for text in lines[:head])
+    yield from (DiffLine(" ", [Piece(" ", text)]) for text in lines[:head])
     yield _told(f"{len(lines) - head - tail} equal lines")
-    yield from (Line(" ", [Piece(" ", text)]) for text in lines[len(lines) - tail :])
+    yield from (DiffLine(" ", [Piece(" ", text)]) for text in lines[len(lines) - tail :])
 
 
 def _words(old: str, new: str) -> list[Piece] | None:

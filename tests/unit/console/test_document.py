@@ -82,7 +82,9 @@ def test_what_needs_a_key_says_so(document: dict[str, Any]) -> None:
 def test_writes_and_questions_have_an_example(document: dict[str, Any]) -> None:
     """Each body that is posted comes with one that is accepted as it stands."""
     for path, method, operation in operations(document):
-        if method == "post" and path in ("/api/query", "/api/reveal", "/api/export", "/api/keys"):
+        if method == "post" and path in (
+            "/api/query", "/api/reveal", "/api/export", "/api/keys", "/api/diff", "/api/records",
+        ):  # fmt: skip
             body = operation["requestBody"]["content"]["application/json"]
             name = body["schema"]["$ref"].rpartition("/")[2]
             known = document["components"]["schemas"][name]["properties"]
@@ -104,6 +106,11 @@ def test_answers_are_what_the_document_says(client: Client, machine: Machine) ->
         "histogram": owner.post("/api/histogram", json={"interval": "hour"}),
         "show": owner.get("/api/show/my-session"),
         "reveal": owner.post("/api/reveal", json={"id": shown["id"], "reason": "a test"}),
+        "diff": owner.post("/api/diff", json={"first": "#1", "second": "#3"}),
+        "pivot": owner.get("/api/pivot", params={"value": "demo-chat"}),
+        "report": owner.post(
+            "/api/records", json={"type": "change.alias", "target": "documented", "after": "x"}
+        ),
         "keys": owner.get("/api/keys"),
         "create_key": made,
         "revoke_key": owner.delete(f"/api/keys/{made.json()['id']}"),

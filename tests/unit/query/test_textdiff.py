@@ -4,12 +4,12 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from affidavit.query import textdiff
-from affidavit.query.textdiff import Line, Piece, diff
+from affidavit.query.textdiff import DiffLine, Piece, diff
 
 WORDS = st.text("ab c\n", max_size=60)
 
 
-def side(lines: list[Line], sign: str) -> list[str]:
+def side(lines: list[DiffLine], sign: str) -> list[str]:
     """One side of a difference, line by line, without what was left out."""
     other = "+" if sign == "-" else "-"
     return [
@@ -35,7 +35,7 @@ def test_both_texts_can_be_read_off(first: str, second: str) -> None:
 def test_words_within_a_line() -> None:
     """A changed line says which words changed, blanks and hidden characters included."""
     (line,) = diff("The tower is 300 metres high.", "The tower is 330 metres\u200b high.")
-    assert line == Line("~", [
+    assert line == DiffLine("~", [
         Piece(" ", "The tower is "), Piece("-", "300"), Piece("+", "330"), Piece(" ", " metres"),
         Piece("+", "\u200b"), Piece(" ", " high."),
     ])  # fmt: skip
