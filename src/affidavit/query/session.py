@@ -22,7 +22,7 @@ from affidavit.query.lanes import Lanes
 from affidavit.query.rows import withheld
 from affidavit.query.scope import Scope, find, holds
 from affidavit.query.search import Searcher
-from affidavit.query.stream import Page, Stream
+from affidavit.query.stream import Stream
 from affidavit.query.telling import Line, Teller
 from affidavit.query.tree import All, Match, Tree
 
@@ -86,7 +86,7 @@ def narrative(
     # The vault takes its time, and others wait for the end of a snapshot.
     lanes = Lanes(at.running)
     teller = Teller(searcher, boundary, size, lanes, show=boundary.shows_content(reason))
-    _look_back(searcher, scope, stream, teller, page, at)
+    _look_back(searcher, scope, stream, teller, at)
     lines: list[Line] = []
     shown, going_on = 0, page.next
     for found in page.found:
@@ -104,15 +104,13 @@ def narrative(
     )  # fmt: skip
 
 
-def _look_back(
-    searcher: Searcher, scope: Scope, stream: Stream, teller: Teller, page: Page, at: _At
-) -> None:
+def _look_back(searcher: Searcher, scope: Scope, stream: Stream, teller: Teller, at: _At) -> None:
     """Tell the teller of what was on earlier pages."""
-    if not at.index:
-        return
-    sessions = {found.row.session for found in page.found if found.row.session}
-    began = [name for name in sessions if holds(searcher, scope, Match("session", name), at.index)]
-    teller.went_before(stream.before(at.index, "exchange.request", retries.MOST), began)
+    if at.index:
+        teller.went_before(
+            stream.before(at.index, "exchange.request", retries.MOST),
+            lambda session: holds(searcher, scope, Match("session", session), at.index),
+        )
 
 
 def _key(searcher: Searcher, scope: Scope, boundary: Boundary) -> bytes:

@@ -9,7 +9,7 @@ here: which rows (``stream``).
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -88,12 +88,13 @@ class Teller:
         self._lanes = lanes
         self._retries = Retries(self._answer, self._look, bytes_count=show)
         self._heard: set[bytes] = set()
-        self._began: set[str | None] = set()
+        self._earlier: Callable[[str], bool] = lambda _: False
+        self._began: dict[str, bool] = {}
 
-    def went_before(self, requests: Iterable[Row], sessions: Iterable[str | None]) -> None:
-        """What was on earlier pages: the last requests, and the sessions that began there."""
+    def went_before(self, requests: Iterable[Row], earlier: Callable[[str], bool]) -> None:
+        """What was on earlier pages: the last requests; ``earlier`` says which sessions were."""
         self._retries.remember(requests)
-        self._began.update(sessions)
+        self._earlier = earlier
 
     def line(self, found: Found) -> Line:
         """The next line."""
@@ -176,16 +177,24 @@ class Teller:
 
     def _texts(self, row: Row, messages: list[Said]) -> str | None:
         fresh = []
-        later = row.session is not None and row.session in self._began
         for message in messages:
             name = f"{row.session or row.trace or ''}\0{message.role}\0{message.text}"
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:16]
-            if message.new or (not later and digest not in self._heard):
+            known = digest in self._heard or (not message.new and self._went_on(row.session))
+            if message.new or not known:
                 fresh.append(message)
             self._heard.add(digest)
         if row.type in ("exchange.response", "tool.result"):
             return "\n\n".join(message.text for message in fresh) or None
         return "\n\n".join(map(_spoken, fresh)) or None
+
+    def _went_on(self, session: str | None) -> bool:
+        """Whether earlier pages have records of this session."""
+        if session is None:
+            return False
+        if session not in self._began:
+            self._began[session] = self._earlier(session)
+        return self._began[session]
 
 
 def _spoken(message: Said) -> str:
