@@ -30,6 +30,7 @@ def show(reader: Reader, session: Session, told: dict[str, Any], asked: dict[str
         element("p", element("a", "← Overview", href="/")),
         element("h1", f"{str(told['kind']).capitalize()} ", element("code", told["name"])),
         element("p", element("a", "Where else this value occurs", href=_value(told["name"]))),
+        _window(asked),
         element("ol", *lines, class_="lines"),
         more,
         element("p", f"Withheld from your role: {', '.join(withheld)}.", class_="hint")
@@ -38,6 +39,19 @@ def show(reader: Reader, session: Session, told: dict[str, Any], asked: dict[str
         element("p", f"As of leaf {told['as_of']['size']:,}.", class_="hint"),
     )
     return document(str(told["kind"]), top(reader, session), main, foot())
+
+
+def _window(asked: dict[str, str]) -> Html:
+    """A form to narrow the narrative to a window."""
+    fields = [
+        element("input", name=name, value=asked.get(name, ""), placeholder=example, aria_label=name)
+        for name, example in (("since", "since: 7d"), ("until", "until: 2026-09-01"))
+    ]
+    purpose = element("input", type="hidden", name="purpose", value=asked.get("purpose", ""))
+    return element(
+        "form", *fields, purpose, element("button", "Show", type="submit"),
+        method="get", action=f"/show/{quoted(asked['name'])}", class_="search",
+    )  # fmt: skip
 
 
 def pivot(reader: Reader, session: Session, told: dict[str, Any], purpose: str) -> Html:

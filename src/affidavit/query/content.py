@@ -18,8 +18,10 @@ from affidavit.record.model import SECTIONS, View
 SNIPPET = 600
 """Characters of a prompt or an output in an exchange; a narrative shows them whole."""
 
-_OF_OTHERS = frozenset({"answered", "firsts", "shown"})
-"""Columns that the record itself does not decide, or that an erasure changes."""
+_OF_OTHERS = frozenset({"answered", "firsts", "shown", "model"})
+"""Columns that the record alone does not decide, or that an erasure changes."""
+_OF_BOTH = frozenset({"models", "actors", "credentials"})
+"""Columns to which the other half adds."""
 _DIFFERS = "The index says otherwise than the record. Run: affidavit index rebuild"
 _CONTENT_BIT = 1 << SECTIONS.index("content")
 
@@ -105,7 +107,7 @@ def _agrees(row: Row, view: View) -> bool:
         own, indexed = getattr(entry.row, name), getattr(row, name)
         if name in _OF_OTHERS or own is None or own == ():
             continue
-        if not (set(own) <= set(indexed) if name == "models" else own == indexed):
+        if not (set(own) <= set(indexed) if name in _OF_BOTH else own == indexed):
             return False
     return True
 

@@ -176,6 +176,8 @@ class Stream:
             ]
             of = self._own(shown)
             return Found(row, beside=True, of=of[:_SHOWN]) if of else None
+        if what.get("count") is True:  # it proved a number and showed no record
+            return None
         exported = self._exported(what, row.idx)
         if exported is None:
             return Found(row, beside=True, of=None)

@@ -161,13 +161,14 @@ def test_who_read_it_is_told(told: Told) -> None:
 
     def export(place: int, expression: str) -> Placed:
         under = {"rows": "tenant:acme"}
-        what = {"operation": "export", "expression": expression, "boundary": under}
+        what: dict[str, Any] = {"operation": "export", "expression": expression}
+        what |= {"boundary": under, "count": place == 8}
         return placed(place, "access.export", {"who": NO_SESSION, "what": what})
 
     searcher = told([
         request(0), response(1, 0), request(2, who={"session": "ses_2"}), reveal(3, 0, 1),
         reveal(4, 2), export(5, "model:gpt-4o"), export(6, "model:other"),
-        export(7, 'actor:"hmac:abc"'),
+        export(7, 'actor:"hmac:abc"'), export(8, "model:gpt-4o"),
     ])  # fmt: skip
     lines = by_index(narrative(searcher, "ses_1", OWNER).lines)
     assert list(lines) == [0, 1, 3, 5, 7]
@@ -242,6 +243,20 @@ def test_a_flood_beside_a_session_is_read_in_steps(told: Told) -> None:
     ]
     searcher = told([request(0), *beside, response(STEP + 60, 0)])
     assert [line.index for line in narrative(searcher, "ses_1", OWNER).lines] == [0, STEP + 60]
+
+
+def test_what_halves_say_differently_is_no_damage(told: Told) -> None:
+    """A half that names another model, or nobody, is as it was recorded."""
+    odd = {"gen_ai.request.model": "other", "trace_id": 7, "model_resolved": "third"}
+    searcher = told([
+        request(0, what={"model_resolved": "second"}), response(1, 0, what=odd),
+        placed(2, "exchange.response", {"who": {"tenant": "acme"}, "outcome": 5}, re=0),
+        placed(3, "change.key", {"who": WHO, "what": {"key": ["key_9", 3], "actor": "act_z"}}),
+        placed(4, "custom", {"what": {"target": "x" * 2_000, "sources": ["s"] * 300}}),
+    ])  # fmt: skip
+    for name in ("#0", "#1", "#2", "#3", "#4"):
+        evidence = {line.evidence for line in narrative(searcher, name, OWNER).lines}
+        assert evidence == {"verified"}, name
 
 
 def test_an_index_that_says_otherwise_is_named(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,11 @@ class Step(NamedTuple):
 
 
 class Story(NamedTuple):
-    """Records, and of each whose it is: (tenant, team, session, actor, models, trace)."""
+    """Records; of each whose it is (tenant, team, session, actor, models, trace); what was read."""
 
     records: list[Placed]
     whose: list[dict[str, Any]]
+    reads: dict[int, int]
 
 
 STEPS = st.lists(
@@ -67,6 +68,7 @@ def _story(steps: list[Step]) -> Story:
     records: list[Placed] = []
     whose: list[dict[str, Any]] = []
     running: list[int] = []
+    reads: dict[int, int] = {}
     for step in steps:
         place = len(records)
         alice = step.number % 2 == 0
@@ -101,7 +103,7 @@ def _story(steps: list[Step]) -> Story:
             records.append(placed(place, "ledger.gap", {"what": {"count": step.number}}))
             whose.append({})
         elif step.kind == "read" and records:
-            index = step.number % len(records)
+            index = reads[place] = step.number % len(records)
             shown = [{"id": records[index].record.id, "index": index, "parts": []}]
             what = {"operation": "reveal", "reason": "ticket", "records": shown}
             said = {key: value for key, value in who.items() if key != "session"}
@@ -111,7 +113,7 @@ def _story(steps: list[Step]) -> Story:
             said = {key: value for key, value in who.items() if key != "session"}
             records.append(placed(place, "access.denied", {"who": said}))
             whose.append(said)
-    return Story(records, whose)
+    return Story(records, whose, reads)
 
 
 @contextmanager
@@ -183,6 +185,7 @@ def test_every_record_once_whatever_the_pages_and_nothing_beyond(
         whole = narrative(searcher, name, reader).lines
         paged = _told(searcher, name, reader, sizes)
     assert [line.index for line in whole if not line.beside] == own
+    assert [line.index for line in whole if line.beside] == _expected(story, own, reader)
     places = [line.index for line in whole]
     assert places == sorted(set(places))
     for line in whole:
@@ -196,6 +199,26 @@ def test_every_record_once_whatever_the_pages_and_nothing_beyond(
             assert meant.model in (served, "gpt-4o")
     assert [_apart(line) for line in paged] == [_apart(line) for line in whole]
     _check_lanes(whole)
+
+
+def _expected(story: Story, own: list[int], reader: Boundary) -> list[int]:
+    """What stands beside these records, by its definition."""
+    models = {model for place in own for model in story.whose[place].get("models", ())}
+    actors = {story.whose[place].get("actor") for place in own}
+    found = []
+    for place, (record, whose) in enumerate(zip(story.records, story.whose, strict=True)):
+        kind = record.record.type
+        between = own[0] < place < own[-1]
+        if place in own or not (_may_know(whose, reader) or kind == "ledger.gap"):
+            continue
+        if (
+            (kind == "ledger.gap" and between)
+            or (kind == "change.alias" and between and whose["models"][0] in models)
+            or (kind == "access.denied" and between and whose["actor"] in actors)
+            or (kind == "access.reveal" and place > own[0] and story.reads[place] in own)
+        ):
+            found.append(place)
+    return found
 
 
 def _referred(line: Line) -> list[int]:
