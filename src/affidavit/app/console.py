@@ -122,6 +122,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        services.closing.set()
         for server, _ in servers:
             server.should_exit = True
 

@@ -5,14 +5,12 @@ answer that shows a record was recorded first (``reads``). Not here: exports (``
 what is public (``public``).
 """
 
-import json
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from affidavit.console.access import Access
 from affidavit.console.approvals_api import broken
@@ -23,6 +21,7 @@ from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
+from affidavit.console.tails import TailResponse
 from affidavit.console.writes import NOTE, IdempotencyKey, Writes
 from affidavit.control.identity import Identity
 from affidavit.errors import UsageError
@@ -137,20 +136,23 @@ def router(
         asked = Story(name[:512], purpose, since, until, cursor, limit)
         return await reads.show(authenticator.api(request), asked)
 
-    @routes.get("/tail", tags=["read"], summary="Rows as they come (server-sent events)")
+    @routes.get(
+        "/tail",
+        tags=["read"],
+        summary="Rows as they come (server-sent events)",
+    )
     async def tail(
         request: Request,
         expression: Annotated[str, Query(max_length=4096)] = "",
         after: Annotated[int | None, Query(ge=0, le=MAX_INDEX)] = None,
         purpose: Annotated[str, Query(max_length=500)] = "",
         last_event_id: Annotated[str, Header(max_length=20)] = "",
-    ) -> StreamingResponse:
+    ) -> TailResponse:
         reader = authenticator.api(request)
         start = int(last_event_id) + 1 if last_event_id.isdecimal() else after
         if start is not None and start > MAX_INDEX:
             raise UsageError("No ledger is as long as Last-Event-ID says.")
-        rows = await reads.tail(reader, expression, start, purpose)
-        return StreamingResponse(_events(rows), media_type="text/event-stream")
+        return TailResponse(await reads.tail(reader, expression, start, purpose))
 
     @routes.post("/reveal", tags=["read"], summary="Content, for a reason that is recorded")
     async def reveal(body: RevealBody, request: Request, response: Response) -> dict[str, Any]:
@@ -208,13 +210,3 @@ def _key(identity: Identity) -> dict[str, Any]:
         "boundary": identity.boundary,
         "until": identity.until,
     }
-
-
-async def _events(rows: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[str]:
-    """Rows as server-sent events, ``id`` the ledger index; a comment when it is quiet."""
-    yield ": recorded as access.tail\n\n"
-    async for row in rows:
-        if row is None:
-            yield ": nothing new\n\n"
-        else:
-            yield f"id: {row['index']}\ndata: {json.dumps(row)}\n\n"

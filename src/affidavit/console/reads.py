@@ -7,10 +7,8 @@ is recorded too, many of them together. Everything happens within ``reader.bound
 HTTP (``api``, ``page``), proofs and exports (``proofs``).
 """
 
-import asyncio
 import base64
 import functools
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ from affidavit.console import resolve
 from affidavit.console.access import Access, recorded_expression, recorded_name, who
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.console.tails import Tail
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import language
 from affidavit.query.answers import ExchangePage, Page
@@ -33,10 +32,6 @@ from affidavit.wire.decode import decode
 
 _SINCE = "."
 """Stands in a cursor between the searcher's own and when the first page was asked for."""
-
-POLL_SECONDS = 0.25
-QUIET_SECONDS = 15.0
-"""A tail that has nothing to say says so this often, so that a dead connection is noticed."""
 
 
 @dataclass(frozen=True)
@@ -280,12 +275,12 @@ class Reads:
 
     async def tail(
         self, reader: Reader, expression: str, after: int | None, purpose: str = ""
-    ) -> AsyncIterator[dict[str, Any] | None]:
+    ) -> Tail:
         """Record the beginning, then return the rows as they are indexed, oldest first.
 
         ``after`` is the index to go on from, ``None`` for "from now". A ``None`` among the rows
-        says that nothing came for a while. The end is recorded with the number of rows; it comes
-        when the reader leaves or its key is revoked.
+        says that nothing came for a while. The end is recorded with the number of rows and why.
+        ``LimitedError`` if this reader has enough of them open.
         """
         tree = self.parse(reader, expression)
         inject(tree, reader.boundary, purpose)  # refused here, not in the middle of a stream
@@ -294,39 +289,20 @@ class Reads:
         if start is None:
             start = (await self._services.blocking(searcher.as_of)).size
         told = {"operation": "tail", **self.recorded(reader, tree), "after": start}
-        await self._access.read("access.tail", reader, told | {"phase": "begun"}, purpose)
-        return self._follow(reader, tree, start, told, purpose)
 
-    async def _follow(
-        self, reader: Reader, tree: Tree, start: int, told: dict[str, Any], purpose: str
-    ) -> AsyncIterator[dict[str, Any] | None]:
-        services = self._services
-        rows, quiet = 0, services.clock.monotonic()
+        async def ended(rows: int, why: str) -> None:
+            what = told | {"phase": "ended", "rows": rows, "why": why}
+            await self._access.read("access.tail", reader, what, purpose)
+
+        tail = Tail(
+            self._services, reader, tree, start, purpose, lambda: self._valid(reader), ended
+        )
         try:
-            while self._valid(reader):
-                look = functools.partial(
-                    services.searcher.tail,
-                    tree,
-                    reader.boundary,
-                    after=start,
-                    limit=500,
-                    reason=purpose,
-                )
-                page = await services.blocking(look)
-                for row in page.rows:
-                    rows += 1
-                    yield row
-                start = page.next
-                now = services.clock.monotonic()
-                if page.rows or now - quiet > QUIET_SECONDS:
-                    quiet = now
-                    if not page.rows:
-                        yield None
-                if not page.rows:
-                    await asyncio.sleep(POLL_SECONDS)
-        finally:
-            ended = told | {"phase": "ended", "rows": rows}
-            await self._access.read("access.tail", reader, ended, purpose)
+            await self._access.read("access.tail", reader, told | {"phase": "begun"}, purpose)
+        except BaseException:
+            tail.abandon()
+            raise
+        return tail
 
     def _valid(self, reader: Reader) -> bool:
         """Whether the reader may still read what it could when it began."""
@@ -338,7 +314,7 @@ class Reads:
         if reader.via == "socket":
             return snapshot.local is not None and snapshot.local.role == reader.identity.role
         known = snapshot.identities
-        return any(i.id == reader.identity.id and i.revoked is None for i in known)
+        return any(i == reader.identity for i in known)  # neither revoked nor changed
 
 
 def _went_on(cursor: str) -> tuple[str, str]:

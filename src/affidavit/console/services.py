@@ -36,7 +36,8 @@ class ConsoleServices:
 
     ``data`` is the data directory, of which ``log/`` is served. ``vault``, ``reader`` (the
     index) and ``prover`` block. ``snapshot`` and ``directory`` give the newest identities and
-    keys. ``reads`` and ``refusals`` (by code) count for metrics.
+    keys. ``reads`` and ``refusals`` (by code) count for metrics. When ``closing`` is set, what goes
+    on for long ends by itself.
     """
 
     clock: Clock
@@ -51,6 +52,7 @@ class ConsoleServices:
     snapshot: Callable[[], Snapshot]
     directory: Callable[[], Directory]
     reads: collections.Counter[str] = field(default_factory=collections.Counter)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     refusals: collections.Counter[str] = field(default_factory=collections.Counter)
 
     @functools.cached_property

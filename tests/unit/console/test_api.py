@@ -611,7 +611,7 @@ def test_tail_is_recorded_twice(machine: Machine) -> None:
             found.append(row)
             if len(found) == 3:
                 break
-        await rows.aclose()  # type: ignore[attr-defined] # an async generator
+        await rows.aclose()
         return found
 
     rows = asyncio.run(follow())
@@ -651,7 +651,7 @@ def test_tail_starts_now_and_sends_what_comes(machine: Machine) -> None:
 
         await loop.run_in_executor(None, late)
         row = await asyncio.wait_for(anext(rows), 10)
-        await rows.aclose()  # type: ignore[attr-defined] # an async generator
+        await rows.aclose()
         return row
 
     row = asyncio.run(follow())
