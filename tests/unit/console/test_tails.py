@@ -174,6 +174,7 @@ def test_a_slow_reader_costs_little_and_holds_up_nobody(
         until(lambda: site.services.limits.tails == 0)
 
 
+@pytest.mark.slow
 def test_who_takes_nothing_is_let_go(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while, on record; a revoked key is let go at once although its reader is stuck."""
     monkeypatch.setattr(tails, "STALL_SECONDS", 0.5)
