@@ -67,12 +67,19 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "aggregate": {"expression": "since:30d", "by": ["team", "day"], "latency": True},
     "facets": {"expression": "has:error since:24h", "fields": ["model", "team"]},
     "histogram": {"expression": "decision:deny since:7d", "interval": "hour"},
-    "reveal": {"id": "#48213", "reason": "ticket 4711: what was answered"},
-    "diff": {"first": "#48213", "second": "#48901", "purpose": "ticket 4711"},
+    "reveal": {"id": "#1", "reason": "ticket 4711: what was answered"},
+    "diff": {"first": "#1", "second": "#2", "purpose": "ticket 4711"},
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
 }
+_VALUES = {
+    ("show", "name"): "#1",
+    ("log_file", "path"): "checkpoint",
+    ("problem_kind", "code"): "usage.expression",
+    ("query_by_get", "expression"): "type:exchange.* since:24h",
+}
+"""Examples of parameters, by operation and name."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -96,6 +103,12 @@ def complete(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way
+
+
+def methods(app: FastAPI, route: object) -> list[str]:
+    """All methods that the path of ``route`` answers; none if the document does not have it."""
+    path = route.path_format if isinstance(route, APIRoute) else ""
+    return sorted(method.upper() for method in app.openapi()["paths"].get(path, ()))
 
 
 def _completed(made: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +154,9 @@ def _operation(path: str, operation: dict[str, Any]) -> None:
         answers["200"]["content"] = dict.fromkeys(_FILES[name], body)
     if name == "readyz":
         answers["503"] = {**answers["200"], "description": "Not ready, and what is missing"}
+    for parameter in operation.get("parameters", ()):
+        if (name, parameter["name"]) in _VALUES:
+            parameter["example"] = _VALUES[name, parameter["name"]]
     if name in _EXAMPLES:
         operation["requestBody"]["content"]["application/json"]["example"] = _EXAMPLES[name]
 

@@ -151,10 +151,20 @@ def test_the_headers_of_a_problem_follow_from_its_kind() -> None:
     assert problems.headers_of(LimitedError("No.", retry_after=7)) == {"retry-after": "7"}
 
 
-def test_a_wrong_method_says_which_are_right(client: Client) -> None:
-    """RFC 9110, 15.5.6: 405 comes with Allow."""
-    response = client("owner").put("/api/reveal")
-    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/reveal", "POST"),
+        ("/api/query", "GET, POST"),
+        ("/api/keys", "GET, POST"),
+        ("/api/show/x/y", "GET"),
+        ("/login", "GET"),
+    ],
+)
+def test_a_wrong_method_says_which_are_right(client: Client, path: str, allowed: str) -> None:
+    """RFC 9110, 15.5.6: 405 comes with all methods of the path, not of one of its routes."""
+    response = client("owner").put(path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
 
 
 def test_the_type_of_a_problem_leads_to_its_kind(client: Client) -> None:

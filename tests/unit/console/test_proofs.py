@@ -76,6 +76,7 @@ QUESTIONS = [
     "type:exchange.*",
     "type:exchange.request",
     "model:never",
+    "model:never since:90d",
     "http>=200",
     "actor:{alpha}",
     "credential:{alpha_key}",
