@@ -4,12 +4,11 @@ Two teams share an installation. Everything here is tried by a member of one of 
 learn nothing of the other, whatever is written where; and no answer is ever a 500.
 """
 
-import asyncio
 import csv
 import html
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -19,8 +18,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from affidavit.cli import output
-from affidavit.console.api import _events
 from affidavit.console.app import create_app
+from affidavit.console.tails import event
 from affidavit.errors import ExpressionError
 from affidavit.ids import b64u, from_b64u
 from affidavit.query.language import parse
@@ -380,18 +379,11 @@ def test_no_value_ends_a_server_sent_event(site: Site) -> None:
     rows = site.query("member", "type:exchange.*", view="records", limit=1000).json()["rows"]
     assert any(row["model"] == SPLITTING for row in rows)
 
-    async def sent() -> str:
-        async def each() -> AsyncIterator[dict[str, Any]]:
-            for row in rows:
-                yield row
-
-        return "".join([text async for text in _events(each())])
-
-    text = asyncio.run(sent())
-    events = [event for event in text.split("\n\n") if event and not event.startswith(":")]
+    text = "".join(event(row) for row in [*rows, None])
+    events = [one for one in text.split("\n\n") if one and not one.startswith(":")]
     assert len(events) == len(rows)
-    for event, row in zip(events, rows, strict=True):
-        first, second = event.split("\n")
+    for one, row in zip(events, rows, strict=True):
+        first, second = one.split("\n")
         assert first == f"id: {row['index']}"
         assert json.loads(second.removeprefix("data: ")) == row
     assert not set("\r\x0b\x0c\x85\u2028\u2029") & set(text)

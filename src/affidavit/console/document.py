@@ -41,6 +41,7 @@ _ALSO: dict[str, dict[int, type[AffidavitError]]] = {
     "create_key": {422: KeyReusedError},
     "revoke_key": {422: KeyReusedError},
 }
+_PLAIN = frozenset({"", "health", "keys", "log", "problems", "read"})
 _FILES = {
     "tail": ("text/event-stream",),
     "metrics": ("text/plain",),
@@ -83,8 +84,12 @@ _VALUES = {
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of the route's function, which client generators turn into a method."""
-    return route.name
+    """The name of the route's function, which client generators turn into a method.
+
+    Behind the name of its group, unless it is one of those that read or that everybody asks.
+    """
+    group = str(route.tags[0]) if route.tags else ""
+    return route.name if group in _PLAIN else f"{group}_{route.name}"
 
 
 def complete(app: FastAPI) -> None:

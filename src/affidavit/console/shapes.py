@@ -249,6 +249,29 @@ class Chart(Histogram, frozen=True):
     withheld: tuple[str, ...] = ()
 
 
+class Compared(Comparison, frozen=True):
+    """Two records side by side, and the id of the record that says they were shown."""
+
+    recorded_as: str = ""
+
+
+class Saved(msgspec.Struct):
+    """A saved query; ``expression`` has digests for terms that this reader may not ask."""
+
+    name: str
+    scope: str
+    author: str
+    saved: str
+    expression: str
+    askable: bool
+
+
+class SavedQueries(msgspec.Struct):
+    """Saved queries, the reader's own first."""
+
+    saved: list[Saved]
+
+
 ANSWERS: dict[str, type[msgspec.Struct]] = {
     "status": Status,
     "query": Answer,
@@ -257,10 +280,14 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "facets": Counted,
     "histogram": Chart,
     "show": Narrative,
-    "diff": Comparison,
     "pivot": Pivot,
     "report": Reported,
     "reveal": Revealed,
+    "diff": Compared,
+    "saved_listing": SavedQueries,
+    "saved_one": Saved,
+    "saved_save": Saved,
+    "saved_forget": Saved,
     "keys": Keys,
     "create_key": MadeKey,
     "revoke_key": Revoked,

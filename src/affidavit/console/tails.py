@@ -117,6 +117,13 @@ class Tail:
                 await asyncio.sleep(POLL_SECONDS)
 
 
+def event(row: dict[str, Any] | None) -> str:
+    """A row as one event, whatever its values hold; a comment for ``None``."""
+    if row is None:
+        return ": nothing new\n\n"
+    return f"id: {row['index']}\ndata: {json.dumps(row)}\n\n"
+
+
 class TailResponse(StreamingResponse):
     """A tail as server-sent events, ``id`` the ledger index; a comment when it is quiet."""
 
@@ -147,14 +154,11 @@ class TailResponse(StreamingResponse):
             "headers": self.raw_headers,
         }
         await send(start)
-        await _event(send, "retry: 1000\n: recorded as access.tail\n\n")
+        await _piece(send, "retry: 1000\n: recorded as access.tail\n\n")
         try:
             async for row in self._tail:
-                text = ": nothing new\n\n"
-                if row is not None:
-                    text = f"id: {row['index']}\ndata: {json.dumps(row)}\n\n"
                 async with asyncio.timeout(STALL_SECONDS):
-                    await _event(send, text)
+                    await _piece(send, event(row))
         except TimeoutError:
             return SLOW
         return self._tail.over() or LEFT
@@ -169,11 +173,11 @@ class TailResponse(StreamingResponse):
         """Say why, and end the answer as answers end, if the reader still takes anything."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
-                await _event(send, f": ended: {why}\n\n")
+                await _piece(send, f": ended: {why}\n\n")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _event(send: Send, text: str) -> None:
+async def _piece(send: Send, text: str) -> None:
     await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 

@@ -111,6 +111,10 @@ def test_answers_are_what_the_document_says(client: Client, machine: Machine) ->
         "report": owner.post(
             "/api/records", json={"type": "change.alias", "target": "documented", "after": "x"}
         ),
+        "saved_save": owner.put("/api/saved/a-name", json={"expression": "has:error"}),
+        "saved_listing": owner.get("/api/saved"),
+        "saved_one": owner.get("/api/saved/a-name"),
+        "saved_forget": owner.delete("/api/saved/a-name"),
         "keys": owner.get("/api/keys"),
         "create_key": made,
         "revoke_key": owner.delete(f"/api/keys/{made.json()['id']}"),
