@@ -95,6 +95,11 @@ class PlayedLink(ControlLink):
             return await PLAYED[method](machine.played, given)
         if method.startswith("saved."):
             return self._saved(method, given)
+        if method.startswith("once."):
+            known = idempotency.once(given["method"], given["params"], **given["once"])
+            if method == "once.find":
+                return machine.answered.find(known)
+            return machine.answered.keep(known, given["answer"])
         by, asked = given.pop("by"), given.pop("once", None)
         assert by["role"] in ("owner", "administrator")
         once = idempotency.once(method, given, **asked) if asked else None

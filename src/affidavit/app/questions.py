@@ -57,6 +57,8 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "log.keys": _log_keys,
         "log.prune": _log_prune,
         "log.rotate": _log_rotate,
+        "once.find": _once_find,
+        "once.keep": _once_keep,
         "prove": _prove,
         "receipt": _receipt,
         "saved.list": saved.listed,
@@ -90,6 +92,18 @@ def _once(
             return await method(sequencer, params, lambda made: answered.keep(asked, made))
 
     return answer
+
+
+async def _once_find(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """What a write that another process does was answered before; ``None`` if it was not done."""
+    asked = idempotency.once(params["method"], params["params"], **params["once"])
+    return await sequencer.ask(lambda: sequencer.answered.find(asked))
+
+
+async def _once_keep(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """Keep the answer of such a write, behind it."""
+    asked = idempotency.once(params["method"], params["params"], **params["once"])
+    await sequencer.ask(lambda: sequencer.answered.keep(asked, params["answer"]))
 
 
 async def _snapshot(sequencer: Sequencer, params: dict[str, Any]) -> Any:

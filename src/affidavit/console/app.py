@@ -80,7 +80,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())
-    app.include_router(reporting.router(services, authenticator))
+    app.include_router(reporting.router(services, authenticator, access))
     app.include_router(diff_api.router(services, authenticator, access))
     app.include_router(pivot_api.router(services, authenticator, access))
     app.include_router(public.router(services, authenticator, access))

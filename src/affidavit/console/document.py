@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from affidavit.console import problems, shapes
+from affidavit.control.saved import NAME
 from affidavit.errors import (
     AffidavitError,
     CheckFailedError,
@@ -40,8 +41,11 @@ _ALSO: dict[str, dict[int, type[AffidavitError]]] = {
     "healthz": {503: UnavailableError},
     "create_key": {422: KeyReusedError},
     "revoke_key": {422: KeyReusedError},
+    "report": {422: KeyReusedError},
+    "saved_save": {422: KeyReusedError},
+    "saved_forget": {422: KeyReusedError},
 }
-_PLAIN = frozenset({"", "health", "keys", "log", "problems", "read"})
+_PLAIN = frozenset({"", "health", "keys", "log", "problems", "read", "report"})
 _FILES = {
     "tail": ("text/event-stream",),
     "metrics": ("text/plain",),
@@ -73,6 +77,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
+    "report": {"type": "change.alias", "target": "prod-chat", "before": "m-1", "after": "m-2"},
+    "diff": {"first": "#1", "second": "#2"},
+    "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }
 _VALUES = {
     ("show", "name"): "#1",
@@ -162,6 +169,9 @@ def _operation(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if (name, parameter["name"]) in _VALUES:
             parameter["example"] = _VALUES[name, parameter["name"]]
+        if path == "/api/saved/{name}" and parameter["in"] == "path":
+            parameter["example"] = "errors-today"
+            parameter["schema"] |= {"pattern": f"^{NAME.pattern}$", "maxLength": 64}
     if name in _EXAMPLES:
         operation["requestBody"]["content"]["application/json"]["example"] = _EXAMPLES[name]
 

@@ -8,6 +8,8 @@ reports, for its own tenant. A change joins the chains of what it changed, of ev
 as depending on it, and of the reporter. Not here: what the records are used for (``query``).
 """
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -16,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from affidavit import __version__, ids
 from affidavit.clock import add_seconds
-from affidavit.console.access import who
+from affidavit.console.access import Access, who
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.errors import TooLargeError, UsageError
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, Chain, Record
@@ -60,16 +63,25 @@ class ChangeBody(BaseModel):
     at: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)?$")
 
 
-def router(services: ConsoleServices, authenticator: Authenticator) -> APIRouter:
+def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the route of reports."""
     routes = APIRouter(prefix="/api")
+    writes = Writes(services, access)
 
     @routes.post("/records", tags=["report"], status_code=201, summary="Report a change")
-    async def report(body: ChangeBody, request: Request) -> dict[str, Any]:
+    async def report(
+        body: ChangeBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reporter = authenticator.reporter(request)
         record = change(body, reporter, services)
-        await services.journal.commit(record, ())
-        return {"id": record.id, "type": record.type, "tier": record.tier, "at": record.at}
+
+        async def act() -> dict[str, Any]:
+            await services.journal.commit(record, ())
+            return {"id": record.id, "type": record.type, "tier": record.tier, "at": record.at}
+
+        whole = json.dumps(body.model_dump(), sort_keys=True).encode()
+        asked = {"body": hashlib.sha256(whole).hexdigest()}
+        return await writes.once("records.report", asked, reporter, idempotency_key, act)
 
     return routes
 

@@ -18,6 +18,7 @@ from affidavit.console.access import Access, recorded_expression
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
+from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.control.saved import NAME, SavedQuery, Scope, holder
 from affidavit.errors import ExpressionError, NotFoundError, RefusedError, UsageError
 from affidavit.query import language
@@ -41,6 +42,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     """Return the routes of saved queries."""
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
     saved = _Saved(services, access)
+    writes = Writes(services, access)
 
     @routes.get("/saved", tags=["saved"], summary="Saved queries: own, the team's, the tenant's")
     async def listing(request: Request) -> dict[str, Any]:
@@ -64,16 +66,31 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return saved.shown(found, reader)
 
     @routes.put("/saved/{name}", tags=["saved"], summary="Save an expression under a name")
-    async def save(name: str, body: SavedBody, request: Request) -> dict[str, Any]:
+    async def save(
+        name: str, body: SavedBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        return saved.shown(await saved.put(reader, name, body.expression, body.scope), reader)
+
+        async def act() -> dict[str, Any]:
+            return saved.shown(await saved.put(reader, name, body.expression, body.scope), reader)
+
+        asked = body.model_dump() | {"name": name}
+        return await writes.once("saved.put", asked, reader, idempotency_key, act)
 
     @routes.delete("/saved/{name}", tags=["saved"], summary="Forget a saved query")
     async def forget(
-        name: str, request: Request, scope: Annotated[Shared, Query()] = "own"
+        name: str,
+        request: Request,
+        scope: Annotated[Shared, Query()] = "own",
+        idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        return saved.shown(await saved.remove(reader, name, scope), reader)
+
+        async def act() -> dict[str, Any]:
+            return saved.shown(await saved.remove(reader, name, scope), reader)
+
+        asked = {"name": name, "scope": scope}
+        return await writes.once("saved.remove", asked, reader, idempotency_key, act)
 
     return routes
 

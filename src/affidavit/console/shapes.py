@@ -255,6 +255,16 @@ class Compared(Comparison, frozen=True):
     recorded_as: str = ""
 
 
+class Reported(msgspec.Struct):
+    """The record that was made of what was reported."""
+
+    id: str
+    type: str
+    tier: str
+    at: str
+    replayed: bool = False
+
+
 class Saved(msgspec.Struct):
     """A saved query; ``expression`` has digests for terms that this reader may not ask."""
 
@@ -264,6 +274,7 @@ class Saved(msgspec.Struct):
     saved: str
     expression: str
     askable: bool
+    replayed: bool = False
 
 
 class SavedQueries(msgspec.Struct):

@@ -1,10 +1,16 @@
 """Writes that a client may send again: the ``Idempotency-Key`` header.
 
-Rules: the sequencer decides whether a write was done before (``control.idempotency``), so it holds
-also across restarts and for writes side by side. A repeated answer shows what the first one did, so
+Rules: the sequencer knows whether a write was done before (``control.idempotency``), so it holds
+also across restarts and for writes side by side. What the sequencer does itself (``call``) it does
+once; what the console does (``once``) is kept right behind it: a crash between the two lets a
+repeated request do it again, and none is lost. A repeated answer shows what the first one did, so
 it is a read and is recorded as one. Not here: what the writes do.
 """
 
+import asyncio
+import contextlib
+import weakref
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -12,6 +18,7 @@ from fastapi import Header
 from affidavit.console.access import Access, who
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.errors import UnavailableError
 
 NOTE = (
     "This key was made before, by a request of the same Idempotency-Key. The token was shown then "
@@ -35,6 +42,40 @@ class Writes:
     def __init__(self, services: ConsoleServices, access: Access) -> None:
         self._services = services
         self._access = access
+        self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+
+    async def once(
+        self,
+        method: str,
+        params: dict[str, Any],
+        reader: Reader,
+        key: str | None,
+        act: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> dict[str, Any]:
+        """What ``act`` gives, done here; ``replayed`` if nothing was done this time.
+
+        ``params``: what is asked, as it is compared. Errors as ``call``, before anything is done.
+        """
+        if key is None:
+            return await act()
+        control = self._services.control
+        asked = {
+            "method": method,
+            "params": params,
+            "once": {"account": reader.account, "key": key},
+        }
+        lock = self._locks.setdefault((reader.account, key), asyncio.Lock())
+        async with lock:
+            found: dict[str, Any] | None = await control.call("once.find", asked)
+            if found is not None:
+                await self._recorded(method, reader)
+                return found | {"replayed": True}
+            done = await act()
+            with contextlib.suppress(UnavailableError):  # it is done, and that is the answer
+                await control.call("once.keep", asked | {"answer": done})
+            return done
 
     async def call(
         self, method: str, params: dict[str, Any], reader: Reader, key: str | None
@@ -48,6 +89,9 @@ class Writes:
             asked["once"] = {"account": reader.account, "key": key}
         done: dict[str, Any] = await self._services.control.call(method, asked)
         if done.get("replayed"):
-            what = {"operation": method, "replayed": True, "rows": 1}
-            await self._access.read("access.query", reader, what)
+            await self._recorded(method, reader)
         return done
+
+    async def _recorded(self, method: str, reader: Reader) -> None:
+        what = {"operation": method, "replayed": True, "rows": 1}
+        await self._access.read("access.query", reader, what)

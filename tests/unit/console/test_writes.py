@@ -1,11 +1,13 @@
 """Writes with an ``Idempotency-Key`` over HTTP: done once, answered again without the secret."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from affidavit.console.writes import NOTE
-from tests.unit.console.conftest import Client
+from affidavit.console.access import Access
+from affidavit.console.writes import NOTE, Writes
+from tests.unit.console.conftest import Client, reader_of
 from tests.world.machine import Machine
 
 
@@ -69,3 +71,64 @@ def test_a_key_that_is_none_is_refused(client: Client, machine: Machine, key: st
     headers = [(b"idempotency-key", key.encode())]
     response = client("owner").post("/api/keys", json={"name": "never"}, headers=headers)
     assert (response.status_code, count(machine, "never")) == (400, 0)
+
+
+CHANGE = {"type": "change.model", "target": "demo-chat", "after": "v2", "reason": "a test"}
+
+
+def reported(machine: Machine) -> int:
+    """How many changes of models are on record."""
+    return len(machine.records("change.model"))
+
+
+def test_a_report_is_one_record_however_often_it_is_sent(client: Client, machine: Machine) -> None:
+    """The same id again; another report under the key is refused; without a key it is two."""
+    before = reported(machine)
+    headers = {"idempotency-key": "deploy-17"}
+    answers = [client("caller").post("/api/records", json=CHANGE, headers=headers) for _ in "ab"]
+    first, again = (answer.json() for answer in answers)
+    assert again == {**first, "replayed": True}
+    other = client("caller").post("/api/records", json=CHANGE | {"after": "v3"}, headers=headers)
+    assert (other.status_code, reported(machine)) == (422, before + 1)
+    for _ in range(2):
+        assert client("caller").post("/api/records", json=CHANGE).status_code == 201
+    assert reported(machine) == before + 3
+
+
+def test_side_by_side_one_write_acts(machine: Machine) -> None:
+    """Ten at a time: one acts, ten answers are the same."""
+    services = machine.services()
+
+    async def all_at_once() -> list[dict[str, Any]]:
+        access = Access(services)
+        writes = Writes(services, access)
+        reader = reader_of(machine, "owner")
+
+        async def act() -> dict[str, Any]:
+            return {"id": await access.read("access.query", reader, {"operation": "a test"})}
+
+        asked = (writes.once("a.test", {}, reader, "k", act) for _ in range(10))
+        return await asyncio.gather(*asked)
+
+    answers = asyncio.run(all_at_once())
+    assert len({answer["id"] for answer in answers}) == 1
+    assert sum(answer.get("replayed", False) for answer in answers) == 9
+
+
+def test_a_write_that_failed_may_be_sent_again(client: Client, machine: Machine) -> None:
+    """Nothing is kept of a refusal, nor where the sequencer is away before anything was done."""
+    headers = {"idempotency-key": "k-6"}
+    body = {"expression": "modl:x"}
+    assert client("owner").put("/api/saved/x", json=body, headers=headers).status_code == 400
+    machine.link.away = True
+    body = {"expression": "has:error"}
+    assert client("owner").put("/api/saved/x", json=body, headers=headers).status_code == 503
+    machine.link.away = False
+    first = client("owner").put("/api/saved/x", json=body, headers=headers)
+    again = client("owner").put("/api/saved/x", json=body, headers=headers)
+    assert again.json() == {**first.json(), "replayed": True}
+    assert client("owner").delete("/api/saved/x", headers=headers).status_code == 422
+    headers = {"idempotency-key": "k-7"}
+    gone = [client("owner").delete("/api/saved/x", headers=headers).status_code for _ in "ab"]
+    assert gone == [200, 200]
+    assert client("owner").delete("/api/saved/x").status_code == 404
