@@ -34,7 +34,7 @@ from affidavit.query.named import boundary_of
 
 SESSION_COOKIE = "affidavit_session"
 SESSION_SECONDS = 8 * 3600.0
-_MAX_SESSIONS = 1000
+_MAX_SESSIONS, _MAX_OWN = 1000, 20
 
 Via = Literal["key", "socket"]
 
@@ -65,7 +65,10 @@ class Session:
 
 
 class Sessions:
-    """The logins of this process, by the SHA-256 of their cookie; the oldest go at 1,000."""
+    """The logins of this process, by the SHA-256 of their cookie.
+
+    The oldest go at 1,000, and of one key at 20, so that no key ends the sessions of others.
+    """
 
     def __init__(self, services: ConsoleServices) -> None:
         self._clock = services.clock
@@ -75,6 +78,9 @@ class Sessions:
         """Start a session; returns the cookie's value."""
         value = ids.token("ses_")
         until = self._clock.monotonic() + SESSION_SECONDS
+        own = [name for name, one in self._sessions.items() if one.identity == identity.id]
+        for name in own[: max(0, len(own) - _MAX_OWN + 1)]:
+            del self._sessions[name]
         self._sessions[_digest(value)] = Session(identity.id, ids.token(""), until)
         while len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)

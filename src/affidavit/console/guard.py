@@ -104,9 +104,9 @@ class Guard:
             )
         if scope["method"] in _SAFE:
             return
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         own = f"{scope.get('scheme', 'http')}://{hosts[0]}"
-        if (origin is not None and origin != own) or site not in (None, "same-origin", "none"):
+        origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
+        if set(origins) - {own} or set(sites) - {"same-origin", "none"}:  # each of them counts
             raise RefusedError("This request was started by another site.")
 
 

@@ -15,13 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from affidavit.console import stories, views
 from affidavit.console.access import Access
-from affidavit.console.auth import (
-    SESSION_COOKIE,
-    SESSION_SECONDS,
-    Authenticator,
-    Sessions,
-    check_csrf,
-)
+from affidavit.console.auth import Authenticator, Sessions, check_csrf
+from affidavit.console.login import logged_in, logged_out
 from affidavit.console.pivot_api import MAX_VALUE, look_up
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
@@ -138,26 +133,12 @@ def router(
     @routes.post("/login")
     async def login(request: Request) -> Response:
         key = (await _form(request)).get("key", "").strip()
-        reader = authenticator.by_key(request, key)
-        await access.read("access.login", reader, {"operation": "login"})
-        response = RedirectResponse("/", 303)
-        response.set_cookie(
-            SESSION_COOKIE,
-            sessions.begin(reader.identity),
-            max_age=int(SESSION_SECONDS),
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
-        return response
+        return await logged_in(request, authenticator.by_key(request, key), access, sessions)
 
     @routes.post("/logout")
     async def logout(request: Request) -> Response:
         _, session = authenticator.page(request)
         check_csrf(session, (await _form(request)).get("csrf", ""))
-        sessions.end(request.cookies[SESSION_COOKIE])
-        response = RedirectResponse("/", 303)
-        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
-        return response
+        return logged_out(request, sessions)
 
     return routes
