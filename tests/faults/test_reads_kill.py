@@ -130,7 +130,6 @@ def read_and_die(
         reader=Reader(data, kek.derive("index.db")), prover=RemoteProver(_nobody),
         journal=journal, control=ControlLink(data / "run" / "nobody.sock"),
         snapshot=lambda: known, directory=lambda: Directory(known.identities),
-        owner=next(i for i in known.identities if i.role == "member"),
     )  # fmt: skip
     object.__setattr__(services, "steps", steps)
     asyncio.run(_serve(services, steps, address))

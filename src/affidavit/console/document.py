@@ -77,8 +77,6 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
-    "report": {"type": "change.alias", "target": "prod-chat", "before": "m-1", "after": "m-2"},
-    "diff": {"first": "#1", "second": "#2"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }
 _VALUES = {

@@ -198,15 +198,6 @@ class Revoked(msgspec.Struct):
     replayed: bool = False
 
 
-class Reported(msgspec.Struct):
-    """A change that is on record now; ``at`` is when it is said to have happened."""
-
-    id: str
-    type: str
-    tier: str
-    at: str
-
-
 class Health(msgspec.Struct):
     """``ok``, or ``not ready`` and what is missing."""
 
