@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from affidavit import strict_yaml
+from affidavit import config_trouble, strict_yaml
 from affidavit.config_boundaries import BoundaryName, BreakGlass, NamedBoundary
 from affidavit.errors import ConfigError
 from affidavit.prices import Price, Prices
@@ -338,7 +338,7 @@ def parse(text: str, environ: Mapping[str, str], name: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise _explain(error, name) from None
+        raise config_trouble.explain(error, name, Config, _TABLES) from None
 
 
 def _switch_off(data: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -367,35 +367,8 @@ def _why_off(names: list[str], environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _explain(error: ValidationError, name: str) -> ConfigError:
-    """One sentence about the first problem; never the value, which may be a secret."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
-        return ConfigError(f"{name}: {path} is not a known key.", hint=hint)
-    return ConfigError(f"{name}: {path} {_worded(first['msg'])}.", hint="See docs/operations.md.")
-
-
-def _worded(message: str) -> str:
-    """A sentence of the validating library without its own words."""
-    for theirs, ours in (("Value error, ", ""), ("Input should be ", "must be "),
-                         ("Field required", "is missing")):  # fmt: skip
-        if message.startswith(theirs):
-            return ours + message.removeprefix(theirs)
-    return message
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
-    tables: dict[str, type[BaseModel]] = {"providers": Provider, "routes": Route, "prices": Price}
-    tables |= {"boundaries": NamedBoundary, "break_glass": BreakGlass}
-    for depth, part in enumerate(location):
-        field = model.model_fields.get(str(part))
-        if depth != 1 and part in tables:
-            model = tables[str(part)]
-        elif field is not None and isinstance(field.annotation, type):
-            model = field.annotation
-    return sorted(field for field in model.model_fields if field != "off")
+_TABLES: dict[str, type[BaseModel]] = {
+    "providers": Provider, "routes": Route, "prices": Price,
+    "boundaries": NamedBoundary, "break_glass": BreakGlass,
+}  # fmt: skip
+"""What stands under names that people choose, by the key above them."""

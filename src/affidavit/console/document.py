@@ -77,6 +77,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
+    "approvals_grant_reveal": {"reason": "ticket 4711: the customer agreed"},
+    "approvals_deny_reveal": {"reason": "ticket 4711 does not say what for"},
+    "approvals_break_glass": {"reason": "incident 12: keys of a customer in the wild"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }
 _VALUES = {

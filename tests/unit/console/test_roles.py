@@ -33,6 +33,9 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/show/{name:path}"): (READERS, "/api/show/%231", None),
     ("GET", "/api/tail"): (READERS, "/api/tail?expression=(", None),
     ("POST", "/api/reveal"): (WITH_CONTENT, "/api/reveal", {"id": "#1", "reason": "a test"}),
+    ("POST", "/api/aggregate"): (READERS, "/api/aggregate", {"by": ["model"]}),
+    ("POST", "/api/facets"): (READERS, "/api/facets", {"fields": ["type"]}),
+    ("POST", "/api/histogram"): (READERS, "/api/histogram", {"interval": "day"}),
     ("POST", "/api/diff"): (READERS, "/api/diff", {"first": "#1", "second": "#3"}),
     ("GET", "/api/pivot"): (READERS, "/api/pivot?value=demo-chat", None),
     ("POST", "/api/records"): (

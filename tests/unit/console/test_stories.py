@@ -95,7 +95,7 @@ def test_two_exchanges_are_compared(client: Client, machine: Machine) -> None:
     assert [one["parts"] for one in revealed["records"]] == [
         ["request.body"], ["response.body"], ["request.body"], ["response.body"],
     ]  # fmt: skip
-    never = client("auditor").post("/api/diff", json=body | {"purpose": "ticket 7"}).json()
+    never = client("compliance").post("/api/diff", json=body | {"purpose": "ticket 7"}).json()
     assert "300" not in str(never)
 
 
