@@ -10,6 +10,7 @@ same histogram, from rows or from sums. Not here: where histograms are kept (``r
 ``sqlite``).
 """
 
+import functools
 import itertools
 import struct
 from bisect import bisect_left
@@ -26,6 +27,9 @@ PERCENTILES = (50, 95, 99)
 _COUNTER = 32
 _WIDE = _COUNTER // 8
 _STEP = _COUNTER * len(MEASURES)
+_AT_ONCE = 257
+"""So many counters of one byte come to no more than two bytes hold."""
+_EVEN = int.from_bytes(b"\xff\0" * (len(BOUNDS) + 1), "little")
 _ONES = tuple(
     tuple(1 << (_STEP * place + _COUNTER * which) for place in range(len(BOUNDS) + 1))
     for which in range(len(MEASURES))
@@ -50,6 +54,7 @@ def counts(histogram: int, measure: str) -> list[int]:
     return list(whole[MEASURES.index(measure) :: len(MEASURES)])
 
 
+@functools.cache
 def value(bucket: int) -> float:
     """What is told for a bucket: in the middle by ratio; its only bound for the outer ones."""
     if bucket == 0 or bucket == len(BOUNDS):
@@ -60,10 +65,11 @@ def value(bucket: int) -> float:
 
 def percentiles(histogram: int, measure: str) -> dict[str, float | None]:
     """``p50``, ``p95`` and ``p99`` in seconds; ``None`` where nothing was measured."""
-    below = list(itertools.accumulate(counts(histogram, measure)))
+    empty = ((histogram & -histogram).bit_length() - 1) // _STEP if histogram else 0
+    below = list(itertools.accumulate(counts(histogram >> (empty * _STEP), measure)))
     total = below[-1] if below else 0
     return {
-        f"p{q}": value(bisect_left(below, (total * q + 99) // 100)) if total else None
+        f"p{q}": value(empty + bisect_left(below, (total * q + 99) // 100)) if total else None
         for q in PERCENTILES
     }
 
@@ -101,9 +107,11 @@ def decode(data: bytes) -> int:
     width = data[0]
     if width == 0:
         return int.from_bytes(data[1:], "little", signed=True)
-    wide = bytearray((len(data) - 3) // width * _WIDE)
-    for byte in range(width):
-        wide[byte::_WIDE] = data[3 + byte :: width]
+    wide: bytes | bytearray = data[3:]
+    if width < _WIDE:
+        wide = bytearray(len(wide) // width * _WIDE)
+        for byte in range(width):
+            wide[byte::_WIDE] = data[3 + byte :: width]
     return int.from_bytes(wide, "little") << (_COUNTER * (data[1] | data[2] << 8))
 
 
@@ -114,18 +122,47 @@ def plus(*encoded: Any) -> bytes:
 
 
 class _Cells:
-    """An aggregate of SQL: the sum of histograms."""
+    """An aggregate of SQL: the sum of histograms.
+
+    Most have counters of one byte. Those of each measure are added up two bytes wide, as many
+    histograms as cannot run over, and only then widened.
+    """
 
     def __init__(self) -> None:
         self.total = 0
+        self._narrow = [0, 0]
+        self._added = 0
 
     def step(self, *values: Any) -> None:
         """Add one histogram."""
-        self.total += decode(values[0])
+        data = values[0]
+        if not data or data[0] != 1:
+            self.total += decode(data)
+            return
+        counters = int.from_bytes(data[3:], "little") << (8 * (data[1] | data[2] << 8))
+        self._narrow[0] += counters & _EVEN
+        self._narrow[1] += counters >> 8 & _EVEN
+        self._added += 1
+        if self._added == _AT_ONCE:
+            self._widen()
 
     def final(self) -> bytes:
-        """What they come to."""
-        return encode(self.total)
+        """What they come to, as ``decode`` reads it, in the form that is made fastest."""
+        self._widen()
+        size = -(-self.total.bit_length() // _COUNTER) * _WIDE
+        return bytes((_WIDE, 0, 0)) + self.total.to_bytes(size, "little")
+
+    def _widen(self) -> None:
+        for which, narrow in enumerate(self._narrow):
+            pairs = -(-narrow.bit_length() // 16)
+            raw = narrow.to_bytes(pairs * 2, "little")
+            wide = bytearray(pairs * len(MEASURES) * _WIDE)
+            step = len(MEASURES) * _WIDE
+            wide[which * _WIDE :: step] = raw[::2]
+            wide[which * _WIDE + 1 :: step] = raw[1::2]
+            self.total += int.from_bytes(wide, "little")
+        self._narrow = [0, 0]
+        self._added = 0
 
 
 class _Rows(_Cells):

@@ -2,7 +2,9 @@
 
 import math
 
+import apsw
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from affidavit.index import latency
@@ -51,3 +53,22 @@ def test_taking_away_what_was_added_leaves_the_others(
     whole = latency.decode(encoded)
     assert sum(latency.counts(whole, "duration")) == sum(pair[0] is not None for pair in kept)
     assert sum(latency.counts(whole, "first_byte")) == sum(pair[1] is not None for pair in kept)
+
+
+@pytest.mark.parametrize(("cells", "each"), [(1, 1), (300, 40), (600, 255), (3, 300), (2, 70_000)])
+def test_sql_adds_histograms_up_as_integers_do(cells: int, each: int) -> None:
+    """However many there are, and however wide their counters are."""
+    connection = apsw.Connection(":memory:")
+    latency.for_reader(connection)
+    connection.execute("CREATE TABLE cell (latency)")
+    total = 0
+    for place in range(cells):
+        one = each * latency.of(0.002 * 1.3 ** (place % 40), 0.001 * 1.2 ** (place % 7))
+        one += latency.of(200_000, None)
+        total += one
+        connection.execute("INSERT INTO cell VALUES (?)", (latency.encode(one),))
+    connection.execute("INSERT INTO cell VALUES (?)", (b"",))
+    merged = connection.execute("SELECT latency_cells(latency) FROM cell").get
+    assert latency.decode(merged) == total
+    none = connection.execute("SELECT latency_cells(latency) FROM cell WHERE 0").get
+    assert latency.decode(none) == 0
