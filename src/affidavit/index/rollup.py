@@ -141,13 +141,18 @@ def merge(added: Iterable[Row], removed: Iterable[Row] = ()) -> tuple[Cells, ...
                 key = (periods[grain], *keyed(values))
                 known = cells.get(key)
                 cells[key] = change if known is None else list(map(operator.add, known, change))
+    written: dict[int, bytes] = {}  # where few rows meet, the cubes have the same histograms
     return tuple(
-        {
-            key: Change(tuple(figures[:-1]), latency.encode(figures[-1]))
-            for key, figures in cells.items()
-        }
-        for cells in adding
+        {key: _change(figures, written) for key, figures in cells.items()} for cells in adding
     )
+
+
+def _change(figures: Sequence[int], written: dict[int, bytes]) -> Change:
+    *sums, histogram = figures
+    encoded = written.get(histogram)
+    if encoded is None:
+        encoded = written[histogram] = latency.encode(histogram)
+    return Change(tuple(sums), encoded)
 
 
 @functools.lru_cache(256)
