@@ -1,5 +1,6 @@
 """Loss of power and errors while a log is pruned: nothing that is owed is lost, and it goes on."""
 
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -197,3 +198,35 @@ def test_an_error_at_any_step_costs_a_second_attempt(tmp_path: Path, every: int)
             break
         number += every
     assert failed > 100 // every
+
+
+def _attempts(log: Before, live: Path, draw: random.Random) -> list[object]:
+    """A few prunings, to any index, each of which fails or not, with or without a start between."""
+    shutil.copytree(log.root, live)
+    told: list[object] = []
+    for _ in range(5):
+        least = minimum_of(live)
+        if least >= log.stages[-1]:
+            break
+        choice = range(least // tiles.WIDTH + 1, log.stages[-1] // tiles.WIDTH + 1)
+        before, call = draw.choice(choice) * tiles.WIDTH, draw.randrange(120)
+        told.append((before, call))
+        try:
+            fault = Fault(at(call), persisted=draw.random() < 0.5)
+            in_order(Disk(FakeEffects(live, fault)), live, before, lambda _: None)
+        except OSError:
+            if draw.random() < 0.4:
+                told.append("start")
+                list(prune.remove(Disk(), live))
+    return told
+
+
+@pytest.mark.parametrize("lives", [4, pytest.param(300, marks=pytest.mark.slow)])
+def test_attempts_one_after_another_lose_nothing(tmp_path: Path, lives: int) -> None:
+    """Whatever they left for each other: what is owed is there, and the last one is finished."""
+    log, live = Before(tmp_path / "before"), tmp_path / "live"
+    for seed in range(lives):
+        told = _attempts(log, live, random.Random(seed))
+        wrong = log.judge(live, [])
+        assert not wrong, (seed, told, wrong)
+        shutil.rmtree(live)

@@ -123,9 +123,8 @@ class LogReader:
     def _forget_pruned(self) -> None:
         """Remember nothing of what is not there any more."""
         minimum, self._looked = self.minimum(), time.monotonic()
-        if minimum != self._minimum:
-            self._tiles.clear()
-            self._kept.clear()
+        if minimum != self._minimum:  # others may be adding to those that there are
+            self._tiles, self._kept = OrderedDict(), OrderedDict()
         self._minimum = minimum
 
     # leaves and links
@@ -269,7 +268,8 @@ class LogReader:
         """
         if path.row in PRUNABLE and time.monotonic() - self._looked > _LOOK_SECONDS:
             self._forget_pruned()
-        found = self._tiles.get(path)
+        known = self._tiles
+        found = known.get(path)
         if found is not None:
             return found
         width = path.width
@@ -284,23 +284,24 @@ class LogReader:
         items = split(data, name)
         if len(items) != width:
             raise damaged(name, f"{name} has {len(items)} entries and should have {width}.")
-        self._tiles[path] = items
-        while len(self._tiles) > _CACHED:
-            self._tiles.popitem(last=False)
+        known[path] = items
+        while len(known) > _CACHED:
+            known.popitem(last=False)
         return items
 
     def kept(self, number: int) -> dict[int, tuple[bytes, bytes]]:
         """Leaves that were kept of bundle ``number``: place → leaf and its links, unchecked."""
-        found = self._kept.get(number)
+        known = self._kept
+        found = known.get(number)
         if found is None:
             name = kept_name(number)
             try:
                 found = split_kept((self.root_path / name).read_bytes(), name)
             except FileNotFoundError:
                 found = {}
-            self._kept[number] = found
-            while len(self._kept) > _CACHED:
-                self._kept.popitem(last=False)
+            known[number] = found
+            while len(known) > _CACHED:
+                known.popitem(last=False)
         return found
 
     def _missing(self, path: tiles.TilePath) -> PrunedError | CorruptError:

@@ -1,6 +1,7 @@
 """Prunings that were begun, failed and begun again with another minimum index keep enough."""
 
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, PrunedError, UnavailableError
-from affidavit.ledger import fsck, fsck_pruned, prune, tiles
+from affidavit.ledger import fsck, fsck_pruned, log_reader, prune, tiles
 from affidavit.ledger.pruned import (
     encode,
     encode_kept,
@@ -121,3 +122,30 @@ def test_an_epoch_that_was_not_kept_is_found(life: Life, what: str) -> None:
     finding = fsck.check(root, vkeys).finding
     assert finding is not None
     assert finding.object == snapshot_name(most)
+
+
+def test_a_reader_forgets_in_one_thread_what_another_one_adds(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one makes room in what it had before, and not in what is empty now."""
+    most = lived(life)
+    reader = life.world.reader()
+    data = reader.leaf(0)
+
+    class Meanwhile(OrderedDict[Any, Any]):
+        """Another thread has its turn when this one asks how full it is."""
+
+        def __len__(self) -> int:
+            found = super().__len__()
+            if reader.minimum() == 0:
+                pruned_to(life.world.root, most)
+            reader._forget_pruned()
+            return found
+
+    for room in ("_tiles", "_kept"):
+        setattr(reader, room, Meanwhile())
+    monkeypatch.setattr(log_reader, "_CACHED", 0)
+    assert reader.leaf(0) == data
+    reader._kept = Meanwhile()
+    reader._minimum = 0
+    assert reader.leaf(0) == data
