@@ -164,6 +164,11 @@ class Pruning:
             "error": None if self._error is None else self._error.as_json()["error"],
         }
 
+    @property
+    def problem(self) -> str | None:
+        """Why the last one, or what an earlier process had begun, did not come to its end."""
+        return None if self._error is None else self._error.message
+
     # life
 
     def start(self) -> None:

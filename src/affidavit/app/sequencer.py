@@ -318,6 +318,7 @@ class Sequencer:
             "size": self.log.size,
             "published": self.log.published,
             "minimum": self.log_reader.minimum(),
+            "pruning_problem": self.pruning.problem,
             "indexed": self.indexing.size,
             "index_rebuilding": self.indexing.rebuilding,
             "backlog_bytes": self.intake.backlog,

@@ -106,10 +106,14 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     for glass in status.get("break_glass", []):
         text = f"boundary {glass['boundary']} of {glass['actor']} is widened until {glass['until']}"
         yield Finding("Broken glass", "warn", f"{text}; record {glass['id']}")
+    if status.get("pruning_problem"):
+        yield Finding("Pruning", "warn", f"not finished: {status['pruning_problem']}")
     yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]
     text = f"{size} leaves, searchable through {as_of['size']}"
+    if status.get("minimum"):
+        text += f"; those before {status['minimum']} were pruned"
     if status.get("index_rebuilding"):
         text += "; the index is of another version and is being made anew"
     yield Finding("Ledger", "warn" if behind > 1000 else "ok", text)

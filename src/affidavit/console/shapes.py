@@ -63,6 +63,7 @@ class Status(msgspec.Struct):
     size: int = 0
     published: int = 0
     minimum: int = 0
+    pruning_problem: str | None = None
     indexed: int = 0
     backlog_bytes: int = 0
     trouble: dict[str, str] = {}

@@ -322,8 +322,10 @@ def test_what_was_meant_stays_if_it_may_not_go_any_more(hosted: Hosted, days: in
     hosted.fails = CannotRecordError("The disk is full.")
     run(pruning, lambda: pruning.begin("12"))
     hosted.fails = None
-    status = run(hosted.pruning(days))
+    waits = hosted.pruning(days)
+    status = run(waits)
     assert (status["minimum"], status["error"]["code"]) == (4, "refused")
+    assert status["error"]["message"] == waits.problem
     assert prune.meant(root) == 12
     assert len(hosted.recorded) == 1
     for index in range(4, 12):

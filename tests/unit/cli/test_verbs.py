@@ -338,6 +338,19 @@ def test_doctor_by_address(as_role: Command, site: Site) -> None:
     assert "you are auditor by key" in states["Console"]["text"]
 
 
+def test_doctor_tells_of_a_pruning(
+    as_role: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is gone, and what was meant to go and has not."""
+    why = "Leaf 511 is of 2026-11-01, and leaves are kept for 400 days."
+    monkeypatch.setitem(site.machine.anchors, "minimum", 256)
+    monkeypatch.setitem(site.machine.anchors, "pruning_problem", why)
+    result = as_role("auditor", "doctor", "--url", site.url, "--json")
+    states = {row["what"]: row for row in result.rows}
+    assert states["Ledger"]["text"].endswith("; those before 256 were pruned")
+    assert states["Pruning"] == {"what": "Pruning", "state": "warn", "text": f"not finished: {why}"}
+
+
 def test_fsck_passes_and_names_what_was_changed(
     command: Command, site: Site, tmp_path: Path
 ) -> None:
