@@ -211,7 +211,8 @@ class Pruning:
             return
         days = self._allowed(before)
         self._stage = "waiting"
-        while not await self._host.heads_after(before - 1):
+        # An index that is made anew after a start reads what an earlier process was about to prune.
+        while self._indexed() < before or not await self._host.heads_after(before - 1):
             await asyncio.sleep(HEADS_PAUSE)
             self._look()
         self._stage = "checking"

@@ -336,6 +336,16 @@ def test_what_was_meant_stays_if_it_may_not_go_any_more(hosted: Hosted, days: in
     assert run(less, lambda: less.begin("8"))["minimum"] == 12
 
 
+def test_what_was_meant_waits_for_an_index_that_is_made_anew(hosted: Hosted) -> None:
+    """It reads these leaves meanwhile, and would end half-way."""
+    root, seen = hosted.machine.root / "log", [0, 4, 8, 28]
+    prune.mean(Disk(), root, 8)
+    waits = hosted.pruning()
+    waits._indexed = lambda: seen.pop(0) if len(seen) > 1 else seen[0]
+    assert run(waits)["minimum"] == 8
+    assert seen == [28]
+
+
 def test_what_was_meant_of_another_log_is_in_nobodys_way(hosted: Hosted) -> None:
     """A file put back by hand names leaves that are not there: an error, and no waiting."""
     root = hosted.machine.root / "log"
