@@ -16,6 +16,7 @@ from affidavit.ledger.rules import Replay
 from tests.faults import pruning_story
 from tests.faults.pruning_story import ACTS, Life, Truth, compare, lived, pruned_to
 from tests.world.ledger import World
+from tests.world.served_log import always, from_files, open_monitor
 
 
 @pytest.fixture(autouse=True)
@@ -272,3 +273,31 @@ def test_a_reader_forgets_what_was_pruned(life: Life, monkeypatch: pytest.Monkey
     monkeypatch.setattr(log_reader, "_LOOK_SECONDS", -1.0)
     with pytest.raises(PrunedError):
         readers[1].links(gone)
+
+
+def test_a_monitor_that_was_past_the_minimum_goes_on_and_no_other_does(life: Life) -> None:
+    """Also after a restart; one that was not says what is missing, and vouches for nothing."""
+    world, root = life.world, life.world.root
+    most = lived(life)
+    checkpoint = world.reader().checkpoint()
+    places = {"past": checkpoint, "new": None}
+    for name, size in places.items():
+        (root.parent / name).mkdir()
+        if size is not None:
+            monitor = open_monitor(root.parent / name, from_files(root), world.clock)
+            monitor.replay(size, always)
+            monitor.close()
+    pruned_to(root, most)
+    for number in range(3):
+        life.do("exchange", number)
+    newest = world.reader().checkpoint()
+    assert newest.size > checkpoint.size >= most
+    past, new = (open_monitor(root.parent / name, from_files(root), world.clock) for name in places)
+    past.replay(newest, always)
+    assert past.vouches(newest)
+    with pytest.raises(UnavailableError, match="does not serve") as missing:
+        new.replay(newest, always)
+    assert "pruned" in missing.value.hint
+    assert not new.vouches(newest)
+    past.close()
+    new.close()
