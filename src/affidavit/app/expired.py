@@ -18,6 +18,8 @@ from affidavit.ledger.pruned import snapshot_name
 from affidavit.vault.reader import VaultReader
 
 EXPIRED = "retention.expired"
+MOST_DAYS = 36_500
+"""No configuration says more."""
 
 
 def remark(reader: LogReader, records: Sequence[int], vault: VaultReader | None) -> str:
@@ -34,12 +36,14 @@ def remark(reader: LogReader, records: Sequence[int], vault: VaultReader | None)
     digest = b64u(hashlib.sha256(snapshot).digest())
     for index in reversed(records):
         what = vault.sections(index).get("what")
-        if not isinstance(what, dict):
+        if (_at(what, "pruned", "before"), _at(what, "pruned", "snapshot")) != (
+            pruned.minimum,
+            digest,
+        ):
             continue
-        said: dict[str, Any] = what.get("pruned", {})
-        if (said.get("before"), said.get("snapshot")) != (pruned.minimum, digest):
+        days = _at(what, "policy", "prune_after_days")
+        if not isinstance(days, int) or not 0 <= days <= MOST_DAYS:
             continue
-        days = int(what["policy"]["prune_after_days"])
         time = reader.decoded(index).time
         if pruned.time > add_seconds(time, -days * DAY):
             return (
@@ -48,3 +52,10 @@ def remark(reader: LogReader, records: Sequence[int], vault: VaultReader | None)
             )
         return ""
     return f"{missing}, unless a journal still has it or what the record says was erased."
+
+
+def _at(value: Any, *names: str) -> Any:
+    """What stands under these names, ``None`` if that is not how it is."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

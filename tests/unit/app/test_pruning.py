@@ -257,13 +257,13 @@ def test_a_pruning_past_the_record_is_told_by_a_check(hosted: Hosted) -> None:
         assert said.startswith("That leaves before 12 were pruned is not on record")
 
 
-@pytest.mark.parametrize("lie", ["before", "snapshot", "policy", ""])
+@pytest.mark.parametrize("lie", ["before", "snapshot", "policy", "broken", ""])
 def test_a_record_that_does_not_fit_a_pruning_is_told(hosted: Hosted, lie: str) -> None:
     """Of another pruning, of other leaves, or of one that came too early by its own words."""
     root = hosted.machine.root / "log"
     told = prune.prepare(Disk(), root, 12, lambda *_: None)
     changes: dict[str, dict[str, Any]] = {"before": {"before": 8}, "snapshot": {"snapshot": "x"}}
-    days = 3650 if lie == "policy" else KEPT_DAYS
+    days = {"policy": 3650, "broken": -1}.get(lie, KEPT_DAYS)
     asyncio.run(hosted.expired(told._replace(**changes.get(lie, {})), days))
     prune.commit(Disk(), root, 12)
     list(prune.remove(Disk(), root))

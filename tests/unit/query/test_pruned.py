@@ -209,7 +209,8 @@ def test_a_pruning_beside_an_answer_only_makes_it_prove_less(
     else:
         whole = anchors.checkpoint_over
         monkeypatch.setattr(completeness, "checkpoint_over", meanwhile)
-    answer = build(world.reader, prover, by_model("gpt-b"), listed=sorted([*first, *last]))
+    asked = by_model("gpt-b", until=world.reader.decoded(last[0]).time)  # no newer heads for that
+    answer = build(world.reader, prover, asked, listed=sorted([*first, *last]))
     time = world.reader.decoded(before).time
     assert (done, answer.question.not_proved) == ([before], f"pruned before {time}")
     assert set(answer.records) < {*first, *last}
