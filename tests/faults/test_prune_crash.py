@@ -221,7 +221,7 @@ def _attempts(log: Before, live: Path, draw: random.Random) -> list[object]:
     return told
 
 
-@pytest.mark.parametrize("lives", [4, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lives", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_attempts_one_after_another_lose_nothing(tmp_path: Path, lives: int) -> None:
     """Whatever they left for each other: what is owed is there, and the last one is finished."""
     log, live = Before(tmp_path / "before"), tmp_path / "live"
