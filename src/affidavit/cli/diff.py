@@ -46,7 +46,7 @@ def diff(
         output.json_line(told)
         return
     _people(told)
-    output.say(f"Recorded as {told['recorded_as']}.")
+    output.say(f"Recorded as {', '.join(told['recorded_as'])}.")
 
 
 def _people(told: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Comparing two records, as the API asks for it; a read of both.
 
-Rules: where content was shown it is an ``access.reveal`` that lists the records and parts, else an
-``access.query``; either is recorded before anything is shown. Not here: what is compared
-(``query.compare``).
+Rules: where content was shown it is an ``access.reveal`` for each of the two, which lists its
+records and parts, else one ``access.query``; recorded before anything is shown. Not here: what is
+compared (``query.compare``).
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from affidavit.console.access import Access, recorded_name
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import NotFoundError
-from affidavit.query.compare import compare
+from affidavit.query.compare import Shown, compare
 
 
 class DiffBody(BaseModel):
@@ -53,13 +53,18 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             what["name"] = ", ".join(hidden)
             await access.missed("access.query", reader, what, body.purpose)
             raise
-        records = [msgspec.to_builtins(one) for one in found.records]
-        what |= {"records": records, "rows": len(records), "kind": found.kind}
+        what |= {"kind": found.kind, "rows": len(found.records)}
         what["name"] = ", ".join(dict.fromkeys((f"#{found.first}", f"#{found.second}")))
-        kind = "access.query"
-        if any(one["parts"] for one in records):
-            kind, what["reason"] = "access.reveal", body.purpose
-        recorded = await access.read(kind, reader, what, body.purpose)
+        recorded = []
+        if any(one.parts for one in found.records):
+            for side in (0, 1):
+                shown = [one for one in found.records if one.of == side]
+                recorded.append(await access.read(
+                    "access.reveal", reader, what | _revealed(shown, body.purpose), body.purpose
+                ))  # fmt: skip
+        else:
+            what["records"] = msgspec.to_builtins(found.records)
+            recorded.append(await access.read("access.query", reader, what, body.purpose))
         told: dict[str, Any] = msgspec.to_builtins(found)
         return told | {"recorded_as": recorded}
 
@@ -68,3 +73,13 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return await answer(authenticator.api(request), body)
 
     return routes
+
+
+def _revealed(shown: list[Shown], reason: str) -> dict[str, Any]:
+    """What a reveal of one side says, as every reveal does."""
+    return {
+        "target": {"kind": "record", "name": shown[0].id},
+        "reason": reason,
+        "records": msgspec.to_builtins(shown),
+        "rows": len(shown),
+    }

@@ -219,6 +219,7 @@ class Reads:
         ]
         what = {
             "operation": "reveal",
+            "target": {"kind": "record", "name": halves[0]["id"]},
             "reason": reason,
             "boundary": reader.boundary.as_json(),
             "records": shown,

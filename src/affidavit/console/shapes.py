@@ -241,12 +241,6 @@ class Chart(Histogram, frozen=True):
     withheld: tuple[str, ...] = ()
 
 
-class Compared(Comparison, frozen=True):
-    """Two records side by side, and the id of the record that says they were shown."""
-
-    recorded_as: str = ""
-
-
 class Reported(msgspec.Struct):
     """The record that was made of what was reported."""
 
@@ -286,7 +280,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "pivot": Pivot,
     "report": Reported,
     "reveal": Revealed,
-    "diff": Compared,
+    "diff": Comparison,
     "saved_listing": SavedQueries,
     "saved_one": Saved,
     "saved_save": Saved,

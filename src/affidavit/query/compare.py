@@ -51,19 +51,23 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A record that was read for this, and the parts of its content that were."""
+    """A record that was read for this, and the parts of its content that were.
+
+    ``of`` is 0 for the first of the two that are compared, 1 for the second.
+    """
 
     id: str
     index: int
     type: str
     evidence: str
     parts: list[str]
+    of: int
 
 
 class Comparison(msgspec.Struct, frozen=True):
     """Two of one ``kind`` (exchange, change, record); ``first`` and ``second`` are indexes.
 
-    ``recorded_as`` is the id of the record of this read, once there is one.
+    ``recorded_as`` are the ids of the records of this read, once there are any.
     """
 
     kind: str
@@ -72,7 +76,7 @@ class Comparison(msgspec.Struct, frozen=True):
     facts: list[Fact]
     texts: list[Text]
     records: list[Shown]
-    recorded_as: str = ""
+    recorded_as: tuple[str, ...] = ()
 
 
 class _Side:
@@ -111,10 +115,10 @@ class _Side:
         """``before`` or ``after`` of a change; ``None`` if it is not there or may not be seen."""
         return self.seen[0].get("what", {}).get(name)
 
-    def shown(self, *, show: bool) -> list[Shown]:
+    def shown(self, of: int, *, show: bool) -> list[Shown]:
         """What was read of this side."""
         return [
-            Shown(row.id, row.idx, row.type, seen.evidence, sorted(seen.parts) if show else [])
+            Shown(row.id, row.idx, row.type, seen.evidence, sorted(seen.parts) if show else [], of)
             for row, seen in zip(self.rows, self.looks, strict=True)
         ]
 
@@ -138,14 +142,14 @@ def compare(
         if a.kind != "change":
             raise UsageError("One record alone has nothing to compare.", hint="Name two.")
         text = _texts_of("change", a.changed("before"), a.changed("after"))
-        return Comparison("change", a.index, a.index, [], [text], a.shown(show=False))
+        return Comparison("change", a.index, a.index, [], [text], a.shown(0, show=False))
     b = _Side(searcher, second, boundary, show=show)
     if a.kind != b.kind:
         raise UsageError(f"This is {_a(a.kind)}, and that is {_a(b.kind)}.", hint="Name two alike.")
     content = show and a.kind == "exchange"
     return Comparison(
         a.kind, a.index, b.index, _facts(a.facts(), b.facts()), _texts(a, b, show=show),
-        a.shown(show=content) + b.shown(show=content),
+        a.shown(0, show=content) + b.shown(1, show=content),
     )  # fmt: skip
 
 

@@ -30,7 +30,10 @@ _GENERAL = frozenset(
     {"change.policy", "change.prompt", "change.deployment", "change.config", "change.unreported"}
 )
 """Changes that touch all that goes on where they name no model that depends on them."""
-_READS = ("access.reveal", "access.export")
+_REVEAL = Match("type", "access.reveal")
+_EXPORT = Match("type", "access.export")
+_NAMED = 100
+"""Reveals are looked up by the records they name where the scope has at most so many, else read."""
 _SHOWN = 8
 
 
@@ -63,6 +66,7 @@ class Stream:
         self._size = size
         self._known: dict[Tree, bool] = {}
         self._first, self._last = self._span()
+        self._reveals = self._naming()
 
     def page(self, at: int, limit: int) -> Page:
         """At most ``limit`` rows from index ``at`` on."""
@@ -116,13 +120,23 @@ class Stream:
             self._size = min(self._size, searcher.reader.position(until))
             return first, self._size
 
+    def _naming(self) -> Tree:
+        """The reveals that may have shown records of the scope."""
+        with self._searcher.reader.snapshot():
+            own = rows(self._searcher, self._scope, _NAMED + 1, 0, self._size)
+        if len(own) > _NAMED:
+            return _REVEAL
+        names = {name for row in own for name in (row.id, row.parent) if name}
+        named = tuple(Match("target", f"record:{name}") for name in sorted(names))
+        return And((_REVEAL, Or(named)))
+
     def _beside(self, at: int, end: int) -> tuple[list[Row], int]:
         """Rows that may fall in between from ``at`` on, and to where they are all there."""
         sections = self._boundary.sections
         reads: tuple[Tree, ...] = ()
         within: tuple[Tree, ...] = ()
         if "what" in sections:
-            reads = tuple(Match("type", kind) for kind in _READS)
+            reads = (self._reveals, _EXPORT)
             within = (_CHANGE,)
         if "who" in sections:
             within += (Match("type", "access.denied"),)
@@ -141,7 +155,7 @@ class Stream:
         """The row if it belongs beside the scope's own."""
         if row.type == "ledger.gap":
             return Found(row, beside=True)
-        if row.type in _READS:
+        if row.type in (_REVEAL.value, _EXPORT.value):
             return self._read(row)
         if row.type == "access.denied":
             return self._if(row, Match("actor", row.actor) if row.actor else None)
@@ -167,7 +181,7 @@ class Stream:
         what = look(self._searcher.contents, row, show=False).sections.get("what")
         if not isinstance(what, dict):
             return None
-        if row.type == "access.reveal":
+        if row.type == _REVEAL.value:
             listed = what.get("records")
             shown = [
                 item["index"]

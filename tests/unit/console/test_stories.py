@@ -90,13 +90,18 @@ def test_two_exchanges_are_compared(client: Client, machine: Machine) -> None:
     assert line["op"] == "~"
     assert ["-", "300"] in line["pieces"]
     assert ["+", "330"] in line["pieces"]
-    revealed = last(machine, "access.reveal")
-    assert revealed["reason"] == "ticket 7"
-    assert [one["parts"] for one in revealed["records"]] == [
-        ["request.body"], ["response.body"], ["request.body"], ["response.body"],
+    revealed = [one["what"] for one in machine.records("access.reveal")[-2:]]
+    assert [one["reason"] for one in revealed] == ["ticket 7"] * 2
+    assert [[record["index"] for record in one["records"]] for one in revealed] == [
+        [first - 1, first], [second - 1, second],
     ]  # fmt: skip
+    assert [one["parts"] for one in revealed[1]["records"]] == [["request.body"], ["response.body"]]
+    for index in (first, second):
+        lines = client("responder").get(f"/api/show/%23{index}").json()["lines"]
+        assert "access.reveal" in [line["type"] for line in lines]
     never = client("compliance").post("/api/diff", json=body | {"purpose": "ticket 7"}).json()
-    assert "300" not in str(never)
+    assert "300 metres" not in str(never)
+    assert [text["lines"] for text in never["texts"]] == [[], []]
 
 
 def test_changes_are_compared(client: Client, machine: Machine) -> None:

@@ -105,7 +105,9 @@ def _story(steps: list[Step]) -> Story:
         elif step.kind == "read" and records:
             index = reads[place] = step.number % len(records)
             shown = [{"id": records[index].record.id, "index": index, "parts": []}]
-            what = {"operation": "reveal", "reason": "ticket", "records": shown}
+            named = records[index].re if records[index].re is not None else index
+            target = {"kind": "record", "name": records[named or 0].record.id}
+            what = {"operation": "reveal", "target": target, "records": shown}
             said = {key: value for key, value in who.items() if key != "session"}
             records.append(placed(place, "access.reveal", {"who": said, "what": what}))
             whose.append(said)
