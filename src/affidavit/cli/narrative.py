@@ -112,10 +112,13 @@ def _place(line: dict[str, Any]) -> Iterator[str]:
 
 def _said(line: dict[str, Any]) -> Iterator[str]:
     """What else is known, in words."""
-    if line.get("on_behalf"):
-        yield "by " + ", for ".join(line["on_behalf"])
-    elif line.get("actor") and line.get("re") is None:
-        yield f"by {line['actor']}"
+    who = ", for ".join(line.get("on_behalf") or ()) or line.get("actor")
+    name = line.get("name")
+    if who and line.get("re") is None:
+        if name and line["evidence"] in ("reported", "imported"):
+            yield f"by {who}, on whose word it was {name}"
+        else:
+            yield f"by {name}, {who}" if name else f"by {who}"
     retry = line.get("retry")
     if retry:
         yield f"retry of #{retry['of']}, which ended in {retry['after']}: {retry['by']}"

@@ -123,6 +123,8 @@ def _facts(line: dict[str, Any], purpose: str) -> Iterator[Html | str]:
 
 def _told(line: dict[str, Any]) -> Iterator[Html | str]:
     """What hangs together with a line, in words."""
+    if line.get("name"):
+        yield f"by {line['name']}"
     if line.get("on_behalf"):
         yield "by " + ", for ".join(map(str, line["on_behalf"]))
     retry = line.get("retry")

@@ -41,7 +41,8 @@ class Line(msgspec.Struct, frozen=True):
     records but fell in between, or read them. ``re`` is the index of the request it answers,
     ``answered`` of the response; ``part_of`` of the record it belongs to; ``span`` and
     ``parent_span`` are of its trace. ``lane`` (from 0) is that of its exchange, ``running`` are
-    those of the others that run past it. ``on_behalf`` is who acted and then for whom.
+    those of the others that run past it. ``on_behalf`` is who acted and then for whom;
+    ``name`` is that of the actor or, in what was reported, of whoever is said to have done it.
     """
 
     index: int
@@ -73,6 +74,7 @@ class Line(msgspec.Struct, frozen=True):
     retry: Retry | None = None
     meanings: tuple[Meaning, ...] = ()
     on_behalf: tuple[str, ...] = ()
+    name: str | None = None
 
 
 class Teller:
@@ -127,7 +129,7 @@ class Teller:
             lane=lane, running=running,
             retry=self._retries.of(row, here, said) if who and what and outcome else None,
             meanings=self._meanings(row) if what else (),
-            on_behalf=_on_behalf(seen),
+            on_behalf=_on_behalf(seen), name=_text(seen.get("person", {}).get("name")),
         )  # fmt: skip
 
     # -- what hangs together -------------------------------------------------------------------

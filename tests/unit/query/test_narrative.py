@@ -197,8 +197,10 @@ def test_delegation_and_spans_are_told(told: Told) -> None:
     )  # fmt: skip
     assert (called.part_of, called.span, called.parent_span) == (0, "b" * 16, "a" * 16)
     assert called.on_behalf == ()
-    unnamed = narrative(searcher, "ses_1", AUDITOR).lines[0].on_behalf
-    assert "u-1" not in str(unnamed)
+    assert asked.name == "Alice Doe"
+    unnamed = narrative(searcher, "ses_1", AUDITOR).lines[0]
+    assert unnamed.name is None
+    assert "u-1" not in str(unnamed.on_behalf)
 
 
 def test_an_actor_and_a_model_have_a_story(told: Told) -> None:
