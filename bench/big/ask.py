@@ -2,8 +2,8 @@
 
 Each question is asked with many values in turn (models, sessions, callers, words), as a cache that
 has seen the very same question would flatter; figures are milliseconds over all of them. A slow
-question is asked as often as ``PATIENCE`` seconds allow, and ten times at least. Nothing is recorded about these
-reads, so the journal's commit that the console adds to each is not in them.
+question is asked as often as ``PATIENCE`` seconds allow, and ten times at least. Nothing is
+recorded about these reads, so the journal's commit that the console adds to each is not in them.
 """
 
 import os
