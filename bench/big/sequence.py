@@ -82,7 +82,7 @@ class Costs(threading.Thread):
         left = max(0, self.place.records - reached)
         line = {
             "leaves": reached,
-            "indexed": self.sequencer.indexer.size,
+            "indexed": self.sequencer.indexing.size,
             "records_per_s": round(rate),
             "disk_gb": round(used / 1e9, 2),
             "disk_bytes_per_record": round(used / max(1, reached)),

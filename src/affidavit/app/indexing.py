@@ -27,6 +27,9 @@ from affidavit.record.model import Placed, View
 
 BATCHES = 256
 """So many batches may wait for the index before ordering waits, too."""
+AT_ONCE = 2_000
+"""When it is behind, batches are applied together until they have so many records: a page that
+several of them change is written once."""
 NEAR = 2_000
 """So many leaves behind the ledger, a new index is about to take over from the old one."""
 LOOK_SECONDS = 0.05
@@ -127,7 +130,15 @@ class Indexing:
             self.drain()
             return
         while (item := self._items.get()) is not None:
-            self._indexer.apply(*item)
+            placed, size, root = list(item[0]), item[1], item[2]
+            while len(placed) < AT_ONCE and not self._items.empty():
+                more = self._items.get()
+                if more is None:
+                    self._items.put(None)  # the end comes after these
+                    break
+                placed += more[0]
+                size, root = more[1:]
+            self._indexer.apply(placed, size, root)
 
     def drain(self) -> None:
         """Throw away what is put, until ``end``, so that nobody waits."""
