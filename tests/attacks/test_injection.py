@@ -334,6 +334,24 @@ def test_a_body_that_two_parsers_read_differently_is_refused(
     assert check(response)["error"]["code"].startswith("usage")
 
 
+def test_every_route_with_a_body_reads_it_strictly(site: Site) -> None:
+    """A key twice is no JSON for any of them, whatever fields they have: none was forgotten."""
+    paths = site.client.get("/api/openapi.json").json()["paths"]
+    asked = [
+        (method.upper(), path)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    ]
+    assert len(asked) > 4
+    headers = {"content-type": "application/json"}
+    for method, path in asked:
+        one = path.replace("{", "x").replace("}", "x")
+        response = site.ask("owner", method, one, content=b'{"x":1,"x":1}', headers=headers)
+        assert response.status_code == 400, (method, path)
+        assert "JSON decode error" in response.text, (method, path)
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "a/b\x01"])
 def test_a_body_of_another_kind_is_refused(site: Site, kind: str) -> None:
     """What a form of another site can send is no question."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from affidavit.console.access import Access, recorded_name
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
 from affidavit.errors import NotFoundError
 from affidavit.query.compare import Shown, compare
 
@@ -33,7 +34,7 @@ class DiffBody(BaseModel):
 
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the route of comparisons."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
 
     async def answer(reader: Reader, body: DiffBody) -> dict[str, Any]:
         boundary, snapshot = reader.boundary, services.snapshot()

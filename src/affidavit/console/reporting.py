@@ -21,6 +21,7 @@ from affidavit.clock import add_seconds
 from affidavit.console.access import Access, who
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.errors import TooLargeError, UsageError
 from affidavit.record.disclose import disclose
@@ -65,7 +66,7 @@ class ChangeBody(BaseModel):
 
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the route of reports."""
-    routes = APIRouter(prefix="/api")
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
     writes = Writes(services, access)
 
     @routes.post("/records", tags=["report"], status_code=201, summary="Report a change")
