@@ -542,6 +542,16 @@ def test_an_expression_is_shown_with_the_place_of_the_mistake(command: Command, 
     assert found.err.startswith("  model:x modle:y\n          ^\naffidavit: ")
 
 
+def test_doctor_says_that_the_index_is_being_made_anew(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody wonders why searches are as of less."""
+    assert "made anew" not in command("doctor", "--data", site.data).out
+    monkeypatch.setattr(site.machine, "anchors", {"index_rebuilding": True})
+    said = " ".join(command("doctor", "--data", site.data).out.split())
+    assert "the index is of another version and is being made anew" in said
+
+
 def test_doctor_says_who_vouches(
     command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
