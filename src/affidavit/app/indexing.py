@@ -1,11 +1,12 @@
-"""The index as the sequencer keeps it: live, or made anew first if it is of another version.
+"""The index as the sequencer keeps it: live, or first made anew or far behind.
 
-Rules: recording and ordering never wait for it. An index of another version stays where it is and
-untouched until the new one, made beside it from ledger and vault, has come up with the ledger; then
-the new files take its place, in steps that a start finishes if a crash left them half done. A new
-index that was not finished is gone on with. Meanwhile questions are answered from the new one, as
-of what it has taken in (``index.reader``), and the status says so. Not here: an index that is
-damaged, which somebody has to decide about (``affidavit index rebuild``).
+Rules: recording and ordering never wait for it: an index that is far behind the ledger, or new,
+catches up while the rest works. An index of another version stays where it is and untouched until
+the new one, made beside it from ledger and vault, has come up with the ledger; then the new files
+take its place, in steps that a start finishes if a crash left them half done. A new index that was
+not finished is gone on with. Meanwhile questions are answered from the new one, as of what it has
+taken in (``index.reader``), and the status says so. Not here: an index that is damaged,
+which somebody has to decide about (``affidavit index rebuild``).
 """
 
 import queue
@@ -31,7 +32,7 @@ AT_ONCE = 2_000
 """When it is behind, batches are applied together until they have so many records: a page that
 several of them change is written once."""
 NEAR = 2_000
-"""So many leaves behind the ledger, a new index is about to take over from the old one."""
+"""An index that is so many leaves behind the ledger is taken along; further back, it catches up."""
 LOOK_SECONDS = 0.05
 REST_SECONDS = 15.0
 """So long no page of the new files is written where they are now, for a reader that has them open
@@ -45,8 +46,9 @@ Item = tuple[Sequence[Placed], int, bytes]
 class Indexing:
     """The index of a data directory, opened; ``run`` on a thread of its own until ``end``.
 
-    ``size`` and ``find`` are those of the index that is written now. ``ledger`` and ``view`` are
-    used on that thread, too. Errors as ``Indexer`` and ``catch_up``.
+    ``size`` and ``find`` are those of the index that is written now; ``rebuilding``: it is a new
+    one beside one of another version. ``ledger`` and ``view`` are used on that thread, too. Errors
+    as ``Indexer`` and ``catch_up``.
     """
 
     def __init__(
@@ -76,13 +78,15 @@ class Indexing:
             if error.detail.get("reason") != "version":
                 raise
             say(f"{error.message} A new index is made; searches are as of what it has taken in.")
-            self.rebuilding = self._passing = True
+            self.rebuilding = True
             self._indexer = self._begun()
         else:
-            self.rebuilding = self._passing = False
+            self.rebuilding = False
             self._drop()
             self._indexer.start()
-            catch_up(self._indexer, ledger, view)
+            catch_up(self._indexer, ledger, view, self._is_far)
+        self._passing = self.rebuilding or self._is_far()
+        self._live = not self._passing
 
     def _begun(self) -> Indexer:
         """The new index, started: the one that was begun before, if it is of this ledger."""
@@ -125,8 +129,10 @@ class Indexing:
         self._items.put((placed, size, root))
 
     def run(self) -> None:
-        """Make the index anew if it has to be; then apply what is put, until ``end``."""
-        if self.rebuilding and not self._rebuilt():
+        """Catch up, and change places if the index is a new one; then apply what is put."""
+        if not self._live:
+            self._live = self._caught_up() and (not self.rebuilding or self._rebuilt())
+        if not self._live:
             self.drain()
             return
         while (item := self._items.get()) is not None:
@@ -155,21 +161,28 @@ class Indexing:
 
     def close(self, own: Sequence[Placed], size: int, root: bytes) -> None:
         """Take the ledger's last leaves, unless they are read from it later, and close."""
-        if not self.rebuilding:
+        if self._live:
             self._indexer.apply(own, size, root)
         self._indexer.settle()
         self._indexer.close()
 
-    def _rebuilt(self) -> bool:
-        """Catch up with the ledger, take over what is put, change places; False if stopped."""
-        while not self._stopping:
+    def _is_far(self) -> bool:
+        return self._ledger.checkpoint().size - self._indexer.size > NEAR
+
+    def _caught_up(self) -> bool:
+        """Catch up with the ledger and take over what is put from then on; False if stopped."""
+        while self._passing and not self._stopping:
             count = catch_up(self._indexer, self._ledger, self._view, lambda: self._stopping)
-            if self._passing and count < NEAR and not self._stopping:
+            if count < NEAR and not self._stopping:
                 with self._order:
                     self._passing = False
-            elif not self._passing and self._indexer.size >= self._passed:
-                break
-            time.sleep(LOOK_SECONDS)
+        while not self._stopping and self._indexer.size < self._passed:
+            time.sleep(LOOK_SECONDS)  # for the checkpoint that has what was placed last
+            catch_up(self._indexer, self._ledger, self._view, lambda: self._stopping)
+        return not self._stopping
+
+    def _rebuilt(self) -> bool:
+        """Put the new files in the place of the old ones; False if stopped."""
         with self._files:
             if self._stopping or not self._settled():
                 return False

@@ -136,6 +136,28 @@ def test_recording_goes_on_and_searches_say_as_of(
     assert "The new index is made and in place" in said
 
 
+def test_an_index_that_is_missing_catches_up_meanwhile(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who deleted it, or was long without, has a start that waits for nothing; nor does a stop."""
+    for name in FILES:
+        (root / name).unlink()
+    monkeypatch.setattr(indexing, "NEAR", 2)
+    gate = Gate(monkeypatch)
+
+    async def early(link: ControlLink) -> None:
+        assert await asyncio.to_thread(gate.held.wait, 10)
+        before = (await link.call("status", {}))["size"]
+        await link.call("keys.create", {"name": "meanwhile"})
+        status = await _until(link, lambda s: s["size"] > before)
+        assert (status["index_rebuilding"], status["indexed"]) == (False, 0)
+        asyncio.get_running_loop().call_later(0.3, gate.open.set)  # while it stops
+
+    assert _sequencer(root, early) == 0
+    assert _sequencer(root, _whole) == 0
+    assert _same_as_a_rebuild(root, tmp_path / "again")
+
+
 def test_a_stop_leaves_the_old_files_and_the_next_start_goes_on(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
