@@ -1,6 +1,7 @@
 """An index of another version is made anew beside the old one, and nobody waits for it."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,12 +67,18 @@ async def _whole(link: ControlLink) -> None:
     await _until(link, lambda s: not s["index_rebuilding"] and s["indexed"] == s["size"])
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with some leaves, stopped."""
-    made = tmp_path / "d"
+    made = tmp_path_factory.mktemp("stopped") / "d"
     assert _sequencer(made, _made) == 0
     return made
+
+
+@pytest.fixture
+def root(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of one's own."""
+    return Path(shutil.copytree(stopped, tmp_path / "d"))
 
 
 class Gate:
@@ -136,6 +143,7 @@ def test_recording_goes_on_and_searches_say_as_of(
     assert "The new index is made and in place" in said
 
 
+@pytest.mark.slow
 def test_an_index_that_is_missing_catches_up_meanwhile(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
