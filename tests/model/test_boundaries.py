@@ -13,6 +13,7 @@ import functools
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -410,6 +411,26 @@ def figures(case: Case, searcher: Searcher) -> Any:
     return msgspec.to_builtins(total)
 
 
+def values(case: Case, searcher: Searcher) -> Any:
+    """The values of each facet that may be seen, counted over what answers."""
+    named_ = ("type", "team", "actor", "status")
+    shown = [name for name in named_ if _FIELDS[name] in {"leaf", *case.spec.sections()}]
+    if len(shown) < len(named_) and not case.spec.refuses(case.asked):
+        with pytest.raises(RefusedError, match="outside your boundary"):
+            searcher.facets(case.asked, case.boundary, named_, case.spec.reason)
+    told = searcher.facets(case.asked, case.boundary, shown, case.spec.reason)
+    facts = [case.made.facts[place] for place in case.expected]
+    assert told.records == len(facts)
+    for name in set(shown) - {"status"}:
+        found = {one.value: one.count for one in told.fields[name].values}
+        whose = [f.type if name == "type" else f.who.get(name) for f in facts]
+        assert found == Counter(value for value in whose if value is not None), name
+    chart = searcher.histogram(case.asked, case.boundary, "day", case.spec.reason)
+    days = Counter(fact.time[:10] for fact in facts)
+    assert {one.time[:10]: one.count for one in chart.buckets} == days
+    return [msgspec.to_builtins(told), msgspec.to_builtins(chart)]
+
+
 def numbers_beyond(case: Case, searcher: Searcher) -> Any:
     """How many rows of the tenant are withheld, unless words or people were asked for."""
     told = beyond.beyond(searcher, case.asked, case.boundary)
@@ -422,7 +443,7 @@ def numbers_beyond(case: Case, searcher: Searcher) -> Any:
     return told
 
 
-CHECKS: list[Check] = [pages, tails, exchanges, figures, numbers_beyond]
+CHECKS: list[Check] = [pages, tails, exchanges, figures, values, numbers_beyond]
 """Each is tried with every case that is not refused, and with every case that is."""
 
 

@@ -73,8 +73,8 @@ class Aggregate(msgspec.Struct, frozen=True):
 
     Each row has ``time`` (the first instant of its period) if periods were asked for, the keys
     asked for, ``requests``, ``errors`` and tokens of closed exchanges, ``denials``, and ``cost`` as
-    reported for ``cost_of`` of them. ``parts`` says what was summed in which part of the window: a
-    cube or the rows.
+    reported for ``cost_of`` of them. ``parts`` says what was summed in which part of the window (a
+    cube or the rows), to whoever may see all of it.
     """
 
     rows: list[dict[str, Any]]

@@ -143,7 +143,7 @@ class Searcher:
         sums.allow(boundary, want)
         asked = inject(tree, boundary, reason)
         with self.reader.snapshot():
-            return sums.answer(self.reader, asked, want, self._scope)
+            return sums.seen(sums.answer(self.reader, asked, want, self._scope), boundary)
 
     def facets(
         self, tree: Tree, boundary: Boundary, names: Sequence[str] = (), reason: str = "", *,

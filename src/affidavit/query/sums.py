@@ -11,6 +11,8 @@ reckoned from configured prices and then said to be; the two are never added. No
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from affidavit.errors import RefusedError, UsageError
 from affidavit.index import latency
 from affidavit.index.reader import Reader
@@ -21,7 +23,7 @@ from affidavit.query.answers import Aggregate, AsOf
 from affidavit.query.boundary import Boundary
 from affidavit.query.cubes import Interval, Part
 from affidavit.query.fields import ALIASES, FIELDS
-from affidavit.query.tree import And, Moment, Tree, window
+from affidavit.query.tree import All, And, Moment, Tree, window
 
 GROUPS = ("tenant", "team", "actor", "credential", "provider", "model", "status")
 """What sums may be grouped by, beside time."""
@@ -106,6 +108,11 @@ def allow(boundary: Boundary, want: Wanted) -> None:
     for name in ("outcome", "control", *(FIELDS[name].section for name in want.by)):
         if name not in boundary.sections:
             raise RefusedError(f"Sums look at section {name}, which is outside your boundary.")
+
+
+def seen(found: Aggregate, boundary: Boundary) -> Aggregate:
+    """The sums as a reader may see them: which cube was cheaper depends on rows beyond, too."""
+    return found if boundary.rows == All() else msgspec.structs.replace(found, parts=())
 
 
 def answer(reader: Reader, asked: Tree, want: Wanted, scope: Callable[[Tree], Scope]) -> Aggregate:

@@ -79,6 +79,12 @@ def details(kind: str, sections: Sections) -> Details:
         if what.get("prove") is True:
             found["proof"] = "asked for"
         _put(found, "revealed", [_named(item) for item in _objects(what.get("records"))])
+        under = what.get("boundary")
+        _put(found, "break_glass", under.get("break_glass") if isinstance(under, Mapping) else None)
+        _put(found, "approval", what.get("approval"))
+    elif kind.startswith("approval."):
+        for name in ("operation", "phase", "reason", "records", "boundary", "until"):
+            _put(found, name, what.get(name))
     if kind == "access.denied":
         _refusal(found, what, outcome)
     elif kind.startswith("change."):

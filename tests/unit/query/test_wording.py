@@ -67,6 +67,27 @@ def test_a_look_a_reveal_and_an_export_say_what_they_gave() -> None:
     )  # fmt: skip
 
 
+def test_an_approval_and_a_read_under_it_say_why() -> None:
+    """What was asked for, or broken, until when; and the read names it."""
+    what: dict[str, Any] = {
+        "operation": "break_glass", "phase": "begun", "reason": "fire", "boundary": "narrow",
+        "until": "2026-11-23T13:00:00.000000Z",
+    }  # fmt: skip
+    assert wording.details("approval.granted", {"what": what}) == what
+    asked = {
+        "operation": "reveal",
+        "reason": "fire",
+        "records": ["0199"],
+        "boundary": {"role": "x"},
+    }
+    assert wording.details("approval.requested", {"what": asked}) == {
+        "operation": "reveal", "reason": "fire", "records": ["0199"],
+    }  # fmt: skip
+    read = {"operation": "query", "boundary": {"break_glass": "0199b"}, "approval": "0199a"}
+    told = wording.details("access.query", {"what": read})
+    assert (told["break_glass"], told["approval"]) == ("0199b", "0199a")
+
+
 def test_a_key_that_is_made_does_not_look_like_one_that_is_revoked() -> None:
     """The verb says which."""
     what = {"key": "key_1", "change": "created", "role": "caller", "team": "first"}
