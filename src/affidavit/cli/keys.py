@@ -116,6 +116,7 @@ def revoke(
 
 @app.command("give-up")
 def give_up(
+    reason: options.Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; there is no way back.")] = False,
     data: options.Data = None,
     url: options.Url = None,
@@ -131,7 +132,7 @@ def give_up(
     client = Client(data, url)
     if not yes and not typer.confirm("Nobody can read as owner again. Give up?", err=True):
         raise typer.Exit(3)
-    gone = client.post("/api/keys/give-up", {})
+    gone = client.post("/api/keys/give-up", {"reason": reason})
     if json:
         output.json_line(gone)
         return

@@ -82,7 +82,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return answer
 
     @routes.get("/approvals", tags=["approvals"], summary="What waits for a second person")
-    async def approvals(request: Request) -> dict[str, Any]:
+    async def listing(request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         found = await mine(reader)
         what = {"operation": "approvals.list", "rows": len(found)}
@@ -90,12 +90,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return {"approvals": found}
 
     @routes.post("/approvals/{approval}/grant", tags=["approvals"], summary="Agree to a reveal")
-    async def grant_reveal(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+    async def grant(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         return await decide(approval, reader, body.reason, grant=True)
 
     @routes.post("/approvals/{approval}/deny", tags=["approvals"], summary="Refuse a reveal")
-    async def deny_reveal(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+    async def deny(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         return await decide(approval, reader, body.reason, grant=False)
 
@@ -117,10 +117,11 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return glass
 
     @routes.post("/keys/give-up", tags=["keys"], summary="The owner reads no more, for good")
-    async def give_up(request: Request) -> dict[str, Any]:
+    async def give_up(body: ReasonBody, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         require_owner(reader)
-        gone: dict[str, Any] = await services.control.call("keys.give_up", {"by": who(reader)})
+        asked = {"by": who(reader, body.reason)}
+        gone: dict[str, Any] = await services.control.call("keys.give_up", asked)
         for _ in range(_LOOKS):
             if not _owned(services):
                 break

@@ -77,9 +77,10 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
-    "approvals_grant_reveal": {"reason": "ticket 4711: the customer agreed"},
-    "approvals_deny_reveal": {"reason": "ticket 4711 does not say what for"},
-    "approvals_break_glass": {"reason": "incident 12: keys of a customer in the wild"},
+    "give_up": {"reason": "handed over to two administrators"},
+    "approvals_grant": {"reason": "ticket 4711: agreed"},
+    "approvals_deny": {"reason": "ticket 4711: the digest will do"},
+    "approvals_break_glass": {"reason": "incident 4711: on call alone"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }
 _VALUES = {

@@ -509,7 +509,7 @@ def test_what_cannot_be_recorded_opens_nothing(
 def test_an_owner_gives_up_for_good(fresh: Site) -> None:
     """Owners' keys are worthless, the socket administrates, and nobody owns again."""
     machine = fresh.machine
-    gone = fresh.ask(machine.keys["owner"], "POST", "/api/keys/give-up").json()
+    gone = fresh.ask(machine.keys["owner"], "POST", "/api/keys/give-up", {}).json()
     assert gone["owners"] == [machine.identity("owner").id]
     assert fresh.ask(machine.keys["owner"], "POST", "/api/query", {}).status_code == 401
     status = fresh.socket.get("/api/status").json()["reader"]
@@ -527,9 +527,12 @@ def test_nobody_gives_up_alone(fresh: Site) -> None:
     """Without a key of an administrator in force there would be nobody left."""
     machine = fresh.machine
     machine.identities.put(machine.identities.revoked(machine.identity("administrator").id))
-    response = fresh.ask(machine.keys["owner"], "POST", "/api/keys/give-up")
+    response = fresh.ask(machine.keys["owner"], "POST", "/api/keys/give-up", {})
     assert response.status_code == 403
     assert "--role administrator" in response.json()["error"]["hint"]
     assert fresh.rows(machine.keys["owner"])
     for role in ("administrator", "auditor"):
-        assert fresh.ask(machine.keys[role], "POST", "/api/keys/give-up").status_code in (401, 403)
+        assert fresh.ask(machine.keys[role], "POST", "/api/keys/give-up", {}).status_code in (
+            401,
+            403,
+        )
