@@ -154,7 +154,12 @@ def router(
             raise UsageError("No ledger is as long as Last-Event-ID says.")
         return TailResponse(await reads.tail(reader, expression, start, purpose))
 
-    @routes.post("/reveal", tags=["read"], summary="Content, for a reason that is recorded")
+    @routes.post(
+        "/reveal",
+        tags=["read"],
+        summary="Content, for a reason that is recorded",
+        responses={202: {"description": "Nothing is shown yet: a second person has to agree"}},
+    )
     async def reveal(body: RevealBody, request: Request, response: Response) -> dict[str, Any]:
         answer = await reads.reveal(authenticator.api(request), body.id, body.reason)
         response.status_code = 202 if "asked" in answer else 200
