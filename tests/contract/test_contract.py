@@ -52,7 +52,8 @@ def test_the_api_is_what_its_document_says(machine: Machine, tmp_path: Path, rol
     report = tmp_path / "report.json"
     words = [
         PROGRAM, f"--config-file={Path(__file__).parent / 'schemathesis.toml'}", "run",
-        f"{machine.console}/api/openapi.json", "--checks", "all", "--exclude-path", "/api/tail", "--exclude-path", "/api/keys/give-up",
+        f"{machine.console}/api/openapi.json", "--checks", "all",
+        "--exclude-path", "/api/tail", "--exclude-path", "/api/keys/give-up",
         "--header", f"Authorization: Bearer {json.loads(made.stdout)['token']}",
         "--max-examples", "20", "--max-time", SECONDS, "--seed", "1", "--continue-on-failure",
         "--request-timeout", "30", "--no-color", "--generation-database", "none",

@@ -205,6 +205,7 @@ class Story:
         request = (
             f"{method} {path.format(self.record)} HTTP/1.1\r\nhost: localhost\r\n"
             f"content-type: application/json\r\ncontent-length: {len(sent)}\r\n"
+            f"authorization: Bearer {self.machine.keys['member']}\r\n"
             "connection: close\r\n\r\n"
         ).encode()
         wanted = None if kind != "tail" else self.record.encode()

@@ -7,6 +7,7 @@ owner gives up. Not here: the reveal itself (``reads``).
 """
 
 import asyncio
+import functools
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from affidavit.console.access import Access, who
 from affidavit.console.auth import Authenticator, Reader, require_owner
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
+from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.control.identity import APPROVE
 from affidavit.errors import NotFoundError, RefusedError
 
@@ -60,6 +62,7 @@ def broken(services: ConsoleServices, reader: Reader) -> list[dict[str, Any]]:
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
+    writes = Writes(services, access)
 
     async def mine(reader: Reader) -> list[dict[str, Any]]:
         """The approvals of which the reader may know, each with ``yours``: whether it asked."""
@@ -90,31 +93,50 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return {"approvals": found}
 
     @routes.post("/approvals/{approval}/grant", tags=["approvals"], summary="Agree to a reveal")
-    async def grant(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+    async def grant(
+        approval: str, body: ReasonBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        return await decide(approval, reader, body.reason, grant=True)
+        asked = {"id": approval, "reason": body.reason, "grant": True}
+        act = functools.partial(decide, approval, reader, body.reason, grant=True)
+        return await writes.once("approvals.decide", asked, reader, idempotency_key, act)
 
     @routes.post("/approvals/{approval}/deny", tags=["approvals"], summary="Refuse a reveal")
-    async def deny(approval: str, body: ReasonBody, request: Request) -> dict[str, Any]:
+    async def deny(
+        approval: str, body: ReasonBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
-        return await decide(approval, reader, body.reason, grant=False)
+        asked = {"id": approval, "reason": body.reason, "grant": False}
+        act = functools.partial(decide, approval, reader, body.reason, grant=False)
+        return await writes.once("approvals.decide", asked, reader, idempotency_key, act)
 
     @routes.post("/break-glass", tags=["approvals"], status_code=201, summary="Widen the boundary")
-    async def break_glass(body: GlassBody, request: Request) -> dict[str, Any]:
+    async def break_glass(
+        body: GlassBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
         reader = authenticator.api(request)
         asked = {"identity": reader.identity.id, "reason": body.reason}
-        by = who(reader, body.reason)
-        glass: dict[str, Any] = await services.control.call("glass.break", asked | {"by": by})
-        await _arrived(services, glass["id"], there=True)
-        return glass
+
+        async def act() -> dict[str, Any]:
+            by = who(reader, body.reason)
+            glass: dict[str, Any] = await services.control.call("glass.break", asked | {"by": by})
+            await _arrived(services, glass["id"], there=True)
+            return glass
+
+        return await writes.once("glass.break", asked, reader, idempotency_key, act)
 
     @routes.delete("/break-glass", tags=["approvals"], summary="End what was widened")
-    async def end_glass(request: Request) -> dict[str, Any]:
+    async def end_glass(request: Request, idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
         reader = authenticator.api(request)
-        asked = {"identity": reader.identity.id, "by": who(reader)}
-        glass: dict[str, Any] = await services.control.call("glass.end", asked)
-        await _arrived(services, glass["id"], there=False)
-        return glass
+        asked = {"identity": reader.identity.id}
+
+        async def act() -> dict[str, Any]:
+            by = who(reader)
+            glass: dict[str, Any] = await services.control.call("glass.end", asked | {"by": by})
+            await _arrived(services, glass["id"], there=False)
+            return glass
+
+        return await writes.once("glass.end", asked, reader, idempotency_key, act)
 
     @routes.post("/keys/give-up", tags=["keys"], summary="The owner reads no more, for good")
     async def give_up(body: ReasonBody, request: Request) -> dict[str, Any]:
