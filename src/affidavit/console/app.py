@@ -113,7 +113,7 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
             return _respond(request, NotFoundError("There is nothing at this address."))
         headers = dict(error.headers or {})
         if error.status_code == 405:  # RFC 9110, 15.5.6; the router knows one route of a path only
-            methods = document.methods(app, request.scope.get("route"))
+            methods = document.methods(app, request.scope)
             headers["allow"] = ", ".join(methods) or headers.pop("Allow", "")
             headers.pop("Allow", None)
         return _respond(request, UsageError(f"{error.detail}."), error.status_code, headers)

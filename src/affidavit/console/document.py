@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.types import Scope
 
 from affidavit.console import problems, shapes
 from affidavit.control.saved import NAME
@@ -126,10 +127,14 @@ def complete(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way
 
 
-def methods(app: FastAPI, route: object) -> list[str]:
-    """All methods that the path of ``route`` answers; none if the document does not have it."""
+def methods(app: FastAPI, scope: Scope) -> list[str]:
+    """All methods that the address of a request answers; none if the document does not have it.
+
+    The router names those of one route alone; a path that is spelt out wins over one with names.
+    """
+    route, paths = scope.get("route"), app.openapi()["paths"]
     path = route.path_format if isinstance(route, APIRoute) else ""
-    return sorted(method.upper() for method in app.openapi()["paths"].get(path, ()))
+    return sorted(method.upper() for method in paths.get(scope["path"]) or paths.get(path, ()))
 
 
 def _completed(made: dict[str, Any]) -> dict[str, Any]:

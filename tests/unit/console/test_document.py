@@ -159,6 +159,7 @@ def test_the_headers_of_a_problem_follow_from_its_kind() -> None:
         ("/api/reveal", "POST"),
         ("/api/query", "GET, POST"),
         ("/api/keys", "GET, POST"),
+        ("/api/keys/give-up", "POST"),
         ("/api/show/x/y", "GET"),
         ("/login", "GET"),
     ],
