@@ -45,8 +45,8 @@ _ALSO: dict[str, dict[int, type[AffidavitError]]] = {
     "report": {422: KeyReusedError},
     "saved_save": {422: KeyReusedError},
     "saved_forget": {422: KeyReusedError},
-    "approvals_grant_reveal": {422: KeyReusedError},
-    "approvals_deny_reveal": {422: KeyReusedError},
+    "approvals_grant": {422: KeyReusedError},
+    "approvals_deny": {422: KeyReusedError},
     "approvals_break_glass": {422: KeyReusedError},
     "approvals_end_glass": {422: KeyReusedError},
 }
@@ -87,9 +87,6 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "approvals_deny": {"reason": "ticket 4711: the digest will do"},
     "approvals_break_glass": {"reason": "incident 4711: on call alone"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
-    "approvals_grant_reveal": {"reason": "ticket 4711: agreed by telephone"},
-    "approvals_deny_reveal": {"reason": "ticket 4711: another record was meant"},
-    "approvals_break_glass": {"reason": "incident 12: who is affected"},
 }
 _VALUES = {
     ("show", "name"): "#1",
