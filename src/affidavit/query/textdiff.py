@@ -106,7 +106,7 @@ def _words(old: str, new: str) -> list[Piece] | None:
     a, b = _WORDS.findall(old), _WORDS.findall(new)
     if len(a) > MAX_WORDS or len(b) > MAX_WORDS:
         return None
-    matcher = SequenceMatcher(None, a, b, autojunk=len(a) + len(b) > 2_000)
+    matcher = SequenceMatcher(None, a, b)  # frequent words of a long line do not count: bounded
     if matcher.quick_ratio() < _SIMILAR or matcher.ratio() < _SIMILAR:
         return None
     found: list[Piece] = []

@@ -63,3 +63,22 @@ def test_what_is_too_long_is_named() -> None:
     assert found[-1].pieces[0].text.startswith("the rest was not compared")
     many = "a " * (textdiff.MAX_WORDS + 1)
     assert [line.op for line in diff(many, many + "b")] == ["-", "+"]
+
+
+def test_a_long_paragraph_says_which_word_changed() -> None:
+    """Frequent words do not hide a difference in a paragraph of hundreds of words."""
+    words = [f"the word {number} of a long text," for number in range(120)]
+    old = " ".join(words)
+    (line,) = diff(old, old.replace("word 60 of", "phrase 60 of"))
+    assert line.op == "~"
+    changed = [(piece.op, piece.text.split()) for piece in line.pieces if piece.op != " "]
+    assert ("-", ["word"]) in changed
+    assert ("+", ["phrase"]) in changed
+
+
+def test_a_text_of_few_words_is_compared_in_time() -> None:
+    """Texts made to have many equal words end in lines, not in hours."""
+    made = ["\n".join(" ".join("ab"[(i * i * k) % 3 % 2] for i in range(490)) for _ in range(20))
+            for k in (1, 2)]  # fmt: skip
+    found = diff(*made)
+    assert side(found, "-")[-1] == made[0].split("\n")[-1]
