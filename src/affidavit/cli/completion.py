@@ -72,6 +72,7 @@ def register(app: typer.Typer) -> None:
 
 
 def completion(
+    context: typer.Context,
     shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],
     line: Annotated[str | None, typer.Option("--line", hidden=True)] = None,
 ) -> None:
@@ -83,7 +84,7 @@ def completion(
         output.plain(SCRIPTS[shell])
         return
     words = split(line)
-    for offer in offers(words):
+    for offer in offers(words, context.find_root().command):
         sys.stdout.write(spelt(shell, words[-1], offer) + "\n")
 
 
@@ -129,11 +130,8 @@ def spelt(shell: Shell, word: Word, offer: Offer) -> str:
     return escaped + (" " if offer.ends else "")
 
 
-def offers(words: list[Word]) -> Iterator[Offer]:
-    """What could stand in the place of the last word."""
-    from affidavit.cli.main import app
-
-    command: Any = typer.main.get_command(app)
+def offers(words: list[Word], command: Any) -> Iterator[Offer]:
+    """What could stand in the place of the last word, on a line of that (root) command."""
     given = words[-1].text
     path = [word.text for word in words[1:-1]]
     while path and path[0] in getattr(command, "commands", {}):

@@ -3,19 +3,15 @@
 The commands go to the sequencer by the socket in the data directory, which answers its owner alone.
 """
 
-import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from affidavit.cli import options, output, prune
+from affidavit.cli.sequencer import call
 
 app = typer.Typer(help="The log's keys, and pruning.", no_args_is_help=True)
 prune.register(app)
-
-WITHIN = 30.0
-"""Seconds after which the sequencer is given up."""
 
 
 @app.command("keys")
@@ -50,22 +46,6 @@ def rotate(
             if found["rotating"]
             else "The new key signs alone now."
         )
-
-
-def call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Ask the sequencer of a data directory; ``UnavailableError`` if it does not answer."""
-    from affidavit.app.paths import Paths
-    from affidavit.control.link import ControlLink
-
-    async def ask() -> dict[str, Any]:
-        link = ControlLink(Paths(options.data_directory(data)).control_socket)
-        try:
-            answer: dict[str, Any] = await link.call(method, params, within=WITHIN)
-        finally:
-            await link.close()
-        return answer
-
-    return asyncio.run(ask())
 
 
 def _show(found: dict[str, Any], *, json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from affidavit.cli import options, output
+from affidavit.cli.sequencer import call
 from affidavit.errors import UnavailableError
 
 PAUSE = 0.2
@@ -32,8 +33,6 @@ def prune(
 
     Example: affidavit log prune --before 2020-01-01 --yes
     """
-    from affidavit.cli.log import call
-
     found = call(data, "log.prune", {"before": before, "really": yes})
     if not yes:
         _say(found, json=json)

@@ -1,0 +1,26 @@
+"""How commands reach the sequencer of a data directory: by its socket, which answers its owner."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from affidavit.cli import options
+
+WITHIN = 30.0
+"""Seconds after which the sequencer is given up."""
+
+
+def call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Ask the sequencer of a data directory; ``UnavailableError`` if it does not answer."""
+    from affidavit.app.paths import Paths
+    from affidavit.control.link import ControlLink
+
+    async def ask() -> dict[str, Any]:
+        link = ControlLink(Paths(options.data_directory(data)).control_socket)
+        try:
+            answer: dict[str, Any] = await link.call(method, params, within=WITHIN)
+        finally:
+            await link.close()
+        return answer
+
+    return asyncio.run(ask())
