@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from affidavit.errors import RefusedError
+from affidavit.errors import RefusedError, UsageError
 from affidavit.index import latency
 from affidavit.index.rollup import CUBES
 from affidavit.prices import Price
@@ -315,3 +315,16 @@ def test_a_few_rows_answer_for_themselves(monkeypatch: pytest.MonkeyPatch) -> No
         subject = boundaries.subject("act_4", "acme")
         assert check(searcher, facts, subject, All(), ["team"]) == ("rows",)
         assert check(searcher, facts, OWNER, All(), ["team"]) == ("hour_team",)
+
+
+@pytest.mark.parametrize(("where", "name"), [(sums, "MAX_GROUPS"), (cubes, "MOST")])
+def test_an_answer_has_a_size(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
+    """More groups than that are refused, before they take up memory, with a way out."""
+    world, facts = a_week()
+    with indexed(world) as searcher:
+        monkeypatch.setattr(where, name, 6)
+        check(searcher, facts, OWNER, All(), ["actor"])
+        monkeypatch.setattr(where, name, 5)
+        with pytest.raises(UsageError, match="lines") as caught:
+            searcher.aggregate(All(), OWNER, wanted(["actor"]))
+        assert "fewer groups" in caught.value.hint

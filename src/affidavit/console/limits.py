@@ -102,7 +102,7 @@ class Limits:
         self, limit: str, open_now: collections.Counter[str], account: str, most: int
     ) -> Iterator[None]:
         if open_now[account] >= most:
-            what = "tails are open" if limit == "tails" else "proofs and exports go on"
+            what = "tails are open" if limit == "tails" else "proofs, exports and sums go on"
             raise self._over(limit, f"{most} of your {what} already.", 1.0)
         open_now[account] += 1
         try:

@@ -30,6 +30,8 @@ _FINER: dict[Interval, tuple[Grain, ...]] = {
     "": ("hour", "day", "week"), "hour": ("hour",), "day": ("hour", "day"),
     "week": ("hour", "day", "week"), "month": ("hour", "day"),
 }  # fmt: skip
+MOST = 100_000
+"""Groups that one part of a window may give; one more says that there are too many."""
 _SECONDS: dict[Grain, int] = {"hour": 3_600, "day": 86_400, "week": 604_800}
 _HOUR, _MIDNIGHT = ":00:00.000000Z", "T00:00:00.000000Z"
 
@@ -152,7 +154,7 @@ def _grouped(keys: Sequence[str], figures: Sequence[str], source: Sql) -> Sql:
     places = ", ".join(str(place + 1) for place in range(len(keys)))
     return Sql(
         f"SELECT {', '.join([*keys, *figures])} FROM {source.text} "  # noqa: S608 - names of ours
-        f"GROUP BY {places}",
+        f"GROUP BY {places} LIMIT {MOST + 1}",
         source.values,
     )
 

@@ -142,7 +142,10 @@ def answer(reader: Reader, asked: Tree, want: Wanted, scope: Callable[[Tree], Sc
                 emit.rows(bounded, where.found, where.low, where.high), keys, want.interval,
                 latency=want.latency,
             )  # fmt: skip
-        for row in reader.query(*sql):
+        rows = reader.query(*sql)
+        if len(rows) > cubes.MOST:
+            raise _too_many()
+        for row in rows:
             key = row[: len(keys) + 1]
             groups.setdefault(key, _Group()).add(row[len(key) :])
     return Aggregate(
@@ -190,11 +193,15 @@ def _rows(
             if price is not None:
                 total.reckon(Sums(*group.sums), price)
     if len(shown) > MAX_GROUPS:
-        raise UsageError(
-            f"The answer has more than {MAX_GROUPS} lines.",
-            hint="Ask for a shorter time, longer periods or fewer groups.",
-        )
+        raise _too_many()
     return [_line(key, group, want) for key, group in shown.items()]
+
+
+def _too_many() -> UsageError:
+    return UsageError(
+        f"The answer has more than {MAX_GROUPS} lines.",
+        hint="Ask for a shorter time, longer periods or fewer groups.",
+    )
 
 
 def _line(key: Sequence[str], group: _Group, want: Wanted) -> dict[str, Any]:
