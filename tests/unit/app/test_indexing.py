@@ -3,16 +3,18 @@
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
+from affidavit import ids
 from affidavit.app import indexing
 from affidavit.app.checking import Checking
-from affidavit.app.indexing import WHOLE
+from affidavit.app.indexing import WHOLE, Indexing
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import FILES
 from affidavit.app.rebuild import run as rebuild
@@ -22,8 +24,13 @@ from affidavit.index.indexer import Indexer
 from affidavit.index.reader import BESIDE, Reader
 from affidavit.index.rebuild import catch_up, dump
 from affidavit.index.sqlite import VERSION
+from affidavit.ledger.merkle import EMPTY_ROOT
+from affidavit.ledger.note import Checkpoint
+from affidavit.ledger.pruned import Pruned
 from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.model import Placed, View
 from tests.unit.app.test_sequencer import _sequencer
+from tests.unit.index.made import request
 
 
 def _key(root: Path) -> bytes:
@@ -264,3 +271,47 @@ def test_files_change_places_when_nobody_reads(root: Path, monkeypatch: pytest.M
     assert _sequencer(root, story) == 0
     assert len(asked) >= 5
     assert [_version(root, name) for name in FILES] == [VERSION, VERSION]
+
+
+class _Empty:
+    """A ledger without leaves."""
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint("empty", 0, EMPTY_ROOT)
+
+    def root(self, size: int) -> bytes:
+        raise AssertionError(size)
+
+    def pruned(self) -> Pruned:
+        return Pruned(0, "", False, (), {}, (), array("Q"))
+
+
+def test_batches_that_wait_are_applied_together_in_order_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five batches of two while it is behind: four together, then the rest, and the end is seen."""
+    monkeypatch.setattr(indexing, "AT_ONCE", 7)
+    applied: list[tuple[list[int], int, bytes]] = []
+    apply = Indexer.apply
+
+    def noted(self: Indexer, placed: Sequence[Placed], size: int, root: bytes) -> None:
+        applied.append(([one.index for one in placed], size, root))
+        apply(self, placed, size, root)
+
+    monkeypatch.setattr(Indexer, "apply", noted)
+    made = Indexing(Paths(tmp_path), ids.key(), Disk(), _Empty(), fail)
+    for first in range(0, 10, 2):
+        made.put([request(first), request(first + 1)], first + 2, b"root of %d" % (first + 2))
+    made.end()
+    made.run()
+    made.close((), 10, b"")
+    assert applied[:2] == [
+        ([*range(8)], 8, b"root of 8"),
+        ([8, 9], 10, b"root of 10"),
+    ]
+    assert made.size == 10
+
+
+def fail(index: int) -> View:
+    """Nothing is read back."""
+    raise AssertionError(index)
