@@ -69,7 +69,10 @@ def _headers(view: View, name: str) -> Headers:
     return [
         (pair[0].encode("utf-8", "replace"), pair[1].encode("utf-8", "replace"))
         for pair in (pairs if isinstance(pairs, list) else [])
-        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair)
+        if isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], str)
     ]
 
 
