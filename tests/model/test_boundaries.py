@@ -27,8 +27,11 @@ from affidavit.config import Config
 from affidavit.config_boundaries import BreakGlass, NamedBoundary, SectionName, seconds_of
 from affidavit.control.identity import Glass, Identity
 from affidavit.errors import AffidavitError, NotFoundError, RefusedError, UsageError
-from affidavit.query import beyond, boundary, named, rows, search, session, sums
+from affidavit.query import beyond, boundary, compare, named, pivot, rows, search, session, sums
+from affidavit.query import known as known_values
 from affidavit.query.boundary import Boundary
+from affidavit.query.fields import FIELDS
+from affidavit.query.known import KnownValues
 from affidavit.query.language import unparse
 from affidavit.query.search import Searcher
 from affidavit.query.tree import (
@@ -44,7 +47,7 @@ from affidavit.query.tree import (
     Tree,
 )
 from affidavit.record.model import SECTIONS, Placed
-from tests.model.test_query_model import Fact, holds, indexed, known, seen
+from tests.model.test_query_model import Fact, holds, indexed, known, of, seen
 from tests.unit.index.made import SERVED, START, WHAT, World, answer, chat, placed
 
 EVERYTHING = Moment("time", ">=", "2000-01-01T00:00:00.000000Z")
@@ -501,6 +504,35 @@ def _plain(error: AffidavitError, name: str) -> str:
     return json.dumps(error.as_json()).replace(f" {name} ", " NAME ")
 
 
+def lookups(case: Case, searcher: Searcher) -> Any:
+    """Values offered and looked up are those of rows within; two records are compared likewise."""
+    if case.spec.named.purpose == "required" and not case.spec.reason:
+        return None
+    open_to, seer = {"leaf", *case.spec.sections()}, case.boundary._replace(purpose=False)
+    said: list[Any] = []
+    for name in ("model", "team", "tool"):
+        offered = KnownValues(searcher.reader, lambda: 0.0).of(FIELDS[name], seer)
+        within = {value for f in case.made.facts if case.spec.sees(f) for value in of(name, f)}
+        assert set(offered) == within, name
+        said += sorted(offered) if _FIELDS[name] in open_to else []
+    for value in ("m-1", "act_1", "ses_1", "search", "red", "nobody"):
+        told = pivot.pivot(searcher, value, seer, lambda asked: asked)
+        for place in told.places:
+            meant = Match(place.field, value)
+            assert place.count == sum(
+                case.spec.sees(f) and holds(meant, f) for f in case.made.facts
+            ), place
+        said.append(msgspec.to_builtins(told))
+    for name in ("#0", "#1", "#2", "#77"):
+        try:
+            found = compare.compare(searcher, name, "#3", seer, reason=case.spec.reason)
+        except (NotFoundError, UsageError) as error:
+            said.append(_plain(error, name))
+        else:
+            said.append(msgspec.to_builtins(found))
+    return said
+
+
 def no_leak(case: Case, said: Any) -> None:
     """No word of a record or a section beyond the boundary is in any byte of an answer."""
     facts, sections = case.made.facts, case.spec.sections()
@@ -583,10 +615,11 @@ def run(seed: int, worlds: int, boundaries: int, questions: int) -> dict[str, in
     for case in cases(seed, worlds, boundaries, questions):
         try_case(case)
         if case.spec is not before:
-            said = narratives(case, case.searcher)
-            no_leak(case, said)
-            if case.twin is not None:
-                assert _same(said) == _same(narratives(case, case.twin))
+            for tell in (narratives, lookups):
+                said = tell(case, case.searcher)
+                no_leak(case, said)
+                if case.twin is not None:
+                    assert _same(said) == _same(tell(case, case.twin))
             before = case.spec
         ran["cases"] += 1
         ran["refused"] += case.spec.refuses(case.asked)
@@ -640,6 +673,8 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "a purpose is not asked for": (Boundary, "demand", lambda *_: None),
     "the number beyond is of everything": (
         beyond, "Not", lambda _rows: All()),
+    "values are offered without the boundary": (known_values, "inject", _rows_alone),
+    "a value is looked up without the boundary": (pivot, "inject", _rows_alone),
     "a cursor is bound to nothing": (Searcher, "_mac", lambda *_: bytes(16)),
 }  # fmt: skip
 
