@@ -179,6 +179,12 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
                 parse(f"model:{model(n)} since:90d", now), who
             ),
             "facets: everything, a day": lambda _: searcher.facets(parse("since:24h", now), who),
+            "facets: models and statuses of a common model, all counted": lambda n: searcher.facets(
+                parse(f"model:{model(n)} since:90d", now), who, ("model", "status"), exact=True
+            ),
+            "histogram: a common model by day, all counted": lambda n: searcher.histogram(
+                parse(f"model:{model(n)} since:90d", now), who, "day", exact=True
+            ),
             "histogram: a common model by day, 90 days": lambda n: searcher.histogram(
                 parse(f"model:{model(n)} since:90d", now), who, "day"
             ),
