@@ -6,9 +6,11 @@ question is asked as often as ``PATIENCE`` seconds allow, and ten times at least
 recorded about these reads, so the journal's commit that the console adds to each is not in them.
 """
 
+import json
 import os
 import platform
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,10 +205,19 @@ def questions(place: Place, who: Boundary, times: int) -> dict[str, Ask]:
     return found
 
 
+def every(within: str, asked: dict[str, Ask], times: int) -> dict[str, Any]:
+    """Ask all of them; each answer is told on stderr as it comes."""
+    found = {}
+    for what, ask in asked.items():
+        found[what] = timed(ask, times)
+        print(json.dumps({"within": within, "asked": what} | found[what]), file=sys.stderr)
+    return found
+
+
 def run(place: Place, times: int) -> dict[str, Any]:
     """Ask everything within the widest and the tightest boundary."""
     result: dict[str, Any] = {}
     for name, who in (("everything", WIDE), ("one team, four sections", NARROW)):
         asked = questions(place, who, times)
-        result[name] = {what: timed(ask, times) for what, ask in asked.items()}
+        result[name] = every(name, asked, times)
     return result

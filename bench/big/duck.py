@@ -15,7 +15,7 @@ import duckdb
 
 from affidavit.clock import add_seconds
 from big import ask
-from big.ask import Ask, timed
+from big.ask import Ask
 from big.place import Place
 from big.traffic import ACTORS, MODELS, PHRASE, RARE, TEAMS
 
@@ -174,7 +174,7 @@ def run(place: Place, times: int) -> dict[str, Any]:
     ):  # fmt: skip
         known = ask.sessions(place, who, times)
         asked = questions(place, database, known, within)
-        found[name] = {what: timed(one, times) for what, one in asked.items()}
+        found[name] = ask.every(f"duckdb, {name}", asked, times)
     database.close()
     file.unlink()
     return result | {"questions": found}
