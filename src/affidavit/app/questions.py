@@ -122,21 +122,25 @@ async def _status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
 
 
 async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:
-    """Make a key: drafted, recorded, stored. ``by`` is who asked (sections ``who``)."""
+    """Make a key: drafted, recorded, stored. ``by`` is who asked (sections ``who``).
+
+    Not while something is decided: no owner is made beside one who gives up.
+    """
     store = sequencer.identities
     names = ("name", "tenant", "email", "kind", "role", "team", "groups", "boundary", "until")
     asked = {name: params[name] for name in names if name in params}
     asked["groups"] = tuple(asked.get("groups", ()))
-    identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
-    await sequencer.record_key_change(identity, "created", params.get("by"))
-    made = {"identity": public(identity), "token": token}
+    async with sequencer.deciding:
+        identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
+        await sequencer.record_key_change(identity, "created", params.get("by"))
+        made = {"identity": public(identity), "token": token}
 
-    def put() -> None:
-        with sequencer.state:
-            store.put(identity)
-            keep(made)
+        def put() -> None:
+            with sequencer.state:
+                store.put(identity)
+                keep(made)
 
-    await sequencer.ask(put)
+        await sequencer.ask(put)
     sequencer.tell_changed()
     return made
 

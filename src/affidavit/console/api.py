@@ -15,7 +15,7 @@ from starlette.responses import Response
 from affidavit.console.access import Access
 from affidavit.console.approvals_api import broken
 from affidavit.console.auth import Authenticator, require_administration
-from affidavit.console.key_limits import limited
+from affidavit.console.key_limits import check_known, known, limited
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
@@ -169,7 +169,7 @@ def router(
     async def keys(request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         require_administration(reader)
-        found = services.snapshot().identities
+        found = known(reader, services)
         what = {"operation": "keys.list", "rows": len(found)}
         await access.read("access.query", reader, what)
         return {"keys": [_key(identity) for identity in found]}
@@ -192,6 +192,7 @@ def router(
     ) -> dict[str, Any]:
         reader = authenticator.api(request)
         require_administration(reader)
+        check_known(key_id, reader, services)
         revoked = await writes.call("keys.revoke", {"id": key_id}, reader, idempotency_key)
         replayed = {"replayed": True} if revoked.pop("replayed", False) else {}
         return {"revoked": revoked, **replayed}

@@ -108,9 +108,10 @@ class Proofs:
                 f"There is no section {unknown[0]}.", hint=f"Sections: {', '.join(SECTIONS)}"
             )
         if wanted.content == "full" and not reader.boundary.shows_content(wanted.purpose):
+            stated = "--reason TEXT" if reader.boundary.content == "with_reason" else ""
             raise RefusedError(
                 "Content is outside your boundary.",
-                hint="--reason TEXT" if reader.boundary.content == "with_reason" else "",
+                hint="Two persons reveal one record." if reader.boundary.persons > 1 else stated,
             )
         reader.boundary.demand(wanted.purpose)
         with self._services.limits.expensive(reader.account):

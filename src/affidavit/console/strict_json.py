@@ -1,8 +1,9 @@
 """Request bodies that have one reading, or none.
 
-Rules: UTF-8 without a mark, no key twice, no numbers that are none (NaN, Infinity), no nesting the
-reader cannot follow; what two parsers could read differently is refused, as on the gateway. Not
-here: which fields there are (the models of the routes refuse others).
+Rules: UTF-8 without a mark, no key twice, no numbers that are none (NaN, Infinity), no half of a
+surrogate pair, which is no character (RFC 8259, 8.2), no nesting the reader cannot follow; what two
+parsers could read differently is refused, as on the gateway. Not here: which fields there are (the
+models of the routes refuse others).
 """
 
 import json
@@ -16,11 +17,14 @@ from fastapi.routing import APIRoute
 def loads(body: bytes) -> Any:
     """The value of a JSON text; ``json.JSONDecodeError`` for anything that is not exactly one."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+        found = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+        if b"\\u" in body:
+            json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate has no encoding
     except json.JSONDecodeError:
         raise
-    except (ValueError, RecursionError) as error:  # no UTF-8, too many digits, too deep
+    except (ValueError, RecursionError) as error:  # no characters, too many digits, too deep
         raise json.JSONDecodeError(str(error), "", 0) from error
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ stored; what closes is stored first. Owned by the sequencer process; one thread 
 the records of all this and who may do what (``app.approving``).
 """
 
+import unicodedata
 from collections.abc import Collection
 from typing import Literal
 
@@ -70,13 +71,23 @@ class Approval(msgspec.Struct, frozen=True):
 
 
 def check_second(asker: Identity, second: Identity) -> None:
-    """``RefusedError`` if both are the same person, as far as names and addresses tell."""
-    same_mail = asker.email and asker.email.casefold() == second.email.casefold()
-    if asker.actor == second.actor or same_mail:
+    """``RefusedError`` if both are the same person, as far as names and addresses tell.
+
+    However these are spelt: ``Ada`` is ``ADA``, in another tenant, too.
+    """
+    same_name = _folded(asker.name) == _folded(second.name)
+    same_mail = _folded(asker.email) and _folded(asker.email) == _folded(second.email)
+    if asker.actor == second.actor or same_name or same_mail:
         raise RefusedError(
             "Whoever asked cannot be the second person, with another key neither.",
             hint="Somebody else has to grant it: affidavit approvals grant ID",
         )
+
+
+def _folded(text: str) -> str:
+    """A name without what tells no persons apart: case, width, blanks, what is not seen."""
+    seen = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in seen if c.isprintable() and not c.isspace()).casefold()
 
 
 class ApprovalStore:

@@ -10,8 +10,8 @@ import apsw
 import msgspec
 
 from affidavit.clock import Clock
-from affidavit.control.identity import KINDS, ROLES, Identity, hash_key
-from affidavit.errors import NotFoundError, UsageError
+from affidavit.control.identity import KINDS, OWNER, ROLES, Identity, hash_key
+from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.ids import pseudonym, token
 
 _SCHEMA = """
@@ -65,7 +65,8 @@ class IdentityStore:
         Between this and ``put`` the change is recorded.
 
         A name that is known in the tenant keeps its actor pseudonym, so one person may hold
-        several keys. ``UsageError`` for an unknown kind or role or an empty name.
+        several keys. ``UsageError`` for an unknown kind or role or an empty name; ``RefusedError``
+        for an owner where ownership was given up, whoever asks.
         """
         if kind not in KINDS or role not in ROLES:
             raise UsageError(
@@ -73,7 +74,10 @@ class IdentityStore:
             )
         if not name.strip() or "\0" in tenant + name + team:
             raise UsageError("An identity needs a name, without NUL.")
-        known = [i for i in self.all() if i.tenant == tenant and i.name == name]
+        every = self.all()
+        if role == OWNER and any(identity.given_up for identity in every):
+            raise RefusedError("Ownership of this installation was given up, for good.")
+        known = [i for i in every if i.tenant == tenant and i.name == name]
         secret = token("aff_")
         identity = Identity(
             id=pseudonym("key_"),

@@ -211,3 +211,24 @@ def test_dying_at_every_step_leaves_closed_what_is_in_doubt(tmp_path: Path, gran
         state.close()
     assert (False, "granted" if grant else "denied", True) in ends
     assert {end[0] for end in ends} == {True, False}
+
+
+def test_no_owner_is_made_beside_one_who_gives_up(tmp_path: Path) -> None:
+    """An owner's key that is on its way when everything is given up does not outlive it."""
+
+    async def story(link: ControlLink) -> None:
+        await _key(link, "Carol", "administrator")
+        made, gone = await asyncio.gather(
+            link.call("keys.create", {"name": "Mallory", "role": "owner"}),
+            link.call("keys.give_up", {"by": None}),
+            return_exceptions=True,
+        )
+        assert not isinstance(gone, BaseException)
+        with pytest.raises(RefusedError, match="given up"):
+            await link.call("keys.create", {"name": "Mallory", "role": "owner"})
+        every = await link.call("keys.list", {})
+        owners = [one for one in every if one["role"] == "owner"]
+        assert owners
+        assert all(one["given_up"] for one in owners), made
+
+    assert _sequencer(_root(tmp_path), story) == 0

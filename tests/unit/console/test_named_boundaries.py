@@ -536,3 +536,10 @@ def test_nobody_gives_up_alone(fresh: Site) -> None:
             401,
             403,
         )
+
+
+def test_a_refused_export_says_what_leads_to_content(site: Site) -> None:
+    """A reason opens nothing where two persons have to agree, so none is asked for."""
+    body = {"expression": EXCHANGES, "content": "full", "purpose": "a reason"}
+    refused = site.ask(site.key("two"), "POST", "/api/export", body)
+    assert (refused.status_code, refused.json()["hint"]) == (403, "Two persons reveal one record.")

@@ -1,0 +1,82 @@
+"""What whoever administrates may make, list and revoke: seen names, keys of the own tenant."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from affidavit.control.identity import Identity
+from affidavit.errors import RefusedError
+from tests.unit.console.conftest import Client
+from tests.world.machine import Machine
+
+
+def _foreign(machine: Machine, name: str) -> Identity:
+    identity, _ = machine.identities.draft(tenant="other", name=name, email="z@other.example")
+    machine.identities.put(identity)
+    return identity
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"name": "Bob\nGiven up: all"}, {"name": "\u202eboB"}, {"name": "B\u200bob"},
+        {"team": "a\tb"}, {"email": "b\0@example.com"}, {"groups": ["ok", "\x1b[2J"]},
+    ],
+    ids=["line", "bidi", "unseen", "tab", "nul", "escape"],
+)  # fmt: skip
+def test_names_are_what_they_look_like(client: Client, names: dict[str, Any]) -> None:
+    """A name that would forge a line, or look like another's, makes no key."""
+    asked = {"name": "Bob", "role": "auditor"} | names
+    answer = client("owner").post("/api/keys", json=asked)
+    assert answer.status_code == 400
+    assert "not seen" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/keys", rb'{"name": "a", "groups": ["\ud800"]}'),
+        ("POST", "/api/facets", rb'{"fields": ["\udc00\ud800"]}'),
+        ("POST", "/api/query", rb'{"expression": "\"\ud800\"", "purpose": "p"}'),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(
+    client: Client, method: str, path: str, body: bytes
+) -> None:
+    """It is no character, has no encoding, and is nobody's unforeseen error."""
+    sent = {"content-type": "application/json"}
+    answer = client("owner").request(method, path, content=body, headers=sent)
+    assert (answer.status_code, answer.json()["code"]) == (400, "usage")
+
+
+def test_a_whole_pair_is_a_character(client: Client) -> None:
+    """What JSON escapes as a pair stays what it is."""
+    sent = {"content-type": "application/json"}
+    made = client("owner").post("/api/keys", content=rb'{"name": "\ud83d\ude00"}', headers=sent)
+    assert (made.status_code, made.json()["name"]) == (201, "\U0001f600")
+
+
+def test_an_administrator_knows_of_the_keys_of_its_tenant(client: Client, machine: Machine) -> None:
+    """Others' are not listed, and revoking one is as if it were not there."""
+    other = _foreign(machine, "Zoe")
+    listed = client("administrator").get("/api/keys").json()["keys"]
+    assert listed
+    assert "Zoe" not in str(listed)
+    answers = [
+        client("administrator").delete(f"/api/keys/{name}") for name in (other.id, "key_nobody")
+    ]
+    assert [one.status_code for one in answers] == [404, 404]
+    assert answers[0].text.replace(other.id, "") == answers[1].text.replace("key_nobody", "")
+    assert machine.identities.find(other.id).revoked is None
+    assert other.id in client("owner").get("/api/keys").text
+    assert client("owner").delete(f"/api/keys/{other.id}").status_code == 200
+
+
+def test_nobody_makes_an_owner_after_it_was_given_up(client: Client, machine: Machine) -> None:
+    """Whatever role the console takes somebody for: the store itself refuses."""
+    assert client("owner").post("/api/keys/give-up", json={}).status_code == 200
+    asked = {"name": "again", "role": "owner", "tenant": "acme", "groups": []}
+    with pytest.raises(RefusedError, match="given up"):
+        asyncio.run(machine.link.call("keys.create", asked | {"by": {"role": "owner"}}))
+    assert all(one.revoked for one in machine.identities.all() if one.role == "owner")
