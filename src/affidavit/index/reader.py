@@ -1,10 +1,10 @@
-"""Reading an index: both files over one connection, as of one moment.
+"""Reading an index: both files over one connection a thread, as of one moment.
 
 Rules: read-only, in any process, also while the sequencer writes. Where the index is of another
 version, the new one that is being made beside it is read, as of what it has taken in. The
 statements with a reader's question in them come from ``query.emit``, those here only find places
-and sizes. A question has so many seconds of the database and no more, because others wait for it.
-Not here: who may read what (``query.boundary``).
+and sizes. No question waits for the end of another's; each has so many seconds and no more, because
+processors are few. Not here: who may read what (``query.boundary``).
 """
 
 import contextlib
@@ -29,56 +29,87 @@ SECONDS = 10.0
 """How long the statements of one snapshot may run together."""
 _STEPS = 20_000
 """Steps of SQLite's machine (well under a millisecond) between two looks at the clock."""
+_Files = tuple[tuple[int, int] | None, ...]
+"""Which files have the names of the index."""
+
+
+class _Own:
+    """The connection of one thread: of which files, and how long its statements may still run."""
+
+    def __init__(self, db: apsw.Connection, files: _Files) -> None:
+        self.db = db
+        self.files = files
+        self.thread = threading.current_thread()
+        self.left = SECONDS
+        self.until = float("inf")
+        db.set_progress_handler(self.late, _STEPS)
+
+    def late(self) -> bool:
+        """Asked by SQLite every so many steps: whether to give the statement up."""
+        return time.monotonic() > self.until
 
 
 class Reader:
     """Both files of an index, read-only; any process, also while the sequencer writes.
 
-    ``secret`` is 32 bytes to sign cursors with. Safe for use by several threads, one at a time.
-    ``UnavailableError`` if there is no index yet, if the key does not open it or if it is of
-    another version. ``UsageError`` from any question that takes longer than ``SECONDS``.
+    ``secret`` is 32 bytes to sign cursors with. Safe for use by several threads: each has a
+    connection of its own, so nobody waits for the question of another. ``UnavailableError`` if
+    there is no index yet, if the key does not open it or if it is of another version.
+    ``UsageError`` from any question that takes longer than ``SECONDS``.
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
         self._places = (directory, directory / BESIDE)
         self._key = key
-        self._lock = threading.RLock()
-        self._left = SECONDS
-        self._until = float("inf")
+        self._lock = threading.Lock()
+        self._here = threading.local()
+        self._every: list[_Own] = []
         self.secret = hkdf(key, "affidavit/cursor/v1")
-        self._files = self._on_disk()
-        self._db = self._open()
+        self._own()
+
+    def _own(self) -> _Own:
+        """The connection of this thread; those of threads that are no more are closed."""
+        own: _Own | None = getattr(self._here, "own", None)
+        if own is None:
+            files = self._on_disk()  # before: what comes in between is noticed later
+            own = self._here.own = _Own(self._open(), files)
+            with self._lock:
+                gone = [one for one in self._every if not one.thread.is_alive()]
+                self._every = [one for one in self._every if one not in gone] + [own]
+            for one in gone:
+                one.db.close()
+        return own
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is as of one moment for each of the two files."""
-        with self._lock:
-            self._follow()
-            self._db.execute("BEGIN")
-            self._left = SECONDS
-            try:
-                self.built()
-                yield
-            finally:
-                self._left = SECONDS
-                self._db.execute("COMMIT")
+        own = self._own()
+        self._follow(own)
+        own.db.execute("BEGIN")
+        own.left = SECONDS
+        try:
+            self.built()
+            yield
+        finally:
+            own.left = SECONDS
+            own.db.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All result rows of one statement of ``query.emit``."""
-        with self._lock:
-            begun = time.monotonic()
-            self._until = begun + self._left
-            try:
-                return self._db.execute(sql, tuple(parameters)).fetchall()
-            except apsw.InterruptError as error:
-                raise UsageError(
-                    f"The question takes longer than {SECONDS:.0f} seconds.",
-                    hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
-                ) from error
-            finally:
-                if self._db.in_transaction:
-                    self._left -= time.monotonic() - begun
-                self._until = float("inf")
+        own = self._own()
+        begun = time.monotonic()
+        own.until = begun + own.left
+        try:
+            return own.db.execute(sql, tuple(parameters)).fetchall()
+        except apsw.InterruptError as error:
+            raise UsageError(
+                f"The question takes longer than {SECONDS:.0f} seconds.",
+                hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
+            ) from error
+        finally:
+            if own.db.in_transaction:
+                own.left -= time.monotonic() - begun
+            own.until = float("inf")
 
     def _open(self) -> apsw.Connection:
         """The index in its place, or the new one beside it; the first one's error if neither."""
@@ -116,32 +147,28 @@ class Reader:
             db.close()
             raise
         latency.for_reader(db)
-        db.set_progress_handler(self._late, _STEPS)
         return db
 
-    def _follow(self) -> None:
+    def _follow(self, own: _Own) -> None:
         """Take up the files of a rebuilt index; until both are whole, the old ones answer."""
         there = self._on_disk()
-        if there != self._files:
+        if there != own.files:
             with contextlib.suppress(UnavailableError):
                 opened = self._open()
-                self._db.close()
-                self._db, self._files = opened, there
+                own.db.close()
+                own.db, own.files = opened, there
+                opened.set_progress_handler(own.late, _STEPS)
 
-    def _on_disk(self) -> tuple[tuple[int, int] | None, ...]:
+    def _on_disk(self) -> _Files:
         """Which files have the names of the index now; ``None`` where there is none."""
         return tuple(
             _identity(place / name) for place in self._places for name in (INDEX_FILE, TEXT_FILE)
         )
 
-    def _late(self) -> bool:
-        """Asked by SQLite every so many steps: whether to give the statement up."""
-        return time.monotonic() > self._until
-
     def built(self) -> tuple[Built, Built]:
         """What the rows and what the text stand for."""
-        with self._lock:
-            return read_built(self._db), read_built(self._db, "text")
+        db = self._own().db
+        return read_built(db), read_built(db, "text")
 
     def row(self, idx: int) -> Row | None:
         """One row by ledger index."""
@@ -173,8 +200,10 @@ class Reader:
         return low
 
     def close(self) -> None:
-        """Close both files."""
-        self._db.close()
+        """Close both files, for every thread."""
+        with self._lock:
+            for own in self._every:
+                own.db.close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

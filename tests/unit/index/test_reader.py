@@ -1,5 +1,6 @@
 """Reading an index that others write, replace and remove."""
 
+import threading
 from pathlib import Path
 
 import apsw
@@ -61,3 +62,22 @@ def test_files_that_do_not_open_are_let_go(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UnavailableError, match="version 99"):
         Reader(tmp_path, KEY)
+
+
+def test_a_question_waits_for_nobody_elses(tmp_path: Path) -> None:
+    """While one thread is in the middle of a question, others ask theirs and are answered."""
+    built(tmp_path, 2)
+    reader = Reader(tmp_path, KEY)
+    seen: list[tuple[int, int]] = []
+    for _ in range(3):
+        with reader.snapshot():
+            other = threading.Thread(target=lambda: seen.append(sizes(reader)))
+            other.start()
+            other.join(10)
+            assert not other.is_alive()
+            assert reader.built()[0].size == 2
+    assert seen == [(2, 2)] * 3
+    assert len(reader._every) == 2, "connections of threads that are no more are closed"
+    reader.close()
+    with pytest.raises(apsw.ConnectionClosedError):
+        reader.row(0)

@@ -296,7 +296,8 @@ def test_a_question_has_so_many_seconds_and_no_more(
 ) -> None:
     """What takes too long is given up in a sentence, and the next question is answered."""
     monkeypatch.setattr(reading, "_STEPS", 1)
-    searcher.reader._db.set_progress_handler(searcher.reader._late, 1)
+    own = searcher.reader._own()
+    own.db.set_progress_handler(own.late, 1)
     monkeypatch.setattr(reading, "SECONDS", 0.0)
     for text in ("tokens>1", '"how old"', "model:*"):
         with pytest.raises(UsageError, match="takes longer than"):
@@ -312,12 +313,13 @@ def test_the_seconds_are_those_of_all_statements_of_a_question(
     reader = searcher.reader
     ticks = iter(range(1_000_000))
     monkeypatch.setattr("affidavit.index.reader.time.monotonic", lambda: next(ticks) / 4)
-    reader._db.set_progress_handler(reader._late, 1_000_000)
+    own = reader._own()
+    own.db.set_progress_handler(own.late, 1_000_000)
     with reader.snapshot():
         for _ in range(30):
             reader.query("SELECT 1")
-        assert reader._left < reading.SECONDS - 7
-    assert reader._left == reading.SECONDS
+        assert own.left < reading.SECONDS - 7
+    assert own.left == reading.SECONDS
 
 
 def test_the_vault_is_read_while_nobody_waits_for_the_index(
