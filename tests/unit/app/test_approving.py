@@ -218,17 +218,17 @@ def test_no_owner_is_made_beside_one_who_gives_up(tmp_path: Path) -> None:
 
     async def story(link: ControlLink) -> None:
         await _key(link, "Carol", "administrator")
-        made, gone = await asyncio.gather(
+        outcomes: tuple[Any, Any] = await asyncio.gather(
             link.call("keys.create", {"name": "Mallory", "role": "owner"}),
             link.call("keys.give_up", {"by": None}),
             return_exceptions=True,
         )
-        assert not isinstance(gone, BaseException)
+        assert not isinstance(outcomes[1], BaseException)
         with pytest.raises(RefusedError, match="given up"):
             await link.call("keys.create", {"name": "Mallory", "role": "owner"})
         every = await link.call("keys.list", {})
         owners = [one for one in every if one["role"] == "owner"]
         assert owners
-        assert all(one["given_up"] for one in owners), made
+        assert all(one["given_up"] for one in owners), outcomes[0]
 
     assert _sequencer(_root(tmp_path), story) == 0
