@@ -18,7 +18,7 @@ from typing import Literal
 from starlette.requests import HTTPConnection
 
 from affidavit import ids
-from affidavit.console.services import ConsoleServices
+from affidavit.console.services import ConsoleServices, working_for
 from affidavit.control.identity import (
     ADMINISTRATE,
     MONITOR,
@@ -199,6 +199,7 @@ class Authenticator:
         connection.state.limits = limits.headers(reader.account)
         limits.read(reader.account)
         connection.state.limits = limits.headers(reader.account)
+        working_for.set(reader.account)
         return reader
 
     def _made(

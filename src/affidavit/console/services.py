@@ -2,14 +2,18 @@
 
 Rules: everything here is read-only except ``journal`` (the console's own) and ``control`` (the
 sequencer decides). What reads index, vault and log files blocks, so it is used through
-``blocking``, on a few threads of its own.
+``blocking``, on a few threads of its own, of which no account has more than half: whoever asks what
+takes long, however often, waits for its own questions, and others do not.
 """
 
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import functools
+import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +31,9 @@ from affidavit.record.journal import JournalWriter
 from affidavit.vault.reader import VaultReader
 
 T = TypeVar("T")
-_THREADS = 4
+_THREADS, _OWN_THREADS = 4, 2
+working_for: ContextVar[str] = ContextVar("working_for", default="")
+"""For whom ``blocking`` works; set where a reader is let in (``auth``), ``""`` for anybody."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,23 @@ class ConsoleServices:
     def _threads(self) -> concurrent.futures.ThreadPoolExecutor:
         return concurrent.futures.ThreadPoolExecutor(_THREADS, "console-read")
 
+    @functools.cached_property
+    def _turns(self) -> weakref.WeakValueDictionary[str, asyncio.Semaphore]:
+        return weakref.WeakValueDictionary()
+
     async def blocking(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a reading thread and return what it gives or raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        account = working_for.get()
+        if not account:
+            return await asyncio.wrap_future(self._threads.submit(work))
+        turn = self._turns.setdefault(account, asyncio.Semaphore(_OWN_THREADS))
+        await turn.acquire()
+        loop = asyncio.get_running_loop()
+
+        def over(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits any more
+                loop.call_soon_threadsafe(turn.release)
+
+        running = self._threads.submit(work)
+        running.add_done_callback(over)  # when the thread is free, not when who asked has gone
+        return await asyncio.wrap_future(running)
