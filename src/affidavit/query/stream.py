@@ -163,6 +163,8 @@ class Stream:
         kind, _, name = (row.target or "").partition(":")
         if kind in ("source", "tool") and name:
             touched.append(Match(kind, name))
+        if kind == "query":  # somebody's saved query: it changes nothing but what they ask with
+            return None
         if not touched:
             return Found(row, beside=True) if row.type in _GENERAL else None
         return self._if(row, touched[0] if len(touched) == 1 else Or(tuple(touched)))

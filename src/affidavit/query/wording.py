@@ -7,6 +7,7 @@ and cause a refusal had. Not here: prompts and outputs (``session``), the keys o
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from affidavit.index.schema import Row
@@ -25,7 +26,7 @@ _ENDINGS = {
 _WORDS = {
     "tool.call": "Called a tool", "tool.result": "The tool answered",
     "retrieval": "Looked up a data source", "approval.requested": "Asked for an approval",
-    "approval.granted": "The approval was given", "approval.denied": "The approval was refused",
+    "approval.granted": "An approval was given", "approval.denied": "An approval was refused",
     "access.login": "Logged in", "access.tail": "Followed the records live",
     "retention.erased": "Content was erased", "retention.expired": "Content expired",
     "retention.held": "A legal hold began", "retention.released": "A legal hold ended",
@@ -123,6 +124,10 @@ def changes(what: Mapping[str, Any]) -> list[str]:
     if not isinstance(before, Mapping):
         return []
     old, new = dict(leaves(before)), dict(leaves(after))
+    for one, other in ((old, new), (new, old)):  # what filled or emptied is told by what is in it
+        for name in [name for name, value in one.items() if value == {}]:
+            if any(inner.startswith(f"{name}.") for inner in other):
+                del one[name]
     return [
         _arrow(name, old.get(name), new.get(name))
         for name in sorted(old.keys() | new.keys())
@@ -234,7 +239,22 @@ def _of_config(what: Mapping[str, Any], told: Details) -> str:
     return "Changed the configuration"
 
 
+def _of_approval(verb: str, what: Mapping[str, Any], told: Details) -> str:
+    """A second person's word about a reveal; and of a broken glass, that it was broken or ended."""
+    reason = f": {told['reason']}" if told.get("reason") else ""
+    if told.get("operation") == "break_glass":
+        boundary = told.get("boundary", "")
+        if told.get("phase") == "ended":
+            return f"Ended the broken glass of the boundary {boundary}"
+        return f"Broke the glass of the boundary {boundary}{reason}"
+    records = what.get("records")
+    number = len(records) if isinstance(records, list) else 0
+    return f"{verb} a reveal of {'1 record' if number == 1 else f'{number} records'}{reason}"
+
+
 def _of_identity(what: Mapping[str, Any], told: Details) -> str:
+    if told.get("change") == "given_up":
+        return f"Gave up ownership: the identity {told.get('identity', '')}"
     verb = "Created" if what.get("after") == "created" else "Changed"
     role = f" ({told['role']})" if told.get("role") else ""
     return f"{verb} the identity {told.get('identity') or told.get('actor') or ''}{role}"
@@ -245,6 +265,9 @@ _TELLING: Mapping[str, Callable[[Mapping[str, Any], Details], str]] = {
     "access.export": _of_export,
     "access.reveal": _of_reveal,
     "access.denied": _of_denied,
+    "approval.requested": partial(_of_approval, "Asked for"),
+    "approval.granted": partial(_of_approval, "Granted"),
+    "approval.denied": partial(_of_approval, "Refused"),
     "change.key": _of_key,
     "change.config": _of_config,
     "change.identity": _of_identity,

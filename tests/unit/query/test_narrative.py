@@ -151,6 +151,18 @@ def test_what_fell_in_between_belongs_there(told: Told) -> None:
     assert by_index(found.lines)[2].details["changed"] == ["nothing → v2"]
 
 
+def test_what_somebody_saves_to_ask_with_is_no_change_of_the_story(told: Told) -> None:
+    """A saved query between request and response is left out; the configuration is told."""
+    saved = {"target": {"kind": "query", "name": "mine"}, "change": "saved", "after": "model:m"}
+    searcher = told([
+        request(0),
+        placed(1, "change.config", {"who": NO_SESSION, "what": saved}),
+        placed(2, "change.config", {"who": NO_SESSION, "what": {"after": {"log": {"x": 1}}}}),
+        response(3, 0),
+    ])  # fmt: skip
+    assert [line.index for line in narrative(searcher, "ses_1", OWNER).lines] == [0, 2, 3]
+
+
 def test_who_read_it_is_told(told: Told) -> None:
     """Reveals by record, exports by their question; of others' records nothing."""
     first, other = request(0), request(2, who={"session": "ses_2"})

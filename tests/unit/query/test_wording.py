@@ -105,9 +105,9 @@ def test_a_change_of_the_configuration_names_every_value_that_differs() -> None:
     after = {"gateway": {"workers": 4, "port": 8787}, "providers": {}}
     text, details = told("change.config", {"what": {"before": before, "after": after}})
     assert details["changed"] == [
-        "gateway.workers: 2 → 4", "providers: nothing → {}", "providers.a.base_url: x → nothing",
+        "gateway.workers: 2 → 4", "providers.a.base_url: x → nothing",
     ]  # fmt: skip
-    assert text == "Changed the configuration: gateway.workers: 2 → 4 and 2 more."
+    assert text == "Changed the configuration: gateway.workers: 2 → 4 and 1 more."
     text, details = told("change.config", {"what": {"before": None, "after": after}})
     assert text == "Put the configuration in force on record."
     assert "changed" not in details
@@ -209,3 +209,41 @@ def test_lines_and_exchanges_carry_what_a_record_says(searcher: Searcher, office
     assert [one.text for one in found] == ["Changed model:gpt-4o."]
     (asked, *_) = searcher.exchanges(Match("actor", "act_bob"), OWNER).exchanges
     assert asked.text is None
+
+
+def test_an_object_that_was_filled_is_told_by_what_is_in_it() -> None:
+    """Not as ``{} → nothing``, nor the other way when it is emptied."""
+    empty: dict[str, Any] = {"boundaries": {}}
+    full = {"boundaries": {"support": {"persons": 2}}}
+    filled = wording.changes({"before": empty, "after": full})
+    assert filled == ["boundaries.support.persons: nothing → 2"]
+    emptied = wording.changes({"before": full, "after": empty})
+    assert emptied == ["boundaries.support.persons: 2 → nothing"]
+    assert wording.changes({"before": {}, "after": empty}) == ["boundaries: nothing → {}"]
+
+
+def test_an_approval_says_of_what_and_why() -> None:
+    """A reveal that was asked for, granted and refused; with the reason that was stated."""
+    what: dict[str, Any] = {"operation": "reveal", "reason": "incident 7", "records": ["a", "b"]}
+    said = {
+        "approval.requested": "Asked for a reveal of 2 records: incident 7.",
+        "approval.granted": "Granted a reveal of 2 records: incident 7.",
+        "approval.denied": "Refused a reveal of 2 records: incident 7.",
+    }
+    assert {kind: told(kind, {"what": what})[0] for kind in said} == said
+
+
+def test_a_broken_glass_is_no_approval_and_its_end_neither() -> None:
+    """Both are of the type ``approval.granted``; the sentence tells them apart."""
+    what = {"operation": "break_glass", "phase": "begun", "reason": "fire", "boundary": "two"}
+    begun = told("approval.granted", {"what": what})[0]
+    assert begun == "Broke the glass of the boundary two: fire."
+    ended = told("approval.granted", {"what": what | {"phase": "ended"}})[0]
+    assert ended == "Ended the broken glass of the boundary two."
+
+
+def test_giving_up_says_so() -> None:
+    """An identity that gave up ownership."""
+    what = {"identity": "key_1", "change": "given_up", "before": {"role": "owner"},
+            "after": {"role": "administrator"}}  # fmt: skip
+    assert told("change.identity", {"what": what})[0] == "Gave up ownership: the identity key_1."
