@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.machine import run_cli
 
 ATTACKS = {
-    "None": (False, "all 8 records of model=demo-chat"),
+    "No attack": (False, "all 8 records of model=demo-chat"),
     "A flipped byte on the disk": (False, "tile/entries/"),
     "A flipped byte in evidence": (False, "REFUSED"),
     "A dropped record": (False, "omitted-record"),

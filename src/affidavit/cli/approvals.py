@@ -30,14 +30,15 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
         for one in found:
             output.json_line(one)
         return
-    rows = [
-        (one["id"], one["state"], "yours" if one["yours"] else one["actor"],
-         ", ".join(one["records"]), one["reason"], output.moment(one["until"]))
-        for one in found
-    ]  # fmt: skip
-    if rows:
-        output.table(("Id", "State", "Asked by", "Records", "Reason", "Until"), rows)
-    else:
+    for one in found:
+        output.title(one["id"])
+        until = f"{output.moment(one['until'])} UTC"
+        output.indented(f"{one['state']}, until {until}", 2)
+        output.indented(f"asked by {one['actor']}{' (yours)' if one['yours'] else ''}", 2)
+        output.indented(f"reason: {one['reason']}", 2)
+        for record in one["records"]:
+            output.indented(f"record {record}", 2)
+    if not found:
         output.plain("Nothing waits for a second person within what you may see.")
 
 

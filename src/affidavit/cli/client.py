@@ -166,7 +166,7 @@ class Client:
                 hint="Its address is printed at the start; the default is http://127.0.0.1:8788",
             )
         if self._key and not self._url and isinstance(error, RefusedError):
-            error.hint = f"{error.hint} AFFIDAVIT_KEY is set, so its key was used.".strip()
+            error.hint = f"{error.hint}\n  AFFIDAVIT_KEY is set, so its key was used.".strip()
         return error
 
     def _reach(self) -> None:

@@ -72,7 +72,7 @@ def _attacks(place: Path) -> Iterator[Shown]:
         victim.run("export", EXPRESSION, "-o", good, "--data", victim.data)
         honest = victim.run("verify", good, "--key", victim.vkey)
         yield Shown(
-            "None",
+            "No attack",
             "An export of the demo's records is checked with the key that was noted beforehand.",
             "the verifier as whole" if honest.returncode == 0 else "",
             honest.stdout,

@@ -11,10 +11,8 @@ from affidavit.console.visible import visible
 
 _STYLES = {"-": "red", "+": "green", "…": "dim"}
 _MARKS = {"-": ("[-", "-]"), "+": ("{+", "+}")}
-_WHY = {
-    "withheld": "withheld: give a --reason if your role may see content",
-    "none": "there is none to compare",
-}
+_WHY = {"none": "there is none to compare", "withheld": "withheld: outside your boundary"}
+_NO_REASON = "withheld: give a --reason, if your boundary shows content for one"
 
 
 def register(app: typer.Typer) -> None:
@@ -45,11 +43,11 @@ def diff(
     if json:
         output.json_line(told)
         return
-    _people(told)
+    _people(told, reason=reason)
     output.say(f"Recorded as {', '.join(told['recorded_as'])}.")
 
 
-def _people(told: dict[str, Any]) -> None:
+def _people(told: dict[str, Any], *, reason: str) -> None:
     alone = told["first"] == told["second"]
     pair = f"#{told['first']}" + ("" if alone else f" and #{told['second']}")
     output.title(f"{told['kind'].capitalize()} {pair}")
@@ -62,17 +60,20 @@ def _people(told: dict[str, Any]) -> None:
     elif not alone:
         output.plain("All facts that you may see are the same.")
     for text in told["texts"]:
-        _text(text)
+        _text(text, reason=reason)
 
 
 def _said(value: str | None) -> str:
     return "-" if value is None else value
 
 
-def _text(text: dict[str, Any]) -> None:
+def _text(text: dict[str, Any], *, reason: str) -> None:
     name = text["name"].capitalize()
     if text["same"] is None:
-        output.plain(f"{name}: {_WHY.get(text['content'], text['content'])}.")
+        why = _WHY.get(text["content"], text["content"])
+        if text["content"] == "withheld" and not reason:
+            why = _NO_REASON
+        output.plain(f"{name}: {why}.")
         return
     if text["same"]:
         output.plain(f"{name}: the same words.")

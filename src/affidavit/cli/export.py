@@ -53,6 +53,8 @@ def export(
     if file.exists() and not force:
         again = f"{command()} {shlex.join([*sys.argv[1:], '--force'])}"
         raise UsageError(f"{file} is there already.", hint=f"Another name, or replace it: {again}")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"There is no directory {file.parent}.", hint="Nothing was exported.")
     client = Client(data, url)
     expression = saved.words(client, expression)
     asked = {

@@ -131,6 +131,7 @@ def give_up(
     """
     client = Client(data, url)
     if not yes and not typer.confirm("Nobody can read as owner again. Give up?", err=True):
+        output.say("Nothing was given up.")
         raise typer.Exit(3)
     gone = client.post("/api/keys/give-up", {"reason": reason})
     if json:

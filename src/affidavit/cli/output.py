@@ -33,6 +33,8 @@ from affidavit.errors import ExpressionError
 WIDTH = 100
 _POINTED = 90
 """So many characters of an expression are shown around the one that is pointed at."""
+_GAP = 2
+"""Blanks between columns."""
 _GOOD, _BAD, _DIM = "green", "red", "dim"
 
 
@@ -88,14 +90,37 @@ def plain(text: str) -> None:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table of texts; cells but the first are folded. Without titles it has no heading."""
+    """A table of texts; whole numbers stand at the right. Without titles it has no heading.
+
+    Where it is too wide, columns are folded between words, and within words only where that is not
+    enough, the widest first.
+    """
     head = any(titles)
+    cells = [[visible("" if cell is None else str(cell)) for cell in row] for row in rows]
     grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=head)
     for place, title in enumerate(titles):
-        grid.add_column(title, overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        grid.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
+        number = bool(rows) and all(type(row[place]) is int for row in rows)
+        grid.add_column(title, overflow="fold", justify="right" if number else "left")
+    for column, wide in zip(grid.columns, _widths([list(titles), *cells]), strict=True):
+        column.width = wide
+    for row in cells:
+        grid.add_row(*(Text(cell) for cell in row))
     show(grid)
+
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    """How wide each column may be, so that all of them fit."""
+    columns = list(zip(*cells, strict=True))
+    wide = [max(map(cell_len, column)) for column in columns]
+    words = [max((cell_len(word) for cell in one for word in cell.split()), default=1)
+             for one in columns]  # fmt: skip
+    for floors in (words, [1] * len(columns)):
+        while sum(wide) + _GAP * (len(wide) - 1) > width():
+            loose = [place for place, floor in enumerate(floors) if wide[place] > floor]
+            if not loose:
+                break
+            wide[max(loose, key=wide.__getitem__)] -= 1
+    return wide
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
@@ -170,16 +195,20 @@ def exchange(row: Mapping[str, Any]) -> None:
 
 
 def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
-    """The last line of an answer: how much was shown, as of when, and what is not in it."""
+    """The last line of an answer: how much was shown, as of when, and what is not in it.
+
+    ``what``: ``shown`` for people, who see exchanges; else the name of one thing.
+    """
     count = answer.get("count")
-    of = ""
+    told = f"{shown} shown" if what == "shown" else counted(shown, what)
     if count is not None and count > shown:
         least = "at least " if answer.get("count_capped") else ""
-        two = " records (an exchange has two)" if what == "shown" else ""
-        of = f" of {least}{count}{two}"
+        told += f" of {least}{count}"
+        if what == "shown":
+            told += " records (requests and responses counted apart)"
     at = answer["as_of"]
     time = f", {moment(at['time'])} UTC" if at.get("time") else ""
-    parts = [f"{shown} {what}{of}, as of leaf {at['size']}{time}"]
+    parts = [f"{told}, as of leaf {at['size']}{time}"]
     if answer.get("gaps"):
         parts.append(counted(answer["gaps"], "gap") + " in this window")
     if answer.get("unattributed"):
@@ -193,6 +222,13 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
         least = "at least " if answer["beyond"]["capped"] else ""
         parts.append(f"{least}{counted(answer['beyond']['rows'], 'row')} beyond your boundary")
     return "; ".join(parts) + "."
+
+
+def content_withheld(shown: Sequence[Mapping[str, Any]], reason: str) -> None:
+    """Say on stderr that prompts and outputs were left out, and what may be done about it."""
+    if any(one.get("content") == "withheld" for one in shown):
+        way = "" if reason else ": give a --reason, if your boundary shows it for one"
+        say(f"Content is withheld{way}.")
 
 
 def counted(number: int, thing: str) -> str:
@@ -236,9 +272,8 @@ def verdict(lines: Mapping[str, Any]) -> None:
     show()
     chain = lines.get("chain")
     whole = f"{counted(chain['records'], 'record')}, within your boundary or not" if chain else ""
-    facts([(name.capitalize(), lines[name]) for name in names])
-    if whole:
-        facts([("Whole chain", whole)])
+    said = [(name.capitalize(), lines[name]) for name in names]
+    facts([*said, ("Whole chain", whole)] if whole else said)
 
 
 def terminal_safe_environment() -> None:

@@ -10,6 +10,8 @@ from affidavit.cli import options, output, saved
 from affidavit.cli.client import Client
 from affidavit.errors import UsageError
 
+_SCOPES = ("own", "team", "tenant")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -69,6 +71,10 @@ def query(
 
     Example: affidavit query 'model:gpt-4o since:90d' --prove
     """
+    if share not in _SCOPES:
+        raise UsageError(f"--share {share} is not own, team or tenant.")
+    if share != "own" and not (save or forget):
+        raise UsageError("--share says for whom a query is saved.", hint="--save NAME, too.")
     if save or forget or list_saved:
         client = Client(data, url)
         if save:
@@ -96,10 +102,10 @@ def query(
     if json:
         for row in answer["rows"]:
             output.json_line(row)
-        output.say(output.as_of(answer, len(answer["rows"]), "records"))
+        output.say(output.as_of(answer, len(answer["rows"]), "record"))
         _more(answer)
     elif not count:
-        _show(answer, expression)
+        _show(answer, expression, reason)
     proof = answer.get("proof")
     if proof is not None:
         if json:
@@ -110,7 +116,7 @@ def query(
             raise typer.Exit(1)
 
 
-def _show(answer: dict[str, Any], expression: str) -> None:
+def _show(answer: dict[str, Any], expression: str, reason: str) -> None:
     rows = answer["rows"]
     for row in rows:
         output.exchange(row)
@@ -119,6 +125,7 @@ def _show(answer: dict[str, Any], expression: str) -> None:
         for doubt in _doubts(expression):
             output.say(f"  {doubt}")
     output.show(Text(output.as_of(answer, len(rows), "shown"), "dim"))
+    output.content_withheld(rows, reason)
     _more(answer)
 
 

@@ -10,15 +10,23 @@ from urllib.parse import quote
 
 from affidavit.cli import output
 from affidavit.cli.client import Client
-from affidavit.errors import NotFoundError
+from affidavit.errors import NotFoundError, UsageError
 
 _REFERENCE = re.compile(r"@([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
+
+_BESIDE = re.compile(r"(?:^|[\s(])(@[A-Za-z0-9][A-Za-z0-9_.-]*)")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 
 
 def words(client: Client, expression: str) -> str:
     """The expression that is meant: the words of a saved query if it is ``@NAME``."""
     named = _REFERENCE.fullmatch(expression.strip())
     if named is None:
+        if beside := _BESIDE.search(_QUOTED.sub("", expression)):
+            raise UsageError(
+                f"{beside[1]} stands for a saved query only if it is all of the expression.",
+                hint=f"Its words: affidavit query --saved; to look for the word: '\"{beside[1]}\"'",
+            )
         return expression
     try:
         found = client.get(_path(named[1]))
@@ -30,7 +38,8 @@ def words(client: Client, expression: str) -> str:
 
 
 def save(client: Client, name: str, expression: str, scope: str) -> None:
-    """Keep an expression under a name."""
+    """Keep an expression under a name; ``@OTHER`` is kept as its words are now."""
+    expression = words(client, expression)
     body = {"expression": expression, "scope": scope}
     with output.pointing(expression):
         client.put(_path(name), body)

@@ -53,6 +53,7 @@ def show(
     client = Client(data, url)
     asked = {"purpose": reason or None, "since": since or None, "until": until or None}
     shown, first, corrupt = 0, True, False
+    withheld: dict[str, Any] = {}
     while True:
         told = client.get(
             f"/api/show/{quote(name, safe='')}", **asked, cursor=cursor or None,
@@ -62,11 +63,13 @@ def show(
         first = False
         shown += len(told["lines"])
         corrupt = corrupt or any(line["evidence"] == "corrupt" for line in told["lines"])
+        withheld = next((one for one in told["lines"] if one["content"] == "withheld"), withheld)
         cursor = told["cursor"]
         if not cursor or shown >= limit:
             break
     if not json:
         narrative.last(told, shown)
+        output.content_withheld([withheld], reason)
     if cursor:
         output.say(f"More: the same with --cursor {cursor}")
     if corrupt:

@@ -6,6 +6,7 @@ on stdout; as of when, and what was not counted, comes on stderr. Not here: how 
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from affidavit.cli import options, output, saved
 from affidavit.cli.client import Client
+from affidavit.errors import UsageError
 
 Expression = Annotated[
     str, typer.Argument(help="What to count; everything if left out.", metavar="EXPR")
@@ -21,6 +23,7 @@ Exact = Annotated[
     bool, typer.Option("--exact", help="Count all matching records, not the newest only.")
 ]
 _BAR = 40
+_PERIODS = ("hour", "day", "week", "month")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +65,9 @@ def sums(
         names = [name for name in rows[0] if name not in _SHOWN and name not in _BESIDE]
         titles = [*names, *(name for name, show in _SHOWN.items() if show(rows[0]) is not None)]
         output.table(titles, [_cells(row, names, titles) for row in rows])
+        if latency:
+            output.title("Seconds")
+            output.table([*names, *_PERCENTILES], [_percentiles(row, names) for row in rows])
     else:
         output.plain("No exchange matches within what you may see.")
     _end(answer, output.counted(len(rows), "line"), json=json)
@@ -98,8 +104,9 @@ def facets(
             output.json_line(line)
     else:
         for name, facet in answer["fields"].items():
-            if facet["values"]:
+            if facet["values"] or names:
                 output.title(f"{name} ({facet['distinct']})")
+            if facet["values"]:
                 output.table(("", ""), [(f"  {v['value']}", v["count"]) for v in facet["values"]])
     _end(answer, output.counted(answer["records"], "record"), json=json)
 
@@ -119,6 +126,8 @@ def histogram(
 
     Example: affidavit histogram 'decision:deny since:7d' --per hour
     """
+    if per not in _PERIODS:
+        raise UsageError(f"--per {per} is not {', '.join(_PERIODS[:-1])} or {_PERIODS[-1]}.")
     asked = {"interval": per, "exact": exact}
     answer = _ask("histogram", expression, reason, Client(data, url), asked)
     buckets = answer["buckets"]
@@ -160,20 +169,16 @@ def _end(answer: Mapping[str, Any], counted: str, *, json: bool) -> None:
         output.show(Text(f"{told}.", "dim"))
 
 
-def _percentiles(name: str) -> Any:
-    def shown(row: Mapping[str, Any]) -> str | None:
-        found = row.get(name)
-        if found is None:
-            return None
-        return " ".join("–" if value is None else f"{value:.3g}" for value in found.values())
-
-    return shown
+def _cost(row: Mapping[str, Any]) -> str:
+    return "–" if row["cost"] is None else f"{_digits(row['cost'], 6)} ({row['cost_of']})"
 
 
 def _reckoned(row: Mapping[str, Any]) -> str | None:
     if "reckoned" not in row:
         return None
-    spent = ", ".join(f"{amount:.4g} {currency}" for currency, amount in row["reckoned"].items())
+    spent = ", ".join(
+        f"{_digits(amount, 6)} {currency}" for currency, amount in row["reckoned"].items()
+    )
     return f"{spent or '–'} ({row['reckoned_of']} of {row['requests']})"
 
 
@@ -183,15 +188,29 @@ _SHOWN: dict[str, Any] = {
     "denials": lambda row: row["denials"],
     "tokens in": lambda row: row["tokens_in"],
     "tokens out": lambda row: row["tokens_out"],
-    "cost": lambda row: "–" if row["cost"] is None else f"{row['cost']:.4g} ({row['cost_of']})",
+    "cost": _cost,
     "reckoned": _reckoned,
-    "duration p50 p95 p99": _percentiles("duration"),
-    "first byte p50 p95 p99": _percentiles("first_byte"),
 }
+_PERCENTILES = ("duration p50", "p95", "p99", "first byte p50", "p95", "p99")
 _BESIDE = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_of",
            "reckoned_of", "no_cost", "duration", "first_byte")  # fmt: skip
 
 
 def _cells(row: Mapping[str, Any], names: Sequence[str], titles: Sequence[str]) -> list[object]:
-    keys = [output.moment(row[name])[:16] if name == "time" else row[name] or "–" for name in names]
-    return [*keys, *(_SHOWN[title](row) for title in titles[len(names) :])]
+    return [*_group(row, names), *(_SHOWN[title](row) for title in titles[len(names) :])]
+
+
+def _percentiles(row: Mapping[str, Any], names: Sequence[str]) -> list[object]:
+    found = [value for name in ("duration", "first_byte") for value in row[name].values()]
+    seconds = ["–" if value is None else _digits(value, 3) for value in found]
+    return [*_group(row, names), *seconds]
+
+
+def _group(row: Mapping[str, Any], names: Sequence[str]) -> list[object]:
+    """What the line is of; what is not known is a dash."""
+    return [output.moment(row[name])[:16] if name == "time" else row[name] or "–" for name in names]
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many digits that count, never as a power of ten."""
+    return format(Decimal(f"{value:.{digits}g}"), "f")

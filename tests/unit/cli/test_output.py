@@ -28,8 +28,8 @@ def test_the_as_of_line_names_what_is_missing() -> None:
         "withheld": ["person"],
     }  # fmt: skip
     assert output.as_of(answer, 50, "shown") == (
-        "50 shown of at least 10000 records (an exchange has two), as of leaf 7, "
-        "2026-11-23 12:00:00 UTC; "
+        "50 shown of at least 10000 records (requests and responses counted apart), "
+        "as of leaf 7, 2026-11-23 12:00:00 UTC; "
         "2 gaps in this window; 1 record of unknown tenant (the installation's own, and "
         "refused calls that could be anybody's); withheld from your role: person."
     )
@@ -106,3 +106,30 @@ def test_the_caret_stands_under_the_mistake(
     assert cell_len(left) == caret.index("^")
     assert set(left.strip(" …")) <= {letter}
     assert len(shown) <= output.WIDTH
+
+
+def test_a_table_that_is_too_wide_is_folded_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers stand at the right and stay whole; only the longest cells are folded."""
+    monkeypatch.setattr(output, "width", lambda: 40)
+    rows = [("key_one", "Rita Responder", "responder", 12), ("key_two", "x" * 30, "auditor", 7)]
+    output.table(("Id", "Name", "Role", "Records"), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["Id", "Name", "Role", "Records"]
+    assert "responder" in lines[1]
+    assert lines[1].endswith(" 12")
+    assert max(map(len, lines)) <= 40
+    assert "".join(line[9:20].strip() for line in lines[2:]).count("x") == 30
+
+
+def test_content_that_is_withheld_is_said_with_the_way_to_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once, on stderr; who stated a reason is not told to state one."""
+    output.content_withheld([{"content": "none"}, {}], "")
+    assert capsys.readouterr().err == ""
+    output.content_withheld([{"content": "withheld"}] * 2, "")
+    assert "give a --reason" in capsys.readouterr().err
+    output.content_withheld([{"content": "withheld"}], "incident 1")
+    assert capsys.readouterr().err == "Content is withheld.\n"

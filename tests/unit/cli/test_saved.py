@@ -33,6 +33,8 @@ def test_mistakes_are_shown_where_they_are(command: Command, site: Site) -> None
     assert (wrong.code, wrong.err.splitlines()[:2]) == (2, ["  modl:y", "  ^"])
     assert command("query", "--save", "x", "model:y", "--share", "world", *at).code == 2
     assert command("query", "--save", "no name", "model:y", *at).code == 2
+    assert "--share world is not own" in command("query", "--share", "world", *at).err
+    assert "--save NAME" in command("query", "--share", "team", "model:y", *at).err
 
 
 def test_what_others_share_is_theirs_to_word_and_ones_own_to_answer(
@@ -48,3 +50,13 @@ def test_what_others_share_is_theirs_to_word_and_ones_own_to_answer(
     assert "(outside your boundary)" in " ".join(
         command("query", "--saved", "--url", site.url).out.split()
     )
+
+
+def test_a_name_beside_other_words_is_no_search_for_the_word(command: Command, site: Site) -> None:
+    """It is refused, as it would find nothing; quoted, or inside a value, it is a word."""
+    at = ("--data", site.data)
+    for expression in ("@failed model:demo-chat", "model:x (@failed)"):
+        mixed = command("query", expression, *at)
+        assert (mixed.code, "stands for a saved query only" in mixed.err) == (2, True)
+    assert command("query", '"@failed" model:demo-chat', *at).code == 0
+    assert command("query", "actor:bob@example.com", *at).code == 0

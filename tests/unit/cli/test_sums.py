@@ -2,6 +2,7 @@
 
 import pytest
 
+from affidavit.cli import sums
 from tests.unit.cli.conftest import Command, Site
 
 
@@ -20,6 +21,10 @@ def test_sums_by_model(command: Command, site: Site) -> None:
     assert "2026-11-23 00:00  demo-error" in shown.out
     assert shown.out.rstrip().splitlines()[-1].startswith(f"{len(told.rows)} lines, as of leaf ")
     assert max(map(len, shown.out.splitlines())) <= 100
+    latency = command("sums", "--by", "model,actor,key", "--latency", *at).out
+    assert "Seconds" in latency.splitlines()
+    assert max(map(len, latency.splitlines())) <= 100
+    assert "demo-error" in command("sums", "--by", "model,actor", "--latency", *at).out
     assert "No exchange matches" in command("sums", "model:none", *at).out
 
 
@@ -28,7 +33,10 @@ def test_mistakes_have_a_way_out(command: Command, site: Site) -> None:
     at = ("--data", site.data)
     assert "By tenant, team" in command("sums", "--by", "email", *at).err
     assert "None is made up" in command("sums", "--cost", *at).err.replace("none", "None")
-    assert command("histogram", "--per", "year", *at).code == 2
+    wrong = command("histogram", "--per", "year", *at)
+    assert (wrong.code, wrong.err.splitlines()[0]) == (
+        2, "affidavit: --per year is not hour, day, week or month.",
+    )  # fmt: skip
     assert command("facets", "--fields", "email", *at).code == 2
     assert command("facets", "modl:x", *at).err.startswith("  modl:x\n  ^")
 
@@ -41,6 +49,7 @@ def test_facets_and_histogram(command: Command, site: Site) -> None:
         ("model", "demo-error", 2), ("status", "complete", 4),
     }  # fmt: skip
     assert "demo-error" in command("facets", "type:exchange.*", "--exact", *at).out
+    assert "source (0)" in command("facets", "type:exchange.*", "--fields", "source", *at).out
     chart = command("histogram", "type:exchange.*", "--per", "hour", "--json", *at)
     assert sum(row["count"] for row in chart.rows) == 8
     assert chart.rows[0]["time"].endswith(":00:00.000000Z")
@@ -55,3 +64,10 @@ def test_a_reader_counts_within_its_boundary(
     told = command("facets", "type:exchange.*", "--fields", "team", "--url", site.url)
     assert told.code == 0
     assert "withheld from your role: person" in told.out
+
+
+def test_figures_are_never_powers_of_ten() -> None:
+    """A small price and a long time are written out."""
+    assert [sums._digits(value, 3) for value in (0.000031, 172_800.0, 0.25)] == [
+        "0.000031", "173000", "0.25",
+    ]  # fmt: skip

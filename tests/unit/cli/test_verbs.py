@@ -44,7 +44,8 @@ def test_query_for_people_shows_exchanges(command: Command, site: Site) -> None:
     assert (result.code, result.err) == (0, "")
     for text in ("What is a witness?", "A witness who counts.", "demo-chat", "5→7", "complete"):
         assert text in result.out
-    assert re.search(r"2 shown.*, as of leaf \d+, 2026-11-23 12:00:\d\d UTC", result.out)
+    told = " ".join(result.out.split())
+    assert re.search(r"2 shown of 4 .*, as of leaf \d+, 2026-11-23 12:00:\d\d UTC", told)
     assert max(map(len, result.out.splitlines())) <= 100
 
 
@@ -273,10 +274,15 @@ def test_verify_takes_a_policy(command: Command, site: Site, tmp_path: Path) -> 
 
 
 def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) -> None:
-    """A file in a directory that is not there: code 4, and that the export is on record."""
-    result = command("export", "model:demo-chat", "-o", "no/where.zip", "--data", site.data)
+    """Code 4, and that the export is on record; a directory that is not there is seen before."""
+    asked = ("export", "model:demo-chat", "--data", site.data, "-o")
+    result = command(*asked, ".", "--force")
     assert (result.code, result.out) == (4, "")
     assert "on record" in result.err
+    early = command(*asked, "no/where.zip")
+    assert (early.code, early.out) == (2, "")
+    assert "There is no directory no." in early.err
+    assert "on record" not in early.err
 
 
 def test_keys_are_made_listed_and_revoked(command: Command, site: Site) -> None:
