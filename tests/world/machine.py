@@ -23,7 +23,7 @@ from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.control.saved import SavedQueries, SavedQuery
-from affidavit.control.store import IdentityStore
+from affidavit.control.store import IdentityStore, read_identities
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
 from affidavit.index.indexer import Indexer
@@ -192,6 +192,9 @@ class Machine:
         self._state = durable.open_database(root / "state.db", key)
         self._state_of_log = durable.open_database(root / "state.db", key)
         self.identities = IdentityStore(self._state, self.clock)
+        # Snapshots are taken on the console's thread: a read that goes on there while the log
+        # commits would make a write on the same connection fail.
+        self._state_seen = durable.open_database(root / "state.db", key)
         self.answered = idempotency.Answered(self._state, self.clock)
         self.saved = SavedQueries(self._state)
         self.keys = {}
@@ -225,6 +228,7 @@ class Machine:
         self._console = self.journal("console")
         self._own = self.journal("own")
         self.played = Played(self, self._state)
+        self._glasses = ApprovalStore(self._state_seen)
 
     def _index(self, placed: Any) -> None:
         self.indexer.apply(placed, self.log.size, self.log.root)
@@ -244,12 +248,12 @@ class Machine:
             clock=self.clock, config=self.config, data=self.root, log=self.reader_log,
             vault=self.vault_reader, reader=self.index_reader, prover=PatientProver(self),
             journal=journal or self._console, control=self.link, snapshot=self.snapshot,
-            directory=lambda: Directory(self.identities.all()),
+            directory=lambda: Directory(read_identities(self._state_seen)),
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:
         """Identities and keys as of now."""
-        identities = self.identities.all()
+        identities = read_identities(self._state_seen)
         teams = {(i.tenant, i.team) for i in identities}
         return Snapshot(
             version=self.identities.version, origin=self.config.log.origin,
@@ -257,7 +261,7 @@ class Machine:
             receipt_seed=b"", receipt_vkey="", log_vkey=self.log.vkey,
             log_vkeys=self.log.keys.vkeys,
             pseudonym_keys={f"{t}\0{m}": self.keyring.pseudonym_secret(t, m) for t, m in teams},
-            config_hash=self.config.hash(), glasses=self.played.approvals.glasses(),
+            config_hash=self.config.hash(), glasses=self._glasses.glasses(),
         )  # fmt: skip
 
     def identity(self, role: str) -> Identity:
@@ -378,6 +382,7 @@ class Machine:
         self.vault_reader.close()
         self.keyring.close()
         self._state.close()
+        self._state_seen.close()
         self._state_of_log.close()
 
 
