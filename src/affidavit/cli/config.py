@@ -52,11 +52,12 @@ def check(
         }
         for name, provider in sorted(loaded.providers.items())
     ]
+    halves = named.one_half(loaded)
     process = runs.pid if runs is not None else None
     if json:
         told = {"file": str(path), "hash": loaded.hash(), "process": process}
         output.json_line({**told, "providers": providers, "anchored": loaded.anchored,
-             "boundaries": list(loaded.boundaries)})  # fmt: skip
+             "boundaries": list(loaded.boundaries), "one_half": halves})  # fmt: skip
         return
     bounded = ", ".join(loaded.boundaries) or "none: what a reader sees follows from the role"
     vouching = [] if policy is None else [f"witness {one.name}" for one in policy.witnesses]
@@ -69,6 +70,11 @@ def check(
          ("Boundaries", bounded),
          ("Keys of providers", asked)]
     )  # fmt: skip
+    for title, conditions in halves.items():
+        output.say(
+            f"Boundary {title}: only one half of an exchange meets {', '.join(conditions)}; the "
+            "other half, such as the request with its prompt, is shown or not without it."
+        )
     rows = [
         (p["provider"], p["dialect"], p["base_url"] or "the demo's own, from up --demo",
          p["credential"], f"off: {p['off']}" if p["off"] else "on")

@@ -19,8 +19,16 @@ from affidavit.config_boundaries import NamedBoundary, seconds_of
 from affidavit.control.identity import ADMINISTRATOR, OWNER, READERS, Glass, Identity
 from affidavit.errors import ConfigError, ExpressionError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, for_identity
+from affidavit.query.language import unparse
 from affidavit.query.standing import parse_standing
-from affidavit.query.tree import All, And, Match, Moment, Tree
+from affidavit.query.tree import All, And, Has, Match, Moment, Number, Tree, leaves
+
+_BOTH = frozenset({
+    "tenant", "team", "actor", "session", "credential", "kind", "role", "group", "assurance",
+    "purpose", "model", "provider", "tier",
+})  # fmt: skip
+"""Fields that are the same for both halves of an exchange."""
+_HAS_BOTH = frozenset({"session", "purpose", "content", "gap", "erased", "unattributed"})
 
 
 def check(config: Config, name: str) -> None:
@@ -37,6 +45,19 @@ def check(config: Config, name: str) -> None:
             raise ConfigError(
                 f"{where}: {error.message}", hint=error.hint, **error.detail
             ) from error
+
+
+def one_half(config: Config) -> dict[str, list[str]]:
+    """Conditions of boundaries that only one half of an exchange can meet, by boundary.
+
+    The other half is judged without them: under ``-tool:payroll`` the response that called the
+    tool is out, and its request, with the prompt, is not.
+    """
+    found = {
+        title: [unparse(leaf) for leaf in leaves(_rows(one.rows)) if _of_one_half(leaf)]
+        for title, one in config.boundaries.items()
+    }
+    return {title: conditions for title, conditions in found.items() if conditions}
 
 
 def check_name(config: Config, role: str, name: str) -> None:
@@ -143,6 +164,17 @@ def _both(one: Tree, other: Tree) -> Tree:
     """Both hold; what always holds is left out."""
     parts = tuple(part for part in (one, other) if not isinstance(part, All))
     return And(parts) if len(parts) > 1 else parts[0] if parts else All()
+
+
+def _of_one_half(leaf: Tree) -> bool:
+    if isinstance(leaf, Has):
+        return leaf.what not in _HAS_BOTH
+    if isinstance(leaf, Match) and leaf.field == "type":
+        halves = ("exchange.request", "exchange.response")
+        met = [half.startswith(leaf.value) if leaf.prefix else half == leaf.value
+               for half in halves]  # fmt: skip
+        return met[0] != met[1]
+    return isinstance(leaf, Match | Number) and leaf.field not in _BOTH
 
 
 @functools.lru_cache(maxsize=256)

@@ -287,13 +287,17 @@ def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) 
 
 def test_keys_are_made_listed_and_revoked(command: Command, site: Site) -> None:
     """The key alone is on stdout; the list never shows it; revoking says whose it was."""
-    made = command("keys", "create", "Zoë \x1b", "--role", "auditor", "--data", site.data)
+    refused = command("keys", "create", "Zoë \x1b", "--role", "auditor", "--data", site.data)
+    assert (refused.code, "\x1b" in refused.err) == (2, False)
+    made = command("keys", "create", "Zoë", "--role", "auditor", "--data", site.data)
     assert made.code == 0
     assert re.fullmatch(r"aff_[\w-]{43}\n", made.out)
     assert "not shown again" in made.err
     rows = command("keys", "list", "--json", "--data", site.data).rows
     key = next(row for row in rows if row["name"].startswith("Zoë"))
+    site.machine.identities.put(site.machine.identities.draft(tenant="acme", name="old \x1b")[0])
     listed = command("keys", "list", "--data", site.data)
+    assert "old" in listed.out
     assert made.out.strip() not in listed.out
     assert "\x1b" not in listed.out
     revoked = command("keys", "revoke", key["id"], "--data", site.data)
@@ -470,6 +474,9 @@ def test_config_check_says_what_is_in_force(command: Command, tmp_path: Path) ->
     assert "hush" not in result.out
     as_json = command("config", "check", "--config", str(file), "--json").rows[0]
     assert as_json["providers"][0]["base_url"] == "https://x.example"
+    file.write_text("boundaries: {support: {rows: 'team:support -tool:payroll'}}\n")
+    cut = command("config", "check", "--config", str(file))
+    assert (cut.code, "only one half of an exchange meets tool:payroll" in cut.err) == (0, True)
     file.write_text("provders: {}\n")
     wrong = command("config", "check", "--config", str(file))
     assert (wrong.code, wrong.out) == (2, "")

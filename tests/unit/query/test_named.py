@@ -1,5 +1,6 @@
 """Boundaries of the configuration: what is understood, which one applies, how it fails closed."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -11,11 +12,13 @@ from affidavit.config_boundaries import NamedBoundary, SectionName, seconds_of
 from affidavit.control.identity import READERS, Glass, Identity
 from affidavit.errors import ConfigError, RefusedError, UsageError
 from affidavit.query import named
-from affidavit.query.boundary import bound, inject
+from affidavit.query.boundary import NOT_PERSON, Boundary, bound, inject, owner
 from affidavit.query.language import parse
+from affidavit.query.search import Searcher
 from affidavit.query.tree import All, And, Match, Moment, Not, Or
 from affidavit.record.model import SECTIONS
 
+ROOT = Path(__file__).parents[3]
 NOW = "2026-11-23T12:00:00.000000Z"
 TENANT = Match("tenant", "acme")
 YAML = """
@@ -258,3 +261,36 @@ def test_there_is_no_glass_where_none_is_configured() -> None:
 def test_windows_are_told_in_hours_days_and_weeks() -> None:
     """The three units."""
     assert [seconds_of(w) for w in ("12h", "30d", "8w")] == [43_200, 2_592_000, 4_838_400]
+
+
+def test_conditions_that_cut_through_an_exchange_are_named() -> None:
+    """What one half alone says is told; what both say, or neither, is not."""
+    found = named.one_half(
+        configured("""
+boundaries:
+  both: {rows: 'team:red model:gpt-* -type:change.* (type:exchange.* OR has:session) -key:key_x'}
+  tool: {rows: 'team:red -tool:payroll'}
+  much: {rows: 'tokens>10 OR status:complete OR has:error'}
+  half: {rows: 'type:exchange.re*  -type:exchange.response'}
+""")
+    )
+    assert found == {
+        "tool": ["tool:payroll"],
+        "much": ["tokens>10", "status:complete", "has:error"],
+        "half": ["type:exchange.response"],
+    }
+
+
+def test_a_request_is_judged_without_the_tool_its_response_called(searcher: Searcher) -> None:
+    """Why that is told: the tool is the response's alone, so ``-tool:`` leaves the request in."""
+    narrow = Boundary("act_x", "responder", Not(Match("tool", "search")), NOT_PERSON, "never")
+    assert searcher.row(7, owner("act_x"))["tools"] == ["search"]
+    assert searcher.within([4, 7], narrow) == [4]
+
+
+def test_the_documented_boundaries_do_not_cut_through_exchanges() -> None:
+    """The example of the documentation keeps apart what it says it does."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\nboundaries:")[2].partition("```")[0]
+    assert "persons: 2" in example
+    assert named.one_half(configured("boundaries:" + example)) == {}
