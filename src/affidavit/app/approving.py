@@ -17,7 +17,13 @@ import msgspec
 from affidavit.app import system
 from affidavit.clock import Clock, add_seconds
 from affidavit.config import Config
-from affidavit.control.approvals import PENDING_SECONDS, Approval, ApprovalStore, check_second
+from affidavit.control.approvals import (
+    MAX_PENDING,
+    PENDING_SECONDS,
+    Approval,
+    ApprovalStore,
+    check_second,
+)
 from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
 from affidavit.control.store import IdentityStore
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -53,7 +59,11 @@ class Host(Protocol):
 
 
 async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    """The approval that counts for ``identity`` and ``records``, asked for now if there is none."""
+    """The approval that counts for ``identity`` and ``records``, asked for now if there is none.
+
+    ``RefusedError`` if ``MAX_PENDING`` of this key wait already: all of them are read for each
+    question, on the thread that sequences.
+    """
     records = tuple(str(one) for one in params["records"])
     async with host.deciding:
         asker, now = await _who(host, params["identity"])
@@ -61,6 +71,11 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         found = await host.ask(lambda: store.standing(asker.id, records, now))
         if found is not None:
             return shown(found)
+        if await host.ask(lambda: store.waiting(asker.id, now)) >= MAX_PENDING:
+            raise RefusedError(
+                f"{MAX_PENDING} of your reveals wait for a second person already.",
+                hint="Take one back: affidavit approvals deny ID",
+            )
         what = {"operation": "reveal", "reason": params["reason"], "records": list(records),
                 "boundary": params["boundary"]}  # fmt: skip
         record = _record(host, "approval.requested", params["by"], what, {}, asker)

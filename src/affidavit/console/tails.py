@@ -113,7 +113,7 @@ class Tail:
                 quiet = now
                 if not page.rows:
                     yield None
-            if not page.rows:
+            if not page.rows and start >= page.as_of.size:  # else the look was not over
                 await asyncio.sleep(POLL_SECONDS)
 
 

@@ -23,6 +23,9 @@ PENDING_SECONDS = 86_400
 GRANTED_SECONDS = 3_600
 """So long may be revealed what was granted."""
 
+MAX_PENDING = 100
+"""So many questions of one key wait at a time."""
+
 _SCHEMA = """
 create table if not exists approvals (
   id text primary key, by text not null, state text not null, asked text not null,
@@ -132,6 +135,10 @@ class ApprovalStore:
         """What counts for a key and all of these records: granted before pending."""
         covers = [one for one in self.open(now) if one.by == by and set(records) <= {*one.records}]
         return min(covers, key=lambda one: one.state, default=None)
+
+    def waiting(self, by: str, now: str) -> int:
+        """How many questions of a key wait for an answer."""
+        return sum(one.by == by and one.state == "pending" for one in self.open(now))
 
     def denied(self) -> list[Approval]:
         """All that were ever denied."""

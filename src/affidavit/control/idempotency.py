@@ -25,6 +25,7 @@ _SCHEMA = """
 create table if not exists idempotency (
   name blob primary key, request blob not null, at text not null, answer blob not null
 ) strict, without rowid;
+create index if not exists idempotency_at on idempotency (at);
 """
 
 

@@ -129,6 +129,12 @@ def worst(states: list[str]) -> str:
     return min(states, key=order.index, default="none")
 
 
+def last(messages: list[Said]) -> list[Said]:
+    """The message that was asked: the last of a user or a tool, else the last of all."""
+    asked = [message for message in messages if message.role in ("user", "tool")]
+    return asked[-1:] or messages[-1:]
+
+
 def snippet(messages: list[Said]) -> str | None:
     """The beginning of what was said; ``None`` for nothing."""
     text = "\n".join(message.text for message in messages)

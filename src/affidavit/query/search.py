@@ -17,7 +17,6 @@ import msgspec
 
 from affidavit.errors import NotFoundError, UsageError
 from affidavit.ids import b64u, from_b64u
-from affidavit.index.messages import Said
 from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
@@ -32,7 +31,7 @@ from affidavit.query.answers import (
     Page,
 )
 from affidavit.query.boundary import Boundary, bound, inject
-from affidavit.query.content import Contents, look, snippet, worst
+from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.sums import Scope, Wanted
@@ -40,6 +39,8 @@ from affidavit.query.tree import Phrase, Tree, leaves, window
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
+TAIL_SPAN = 1 << 18
+"""So many leaves are looked at for a page of a tail, well within the time of a question."""
 _COMMON = 20_000
 _FIRST_STEP = 4_096
 _MAC_BYTES = 16
@@ -83,17 +84,21 @@ class Searcher:
     def tail(
         self, tree: Tree, boundary: Boundary, *, after: int, limit: int = 500, reason: str = ""
     ) -> Page:
-        """What came at index ``after`` or later, oldest first; ``next`` is the next ``after``."""
+        """What came at index ``after`` or later, oldest first; ``next`` is the next ``after``.
+
+        Where nothing matches for ``TAIL_SPAN`` leaves, ``next`` is behind ``as_of``.
+        """
         asked = inject(tree, boundary, reason)
         _check_limit(limit)
+        end = after + TAIL_SPAN
         with self.reader.snapshot():
-            plan = self._plan(asked, "", low=after)
+            plan = self._plan(asked, "", low=after, end=end)
             rows = self._rows(asked, plan, limit + 1, newest=False)
             more = len(rows) > limit
             rows = rows[:limit]
             shown = [self._shaped(row, boundary) for row in rows]
             gaps, unattributed = self._beside(plan)
-        following = rows[-1].idx + 1 if more else max(after, plan.as_of.size)
+        following = rows[-1].idx + 1 if more else max(after, min(plan.as_of.size, end))
         return Page(
             shown, "", plan.as_of, None, False, following, gaps, unattributed, withheld(boundary)
         )  # fmt: skip
@@ -318,7 +323,7 @@ class Searcher:
         seen = [
             look(self.contents, one, show=show) for one in (request, response) if one is not None
         ]
-        said = [snippet(_last(seen[0].messages)), *(snippet(one.messages) for one in seen[1:])]
+        said = [snippet(last(seen[0].messages)), *(snippet(one.messages) for one in seen[1:])]
         if request.type == "exchange.response":  # the other half is not here to be asked
             said = [None, snippet(seen[0].messages)]
         return Exchange(
@@ -391,9 +396,3 @@ def _as_of(built: Built) -> AsOf:
 def _check_limit(limit: int) -> None:
     if not 1 <= limit <= MAX_LIMIT:
         raise UsageError(f"A page has 1 to {MAX_LIMIT} entries, not {limit}.")
-
-
-def _last(messages: list[Said]) -> list[Said]:
-    """The message that was asked: the last of a user or a tool, else the last of all."""
-    asked = [message for message in messages if message.role in ("user", "tool")]
-    return asked[-1:] or messages[-1:]

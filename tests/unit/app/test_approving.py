@@ -232,3 +232,28 @@ def test_no_owner_is_made_beside_one_who_gives_up(tmp_path: Path) -> None:
         assert all(one["given_up"] for one in owners), outcomes[0]
 
     assert _sequencer(_root(tmp_path), story) == 0
+
+
+def test_one_key_asks_for_so_many_reveals_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that wait are read for each question, so nobody piles them up for the others."""
+    monkeypatch.setattr(approving, "MAX_PENDING", 2)
+
+    async def story(link: ControlLink) -> None:
+        me, other = await _key(link, "Alice", "responder"), await _key(link, "Bob", "responder")
+
+        async def ask(record: str, who: dict[str, Any]) -> dict[str, Any]:
+            question = {"records": [record], "reason": "fire", "boundary": {}, **_by(who)}
+            asked: dict[str, Any] = await link.call("approvals.ask", question)
+            return asked
+
+        first, _ = [await ask(record, me) for record in ("a", "b")]
+        with pytest.raises(RefusedError, match="wait for a second person already"):
+            await ask("c", me)
+        assert (await ask("a", me))["id"] == first["id"]
+        assert (await ask("c", other))["state"] == "pending"
+        await link.call("approvals.decide", {"id": first["id"], "grant": False, **_by(me)})
+        assert (await ask("c", me))["state"] == "pending"
+
+    assert _sequencer(_root(tmp_path), story) == 0

@@ -13,6 +13,7 @@ import pytest
 from affidavit import config
 from affidavit.console import tails
 from affidavit.control.identity import Identity
+from affidavit.query import search
 from affidavit.query.boundary import owner
 from affidavit.query.tree import All
 from tests.world.machine import Machine
@@ -37,7 +38,7 @@ def matching(machine: Machine, model: str) -> list[int]:
     """The indexes a tail has to give: every record of the model."""
     found: list[int] = []
     page = machine.services().searcher.tail(All(), owner("x"), after=0)
-    while page.rows:
+    while page.rows or page.next < page.as_of.size:
         found += [row["index"] for row in page.rows if model in row["models"]]
         page = machine.services().searcher.tail(All(), owner("x"), after=page.next)
     return found
@@ -107,6 +108,22 @@ def test_a_restart_of_the_console_loses_nothing(machine: Machine) -> None:
         until(lambda: site.services.limits.tails == 0)
     assert found == matching(machine, "demo-restart")
     assert ends(machine, 2) == [(2, tails.STOPPED), (2, tails.LEFT)]
+
+
+def test_a_look_that_is_not_over_goes_on_at_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over leaves of which none matches a tail does not wait, and has every row that does."""
+    machine.exchange("Far behind?", "Yes.", model="demo-far")
+    machine.settle()
+    monkeypatch.setattr(search, "TAIL_SPAN", 1)
+    monkeypatch.setattr(tails, "POLL_SECONDS", 60.0)
+    with served(machine.services()) as site:
+        query = "?expression=model:demo-far&after=0"
+        events = Events(site.port, machine.keys["owner"], query)
+        rows = iter(events)
+        assert [next(rows)["index"], next(rows)["index"]] == matching(machine, "demo-far")
+        events.reset()
 
 
 @pytest.mark.parametrize("change", ["revoked", "role"])

@@ -11,7 +11,7 @@ from affidavit.ids import b64u, from_b64u
 from affidavit.index import reader as reading
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
-from affidavit.query import boundary
+from affidavit.query import boundary, search
 from affidavit.query.language import parse
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.search import Searcher
@@ -289,6 +289,20 @@ def test_no_value_hides_from_its_prefix(tmp_path: Path) -> None:
         assert indexes(found.run(ask(f"{field}:\U0010ffff*"), OWNER).rows) == []
     reader.close()
     indexer.close()
+
+
+def test_a_tail_goes_over_a_long_ledger_in_steps(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing matches for long, a look ends all the same and says where to go on."""
+    monkeypatch.setattr(search, "TAIL_SPAN", 3)
+    after, found, places = 0, [], []
+    while after < 8:
+        page = searcher.tail(ask("actor:act_bob"), OWNER, after=after, limit=1)
+        found += indexes(page.rows)
+        after = page.next
+        places.append(after)
+    assert (found, places) == ([4, 7], [3, 6, 8])
 
 
 def test_a_question_has_so_many_seconds_and_no_more(
