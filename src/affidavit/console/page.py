@@ -90,7 +90,7 @@ def router(
         question = views.Question(q, purpose, bool(prove))
         health = await figures(services)
         try:
-            ask = Ask(q[:4096] or RECENT, ROWS, cursor[:1024], purpose[:500], prove=bool(prove))
+            ask = Ask(q or RECENT, ROWS, cursor[:1024], purpose[:500], prove=bool(prove))
             answer = await reads.query(reader, ask)
             if prove:
                 answer["proof"] = await proofs.verdict(reader, ask.expression, ask.purpose)

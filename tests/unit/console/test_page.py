@@ -306,3 +306,11 @@ def test_content_that_is_not_shown_is_said_to_be_there(
 
     monkeypatch.setattr(machine.vault_reader, "view", damaged)
     assert "content: corrupt" in one.get("/").text
+
+
+def test_a_question_that_is_too_long_is_not_cut(browser: TestClient) -> None:
+    """A part of a question is another question: it is refused, as everywhere, and not asked."""
+    whole = "model:demo-chat" + " " * 4096 + "model:nothing"
+    answer = browser.get("/", params={"q": whole})
+    assert answer.status_code == 400
+    assert "at most 4096 are read" in answer.text
