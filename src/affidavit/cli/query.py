@@ -1,6 +1,7 @@
 """``affidavit query``: search, newest first, with a proof on request."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -122,7 +123,7 @@ def _show(answer: dict[str, Any], expression: str, reason: str) -> None:
         output.exchange(row)
     if not rows:
         output.plain("Nothing matches within what you may see.")
-        for doubt in _doubts(expression):
+        for doubt in _doubts(expression, answer.get("withheld", ())):
             output.say(f"  {doubt}")
     output.show(Text(output.as_of(answer, len(rows), "shown"), "dim"))
     output.content_withheld(rows, reason)
@@ -134,7 +135,7 @@ def _more(answer: dict[str, Any]) -> None:
         output.say(f"More: the same with --cursor {answer['cursor']}")
 
 
-def _doubts(expression: str) -> list[str]:
+def _doubts(expression: str, withheld: Sequence[str]) -> list[str]:
     """What may have been meant otherwise in an expression that found nothing."""
     from affidavit.query.fields import FIELDS
 
@@ -147,4 +148,10 @@ def _doubts(expression: str) -> list[str]:
         known = FIELDS[name].values if name in FIELDS else ()
         if known and value not in known and not value.isdecimal():
             doubts.append(f"{name}:{value} is not one of {', '.join(known)}.")
+    if "person" in withheld:
+        doubts += [
+            f"{name}: is compared with pseudonyms ({name[:3]}_…), as section person is withheld."
+            for name, begin in re.findall(r'\b(session|actor):"?(\w{1,4})', bare)
+            if begin != f"{name[:3]}_"
+        ]
     return doubts

@@ -187,7 +187,7 @@ class Reads:
                 continue
         raise NotFoundError(
             "No record, session, trace, actor or model of this name is within what you may see.",
-            hint="Try: affidavit query 'since:24h'",
+            hint=_elsewhere(reader, asked),
         )
 
     async def reveal(self, reader: Reader, name: str, reason: str) -> dict[str, Any]:
@@ -329,6 +329,18 @@ def _went_on(cursor: str) -> tuple[str, str]:
         return from_unix_us(int(began, 16)) if mark else "", own
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError("This is no cursor.", hint="Ask again from the first page.") from error
+
+
+def _elsewhere(reader: Reader, asked: Story) -> str:
+    """What may be tried where nothing was found; told by what was asked, never by what is there."""
+    if asked.since or asked.until:
+        return "That is for this window: leave --since and --until out, or widen them."
+    if "person" not in reader.boundary.sections:
+        return (
+            "A caller's own name for a session, and anybody's name, are within section person: "
+            "name the pseudonym (ses_…, act_…)."
+        )
+    return "Try: affidavit query 'since:24h'"
 
 
 def _page(page: Page | ExchangePage) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class _Side:
             told = {name: sections[name] for name in _SECTIONS if name in sections}
             for name, value in wording.leaves(told):
                 if name not in _LEFT_OUT and not name.startswith(("what.before.", "what.after.")):
-                    found[name] = str(value)[:_MAX_FACT]
+                    found[name] = _fact(value)[:_MAX_FACT]
         return found
 
     def half(self, kind: str) -> tuple[Row, Look] | None:
@@ -184,6 +184,11 @@ def _texts_of(name: str, first: Any, second: Any) -> Text:
         return Text(name, None, "none", [])
     old, new = _written(first), _written(second)
     return Text(name, old == new, "shown", textdiff.diff(old, new))
+
+
+def _fact(value: Any) -> str:
+    """A text as it is; anything else as JSON, so that it reads the same in any language."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _written(value: Any) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from affidavit.index.schema import Row
 from affidavit.query.boundary import Boundary
 
@@ -344,4 +346,8 @@ def _arrow(name: str, before: Any, after: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value)[:_MAX_TEXT]
+    """A text as it is, anything else as JSON."""
+    if value is None:
+        return "nothing"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text[:_MAX_TEXT]

@@ -273,6 +273,16 @@ def test_verify_takes_a_policy(command: Command, site: Site, tmp_path: Path) -> 
     assert command("verify", str(file), "--policy", str(policy)).code == 2
 
 
+def test_a_name_is_no_pseudonym_for_who_sees_no_persons(
+    command: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An auditor who asks for a caller's own session is told why nothing is found."""
+    monkeypatch.setenv("AFFIDAVIT_KEY", site.machine.keys["auditor"])
+    asked = command("query", "session:my-session", "--url", site.url)
+    assert "session: is compared with pseudonyms (ses_…)" in asked.err
+    assert "pseudonyms" not in command("query", "session:ses_x", "--url", site.url).err
+
+
 def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) -> None:
     """Code 4, and that the export is on record; a directory that is not there is seen before."""
     asked = ("export", "model:demo-chat", "--data", site.data, "-o")

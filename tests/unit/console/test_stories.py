@@ -200,3 +200,11 @@ def test_the_page_leads_from_value_to_value(
     story = browser.get("/show/model:demo-chat").text
     assert "/?q=actor" in story
     assert "answers" in story
+
+
+def test_where_nothing_is_found_the_way_out_fits_what_was_asked(client: Client) -> None:
+    """A window may have missed it; who sees no persons names pseudonyms."""
+    missed = client("owner").get("/api/show/nothing", params={"since": "1h"})
+    assert (missed.status_code, missed.json()["hint"][:24]) == (404, "That is for this window:")
+    assert "(ses_…, act_…)" in client("auditor").get("/api/show/my-session").json()["hint"]
+    assert client("owner").get("/api/show/nothing").json()["hint"].startswith("Try: ")

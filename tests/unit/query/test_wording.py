@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from affidavit.index.project import project, viewed
-from affidavit.query import boundary, wording
+from affidavit.query import boundary, compare, wording
 from affidavit.query.boundary import Boundary
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
@@ -247,3 +247,14 @@ def test_giving_up_says_so() -> None:
     what = {"identity": "key_1", "change": "given_up", "before": {"role": "owner"},
             "after": {"role": "administrator"}}  # fmt: skip
     assert told("change.identity", {"what": what})[0] == "Gave up ownership: the identity key_1."
+
+
+def test_values_that_are_no_texts_are_written_as_json() -> None:
+    """In changes and in comparisons alike; a text has no quotes."""
+    after = {"a": ["x"], "b": True, "c": "text", "d": None}
+    assert wording.changes({"before": {"d": 1}, "after": after}) == [
+        'a: nothing → ["x"]', "b: nothing → true", "c: nothing → text", "d: 1 → nothing",
+    ]  # fmt: skip
+    assert [compare._fact(value) for value in (["stop"], False, "stop", 0.5)] == [
+        '["stop"]', "false", "stop", "0.5",
+    ]  # fmt: skip
