@@ -1,10 +1,14 @@
 """``up``, ``gateway``, ``sequencer``, ``console``: running the program itself."""
 
+import os
+import shlex
 from typing import Annotated
 
 import typer
 
 from affidavit.cli import options
+from affidavit.cli.client import is_demo
+from affidavit.errors import UsageError
 
 _Listen = Annotated[
     str | None,
@@ -45,6 +49,11 @@ def up(
     """
     from affidavit import app
 
+    directory = options.data_directory(data)
+    alone = not demo and config is None and "AFFIDAVIT_DEMO_URL" not in os.environ
+    if alone and is_demo(directory):
+        again = f"affidavit up --demo --data {shlex.quote(str(directory))}"
+        raise UsageError(f"{directory} is the data of the demo.", hint=again)
     raise typer.Exit(app.run_up(data, config, gateway, console, workers, demo=demo, as_json=json))
 
 

@@ -7,6 +7,7 @@ telemetry leaves the process, whatever the environment says. Not here: what the 
 
 import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -103,9 +104,7 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-        return _respond(request, UsageError(f"{where}: {first['msg']}."))
+        return _respond(request, UsageError(_not_understood(error.errors()[0])))
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -125,6 +124,25 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(Exception, unforeseen)
+
+
+_WORDS = (("Input should be ", "must be "), ("Field required", "is missing"),
+          ("Extra inputs are not permitted", "is not known here"),
+          ("String should have at least 1 character", "must not be empty"))  # fmt: skip
+
+
+def _not_understood(first: Mapping[str, Any]) -> str:
+    """What is wrong with a request, in our words where there are any: a name, and what it must be.
+
+    ``first``: an error of pydantic's.
+    """
+    where = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, str))
+    told = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] != "json_invalid":
+        for theirs, ours in _WORDS:
+            if told.startswith(theirs):
+                return f"{where or 'The body'} {ours}{told.removeprefix(theirs)}."
+    return f"{where or 'The body'}: {told}."
 
 
 def _respond(

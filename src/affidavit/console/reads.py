@@ -9,6 +9,7 @@ HTTP (``api``, ``page``), proofs and exports (``proofs``).
 
 import base64
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import Match, Tree
 from affidavit.wire.decode import decode
 
+_OF_ITSELF = re.compile(r"#|(?:ses|act)_|model:|trace:|[0-9a-f]{8}")
+"""Names that say the same to every reader."""
 _SINCE = "."
 """Stands in a cursor between the searcher's own and when the first page was asked for."""
 
@@ -335,7 +338,8 @@ def _elsewhere(reader: Reader, asked: Story) -> str:
     """What may be tried where nothing was found; told by what was asked, never by what is there."""
     if asked.since or asked.until:
         return "That is for this window: leave --since and --until out, or widen them."
-    if "person" not in reader.boundary.sections:
+    named = asked.name.removeprefix("session:").removeprefix("actor:")
+    if "person" not in reader.boundary.sections and not _OF_ITSELF.match(named):
         return (
             "A caller's own name for a session, and anybody's name, are within section person: "
             "name the pseudonym (ses_…, act_…)."

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,3 +157,13 @@ def test_starting_is_quick() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_demo_is_started_as_the_demo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its configuration has no provider without it: the way is --demo, not a variable."""
+    monkeypatch.delenv("AFFIDAVIT_DEMO_URL", raising=False)
+    (tmp_path / "config.yaml").write_text('providers: {a: {base_url: "${AFFIDAVIT_DEMO_URL}"}}\n')
+    assert main.run(["up", "--data", str(tmp_path)]) == 2
+    assert f"affidavit up --demo --data {tmp_path}" in capsys.readouterr().err

@@ -667,3 +667,24 @@ def test_a_login_that_cannot_be_recorded_is_no_login(machine: Machine) -> None:
         response = one.post("/login", data={"key": machine.keys["owner"]}, follow_redirects=False)
     assert response.status_code == 503
     assert "set-cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/api/query", b'{"expresion":"x"}', "expresion is not known here."),
+        ("/api/query", b"{bad", "The body: JSON decode error."),
+        ("/api/query", b"[]", "The body must be a valid dictionary"),
+        ("/api/query", b'{"limit":0}', "limit must be greater than or equal to 1."),
+        ("/api/histogram", b'{"interval":"minute"}', "interval must be 'hour', 'day', 'week' or"),
+        ("/api/keys", b"{}", "name is missing."),
+        ("/api/keys", b'{"name":""}', "name must not be empty."),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_words(
+    client: Client, path: str, body: bytes, said: str
+) -> None:
+    """A name of the request and what it must be; the same shape everywhere."""
+    answer = client("owner").post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(said)

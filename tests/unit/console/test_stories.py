@@ -207,4 +207,5 @@ def test_where_nothing_is_found_the_way_out_fits_what_was_asked(client: Client) 
     missed = client("owner").get("/api/show/nothing", params={"since": "1h"})
     assert (missed.status_code, missed.json()["hint"][:24]) == (404, "That is for this window:")
     assert "(ses_…, act_…)" in client("auditor").get("/api/show/my-session").json()["hint"]
-    assert client("owner").get("/api/show/nothing").json()["hint"].startswith("Try: ")
+    for reader, name in (("owner", "nothing"), ("auditor", "%239999"), ("auditor", "ses_x")):
+        assert client(reader).get(f"/api/show/{name}").json()["hint"].startswith("Try: ")
