@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -87,6 +88,25 @@ def plain(text: str) -> None:
     """A line of our own on stdout, not wrapped (keys, paths)."""
     sys.stdout.write(visible(text, lines=True) + "\n")
     sys.stdout.flush()
+
+
+def folded(text: str) -> None:
+    """A text of our own on stdout; on a terminal its lines are folded below what follows a name.
+
+    A line ``Name  words`` goes on below ``words``. Elsewhere lines stay whole, for programs.
+    """
+    if not _console(stderr=False).is_terminal:
+        sys.stdout.write(text)
+        return
+    for line in text.splitlines():
+        named = re.match(r"[A-Z]\w*  +", line)
+        show(Text("\n").join(_hanging(line, named.end() if named else 0)))
+
+
+def _hanging(line: str, by: int) -> list[Text]:
+    lines = Text(line[by:]).wrap(_console(stderr=False), max(width() - by, 20), overflow="fold")
+    return [Text((" " * by if place else line[:by]) + one.plain.rstrip())
+            for place, one in enumerate(lines)]  # fmt: skip
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

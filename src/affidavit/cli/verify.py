@@ -1,11 +1,14 @@
 """``affidavit verify``: checks evidence, offline, with the verifier that travels in it."""
 
+import contextlib
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from affidavit.cli import options
+from affidavit.cli import options, output
 from affidavit.errors import UsageError
 
 
@@ -74,4 +77,12 @@ def verify(
         arguments += ["--leaf", str(leaf)]
     if json:
         arguments.append("--json")
-    raise typer.Exit(verifier.main(arguments, tools()))
+    if json:
+        raise typer.Exit(verifier.main(arguments, tools()))
+    said, warned = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(warned):
+        code = verifier.main(arguments, tools())
+    output.folded(said.getvalue())
+    sys.stdout.flush()
+    sys.stderr.write(warned.getvalue())
+    raise typer.Exit(code)

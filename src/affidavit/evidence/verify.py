@@ -1464,7 +1464,7 @@ def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], 
         each = " and ".join(f"{answer.counted[chain]} records of {chain}" for chain in answer.asked)
         more = ", one by one" if len(answer.asked) > 1 else ""
         said = [f"{each}, in this ledger{window}: counted{more}, none shown"]
-        said += [f"{counts['unattributed']} unattributed, gaps among them"]
+        said += [f"{counts['unattributed']} unattributed, gaps, if any, among them"]
         said += ["a monitor has replayed them" if sure else "asserted: no monitor"]
         return "; ".join(said)
     chains = any_of(answer.asked)

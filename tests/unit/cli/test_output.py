@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
 from affidavit.cli import output
 from affidavit.errors import ExpressionError
@@ -133,3 +134,20 @@ def test_content_that_is_withheld_is_said_with_the_way_to_it(
     assert "give a --reason" in capsys.readouterr().err
     output.content_withheld([{"content": "withheld"}], "incident 1")
     assert capsys.readouterr().err == "Content is withheld.\n"
+
+
+def test_lines_stay_whole_for_programs_and_hang_below_their_words_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost either way; what has no name before it begins at the margin."""
+    text = "Integrity     " + "twelve leaves " * 9 + "\nREFUSED  omitted-record\n" + "x" * 90 + "\n"
+    output.folded(text)
+    assert capsys.readouterr().out == text
+    console = Console(width=60, force_terminal=True, color_system=None, highlight=False)
+    monkeypatch.setattr(output, "_console", lambda stderr: console)
+    output.folded(text)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= 60
+    assert [line[:14].strip() for line in lines[:3]] == ["Integrity", "", ""]
+    assert "REFUSED  omitted-record" in lines
+    assert "".join("".join(lines).split()) == "".join(text.split())
