@@ -298,7 +298,7 @@ def test_export_where_nothing_can_be_written_is_4(command: Command, site: Site) 
 def test_keys_are_made_listed_and_revoked(command: Command, site: Site) -> None:
     """The key alone is on stdout; the list never shows it; revoking says whose it was."""
     refused = command("keys", "create", "Zoë \x1b", "--role", "auditor", "--data", site.data)
-    assert (refused.code, "\x1b" in refused.err) == (2, False)
+    assert (refused.code, "not seen: Zoë \\x1b." in refused.err) == (2, True)
     made = command("keys", "create", "Zoë", "--role", "auditor", "--data", site.data)
     assert made.code == 0
     assert re.fullmatch(r"aff_[\w-]{43}\n", made.out)
@@ -309,7 +309,6 @@ def test_keys_are_made_listed_and_revoked(command: Command, site: Site) -> None:
     listed = command("keys", "list", "--data", site.data)
     assert "old" in listed.out
     assert made.out.strip() not in listed.out
-    assert "\x1b" not in listed.out
     revoked = command("keys", "revoke", key["id"], "--data", site.data)
     assert (revoked.code, key["id"] in revoked.out) == (0, True)
     assert command("keys", "revoke", "key_nobody", "--data", site.data).code == 1
