@@ -12,7 +12,11 @@ those, under the same condition).
 from affidavit.console.auth import Reader
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Snapshot
+from affidavit.errors import UsageError
 from affidavit.query.tree import Match, Or, Tree, replace
+
+MOST = 1_000
+"""So many pseudonyms may the names of one question stand for."""
 
 
 def _resolves(reader: Reader, tenant: str, team: str) -> bool:
@@ -55,12 +59,24 @@ def pseudonyms(field: str, name: str, reader: Reader, snapshot: Snapshot) -> lis
 
 
 def widened(tree: Tree, reader: Reader, snapshot: Snapshot) -> Tree:
-    """The tree with the pseudonyms of named sessions and actors beside the names."""
+    """The tree with the pseudonyms of named sessions and actors beside the names.
+
+    ``UsageError`` for more than ``MOST`` of them: each is a condition of its own, and the time in
+    which a database takes up a question of many thousands is bounded by nothing.
+    """
+    left = MOST
 
     def change(node: Tree) -> Tree:
+        nonlocal left
         if not isinstance(node, Match) or node.prefix:
             return node
         found = pseudonyms(node.field, node.value, reader, snapshot)
+        left -= len(found)
+        if left < 0:
+            raise UsageError(
+                f"The names of this question stand for more than {MOST} pseudonyms.",
+                hint="A session has one in each team. Name fewer at once, or pseudonyms: ses_…",
+            )
         return Or((node, *(Match(node.field, name) for name in found))) if found else node
 
     return replace(tree, change)

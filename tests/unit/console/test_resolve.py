@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from affidavit.console import resolve
+from affidavit.errors import UsageError
 from affidavit.evidence import verify
 from affidavit.query.boundary import member
-from affidavit.query.tree import And, Match, Not, Or
+from affidavit.query.tree import And, Match, Not, Or, leaves
 from tests.unit.console.conftest import Client, reader_of
 from tests.world.machine import Machine
 
@@ -82,3 +83,18 @@ def test_names_lead_to_pseudonyms_only_where_persons_are_visible(
     assert (b"act_" in held or b"ses_" in held) is expected
     shown = client(role).get(f"/api/show/{name}")
     assert shown.status_code == (200 if expected and field == "session" else 404)
+
+
+def test_names_of_too_many_pseudonyms_are_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions have a pseudonym in each team, so a few names may become thousands of conditions."""
+    reader, snapshot = reader_of(machine, "responder"), machine.snapshot()
+    monkeypatch.setattr(resolve, "MOST", 3 * len(resolve.sessions("s", reader, snapshot)))
+    three = Or(tuple(Match("session", f"s{place}") for place in range(3)))
+    found = resolve.widened(three, reader, snapshot)
+    assert len(list(leaves(found))) == 3 + resolve.MOST
+    with pytest.raises(UsageError, match=f"more than {resolve.MOST} pseudonyms"):
+        resolve.widened(And((three, Match("session", "s4"))), reader, snapshot)
+    ours = Or(tuple(Match("session", f"ses_{place}") for place in range(9)))
+    assert resolve.widened(ours, reader, snapshot) == ours
