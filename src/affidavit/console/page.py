@@ -21,6 +21,7 @@ from affidavit.console.pivot_api import MAX_VALUE, look_up
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
+from affidavit.console.saved_api import Saved
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import (
     AffidavitError,
@@ -75,6 +76,7 @@ def router(
 ) -> APIRouter:
     """Return the routes of the page."""
     routes = APIRouter(include_in_schema=False)
+    saved = Saved(services, access)
     style = resources.files("affidavit.console").joinpath("console.css").read_text("utf-8")
 
     @routes.get("/static/console.css")
@@ -87,6 +89,7 @@ def router(
         request: Request, q: str = "", cursor: str = "", purpose: str = "", prove: str = ""
     ) -> Response:
         reader, session = authenticator.page(request)
+        q = await saved.words(reader, q)
         question = views.Question(q, purpose, bool(prove))
         health = await figures(services)
         try:

@@ -41,7 +41,7 @@ class SavedBody(BaseModel):
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the routes of saved queries."""
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
-    saved = _Saved(services, access)
+    saved = Saved(services, access)
     writes = Writes(services, access)
 
     @routes.get("/saved", tags=["saved"], summary="Saved queries: own, the team's, the tenant's")
@@ -55,15 +55,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     @routes.get("/saved/{name}", tags=["saved"], summary="The saved query that a name leads to")
     async def one(name: str, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
-        found = next((query for query in await saved.of(reader) if query.name == name), None)
-        what = {"operation": "saved.get", "rows": int(found is not None)}
-        await access.often("access.query", reader, what, "saved.get")
-        if found is None:
-            raise NotFoundError(
-                "No saved query of that name is yours or shared with you.",
-                hint="affidavit query --saved",
-            )
-        return saved.shown(found, reader)
+        return saved.shown(await saved.named(reader, name), reader)
 
     @routes.put("/saved/{name}", tags=["saved"], summary="Save an expression under a name")
     async def save(
@@ -95,7 +87,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     return routes
 
 
-class _Saved:
+class Saved:
     """Saved queries as one reader sees and changes them."""
 
     def __init__(self, services: ConsoleServices, access: Access) -> None:
@@ -108,6 +100,25 @@ class _Saved:
         asked = {"tenant": who.tenant, "actor": who.actor, "team": who.team}
         found = await self._services.control.call("saved.list", asked)
         return msgspec.convert(found, list[SavedQuery])
+
+    async def named(self, reader: Reader, name: str) -> SavedQuery:
+        """The one that a name leads to, looked at on record; ``NotFoundError`` if there is none."""
+        found = next((query for query in await self.of(reader) if query.name == name), None)
+        what = {"operation": "saved.get", "rows": int(found is not None)}
+        await self._access.often("access.query", reader, what, "saved.get")
+        if found is None:
+            raise NotFoundError(
+                "No saved query of that name is yours or shared with you.",
+                hint="affidavit query --saved",
+            )
+        return found
+
+    async def words(self, reader: Reader, expression: str) -> str:
+        """The expression that is meant: the words of a saved query if it is ``@NAME``."""
+        mark, name = expression.strip()[:1], expression.strip()[1:]
+        if mark != "@" or NAME.fullmatch(name) is None:
+            return expression
+        return str(self.shown(await self.named(reader, name), reader)["expression"])
 
     def shown(self, query: SavedQuery, reader: Reader) -> dict[str, Any]:
         """A query as it is shown: its words if the reader may ask them, or wrote them."""

@@ -162,6 +162,21 @@ def test_a_question_is_answered_and_a_wrong_one_explained(browser: TestClient) -
     assert "Nothing matches" in empty.text
 
 
+def test_a_saved_query_is_asked_by_its_name(client: Client, machine: Machine) -> None:
+    """The question then stands there in its words; a name that leads nowhere is said."""
+    body = {"expression": "model:demo-chat type:exchange.*"}
+    assert client("owner").put("/api/saved/chats", json=body).status_code == 200
+    browser = client("")
+    assert browser.post("/login", data={"key": machine.keys["owner"]}).status_code == 200
+    asked = browser.get("/", params={"q": "@chats"})
+    assert asked.status_code == 200
+    assert 'value="model:demo-chat type:exchange.*"' in asked.text
+    missing = browser.get("/", params={"q": "@nothing"})
+    assert missing.status_code == 404
+    assert "No saved query of that name is yours or shared with you." in missing.text
+    assert browser.get("/", params={"q": '"@chats"'}).status_code == 200
+
+
 def test_older_exchanges_are_a_link_away(
     browser: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
