@@ -82,6 +82,9 @@ def test_no_record_no_call(tmp_path: Path, number: int, call: str) -> None:
             assert (answer.status, answer.clean) == (503, True)
             assert b'"error"' in answer.body
             assert b"unavailable.cannot_record" in answer.body
+            while not world.gateway.counters["unrecordable"]:  # counted behind the answer
+                assert time.monotonic() - began < 10
+                time.sleep(0.01)
             assert world.gateway.counters["unrecordable"] == 1
             assert not world.gateway.health()[0]
         assert provider.got == b""

@@ -46,6 +46,7 @@ class Result(NamedTuple):
 
 
 Command = Callable[..., Result]
+As = Callable[[str], None]
 
 BOUNDARIES = {
     "two": NamedBoundary(content="with_reason", persons=2),
@@ -112,3 +113,19 @@ def command(
         return Result(code, streams.out, streams.err)
 
     return call
+
+
+@pytest.fixture
+def become(site: Site, monkeypatch: pytest.MonkeyPatch) -> As:
+    """Present a key from now on; ``""`` for the socket alone."""
+
+    def choose(key: str) -> None:
+        monkeypatch.setenv("AFFIDAVIT_DATA", site.data)
+        monkeypatch.setenv("AFFIDAVIT_KEY", key)
+
+    return choose
+
+
+def flat(text: str) -> str:
+    """Without the line breaks of a narrow terminal."""
+    return " ".join(text.split())

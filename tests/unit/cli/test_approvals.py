@@ -1,28 +1,6 @@
-"""Keys with limits, second persons, broken glass and giving up on the command line."""
+"""Keys with limits, second persons and broken glass on the command line."""
 
-from collections.abc import Callable
-
-import pytest
-
-from tests.unit.cli.conftest import Command, Site
-
-As = Callable[[str], None]
-
-
-@pytest.fixture
-def become(site: Site, monkeypatch: pytest.MonkeyPatch) -> As:
-    """Present a key from now on; ``""`` for the socket alone."""
-
-    def choose(key: str) -> None:
-        monkeypatch.setenv("AFFIDAVIT_DATA", site.data)
-        monkeypatch.setenv("AFFIDAVIT_KEY", key)
-
-    return choose
-
-
-def flat(text: str) -> str:
-    """Without the line breaks of a narrow terminal."""
-    return " ".join(text.split())
+from tests.unit.cli.conftest import As, Command, flat
 
 
 def test_a_reveal_asks_waits_and_shows(command: Command, become: As) -> None:
@@ -101,20 +79,3 @@ def test_limits_of_keys_are_listed(command: Command, become: As) -> None:
     wrong = command(*made, "--boundary", "chatt")
     assert (wrong.code, "Did you mean chat?" in wrong.err) == (2, True)
     assert command(*made, "--until", "2020-01-01").code == 2
-
-
-def test_giving_up_asks_first(command: Command, become: As, site: Site) -> None:
-    """Last here: nobody owns this installation afterwards."""
-    become("")
-    refused = command("keys", "give-up")
-    assert refused.code != 0
-    assert command("query").code == 0
-    given = command("keys", "give-up", "--yes")
-    assert given.code == 0
-    assert site.machine.identity("owner").id in given.out
-    assert "administrator by socket" in flat(command("doctor").out)
-    assert command("reveal", "#1", "--reason", "?").code == 3
-    become(site.machine.keys["owner"])
-    assert command("keys", "list").code == 3
-    become(site.machine.keys["administrator"])
-    assert command("keys", "list", "--json").rows

@@ -1,12 +1,10 @@
 """What whoever administrates may make, list and revoke: seen names, keys of the own tenant."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from affidavit.control.identity import Identity
-from affidavit.errors import RefusedError
 from tests.unit.console.conftest import Client
 from tests.world.machine import Machine
 
@@ -71,12 +69,3 @@ def test_an_administrator_knows_of_the_keys_of_its_tenant(client: Client, machin
     assert machine.identities.find(other.id).revoked is None
     assert other.id in client("owner").get("/api/keys").text
     assert client("owner").delete(f"/api/keys/{other.id}").status_code == 200
-
-
-def test_nobody_makes_an_owner_after_it_was_given_up(client: Client, machine: Machine) -> None:
-    """Whatever role the console takes somebody for: the store itself refuses."""
-    assert client("owner").post("/api/keys/give-up", json={}).status_code == 200
-    asked = {"name": "again", "role": "owner", "tenant": "acme", "groups": []}
-    with pytest.raises(RefusedError, match="given up"):
-        asyncio.run(machine.link.call("keys.create", asked | {"by": {"role": "owner"}}))
-    assert all(one.revoked for one in machine.identities.all() if one.role == "owner")
