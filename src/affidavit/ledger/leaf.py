@@ -112,8 +112,8 @@ class _Wire(msgspec.Struct, forbid_unknown_fields=True):
     map: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Plain(msgspec.Struct):
-    """A leaf as it is written: the fields in their order."""
+class _Written(msgspec.Struct):
+    """A leaf as it is written: the fields in their order; ``re`` where it is set."""
 
     v: int
     index: int
@@ -123,22 +123,7 @@ class _Plain(msgspec.Struct):
     type: str
     tier: str
     src: tuple[str, int]
-    sections: Sequence[str | None]
-    links: Sequence[str]
-
-
-class _Answering(msgspec.Struct):
-    """The same for a response or a result."""
-
-    v: int
-    index: int
-    time: str
-    at: str
-    id: str
-    type: str
-    tier: str
-    src: tuple[str, int]
-    re: int | None
+    re: int | msgspec.UnsetType | None
     sections: Sequence[str | None]
     links: Sequence[str]
 
@@ -168,11 +153,8 @@ def compose(
     ``record`` is (id, type, tier); ``re_index`` stands in responses and results only; ``terms``
     are the extra fields of a leaf that has them. No text here has a character that JSON escapes.
     """
-    if record[1] in ANSWERS:
-        return _encode(
-            _Answering(VERSION, index, time, at, *record, src, re_index, sections, links)
-        )
-    data = _encode(_Plain(VERSION, index, time, at, *record, src, sections, links))
+    answers = re_index if record[1] in ANSWERS else msgspec.UNSET
+    data = _encode(_Written(VERSION, index, time, at, *record, src, answers, sections, links))
     return data if terms is None else data[:-1] + b"," + _encode(terms)[1:]
 
 
