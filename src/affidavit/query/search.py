@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from affidavit.errors import NotFoundError, UsageError
-from affidavit.ids import b64u, from_b64u
+from affidavit.ids import b64u
 from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
+from affidavit.query import cursor as cursors
 from affidavit.query import emit, facets, sums, wording
 from affidavit.query.answers import (
     Aggregate,
@@ -43,7 +44,6 @@ TAIL_SPAN = 1 << 18
 """So many leaves are looked at for a page of a tail, well within the time of a question."""
 _COMMON = 20_000
 _FIRST_STEP = 4_096
-_MAC_BYTES = 16
 
 
 class Searcher:
@@ -338,25 +338,15 @@ class Searcher:
         )
 
     def _cursor(self, plan: "_Plan", before: int) -> str:
-        payload = before.to_bytes(8, "big")
-        return b64u(payload + self._mac(plan.bound_to, payload))
+        return cursors.sealed(before.to_bytes(8, "big"), self._key(plan.bound_to))
 
     def _before(self, asked: Tree, cursor: str) -> int:
-        try:
-            raw = from_b64u(cursor)
-        except ValueError:
-            raw = b""
-        payload, mac = raw[:8], raw[8:]
-        if len(raw) != 8 + _MAC_BYTES or not hmac.compare_digest(mac, self._mac(asked, payload)):
-            raise UsageError(
-                "The cursor does not belong to this question.",
-                hint="Ask again from the first page.",
-            )
-        return int.from_bytes(payload, "big")
+        return int.from_bytes(cursors.opened(cursor, self._key(asked)), "big")
 
-    def _mac(self, asked: Tree, payload: bytes) -> bytes:
+    def _key(self, asked: Tree) -> bytes:
+        """What cursors of this question are sealed with."""
         question = hashlib.sha256(msgspec.json.encode(asked)).digest()
-        return hmac.digest(self.reader.secret, question + payload, "sha256")[:_MAC_BYTES]
+        return hmac.digest(self.reader.secret, b"page" + question, "sha256")
 
 
 class _Plan(NamedTuple):

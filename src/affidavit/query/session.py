@@ -14,7 +14,7 @@ import hmac
 import msgspec
 
 from affidavit.errors import NotFoundError, UsageError
-from affidavit.ids import b64u, from_b64u
+from affidavit.query import cursor as cursors
 from affidavit.query import retries
 from affidavit.query.answers import AsOf
 from affidavit.query.boundary import Boundary, bound
@@ -31,7 +31,6 @@ __all__ = ["MAX_CHARACTERS", "MAX_LINES", "Line", "Narrative", "narrative"]
 MAX_LINES = 2_000
 MAX_CHARACTERS = 1 << 24
 """With the line that goes beyond so many characters of content a page ends."""
-_MAC_BYTES = 16
 
 
 class Narrative(msgspec.Struct, frozen=True):
@@ -79,7 +78,7 @@ def narrative(
     if scope is None:
         raise NotFoundError(f"There is nothing named {name} within what you may see.")
     key = _key(searcher, scope, boundary)
-    at = _opened(cursor, key) if cursor else _At(as_of)
+    at = msgspec.msgpack.decode(cursors.opened(cursor, key), type=_At) if cursor else _At(as_of)
     size = at.as_of.size
     stream = Stream(searcher, scope, boundary, size)
     page = stream.page(at.index, limit)
@@ -98,7 +97,8 @@ def narrative(
             break
     following = ""
     if going_on is not None:
-        following = _sealed(_At(at.as_of, going_on, lanes.running), key)
+        ends = msgspec.msgpack.encode(_At(at.as_of, going_on, lanes.running))
+        following = cursors.sealed(ends, key)
     return Narrative(
         scope.kind, scope.name, lines, going_on is not None, at.as_of, withheld(boundary), following
     )  # fmt: skip
@@ -122,21 +122,3 @@ def _key(searcher: Searcher, scope: Scope, boundary: Boundary) -> bytes:
     told = [scope.kind, scope.name, asked, list(scope.indexes), fixed.as_json()]
     digest = hashlib.sha256(msgspec.json.encode(told)).digest()
     return hmac.digest(searcher.reader.secret, b"narrative" + digest, "sha256")
-
-
-def _sealed(at: _At, key: bytes) -> str:
-    payload = msgspec.msgpack.encode(at)
-    return b64u(hmac.digest(key, payload, "sha256")[:_MAC_BYTES] + payload)
-
-
-def _opened(cursor: str, key: bytes) -> _At:
-    try:
-        raw = from_b64u(cursor)
-    except ValueError:
-        raw = b""
-    mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-    if not hmac.compare_digest(mac, hmac.digest(key, payload, "sha256")[:_MAC_BYTES]):
-        raise UsageError(
-            "The cursor does not belong to this question.", hint="Ask again from the first page."
-        )
-    return msgspec.msgpack.decode(payload, type=_At)
