@@ -8,6 +8,7 @@ owner gives up. Not here: the reveal itself (``reads``).
 
 import asyncio
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -120,7 +121,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         async def act() -> dict[str, Any]:
             by = who(reader, body.reason)
             glass: dict[str, Any] = await services.control.call("glass.break", asked | {"by": by})
-            await _arrived(services, glass["id"], there=True)
+            await _arrived(lambda: _broken(services, glass["id"]))
             return glass
 
         return await writes.once("glass.break", asked, reader, idempotency_key, act)
@@ -133,7 +134,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         async def act() -> dict[str, Any]:
             by = who(reader)
             glass: dict[str, Any] = await services.control.call("glass.end", asked | {"by": by})
-            await _arrived(services, glass["id"], there=False)
+            await _arrived(lambda: not _broken(services, glass["id"]))
             return glass
 
         return await writes.once("glass.end", asked, reader, idempotency_key, act)
@@ -144,10 +145,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         require_owner(reader)
         asked = {"by": who(reader, body.reason)}
         gone: dict[str, Any] = await services.control.call("keys.give_up", asked)
-        for _ in range(_LOOKS):
-            if not _owned(services):
-                break
-            await asyncio.sleep(_PAUSE)
+        await _arrived(lambda: not _owned(services))
         return gone
 
     return routes
@@ -165,9 +163,13 @@ def _owned(services: ConsoleServices) -> bool:
     return any(one.role == "owner" and not one.given_up for one in services.snapshot().identities)
 
 
-async def _arrived(services: ConsoleServices, glass: str, *, there: bool) -> None:
-    """Wait until this process knows that a glass is broken, or is not any more."""
+def _broken(services: ConsoleServices, glass: str) -> bool:
+    return any(one.id == glass for one in services.snapshot().glasses)
+
+
+async def _arrived(known: Callable[[], bool]) -> None:
+    """Wait, but not for ever, until this process knows of a change."""
     for _ in range(_LOOKS):
-        if any(one.id == glass for one in services.snapshot().glasses) == there:
+        if known():
             return
         await asyncio.sleep(_PAUSE)

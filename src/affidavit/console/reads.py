@@ -107,7 +107,7 @@ class Reads:
             count = functools.partial(beyond, searcher, tree, reader.boundary)
             answer["beyond"] = await self._services.blocking(count)
         if page.cursor:
-            answer["cursor"] = f"{page.cursor}{_SINCE}{to_unix_us(began):x}"
+            answer["cursor"] = _goes_on(page.cursor, began)
         if ask.count:
             answer |= {"rows": [], "cursor": ""}
         what = {
@@ -154,7 +154,7 @@ class Reads:
         await self._access.read("access.query", reader, what, asked.purpose)
         answer: dict[str, Any] = msgspec.to_builtins(told)
         if told.cursor:
-            answer["cursor"] = f"{told.cursor}{_SINCE}{to_unix_us(began):x}"
+            answer["cursor"] = _goes_on(told.cursor, began)
         if reader.boundary.counts and told.kind in KINDS:
             named = Match(told.kind, told.name)
             count = functools.partial(beyond, self._services.searcher, named, reader.boundary)
@@ -319,6 +319,11 @@ class Reads:
             return snapshot.local is not None and snapshot.local.role == reader.identity.role
         known = snapshot.identities
         return any(i == reader.identity for i in known)  # neither revoked nor changed
+
+
+def _goes_on(own: str, began: str) -> str:
+    """The searcher's own cursor with when the first page was asked for."""
+    return f"{own}{_SINCE}{to_unix_us(began):x}"
 
 
 def _went_on(cursor: str) -> tuple[str, str]:
