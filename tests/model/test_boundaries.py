@@ -27,7 +27,18 @@ from affidavit.config import Config
 from affidavit.config_boundaries import BreakGlass, NamedBoundary, SectionName, seconds_of
 from affidavit.control.identity import Glass, Identity
 from affidavit.errors import AffidavitError, NotFoundError, RefusedError, UsageError
-from affidavit.query import beyond, boundary, compare, named, pivot, rows, search, session, sums
+from affidavit.query import (
+    beyond,
+    boundary,
+    compare,
+    cursor,
+    named,
+    pivot,
+    rows,
+    search,
+    session,
+    sums,
+)
 from affidavit.query import known as known_values
 from affidavit.query.boundary import Boundary
 from affidavit.query.fields import FIELDS
@@ -675,7 +686,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
         beyond, "Not", lambda _rows: All()),
     "values are offered without the boundary": (known_values, "inject", _rows_alone),
     "a value is looked up without the boundary": (pivot, "inject", _rows_alone),
-    "a cursor is bound to nothing": (Searcher, "_mac", lambda *_: bytes(16)),
+    "a cursor is bound to nothing": (cursor, "_mac", lambda *_: bytes(16)),
 }  # fmt: skip
 
 
