@@ -148,6 +148,7 @@ def postings(row: Row) -> tuple[Posting, ...]:
     found += [("values", dimension) for dimension in row.firsts]
     for dimension, value in (
         ("session", row.session),
+        ("team", row.team),
         ("purpose", row.purpose),
         ("trace", row.trace),
         ("target", row.target),

@@ -22,7 +22,7 @@ from affidavit.index import latency, rollup
 from affidavit.index.project import Entry
 from affidavit.index.schema import Person, Posting, Row, person_postings, postings
 
-VERSION = 4
+VERSION = 5
 INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__

@@ -68,12 +68,14 @@ class Candidates(NamedTuple):
     """A query for a superset of ``idx``, and about how many it gives.
 
     ``term`` finds the number of the posting list if it is exactly one: that list is then read in
-    ledger order as far as the page needs, instead of being collected first.
+    ledger order as far as the page needs, instead of being collected first. ``also`` are further
+    lists the rows must be in: a look there costs less than the row it may save.
     """
 
     sql: Sql
     cost: int
     term: Sql | None = None
+    also: tuple[Sql, ...] = ()
 
 
 Count = Callable[[Sql], int | None]
@@ -118,8 +120,12 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
     if isinstance(tree, Nothing):
         return Candidates(Sql("SELECT NULL WHERE 0"), 0)
     if isinstance(tree, And):
-        found = [candidates(child, span, count) for child in tree.children]
-        return min((item for item in found if item), key=lambda item: item.cost, default=None)
+        found = [item for child in tree.children if (item := candidates(child, span, count))]
+        best = min(found, key=lambda item: item.cost, default=None)
+        if best is None or best.term is None:
+            return best
+        others = (item for item in found if item is not best and item.term is not None)
+        return best._replace(also=tuple(sql for item in others for sql in _lists(item)))
     if isinstance(tree, Or):
         every = [candidates(child, span, count) for child in tree.children]
         known = [item for item in every if item and item.cost < span[1] - span[0]]
@@ -135,6 +141,11 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
     if isinstance(tree, Match):
         return _posted(tree, span, count)
     return None
+
+
+def _lists(found: Candidates) -> tuple[Sql, ...]:
+    """All posting lists the rows of ``found`` are in."""
+    return (() if found.term is None else (found.term,)) + found.also
 
 
 def page(
@@ -154,11 +165,18 @@ def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
     """What stands between FROM and ORDER BY: the rows of [low, high) where the tree holds."""
     where = predicate(tree, (low, high))
     if found is not None and found.term is not None:
+        also = "".join(
+            f"AND EXISTS (SELECT 1 FROM mention a WHERE a.term = ({sql.text}) AND a.idx = m.idx) "
+            for sql in found.also
+        )
         return Sql(
             f"mention m CROSS JOIN record r ON r.idx = m.idx WHERE m.term = ({found.term.text}) "
-            f"AND m.idx >= ? AND m.idx < ? AND ({where.text})",
-            (*found.term.values, low, high, *where.values),
-        )
+            f"AND m.idx >= ? AND m.idx < ? {also}AND ({where.text})",
+            (
+                *found.term.values, low, high,
+                *(value for sql in found.also for value in sql.values), *where.values,
+            ),
+        )  # fmt: skip
     among, values = "", ()
     if found is not None:
         among, values = f"r.idx IN ({found.sql.text}) AND ", found.sql.values

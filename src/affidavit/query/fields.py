@@ -142,7 +142,7 @@ _ALL = (
     Field("index", "number", "leaf", "place in the ledger", "index>=48000", ("idx",)),
     _name("tier", "leaf", "how the record was obtained", "tier:observed", values=TIERS),
     _name("role", "who", "role of who caused it", "-role:admin"),
-    _name("team", "who", "team", "team:support"),
+    _posted("team", "who", "team", "team:support"),
     _name("tenant", "who", "tenant", "tenant:acme"),
     _name("kind", "who", "kind of actor", "kind:agent", values=("person", "service", "agent")),
     Field("group", "name", "who", "a group of who caused it", "group:oncall",

@@ -42,6 +42,8 @@ MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
 TAIL_SPAN = 1 << 18
 """So many leaves are looked at for a page of a tail, well within the time of a question."""
+COUNT_TO = 1_000
+"""Counts stop there unless told otherwise: beyond it a count takes longer than the page."""
 _COMMON = 20_000
 _FIRST_STEP = 4_096
 
@@ -59,7 +61,7 @@ class Searcher:
 
     def run(
         self, tree: Tree, boundary: Boundary, *, limit: int = 100, cursor: str = "",
-        reason: str = "", count_to: int = 10_000,
+        reason: str = "", count_to: int = COUNT_TO,
     ) -> Page:  # fmt: skip
         """One page of records, newest first.
 
@@ -105,7 +107,7 @@ class Searcher:
 
     def exchanges(
         self, tree: Tree, boundary: Boundary, *, limit: int = 50, cursor: str = "",
-        reason: str = "", count_to: int = 10_000,
+        reason: str = "", count_to: int = COUNT_TO,
     ) -> ExchangePage:  # fmt: skip
         """One page of exchanges and other records, newest first, each exchange once.
 
