@@ -36,7 +36,7 @@ from affidavit.clock import Clock
 from affidavit.errors import AffidavitError, CannotRecordError
 from affidavit.providers.dialect import Dialect, StreamReader
 from affidavit.providers.facts import ResponseFacts
-from affidavit.record.disclose import PartHasher, commit_part, disclose
+from affidavit.record.disclose import PartHasher, commit_part, content, disclose
 from affidavit.record.model import OUTCOMES, Chain, Part, Record
 
 _JSON = (b"/json", b"+json")
@@ -111,7 +111,7 @@ class Exchange:
                 disclose("context", self._setting.context),
                 disclose("control", sections.ALLOWED),
                 None,
-                disclose("content", sections.content(parts)),
+                disclose("content", content(parts)),
             ),
             chains=self._chains,
             parts=parts,
@@ -253,7 +253,7 @@ class Exchange:
                 None,
                 None,
                 disclose("outcome", self._outcome(facts)),
-                disclose("content", sections.content(parts)),
+                disclose("content", content(parts)),
             ),
             chains=sections.response_chains(asked, self._chains, facts),
             parts=parts,

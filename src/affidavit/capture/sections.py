@@ -12,7 +12,7 @@ Rules:
 Not here: when something is recorded and which outcome it has (``exchange``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,9 +21,8 @@ import msgspec
 from affidavit import __version__
 from affidavit.control.attribution import Attribution
 from affidavit.control.identity import Identity
-from affidavit.ids import b64u
 from affidavit.providers.facts import YES, RequestFacts, ResponseFacts
-from affidavit.record.model import MAX_VALUES, Chain, Part
+from affidavit.record.model import MAX_VALUES, Chain
 from affidavit.wire.credentials import is_credential, recordable, redact_target
 
 _NOT_SERVED_BY_A_MODEL = frozenset({"models", "messages.count_tokens", "responses.input_tokens"})
@@ -134,21 +133,6 @@ def response_what(
     impersonal, personal = shown(headers)
     section["http.response.headers"] = impersonal + personal
     return section
-
-
-def content(parts: Iterable[Part]) -> dict[str, Any]:
-    """The section ``content``: commitments without salts, which travel with the parts."""
-    return {
-        "parts": [
-            {
-                "name": part.name,
-                "media_type": part.media_type,
-                "size": part.size,
-                "digest": b64u(part.digest),
-            }
-            for part in parts
-        ]
-    }
 
 
 def request_chains(asked: Asked) -> tuple[Chain, ...]:

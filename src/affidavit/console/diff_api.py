@@ -58,7 +58,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         what["name"] = ", ".join(dict.fromkeys((f"#{found.first}", f"#{found.second}")))
         recorded = []
         if any(one.parts for one in found.records):
-            for side in (0, 1):
+            for side in sorted({one.of for one in found.records}):
                 shown = [one for one in found.records if one.of == side]
                 recorded.append(await access.read(
                     "access.reveal", reader, what | _revealed(shown, body.purpose), body.purpose

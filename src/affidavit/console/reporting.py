@@ -5,7 +5,9 @@ who is said to have done it (``by``) is the reporter's word and stands in ``pers
 types of ``REPORTED`` are taken: what this program observes or decides itself (exchanges, reads,
 keys, configuration, retention, the ledger) nobody can report. A key of the role owner or caller
 reports, for its own tenant. A change joins the chains of what it changed, of every model it names
-as depending on it, and of the reporter. Not here: what the records are used for (``query``).
+as depending on it, and of the reporter. The two texts of a prompt are content, as prompts are
+anywhere: who may not see content does not see them. Not here: what the records are used for
+(``query``).
 """
 
 import hashlib
@@ -24,7 +26,7 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.errors import TooLargeError, UsageError
-from affidavit.record.disclose import disclose
+from affidavit.record.disclose import commit_part, content, disclose
 from affidavit.record.model import SECTIONS, Chain, Record
 
 Reportable = Literal[
@@ -74,10 +76,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         body: ChangeBody, request: Request, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
         reporter = authenticator.reporter(request)
-        record = change(body, reporter, services)
+        record, bodies = change(body, reporter, services)
 
         async def act() -> dict[str, Any]:
-            await services.journal.commit(record, ())
+            await services.journal.commit(record, bodies)
             return {"id": record.id, "type": record.type, "tier": record.tier, "at": record.at}
 
         whole = json.dumps(body.model_dump(), sort_keys=True).encode()
@@ -87,8 +89,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     return routes
 
 
-def change(body: ChangeBody, reporter: Reader, services: ConsoleServices) -> Record:
-    """The record of a reported change; ``UsageError`` for a time ahead of ours or not to be had.
+def change(
+    body: ChangeBody, reporter: Reader, services: ConsoleServices
+) -> tuple[Record, tuple[bytes, ...]]:
+    """The record of a reported change and its content; ``UsageError`` for a time ahead of ours.
 
     ``TooLargeError`` if both sides are more than ``MAX_SIDES``.
     """
@@ -97,11 +101,10 @@ def change(body: ChangeBody, reporter: Reader, services: ConsoleServices) -> Rec
         raise UsageError(f"The change is said to be of {body.at}, and it is {now}.")
     kind = body.type.removeprefix("change.")
     what: dict[str, Any] = {
-        "target": {"kind": kind, "name": body.target},
-        "before": body.before,
-        "after": body.after,
-        "models": _models(body),
-    }
+        "target": {"kind": kind, "name": body.target}, "models": _models(body),
+    }  # fmt: skip
+    if kind != "prompt":
+        what |= {"before": body.before, "after": body.after}
     if body.reason:
         what["reason"] = body.reason
     try:
@@ -110,6 +113,8 @@ def change(body: ChangeBody, reporter: Reader, services: ConsoleServices) -> Rec
         raise UsageError("The change has text or depth that JSON does not know.") from error
     if size > MAX_SIDES:
         raise TooLargeError(f"Before and after have {size} bytes; {MAX_SIDES} are taken.")
+    texts = _texts(body) if kind == "prompt" else {}
+    parts = tuple(commit_part(f"change.{n}", t, data) for n, (t, data) in texts.items())
     identity = reporter.identity
     person = {"name": body.by or identity.name, "address": reporter.address}
     console = {"version": __version__, "config_hash": services.snapshot().config_hash}
@@ -118,8 +123,9 @@ def change(body: ChangeBody, reporter: Reader, services: ConsoleServices) -> Rec
         "person": {name: value for name, value in person.items() if value},
         "what": what,
         "context": {"console": console},
+        **({"content": content(parts)} if parts else {}),
     }
-    return Record(
+    record = Record(
         id=ids.record_id(),
         type=body.type,
         at=body.at or now,
@@ -130,7 +136,21 @@ def change(body: ChangeBody, reporter: Reader, services: ConsoleServices) -> Rec
             disclose(name, sections[name]) if name in sections else None for name in SECTIONS
         ),
         chains=_chains(body, kind, reporter),
+        parts=parts,
     )
+    return record, tuple(data for _, data in texts.values())
+
+
+def _texts(body: ChangeBody) -> dict[str, tuple[str, bytes]]:
+    """Media type and bytes of each side: a text as it is, anything else as JSON on lines."""
+    found = {}
+    for name, value in (("before", body.before), ("after", body.after)):
+        if isinstance(value, str):
+            found[name] = ("text/plain; charset=utf-8", value.encode())
+        elif value is not None:
+            whole = msgspec.json.encode(value, order="sorted")
+            found[name] = ("application/json", msgspec.json.format(whole, indent=2))
+    return found
 
 
 def _models(body: ChangeBody) -> list[str]:

@@ -87,6 +87,7 @@ class _Side:
         if row is None:
             raise NotFoundError(f"There is no record {name} within what you may see.")
         family = row.type.partition(".")[0]
+        self.show = show
         self.kind = family if family in ("exchange", "change") else "record"
         other = row.re if row.re is not None else row.answered
         both = [row.idx] if other is None else [row.idx, other]
@@ -113,10 +114,14 @@ class _Side:
 
     def changed(self, name: str) -> Any:
         """``before`` or ``after`` of a change; ``None`` if it is not there or may not be seen."""
+        text = self.looks[0].parts.get(f"change.{name}") if self.show else None
+        if text is not None:
+            return text.decode("utf-8", "replace")
         return self.seen[0].get("what", {}).get(name)
 
-    def shown(self, of: int, *, show: bool) -> list[Shown]:
-        """What was read of this side."""
+    def shown(self, of: int) -> list[Shown]:
+        """What was read of this side: facts alone have no text to compare."""
+        show = self.show and self.kind != "record"
         return [
             Shown(row.id, row.idx, row.type, seen.evidence, sorted(seen.parts) if show else [], of)
             for row, seen in zip(self.rows, self.looks, strict=True)
@@ -141,15 +146,15 @@ def compare(
     if not second:
         if a.kind != "change":
             raise UsageError("One record alone has nothing to compare.", hint="Name two.")
-        text = _texts_of("change", a.changed("before"), a.changed("after"))
-        return Comparison("change", a.index, a.index, [], [text], a.shown(0, show=False))
+        state = a.looks[0].content
+        text = _texts_of("change", a.changed("before"), a.changed("after"), state)
+        return Comparison("change", a.index, a.index, [], [text], a.shown(0))
     b = _Side(searcher, second, boundary, show=show)
     if a.kind != b.kind:
         raise UsageError(f"This is {_a(a.kind)}, and that is {_a(b.kind)}.", hint="Name two alike.")
-    content = show and a.kind == "exchange"
     return Comparison(
         a.kind, a.index, b.index, _facts(a.facts(), b.facts()), _texts(a, b, show=show),
-        a.shown(0, show=content) + b.shown(1, show=content),
+        a.shown(0) + b.shown(1),
     )  # fmt: skip
 
 
@@ -163,7 +168,8 @@ def _facts(first: Mapping[str, str], second: Mapping[str, str]) -> list[Fact]:
 
 def _texts(a: _Side, b: _Side, *, show: bool) -> list[Text]:
     if a.kind == "change":
-        return [_texts_of("after", a.changed("after"), b.changed("after"))]
+        state = worst([one.looks[0].content for one in (a, b)])
+        return [_texts_of("after", a.changed("after"), b.changed("after"), state)]
     if a.kind != "exchange":
         return []
     found = []
@@ -178,10 +184,10 @@ def _texts(a: _Side, b: _Side, *, show: bool) -> list[Text]:
     return found
 
 
-def _texts_of(name: str, first: Any, second: Any) -> Text:
-    """Two values of changes as texts."""
-    if first is None and second is None:
-        return Text(name, None, "none", [])
+def _texts_of(name: str, first: Any, second: Any, content: str) -> Text:
+    """Two values of changes as texts; ``content``: what became of those that are content."""
+    if content not in ("none", "shown") or (first is None and second is None):
+        return Text(name, None, content, [])
     old, new = _written(first), _written(second)
     return Text(name, old == new, "shown", textdiff.diff(old, new))
 

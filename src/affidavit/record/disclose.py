@@ -8,6 +8,7 @@ again to be verified. Not here: what a section says (``capture``), and who may s
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -96,6 +97,21 @@ def commit_part(name: str, media_type: str, data: bytes) -> Part:
     hasher = PartHasher(name, media_type)
     hasher.update(data)
     return hasher.finish()
+
+
+def content(parts: Iterable[Part]) -> dict[str, Any]:
+    """The section ``content``: commitments without salts, which travel with the parts."""
+    return {
+        "parts": [
+            {
+                "name": part.name,
+                "media_type": part.media_type,
+                "size": part.size,
+                "digest": ids.b64u(part.digest),
+            }
+            for part in parts
+        ]
+    }
 
 
 def check_part(part: Part, data: bytes) -> bool:

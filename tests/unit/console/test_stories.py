@@ -112,11 +112,21 @@ def test_changes_are_compared(client: Client, machine: Machine) -> None:
         made.append(client("owner").post("/api/records", json=change).json()["id"])
     machine.settle()
     owner = client("owner")
-    alone = owner.post("/api/diff", json={"first": made[0]}).json()
+    why = {"purpose": "ticket 7"}
+    alone = owner.post("/api/diff", json={"first": made[0]} | why).json()
     assert alone["texts"][0]["name"] == "change"
     assert [line["op"] for line in alone["texts"][0]["lines"]].count("+") == 1
-    both = owner.post("/api/diff", json={"first": made[0], "second": made[1]}).json()
+    both = owner.post("/api/diff", json={"first": made[0], "second": made[1]} | why).json()
     assert [line["op"] for line in both["texts"][0]["lines"]] == [" ", "~"]
+    machine.settle()
+    parts = [one["parts"] for one in machine.records("access.reveal")[-1]["what"]["records"]]
+    assert parts == [["change.after", "change.before"]]
+    never = client("compliance")
+    hidden = never.post("/api/diff", json={"first": made[0]} | why).json()
+    assert hidden["texts"] == [{"name": "change", "same": None, "content": "withheld", "lines": []}]
+    assert "Be kind" not in never.get(f"/api/show/{made[1]}").text
+    found = client("owner").post("/api/reveal", json={"id": made[1], "reason": "ticket 7"})
+    assert "Be kind" in found.text
     exchange = f"#{index_of(owner, 'type:exchange.request')}"
     for body, status in (
         ({"first": exchange}, 400), ({"first": made[0], "second": exchange}, 400),
