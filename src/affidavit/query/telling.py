@@ -17,7 +17,7 @@ import msgspec
 from affidavit.index.messages import Said
 from affidavit.index.schema import Row
 from affidavit.query import wording
-from affidavit.query.aliases import Meaning, meanings
+from affidavit.query.aliases import Aliases, Meaning
 from affidavit.query.boundary import Boundary
 from affidavit.query.content import Look, look
 from affidavit.query.lanes import Lanes
@@ -92,6 +92,9 @@ class Teller:
         self._heard: set[bytes] = set()
         self._earlier: Callable[[str], bool] = lambda _: False
         self._began: dict[str, bool] = {}
+        self._aliases = Aliases(searcher, boundary, size)
+        self._within: dict[int, bool] = {}
+        self._answers: dict[int, Row | None] = {}
 
     def went_before(self, requests: Iterable[Row], earlier: Callable[[str], bool]) -> None:
         """What was on earlier pages: the last requests; ``earlier`` says which sessions were."""
@@ -141,11 +144,17 @@ class Teller:
         """The index, if that record is of this ledger size and within the boundary."""
         if index is None or index >= self._size:
             return None
-        return index if self._searcher.within([index], self._boundary) else None
+        if index not in self._within:
+            self._within[index] = bool(self._searcher.within([index], self._boundary))
+        return index if self._within[index] else None
 
     def _answer(self, row: Row) -> Row | None:
         index = self._known(row.answered)
-        return None if index is None else self._searcher.reader.row(index)
+        if index is None:
+            return None
+        if index not in self._answers:
+            self._answers[index] = self._searcher.reader.row(index)
+        return self._answers[index]
 
     def _look(self, row: Row) -> Look:
         return look(self._searcher.contents, row, show=False)
@@ -160,7 +169,7 @@ class Teller:
     def _meanings(self, row: Row) -> tuple[Meaning, ...]:
         if row.type != "exchange.request":
             return ()
-        return meanings(self._searcher, row, self._answer(row), self._boundary)
+        return self._aliases.meanings(row, self._answer(row))
 
     # -- what it says --------------------------------------------------------------------------
 

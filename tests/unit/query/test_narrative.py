@@ -11,7 +11,7 @@ import pytest
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
-from affidavit.query import boundary, language
+from affidavit.query import aliases, boundary, language
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
 from affidavit.query.stream import STEP
@@ -123,6 +123,22 @@ def test_a_name_is_resolved_at_its_time(told: Told) -> None:
     assert lines[6].meanings == ()
     assert lines[3].evidence == "reported"
     assert lines[3].beside
+
+
+@pytest.mark.parametrize("most", [1, 2, 256])
+def test_many_changes_of_a_name(told: Told, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Each request gets the newest change before it, also those looked up one by one."""
+    monkeypatch.setattr(aliases, "MOST", most)
+    asked = {"gen_ai.request.model": "prod-chat"}
+    history = [request(0, what=asked)]
+    for turn in range(4):
+        history += [
+            alias(2 * turn + 1, "prod-chat", f"gpt-{turn}"), request(2 * turn + 2, what=asked),
+        ]  # fmt: skip
+    lines = by_index(narrative(told(history), "ses_1", OWNER).lines)
+    assert [[m.model for m in lines[2 * turn].meanings] for turn in range(5)] == [
+        [], ["gpt-0"], ["gpt-1"], ["gpt-2"], ["gpt-3"],
+    ]  # fmt: skip
 
 
 def test_what_fell_in_between_belongs_there(told: Told) -> None:
