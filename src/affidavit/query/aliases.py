@@ -18,7 +18,6 @@ from affidavit.query.content import look
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Match
 
-
 MOST = 256
 """So many changes of a name are looked up at once; what is older is looked up when asked for."""
 
