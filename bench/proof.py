@@ -28,6 +28,7 @@ from big.place import FillClock, Place
 from ledger import Traffic, open_log
 
 from affidavit import durable
+from affidavit.app import opening
 from affidavit.clock import SystemClock
 from affidavit.evidence import bundle, verify
 from affidavit.ledger.log import Log
@@ -37,9 +38,7 @@ from affidavit.ledger.plan import Submission
 from affidavit.query.completeness import build
 from affidavit.query.prover import LogProver
 from affidavit.query.question import Question
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Chain
-from affidavit.vault.keyring import Keyring
 
 GROUP = 500
 RARE = Chain("tenant-0", "model", traffic.RARE)
@@ -126,13 +125,12 @@ def filled(data: Path) -> dict[str, Any]:
     clock = FillClock(place, place.size())
     paths = place.paths
     with place.disk.locked(paths.sequencer_lock, "bench"):
-        kek = KeyEncryptionKey.load(paths.key_encryption_key)
-        keyring = Keyring.open(paths.key_database, kek, clock)
+        keyring = opening.keyring(paths, clock, read_only=False)
         start = time.perf_counter()
         log = Log.open(
             place.disk,
             paths.log,
-            durable.open_database(paths.state, kek.derive("state.db")),
+            durable.open_database(paths.state, keyring.database_key("state.db")),
             Signer(place.config().log.origin, keyring.secret("log/seed")),
             lambda index: keyring.secret(f"epoch/{index}"),
             clock,

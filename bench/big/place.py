@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from affidavit import config as configuration
-from affidavit.app import first_start, origin
+from affidavit.app import first_start, opening, origin
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock, from_unix_us, to_unix_us
 from affidavit.config import Config
@@ -18,8 +18,6 @@ from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import read_vkeys
 from affidavit.ledger.publish import CHECKPOINT, size_of
-from affidavit.record.keys import KeyEncryptionKey
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 
 DAYS = 90
@@ -62,7 +60,7 @@ class Place:
 
     def key(self) -> bytes:
         """What opens the index."""
-        return KeyEncryptionKey.load(self.paths.key_encryption_key).derive("index.db")
+        return opening.database_key(self.paths, "index.db")
 
     def index(self) -> Reader:
         """The index, read-only."""
@@ -70,8 +68,7 @@ class Place:
 
     def vault(self) -> VaultReader:
         """The vault, read-only, checked against the ledger."""
-        kek = KeyEncryptionKey.load(self.paths.key_encryption_key)
-        keyring = Keyring.open(self.paths.key_database, kek, SystemClock(), read_only=True)
+        keyring = opening.keyring(self.paths, SystemClock())
         return VaultReader(self.paths.vault, keyring, self.log().decoded)
 
     def log(self) -> LogReader:

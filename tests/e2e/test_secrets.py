@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from affidavit import durable
+from affidavit.app import opening
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.index.rebuild import dump
 from affidavit.ledger.log_reader import LogReader
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import View
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.e2e.canary_traffic import (
     CLAUDE,
@@ -72,8 +72,7 @@ def _processes(machine: Machine, seen: Seen) -> None:
 def _opened(data: Path) -> list[View]:
     """Every record of the ledger as its owner can read it, oldest first."""
     paths = Paths(data)
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    keyring = Keyring.open(paths.key_database, kek, SystemClock(), read_only=True)
+    keyring = opening.keyring(paths, SystemClock())
     reader = LogReader(paths.log, verifier(data))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
@@ -143,9 +142,7 @@ def _run(machine: Machine, upstream: Upstream, seen: Seen, room: Path) -> None:
 
 def _dump(data: Path) -> list[str]:
     paths = Paths(data)
-    return list(
-        dump(paths.root, KeyEncryptionKey.load(paths.key_encryption_key).derive("index.db"))
-    )
+    return list(dump(paths.root, opening.database_key(paths, "index.db")))
 
 
 MOMENTS = [
@@ -209,8 +206,9 @@ def test_databases_are_encrypted_and_hold_no_key(seen: Seen) -> None:
         assert not path.read_bytes().startswith(b"SQLite format 3"), path
     paths = Paths(seen.data)
     kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    for path, purpose in ((paths.state, "state.db"), (paths.key_database, "keys.db")):
-        connection = durable.open_database(path, kek.derive(purpose))
+    state_key = opening.database_key(paths, "state.db")
+    for path, key in ((paths.state, state_key), (paths.key_database, kek.derive("keys.db"))):
+        connection = durable.open_database(path, key)
         tables = connection.execute(
             "select name from sqlite_master where type = 'table'"
         ).fetchall()

@@ -19,6 +19,8 @@ import msgspec
 import pytest
 import uvicorn
 
+from affidavit.app import opening
+from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.console.access import Access
@@ -32,9 +34,7 @@ from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier
 from affidavit.query.prover import RemoteProver
 from affidavit.record.journal import JournalWriter
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import Recipient
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.world.audit import audit
 from tests.world.machine import Machine
@@ -116,8 +116,7 @@ def read_and_die(
     steps = Steps(report, step, name)
     data, clock = Path(root), SystemClock()
     known = msgspec.msgpack.decode(base64.b64decode(snapshot), type=Snapshot)
-    kek = KeyEncryptionKey.load(data / "keys" / "kek")
-    keyring = Keyring.open(data / "keys.db", kek, clock, read_only=True)
+    keyring = opening.keyring(Paths(data), clock)
     log = LogReader(data / "log", [Verifier.from_vkey(vkey) for vkey in known.log_vkeys])
     recipient = Recipient(known.recipient_day, known.recipient_public)
     journal = JournalWriter.open(
@@ -127,7 +126,7 @@ def read_and_die(
     services = DeadlyServices(
         clock=clock, config=Config().named("test.example/log"), data=data, log=log,
         vault=VaultReader(data / "vault", keyring, log.decoded),
-        reader=Reader(data, kek.derive("index.db")), prover=RemoteProver(_nobody),
+        reader=Reader(data, keyring.database_key("index.db")), prover=RemoteProver(_nobody),
         journal=journal, control=ControlLink(data / "run" / "nobody.sock"),
         snapshot=lambda: known, directory=lambda: Directory(known.identities),
     )  # fmt: skip

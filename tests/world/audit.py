@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affidavit.app import opening
 from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
 from affidavit.app.rebuild import run as rebuild_index
@@ -18,9 +19,7 @@ from affidavit.index.rebuild import dump
 from affidavit.ledger import fsck, leaf
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Verifier, read_vkeys
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import View
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.world.canary import find
 
@@ -66,9 +65,8 @@ def audit(
     paths = Paths(data)
     size = assert_fsck(data)
     assert_deep(data)
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    clock = SystemClock()
-    keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
+    keyring = opening.keyring(paths, SystemClock())
+    key = keyring.database_key("index.db")
     reader = LogReader(paths.log, verifier(data))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     found = Audited(reader.checkpoint().size)
@@ -97,7 +95,6 @@ def audit(
         assert view.sections["outcome"]["outcome"], request
     assert size == found.size
     rebuild_index(data, beside)
-    key = kek.derive("index.db")
     assert list(dump(paths.root, key)) == list(dump(beside, key)), "the index is not its rebuild"
     hits = find(canaries, [data, *logs])
     assert not hits, hits

@@ -188,7 +188,7 @@ class Machine:
         kek = KeyEncryptionKey.create(self.disk, root / "keys" / "kek")
         self.keyring = Keyring.open(root / "keys.db", kek, self.clock)
         signer = Signer(self.config.log.origin, self.keyring.secret("log/seed"))
-        key = kek.derive("state.db")
+        key = self.keyring.database_key("state.db")
         self._state = durable.open_database(root / "state.db", key)
         self._state_of_log = durable.open_database(root / "state.db", key)
         self.identities = IdentityStore(self._state, self.clock)
@@ -213,7 +213,7 @@ class Machine:
         self.vault = Vault.open(
             self.disk, root / "vault", self.keyring, self.log.size, self.reader_log.decoded
         )
-        self.indexer = Indexer(root, kek.derive("index.db"))
+        self.indexer = Indexer(root, self.keyring.database_key("index.db"))
         self.indexer.start()
         self._index([])
         self.intake = Intake(
@@ -221,7 +221,7 @@ class Machine:
             self.clock, on_placed=self._index,
         )  # fmt: skip
         self.vault_reader = VaultReader(root / "vault", self.keyring, self.reader_log.decoded)
-        self.index_reader = Reader(root, kek.derive("index.db"))
+        self.index_reader = Reader(root, self.keyring.database_key("index.db"))
         self.anchors: dict[str, Any] = {}
         self.link = PlayedLink(self)
         self._gateway = self.journal("gateway")

@@ -212,7 +212,7 @@ class Checking:
             self._on_record(LogReader(log, keys, heads), expired, keyring)
         if self._vault is not None:
             self._vault.finish(check.size)
-            self._beside(LogReader(log, keys, heads), keys, check)
+            self._beside(LogReader(log, keys, heads), keys, check, keyring)
 
     def _on_record(self, reader: LogReader, expired: list[int], keyring: Keyring | None) -> None:
         vault = None
@@ -225,7 +225,13 @@ class Checking:
             if vault is not None:
                 vault.close()
 
-    def _beside(self, reader: LogReader, keys: Sequence[Verifier], check: fsck.Check) -> None:
+    def _beside(
+        self,
+        reader: LogReader,
+        keys: Sequence[Verifier],
+        check: fsck.Check,
+        keyring: Keyring | None,
+    ) -> None:
         """What stands beside log and vault."""
         policy = self._policy
         known = [LogKey(key) for key in keys] + self._all_keys()
@@ -238,12 +244,11 @@ class Checking:
         cosigners = [] if policy is None else [one.verifier for one in policy.witnesses]
         anchors = [] if policy is None else [anchor for _, anchor in policy.timestamps]
         self._counts["notes"] = check_notes(self._paths.log, reader, known, cosigners, anchors)
-        if not self._keys:
+        if keyring is None:
             self._remarks.append("Without keys no section, no content and no database was opened.")
             return
-        kek = KeyEncryptionKey.load(self._paths.key_encryption_key)
         self._told("state.db", 0, 1)
-        with _database(self._paths.state, kek.derive("state.db")) as state:
+        with _database(self._paths.state, keyring.database_key("state.db")) as state:
             check_database(state, "state.db")
             committed = check_state(self._paths.log, reader, state, check.replay, _wait)
             check_keys(self._paths.log, state)
@@ -256,7 +261,7 @@ class Checking:
         if (self._paths.root / BESIDE).is_dir():
             self._remarks.append("The index is being made anew, so it was not examined.")
             return
-        indexed = check_index(self._paths.root, kek.derive("index.db"), root, _wait)
+        indexed = check_index(self._paths.root, keyring.database_key("index.db"), root, _wait)
         if indexed < committed:
             self._remarks.append(
                 f"The index stands for {indexed} of {committed} leaves; it catches up by itself."

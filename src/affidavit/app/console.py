@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from affidavit import config as configuration
-from affidavit.app import snapshots, system
+from affidavit.app import opening, snapshots, system
 from affidavit.app.listen import listen, split
 from affidavit.app.paths import Paths
 from affidavit.app.ready import tell_ready
@@ -30,9 +30,7 @@ from affidavit.ledger.publish import heads
 from affidavit.query import named
 from affidavit.query.prover import RemoteProver
 from affidavit.record.journal import JournalWriter
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import Recipient
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 
 
@@ -88,8 +86,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     disk = Disk()
     link = ControlLink(paths.control_socket)
     known = Known(await snapshots.first(link))
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
+    keyring = opening.keyring(paths, clock)
     log = LogReader(paths.log, known.log_keys())
     own = LogReader(paths.log, known.log_keys(), heads(require=config.witnesses.require))
     known.readers = (log, own)
@@ -102,7 +99,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         data=paths.root,
         log=log,
         vault=VaultReader(paths.vault, keyring, own.decoded),
-        reader=Reader(paths.root, kek.derive("index.db")),
+        reader=Reader(paths.root, keyring.database_key("index.db")),
         journal=journal,
         control=link,
         prover=RemoteProver(_asking(link, asyncio.get_running_loop())),

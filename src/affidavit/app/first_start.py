@@ -5,17 +5,19 @@ key is made last but for the owner, so a start that was cut is begun again and f
 made; a directory that is there is never made again.
 """
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import apsw
 
 from affidavit import durable
+from affidavit.app import opening
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
-from affidavit.errors import UnavailableError
+from affidavit.errors import LockedError, UnavailableError
 from affidavit.ledger import staging
 from affidavit.record.journal import SEGMENT_BYTES
 from affidavit.record.keys import KeyEncryptionKey
@@ -125,17 +127,22 @@ def little_space(path: Path) -> str | None:
 
 def _owner(paths: Paths, disk: Disk, clock: Clock, name: str) -> None:
     """Make the owner unless there is one; the key file is written before the identity counts."""
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    state = durable.open_database(paths.state, kek.derive("state.db"))
-    try:
+    with contextlib.ExitStack() as held:
+        alone = True
+        try:
+            held.enter_context(disk.locked(paths.sequencer_lock, "first start"))
+        except LockedError:
+            alone = False  # a predecessor that still drains has opened everything
+        keyring = opening.keyring(paths, clock, read_only=not alone)
+        held.callback(keyring.close)
+        state = durable.open_database(paths.state, keyring.database_key("state.db"))
+        held.callback(state.close)
         store = IdentityStore(state, clock)
         if any(identity.role == "owner" for identity in store.all()):
             return
         identity, token = store.draft(tenant=name, name="owner", kind="person", role="owner")
         disk.write_file(paths.owner_key, (token + "\n").encode())
         store.put(identity)
-    finally:
-        state.close()
 
 
 def _foreign(root: Path) -> bool:

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from affidavit.app import opening
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
@@ -12,8 +13,6 @@ from affidavit.ledger.firsts import with_firsts
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import read_vkeys
 from affidavit.ledger.publish import newest_head
-from affidavit.record.keys import KeyEncryptionKey
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 
 FILES = ("index.db", "text.db")
@@ -50,14 +49,13 @@ def put_in_place(disk: Disk, beside: Path, root: Path) -> None:
 
 
 def _build(paths: Paths, into: Path) -> int:
-    clock = SystemClock()
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    keyring = Keyring.open(paths.key_database, kek, clock, read_only=True)
+    keyring = opening.keyring(paths, SystemClock())
     keys = read_vkeys((paths.log / "log.vkey").read_text(encoding="utf-8"))
     reader = LogReader(paths.log, keys, (newest_head(paths.log),))
     vault = VaultReader(paths.vault, keyring, reader.decoded)
     try:
-        return rebuild(into, kek.derive("index.db"), reader, with_firsts(reader, vault.salvaged))
+        key = keyring.database_key("index.db")
+        return rebuild(into, key, reader, with_firsts(reader, vault.salvaged))
     finally:
         vault.close()
         keyring.close()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from affidavit import durable
-from affidavit.app import approving, early, starting, system
+from affidavit.app import approving, early, opening, starting, system
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
 from affidavit.app.chores import Chores
@@ -47,10 +47,8 @@ from affidavit.ledger.note import ML_DSA_44, Cosigner, Signer
 from affidavit.ledger.prune import Expired
 from affidavit.ledger.publish import heads
 from affidavit.record.journal import JournalWriter
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Placed, Record
 from affidavit.record.seal import Recipient
-from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.vault import Vault
 
@@ -75,14 +73,13 @@ class Sequencer:
         self.clock = clock
         self._disk = disk
         policy = load_policy(config)
-        kek = KeyEncryptionKey.load(paths.key_encryption_key)
-        self.keyring = Keyring.open(paths.key_database, kek, clock)
+        self.keyring = opening.keyring(paths, clock, read_only=False)
         signer = self._log_key(0)
         starting.run(paths, config, policy, signer, self.keyring)
         self.receipt_seed = self.keyring.secret("receipt/seed")
         self.receipt_vkey = Signer(f"{config.log.origin}/receipts", self.receipt_seed).vkey
         self.receipt_key = ReceiptKey(config.log.origin, self.receipt_seed, self.receipt_vkey)
-        state_key = kek.derive("state.db")
+        state_key = self.keyring.database_key("state.db")
         self.state = durable.open_database(paths.state, state_key)
         self.identities = IdentityStore(self.state, clock)
         self.answered = Answered(self.state, clock)
@@ -110,7 +107,7 @@ class Sequencer:
         )
         self.vault_reader = VaultReader(
             paths.vault,
-            Keyring.open(paths.key_database, kek, clock, read_only=True),
+            opening.keyring(paths, clock),
             self._own_reader.decoded,
         )
         self._outbound = Outbound(config.timestamps.ca_file)
@@ -120,11 +117,11 @@ class Sequencer:
         reader = LogReader(paths.log, None, heads(require=config.witnesses.require))
         self._index_vault = VaultReader(
             paths.vault,
-            Keyring.open(paths.key_database, kek, clock, read_only=True),
+            opening.keyring(paths, clock),
             reader.decoded,
         )
         view = with_firsts(reader, self._index_vault.salvaged)
-        self.indexing = Indexing(paths, kek.derive("index.db"), disk, reader, view)
+        self.indexing = Indexing(paths, self.keyring.database_key("index.db"), disk, reader, view)
         self.intake = Intake(
             disk,
             paths.journal,

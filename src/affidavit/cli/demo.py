@@ -202,14 +202,11 @@ def _checkpoint_of(bundle: Path) -> _Checkpoint:
 
 def _operators_seed(data: Path) -> bytes:
     """The log's signing key, as somebody with root on the machine can have it."""
+    from affidavit.app import opening
     from affidavit.app.paths import Paths
     from affidavit.clock import SystemClock
-    from affidavit.record.keys import KeyEncryptionKey
-    from affidavit.vault.keyring import Keyring
 
-    paths = Paths(data)
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    keyring = Keyring.open(paths.key_database, kek, SystemClock(), read_only=True)
+    keyring = opening.keyring(Paths(data), SystemClock())
     try:
         return keyring.secret("log/seed")
     finally:

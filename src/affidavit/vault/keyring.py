@@ -12,7 +12,8 @@ Rules:
 Kinds: **bucket keys** B per (tenant, retention class, UTC day) and **subject keys** S per (tenant,
 subject, class), named by small numbers that stand beside what they seal; **hold keys**, under
 which part keys are wrapped once more; **keys of the day**, to which writers seal their journals;
-and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets).
+and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets, the keys of
+the other encrypted databases).
 
 Not here: who decides that a key is destroyed, rewrapping, renewal of the key-encryption key.
 """
@@ -61,6 +62,9 @@ CREATE TABLE IF NOT EXISTS secrets (
 ) STRICT;
 """
 
+DATABASES = ("state.db", "index.db")
+"""The encrypted databases whose keys are kept here; ``text.db`` has that of ``index.db``."""
+
 _REMEMBERED = 50_000
 """Keys kept in memory at most, per kind; beyond it all are read anew (about 10 MB)."""
 
@@ -103,9 +107,25 @@ class Keyring:
         ``UnavailableError`` if this key-encryption key does not open it.
         """
         connection = open_database(path, kek.derive("keys.db"), read_only=read_only)
+        keyring = cls(connection, kek, clock)
         if not read_only:
-            connection.execute(_TABLES)
-        return cls(connection, kek, clock)
+            keyring._make(earlier=path.with_name("state.db").exists())
+        return keyring
+
+    def _make(self, *, earlier: bool) -> None:
+        """The tables and the keys of the databases, together or not at all.
+
+        Earlier releases derived the keys of the databases from the key-encryption key: what was
+        begun under one of them (``earlier``) goes on under the keys that it has.
+        """
+        with self._db:
+            known = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            earlier = earlier or known != (0,)
+            self._db.execute(_TABLES)
+            for name in DATABASES:
+                if not self.has_secret(_of_database(name)):
+                    key = self._kek.derive(name) if earlier else ids.key()
+                    self._put_secret(_of_database(name), key)
 
     def close(self) -> None:
         """Forget all keys and close the file."""
@@ -122,11 +142,24 @@ class Keyring:
             if row is not None:
                 return self._kek.unwrap(row[0])
             made = ids.key()
-            self._db.execute(
-                "INSERT INTO secrets (name, wrapped, created) VALUES (?, ?, ?)",
-                (name, self._kek.wrap(made), self._clock.now()),
-            )
+            self._put_secret(name, made)
             return made
+
+    def _put_secret(self, name: str, secret: bytes) -> None:
+        self._db.execute(
+            "INSERT INTO secrets (name, wrapped, created) VALUES (?, ?, ?)",
+            (name, self._kek.wrap(secret), self._clock.now()),
+        )
+
+    def database_key(self, name: str) -> bytes:
+        """The key of the encrypted database ``name``, one of ``DATABASES``.
+
+        Read-only, before this release has opened the directory, it is what was derived for it.
+        """
+        with self._lock:
+            if self._read_only and not self.has_secret(_of_database(name)):
+                return self._kek.derive(name)
+            return self.secret(_of_database(name))
 
     def has_secret(self, name: str) -> bool:
         """Whether there is a secret of that name; none is made."""
@@ -338,3 +371,7 @@ class Keyring:
         self._subjects.clear()
         self._opened.clear()
         self._recipients.clear()
+
+
+def _of_database(name: str) -> str:
+    return f"database/{name}"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from affidavit import durable
-from affidavit.app import approving, snapshots, system
+from affidavit.app import approving, opening, snapshots, system
 from affidavit.app.first_start import DEFAULT_YAML
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
@@ -18,7 +18,6 @@ from affidavit.control.identity import Glass, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.control.store import IdentityStore
 from affidavit.errors import ConfigError, NotFoundError, RefusedError, UsageError
-from affidavit.record.keys import KeyEncryptionKey
 from tests.unit.app.test_sequencer import _sequencer, _types
 from tests.world.audit import audit
 
@@ -114,8 +113,8 @@ def test_what_was_closed_before_a_crash_is_told_at_the_next_start(tmp_path: Path
         await _key(link, "Carol", "administrator")
 
     assert _sequencer(root, story) == 0
-    kek = KeyEncryptionKey.load(Paths(root).key_encryption_key)
-    state = durable.open_database(Paths(root).state, kek.derive("state.db"))
+    key = opening.database_key(Paths(root), "state.db")
+    state = durable.open_database(Paths(root).state, key)
     identities, store = IdentityStore(state, SystemClock()), ApprovalStore(state)
     owner = next(one for one in identities.all() if one.role == "owner")
     now = SystemClock().now()
@@ -130,7 +129,7 @@ def test_what_was_closed_before_a_crash_is_told_at_the_next_start(tmp_path: Path
     types = _types(root)
     told = ("approval.denied", "approval.granted", "change.identity", "change.key")
     assert [types.count(kind) for kind in told] == [1, 1, 2, 1]
-    state = durable.open_database(Paths(root).state, kek.derive("state.db"))
+    state = durable.open_database(Paths(root).state, key)
     assert approving.untold(_Host(state, 100)) == [], "nothing is told twice"
     state.close()
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from affidavit import config, durable
-from affidavit.app import first_start
+from affidavit.app import first_start, opening
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.identity import Directory
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
-from affidavit.record.keys import KeyEncryptionKey
 from tests.world.fakedisk import Crash, FakeEffects, Fault, at
 
 
@@ -26,7 +25,7 @@ def _prepare(root: Path, disk: Disk | None = None) -> bool:
 
 def _identities(root: Path) -> IdentityStore:
     paths = Paths(root)
-    key = KeyEncryptionKey.load(paths.key_encryption_key).derive("state.db")
+    key = opening.database_key(paths, "state.db")
     return IdentityStore(durable.open_database(paths.state, key), SystemClock())
 
 

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from affidavit import ids
-from affidavit.app import indexing
+from affidavit.app import indexing, opening
 from affidavit.app.checking import Checking
 from affidavit.app.indexing import WHOLE, Indexing
 from affidavit.app.paths import Paths
@@ -27,14 +27,13 @@ from affidavit.index.sqlite import VERSION
 from affidavit.ledger.merkle import EMPTY_ROOT
 from affidavit.ledger.note import Checkpoint
 from affidavit.ledger.pruned import Pruned
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Placed, View
 from tests.unit.app.test_sequencer import _sequencer
 from tests.unit.index.made import request
 
 
 def _key(root: Path) -> bytes:
-    return KeyEncryptionKey.load(Paths(root).key_encryption_key).derive("index.db")
+    return opening.database_key(Paths(root), "index.db")
 
 
 def _version(root: Path, name: str) -> int:

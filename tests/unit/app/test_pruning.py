@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from affidavit.app import rebuild, system
+from affidavit.app import opening, rebuild, system
 from affidavit.app.checking import Checking
+from affidavit.app.paths import Paths
 from affidavit.app.pruning import DAY, Pruning
 from affidavit.config import Retention
 from affidavit.durable import Disk
@@ -35,7 +36,6 @@ from affidavit.query.content import look
 from affidavit.query.language import parse
 from affidavit.query.question import Question
 from affidavit.query.search import Searcher
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Chain
 from affidavit.vault.vault import Vault
 from tests.faults import pruning_story
@@ -190,7 +190,7 @@ def test_a_rebuilt_index_holds_what_the_log_holds(hosted: Hosted, tmp_path: Path
     beside = tmp_path / "beside"
     there = list(machine.reader_log.pruned().present(0, machine.log.published))
     assert rebuild.run(machine.root, beside) == len(there)
-    key = KeyEncryptionKey.load(machine.root / "keys" / "kek").derive("index.db")
+    key = opening.database_key(Paths(machine.root), "index.db")
     live, rebuilt = (_indexed(place, key) for place in (machine.root, beside))
     assert rebuilt == live & set(there)
     assert rebuilt < live

@@ -13,7 +13,7 @@ from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Placed
 from affidavit.vault import entries, wraps
 from affidavit.vault.check import VaultCheck
-from affidavit.vault.keyring import Keyring
+from affidavit.vault.keyring import DATABASES, Keyring
 from affidavit.vault.segments import segments_in, wraps_path
 from affidavit.vault.vault import Vault
 from tests.unit.vault.makers import Leaves, leaf_of, place, record
@@ -214,7 +214,7 @@ def test_every_key_of_the_keyring_opens(
 ) -> None:
     """One that does not is named by its row."""
     _fill(tmp_path / "vault", keyring)
-    assert keyring.check() == 3 + 2
+    assert keyring.check() == 3 + 2 + len(DATABASES)
     _sql(tmp_path, kek, "UPDATE subject_keys SET wrapped = zeroblob(40) WHERE subject = 'act_2'")
     with pytest.raises(CorruptError, match=r"keys\.db: row 2 of subject_keys"):
         keyring.check()

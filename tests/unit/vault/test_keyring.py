@@ -11,7 +11,7 @@ from affidavit.durable import open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.ids import key as new_key
 from affidavit.record.keys import KeyEncryptionKey
-from affidavit.vault.keyring import Keyring
+from affidavit.vault.keyring import DATABASES, Keyring
 
 
 def _again(tmp_path: Path, kek: KeyEncryptionKey, *, read_only: bool = False) -> Keyring:
@@ -99,7 +99,7 @@ def test_no_key_is_in_the_file_unwrapped(
     tables = ("bucket_keys", "subject_keys", "hold_keys", "recipients", "secrets")
     rows = [row for table in tables for row in raw.execute(f"SELECT * FROM {table}")]
     raw.close()
-    assert len(rows) == 3
+    assert len(rows) == 3 + len(DATABASES)
     for secret in secrets:
         assert not any(secret in value for row in rows for value in row if isinstance(value, bytes))
     for path in tmp_path.iterdir():
@@ -189,3 +189,39 @@ def test_what_it_prints_says_nothing(keyring: Keyring) -> None:
     """A keyring in a log line shows no key."""
     keyring.secret("log/seed")
     assert repr(keyring) == "<Keyring>"
+
+
+def test_databases_have_random_keys_of_their_own(
+    tmp_path: Path, kek: KeyEncryptionKey, keyring: Keyring
+) -> None:
+    """In a new directory none is derived, and readers have the same ones."""
+    keys = {name: keyring.database_key(name) for name in DATABASES}
+    assert len(set(keys.values())) == 2
+    assert not set(keys.values()) & {kek.derive(name) for name in DATABASES}
+    reader = _again(tmp_path, kek, read_only=True)
+    assert {name: reader.database_key(name) for name in DATABASES} == keys
+    reader.close()
+
+
+@pytest.mark.parametrize("earlier", ["keys.db", "state.db"])
+def test_what_an_earlier_release_began_keeps_its_keys(
+    tmp_path: Path, kek: KeyEncryptionKey, earlier: str
+) -> None:
+    """Keys that were derived are taken over at the first opening for writing, and stay."""
+    if earlier == "keys.db":
+        keyring = Keyring.open(tmp_path / "keys.db", kek, SystemClock())
+        keyring.secret("log/seed")
+        keyring.close()
+        raw = _raw(tmp_path, kek)
+        raw.execute("DELETE FROM secrets WHERE name LIKE 'database/%'")
+        raw.close()
+        reader = _again(tmp_path, kek, read_only=True)
+        assert reader.database_key("state.db") == kek.derive("state.db")
+        reader.close()
+    else:
+        (tmp_path / "state.db").touch()
+    keyring = _again(tmp_path, kek)
+    for name in DATABASES:
+        assert keyring.has_secret(f"database/{name}")
+        assert keyring.database_key(name) == kek.derive(name)
+    keyring.close()
