@@ -27,6 +27,7 @@ from pydantic import (
 
 from affidavit import config_trouble, strict_yaml
 from affidavit.config_boundaries import BoundaryName, BreakGlass, NamedBoundary
+from affidavit.config_retention import Retention
 from affidavit.errors import ConfigError
 from affidavit.prices import Price, Prices
 
@@ -224,16 +225,6 @@ class Anchors(_Section):
     copy_to: Path | None = None
 
 
-class Retention(_Section):
-    """The class under which new records are kept, and when leaves may be pruned.
-
-    ``prune_after_days``: leaves of the ledger are kept at least so long; without it, for ever.
-    """
-
-    default_class: str = "default"
-    prune_after_days: int | None = Field(default=None, ge=1, le=36_500)
-
-
 class Config(_Section):
     """Everything that can be configured."""
 
@@ -293,7 +284,9 @@ class Config(_Section):
         """
         private = {"secret", "proxy_secret", "off"}
         return self.model_dump(
-            mode="json", exclude={"providers": {"__all__": private}, "log": {"origin"}}
+            mode="json",
+            by_alias=True,
+            exclude={"providers": {"__all__": private}, "log": {"origin"}},
         )
 
     def hash(self) -> str:

@@ -6,6 +6,7 @@ the nearest one that is known at its place. Not here: what is valid (``config``)
 
 import difflib
 from collections.abc import Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,7 +27,8 @@ def explain(
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
         return ConfigError(f"{name}: {path} is not a known key.", hint=hint)
-    return ConfigError(f"{name}: {path} {_worded(first['msg'])}.", hint="See docs/operations.md.")
+    page = "retention" if path.partition(".")[0] == "retention" else "operations"
+    return ConfigError(f"{name}: {path} {_worded(first['msg'])}.", hint=f"See docs/{page}.md.")
 
 
 def _worded(message: str) -> str:
@@ -45,6 +47,15 @@ def _known_keys(
         field = model.model_fields.get(str(part))
         if depth != 1 and part in tables:
             model = tables[str(part)]
-        elif field is not None and isinstance(field.annotation, type):
-            model = field.annotation
-    return sorted(field for field in model.model_fields if field != "off")
+        elif field is not None:
+            model = _inner(field.annotation) or model
+    fields = model.model_fields.items()
+    return sorted(field.alias or name for name, field in fields if name != "off")
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation is of, also as the values of a mapping or list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_inner(one) for one in get_args(annotation))
+    return next((one for one in found if one is not None), None)

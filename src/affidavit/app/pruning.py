@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from affidavit.clock import Clock, add_seconds
-from affidavit.config import Retention
+from affidavit.config_retention import Retention
 from affidavit.durable import Disk, disk_trouble
 from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
 from affidavit.ledger import prune, tiles

@@ -12,7 +12,7 @@ from affidavit.app import opening, rebuild, system
 from affidavit.app.checking import Checking
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import DAY, Pruning
-from affidavit.config import Retention
+from affidavit.config_retention import Retention
 from affidavit.durable import Disk
 from affidavit.errors import (
     AffidavitError,
