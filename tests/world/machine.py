@@ -14,12 +14,13 @@ import apsw
 import msgspec
 
 from affidavit import durable, ids
-from affidavit.app import approving, system
+from affidavit.app import approving, holding, system
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
 from affidavit.control import idempotency
 from affidavit.control.approvals import ApprovalStore
 from affidavit.control.attribution import session_pseudonym
+from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.control.saved import SavedQueries, SavedQuery
@@ -62,6 +63,8 @@ PLAYED = {
     "approvals.ask": approving.ask, "approvals.decide": approving.decide,
     "approvals.list": approving.listing, "glass.break": approving.break_glass,
     "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
+    "holds.list": holding.listing, "holds.place": holding.place,
+    "holds.release": holding.release,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
@@ -143,6 +146,7 @@ class Played:
     def __init__(self, machine: "Machine", state: apsw.Connection) -> None:
         self.identities = machine.identities
         self.approvals = ApprovalStore(state)
+        self.holds = HoldStore(state)
         self.state = state
         self.config = machine.config
         self.clock = machine.clock

@@ -7,55 +7,19 @@ is looked up here, by the key's id, whatever the console says. Not here: whether
 record (the console, which reads), and the tables (``control.approvals``).
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import apsw
 import msgspec
 
-from affidavit.app import system
-from affidavit.clock import Clock, add_seconds
-from affidavit.config import Config
-from affidavit.control.approvals import (
-    MAX_PENDING,
-    PENDING_SECONDS,
-    Approval,
-    ApprovalStore,
-    check_second,
-)
+from affidavit.app import holding, system
+from affidavit.app.deciding import Host, News, asker, close, recorded
+from affidavit.clock import add_seconds
+from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, check_second
 from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
-from affidavit.control.store import IdentityStore
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import named
-from affidavit.record.model import Chain, Record
-
-T = TypeVar("T")
-News = list[tuple[Record, str, str]]
-"""Records to be made, each with the name and the fact that ``system.told`` remembers."""
-
-
-class Host(Protocol):
-    """What is needed of the sequencer process; ``deciding`` is held from question to answer."""
-
-    identities: IdentityStore
-    approvals: ApprovalStore
-    state: apsw.Connection
-    config: Config
-    deciding: asyncio.Lock
-
-    @property
-    def clock(self) -> Clock:
-        """What time it is."""
-
-    async def ask(self, work: Callable[[], T]) -> T:
-        """Run ``work`` where the state may be touched."""
-
-    async def record(self, record: Record) -> None:
-        """Put a record on record; durable on return."""
-
-    def tell_changed(self) -> None:
-        """Wake whoever waits for a newer snapshot."""
+from affidavit.record.model import Record
 
 
 async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
@@ -66,24 +30,24 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """
     records = tuple(str(one) for one in params["records"])
     async with host.deciding:
-        asker, now = await _who(host, params["identity"])
+        me, now = await asker(host, params["identity"])
         store = host.approvals
-        found = await host.ask(lambda: store.standing(asker.id, records, now))
+        found = await host.ask(lambda: store.standing(me.id, records, now))
         if found is not None:
             return shown(found)
-        if await host.ask(lambda: store.waiting(asker.id, now)) >= MAX_PENDING:
+        if await host.ask(lambda: store.waiting(me.id, now)) >= MAX_PENDING:
             raise RefusedError(
                 f"{MAX_PENDING} of your reveals wait for a second person already.",
                 hint="Take one back: affidavit approvals deny ID",
             )
         what = {"operation": "reveal", "reason": params["reason"], "records": list(records),
                 "boundary": params["boundary"]}  # fmt: skip
-        record = _record(host, "approval.requested", params["by"], what, {}, asker)
+        record = _record(host, "approval.requested", params["by"], what, {}, me)
         await host.record(record)
         made = Approval(
-            id=record.id, by=asker.id, actor=asker.actor, tenant=asker.tenant,
+            id=record.id, by=me.id, actor=me.actor, tenant=me.tenant,
             reason=params["reason"], records=records, asked=now,
-            until=add_seconds(now, PENDING_SECONDS),
+            until=add_seconds(now, PENDING_SECONDS["reveal"]),
         )  # fmt: skip
         await host.ask(lambda: store.put(made))
         return shown(made)
@@ -102,20 +66,25 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """
     grant = bool(params["grant"])
     async with host.deciding:
-        second, now = await _who(host, params["identity"])
+        second, now = await asker(host, params["identity"])
         store = host.approvals
         found = await host.ask(lambda: store.pending(params["id"], now))
-        asker = await host.ask(lambda: host.identities.find(found.by))
-        if grant or second.actor != asker.actor:  # who asked may take it back
+        first = await host.ask(lambda: host.identities.find(found.by))
+        if grant or second.actor != first.actor:  # who asked may take it back
             if second.role not in APPROVE:
                 raise RefusedError(f"The role {second.role} does not approve.")
-            check_second(asker, second)
+            check_second(first, second)
+            if second.role != OWNER and second.tenant != found.tenant:
+                raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
         made = found.decided_by(second, params["by"], now, grant=grant)
         if grant:
             await host.record(_decision(host, made))
-        await host.ask(lambda: store.put(made))
+        if grant and made.kind == "release":
+            await holding.released(host, made, second)
+        else:
+            await host.ask(lambda: store.put(made))
         if not grant:
-            await _close(host, _decision(host, made), f"denied {made.id}")
+            await close(host, _decision(host, made), f"denied {made.id}")
         return shown(made)
 
 
@@ -125,7 +94,7 @@ async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     ``UsageError`` if a glass of this key is broken already; ``RefusedError`` if there is none.
     """
     async with host.deciding:
-        who, now = await _who(host, params["identity"])
+        who, now = await asker(host, params["identity"])
         glasses = await host.ask(host.approvals.glasses)
         if any(one.by == who.id and now < one.until for one in glasses):
             raise UsageError("The glass is broken already.", hint="affidavit break-glass --end")
@@ -143,7 +112,7 @@ async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 async def end_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """End the glass of ``identity``; ``NotFoundError`` if none is broken."""
     async with host.deciding:
-        who, now = await _who(host, params["identity"])
+        who, now = await asker(host, params["identity"])
         glasses = await host.ask(host.approvals.glasses)
         mine = [one for one in glasses if one.by == who.id and now < one.until]
         if not mine:
@@ -151,7 +120,7 @@ async def end_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         await host.ask(lambda: host.approvals.end_glass(mine[-1], now))
         host.tell_changed()
         record = _glass_record(host, mine[-1], params["by"], "ended")
-        await _close(host, record, f"glass ended {mine[-1].id}")
+        await close(host, record, f"glass ended {mine[-1].id}")
         return msgspec.to_builtins(mine[-1])  # type: ignore[no-any-return] # a struct becomes a dict
 
 
@@ -176,13 +145,13 @@ async def give_up(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         await host.ask(lambda: host.identities.put(*gone))
         host.tell_changed()
         for one in gone:
-            await _close(host, _given_up(host, one, params["by"]), f"given up {one.id}")
+            await close(host, _given_up(host, one, params["by"]), f"given up {one.id}")
         return {"owners": [one.id for one in gone], "administrators": [one.id for one in heirs]}
 
 
 def untold(host: Host) -> News:
     """Records of what was closed and of which a crash prevented the record."""
-    found: News = []
+    found: News = holding.untold(host)
     for denied in host.approvals.denied():
         if not system.is_told(host.state, name := f"denied {denied.id}"):
             found.append((_decision(host, denied), name, ""))
@@ -202,21 +171,6 @@ def shown(approval: Approval) -> dict[str, Any]:
     return found
 
 
-async def _who(host: Host, identity: str) -> tuple[Identity, str]:
-    """The identity of a key that is in force, and the time; else ``RefusedError``."""
-    now = host.clock.now()
-    found = await host.ask(lambda: host.identities.find(identity))
-    if not found.in_force(now):
-        raise RefusedError("This key is not in force any more.")
-    return found, now
-
-
-async def _close(host: Host, record: Record, name: str) -> None:
-    """Put on record what was closed, and remember that it is."""
-    await host.record(record)
-    await host.ask(lambda: system.told(host.state, name, ""))
-
-
 def _record(
     host: Host,
     kind: str,
@@ -226,19 +180,18 @@ def _record(
     *whose: Identity | Approval | Glass,
 ) -> Record:
     """A record by somebody (the ``who`` of a reader), in the chains of all whom it is about."""
-    tenant = whose[0].tenant
-    who = dict(by) if by else {"tenant": tenant, "kind": "service", "role": "setup"}
-    actors = [str(who["actor"])] if "actor" in who else []
-    actors += [one.actor for one in whose]
-    chains = dict.fromkeys(Chain(tenant, "actor", actor) for actor in actors)
-    sections = {"who": who, "what": what, **({"control": control} if control else {})}
-    return system.make(kind, host.clock, host.config, sections, *chains)
+    actors = [one.actor for one in whose]
+    return recorded(host, kind, by, what, control, whose[0].tenant, actors)
 
 
 def _decision(host: Host, approval: Approval) -> Record:
     granted = approval.state == "granted"
-    what = {"operation": "reveal", "reason": approval.reason, "records": list(approval.records),
-            "asked_by": approval.actor, "until": approval.until}  # fmt: skip
+    what: dict[str, Any] = {"operation": approval.kind, "reason": approval.reason}
+    if approval.kind == "reveal":
+        what["records"] = list(approval.records)
+    else:
+        what["target"] = {"kind": approval.kind, "name": approval.target}
+    what |= {"asked_by": approval.actor, "until": approval.until}
     control = {"approval": approval.id, "approver": approval.approver,
                "decision": "allow" if granted else "deny"}  # fmt: skip
     kind = "approval.granted" if granted else "approval.denied"

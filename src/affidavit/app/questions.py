@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import approving, saved, system
+from affidavit.app import approving, holding, saved, system
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
 from affidavit.control.identity import Identity
@@ -50,6 +50,9 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "approvals.list": approving.listing,
         "glass.break": approving.break_glass,
         "glass.end": approving.end_glass,
+        "holds.list": holding.listing,
+        "holds.place": holding.place,
+        "holds.release": holding.release,
         "keys.give_up": approving.give_up,
         "keys.create": _once("keys.create", _keys_create),
         "keys.list": _keys_list,

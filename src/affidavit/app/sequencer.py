@@ -31,6 +31,7 @@ from affidavit.app.ready import settle
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.control.approvals import ApprovalStore
+from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity, Snapshot
 from affidavit.control.link import ControlServer, Handler
@@ -54,12 +55,11 @@ from affidavit.vault.vault import Vault
 
 T = TypeVar("T")
 PASS_SECONDS = 0.05
-"""From one pass over the journals to the next, unless a pass was full and the next one follows at
-once. Each pass costs its syncs and commits, however little it brings, so a pass over few records
-waits for more of them."""
+"""From one pass over the journals to the next, unless a pass was full. Each pass costs its syncs
+and commits, however little it brings, so a pass over few records waits for more of them."""
 SWITCH_SECONDS = 0.001
-"""How long a thread that computes may keep the interpreter while another waits for it: a commit
-gives it away at each of its dozen syncs and must not wait 5 ms behind the index each time."""
+"""How long a thread that computes may keep the interpreter: a commit gives it away at each of its
+dozen syncs and must not wait 5 ms behind the index each time."""
 FINISH_SECONDS = 10.0
 """How long a drain waits for journals whose writers are gone to be closed by the sweep."""
 
@@ -86,6 +86,7 @@ class Sequencer:
         self.writing = asyncio.Lock()
         self.saved = SavedQueries(self.state)
         self.approvals = ApprovalStore(self.state)
+        self.holds = HoldStore(self.state)
         self.deciding = asyncio.Lock()
         self.log = Log.open(
             disk,
@@ -134,8 +135,7 @@ class Sequencer:
         self.pruning = Pruning(
             paths.log, config.retention, self, lambda: self.indexing.size, disk, clock
         )
-        self._asking = Asking()
-        self._stop = threading.Event()
+        self._asking, self._stop = Asking(), threading.Event()
         self._failed: BaseException | None = None
         self.journal: JournalWriter | None = None
         self.changed = asyncio.Event()
@@ -203,11 +203,11 @@ class Sequencer:
     # -- what outsiders vouch for --------------------------------------------------------------
 
     async def cosigned(self, data: bytes) -> None:
-        """Publish a note of this log with cosignatures (``Log.cosigned``)."""
+        """Publish a note of this log with cosignatures."""
         await self.ask(lambda: self.log.cosigned(data))
 
     async def stamped(self, size: int, data: bytes, answer: bytes) -> None:
-        """Keep a timestamp (``Log.stamped``)."""
+        """Keep a timestamp."""
         await self.ask(lambda: self.log.stamped(size, data, answer))
 
     def keys_changed(self) -> None:
@@ -272,7 +272,6 @@ class Sequencer:
 
     async def _tell(self) -> None:
         """Put on record what changed about this installation since its last start."""
-        assert self.journal is not None
         identities = await self.ask(self.identities.all)
         news = await self.ask(
             lambda: system.pending(
@@ -287,7 +286,7 @@ class Sequencer:
         )
         news += await self.ask(functools.partial(approving.untold, self))
         for record, name, digest in news:
-            await self.journal.commit(record, ())
+            await self.record(record)
             await self.ask(functools.partial(system.told, self.state, name, digest))
 
     async def record_key_change(
@@ -305,9 +304,8 @@ class Sequencer:
     def find(self, record_id: str) -> list[int] | None:
         """Ledger indexes of a request record and its answer, if they are published yet."""
         index = self.indexing.find(record_id)
-        if index is None or index[0] >= self.log.published:
-            return None
-        return [i for i in index if i < self.log.published]
+        published = [i for i in index or () if i < self.log.published]
+        return published if index and index[0] in published else None
 
     def status(self) -> dict[str, Any]:
         """Figures for health and status pages; called on the sequencing thread."""

@@ -9,7 +9,8 @@ from affidavit.cli import options, output
 from affidavit.cli.client import Client
 from affidavit.errors import UsageError
 
-app = typer.Typer(help="Reveals that wait for a second person.", no_args_is_help=True)
+app = typer.Typer(help="What waits for a second person.", no_args_is_help=True)
+_ASKED = {"release": "release of the hold", "erase": "erasure"}
 Id = Annotated[str, typer.Argument(help="The approval's id.", metavar="ID")]
 
 
@@ -38,6 +39,8 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
         output.indented(f"reason: {one['reason']}", 2)
         for record in one["records"]:
             output.indented(f"record {record}", 2)
+        if one["target"]:
+            output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
     if not found:
         output.plain("Nothing waits for a second person within what you may see.")
 
@@ -50,7 +53,7 @@ def grant(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Agree that whoever asked reveals these records, for an hour. It is recorded.
+    """Agree: records are revealed for an hour, a hold ends, an erasure begins. It is recorded.
 
     Example: affidavit approvals grant 0199c0de-…
     """
@@ -65,7 +68,7 @@ def deny(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Refuse a reveal, or take back your own question. It is recorded.
+    """Refuse, or take back your own question. It is recorded.
 
     Example: affidavit approvals deny 0199c0de-…
     """
@@ -79,9 +82,16 @@ def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool
         output.json_line(made)
     elif made["state"] == "granted":
         until = output.moment(made["until"])
-        output.plain(f"Granted: {', '.join(made['records'])}, until {until} UTC.")
+        ends = f", until {until} UTC" if made["records"] else ""
+        output.plain(f"Granted: {_what(made)}{ends}.")
     else:
-        output.plain(f"Denied: {', '.join(made['records'])}.")
+        output.plain(f"Denied: {_what(made)}.")
+
+
+def _what(one: dict[str, Any]) -> str:
+    if one["target"]:
+        return f"{_ASKED[one['kind']]} {one['target']}"
+    return ", ".join(one["records"])
 
 
 def break_glass(

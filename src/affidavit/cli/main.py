@@ -21,6 +21,7 @@ from affidavit.cli import (
     doctor,
     export,
     fsck,
+    hold,
     index,
     keys,
     log,
@@ -89,6 +90,7 @@ for module in (
     completion,
 ):
     module.register(app)
+app.add_typer(hold.app, name="hold")
 app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")

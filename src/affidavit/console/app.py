@@ -24,6 +24,7 @@ from affidavit.console import (
     diff_api,
     document,
     export_api,
+    holds_api,
     page,
     pivot_api,
     problems,
@@ -78,6 +79,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(completion_api.router(services, authenticator, access))
     app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(approvals_api.router(services, authenticator, access))
+    app.include_router(holds_api.router(services, authenticator, access))
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
     app.include_router(problems.router())

@@ -20,7 +20,7 @@ from affidavit.console.auth import Authenticator, Reader, require_owner
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE
+from affidavit.control.identity import APPROVE, OWNER
 from affidavit.errors import NotFoundError, RefusedError
 
 _LOOKS, _PAUSE = 40, 0.05
@@ -154,9 +154,18 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 def _covers(services: ConsoleServices, reader: Reader, approval: dict[str, Any]) -> bool:
     """Whether the reader, who may answer, may know of all records of an approval."""
     searcher = services.searcher
+    if approval["kind"] != "reveal":
+        return oversees(reader, approval["tenant"])
     return reader.identity.role in APPROVE and all(
         searcher.locate(name, reader.boundary) is not None for name in approval["records"]
     )
+
+
+def oversees(reader: Reader, tenant: str) -> bool:
+    """Whether the reader may know of a tenant's holds and erasures: who sees all of its records."""
+    who = reader.identity
+    mine = who.role == OWNER or who.tenant == tenant
+    return who.role in APPROVE and mine and reader.boundary.whole_tenants
 
 
 def _owned(services: ConsoleServices) -> bool:

@@ -49,6 +49,8 @@ _ALSO: dict[str, dict[int, type[AffidavitError]]] = {
     "approvals_deny": {422: KeyReusedError},
     "approvals_break_glass": {422: KeyReusedError},
     "approvals_end_glass": {422: KeyReusedError},
+    "holds_place": {422: KeyReusedError},
+    "holds_release": {422: KeyReusedError},
 }
 _PLAIN = frozenset({"", "health", "keys", "log", "problems", "read", "report"})
 _FILES = {
@@ -86,6 +88,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "approvals_grant": {"reason": "ticket 4711: agreed"},
     "approvals_deny": {"reason": "ticket 4711: the digest will do"},
     "approvals_break_glass": {"reason": "incident 4711: on call alone"},
+    "holds_place": {"expression": "session:support-17", "matter": "Doe v. Acme", "reason": "suit"},
+    "holds_release": {"reason": "settled"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }
 _VALUES = {

@@ -1,9 +1,11 @@
-"""Reveals that need a second person, and broken glass, at rest: two tables in ``state.db``.
+"""What needs a second person, and broken glass, at rest: two tables in ``state.db``.
 
-Rules: an approval is pending until somebody else grants or denies it, or a day is over; granted, it
-opens the records it names to the key that asked, for an hour. What opens is on record before it is
-stored; what closes is stored first. Owned by the sequencer process; one thread at a time. Not here:
-the records of all this and who may do what (``app.approving``).
+Rules: an approval is pending until somebody else grants or denies it, or its time is over (of a
+reveal a day, of the release of a hold or an erasure thirty). A granted reveal opens the records it
+names to the key that asked, for an hour; the others are done once, when they are granted. What
+opens, or destroys, is on record before it is stored; what closes is stored first. Owned by the
+sequencer process; one thread at a time. Not here: the records of all this and who may do what
+(``app.approving``), and holds (``holds``).
 """
 
 import unicodedata
@@ -17,14 +19,19 @@ from affidavit.clock import add_seconds
 from affidavit.control.identity import Glass, Identity
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 
-PENDING_SECONDS = 86_400
+Kind = Literal["reveal", "release", "erase"]
+"""What is asked for: content of records, the end of a hold, an erasure."""
+
+PENDING_SECONDS: dict[Kind, int] = {
+    "reveal": 86_400, "release": 30 * 86_400, "erase": 30 * 86_400,
+}  # fmt: skip
 """A question that nobody has answered for so long lapses."""
 
 GRANTED_SECONDS = 3_600
 """So long may be revealed what was granted."""
 
 MAX_PENDING = 100
-"""So many questions of one key wait at a time."""
+"""So many questions of one kind and one key wait at a time."""
 
 _SCHEMA = """
 create table if not exists approvals (
@@ -41,9 +48,10 @@ create table if not exists glasses (
 class Approval(msgspec.Struct, frozen=True):
     """A question whether content of ``records`` (ids) may be revealed, and its answer.
 
-    ``id`` is that of the ``approval.requested`` record. ``by``: the key that asked, ``actor``
-    whose it is. ``until``: when the answer, or the question, stops counting. ``approver``: the
-    actor who answered, ``who`` the section of the record that says so.
+    Or, of another ``kind``, whether the hold or the erasure ``target`` (an id) is to be released or
+    carried out. ``id`` is that of the ``approval.requested`` record. ``by``: the key that asked,
+    ``actor`` whose it is. ``until``: when the answer, or the question, stops counting.
+    ``approver``: the actor who answered, ``who`` the section of the record that says so.
     """
 
     id: str
@@ -58,6 +66,8 @@ class Approval(msgspec.Struct, frozen=True):
     decided: str = ""
     approver: str = ""
     who: dict[str, object] = {}
+    kind: Kind = "reveal"
+    target: str = ""
 
     def decided_by(
         self, identity: Identity, who: dict[str, object], now: str, *, grant: bool
@@ -69,7 +79,7 @@ class Approval(msgspec.Struct, frozen=True):
             decided=now,
             approver=identity.actor,
             who=who,
-            until=add_seconds(now, GRANTED_SECONDS) if grant else now,
+            until=add_seconds(now, GRANTED_SECONDS) if grant and self.kind == "reveal" else now,
         )
 
 
@@ -122,7 +132,7 @@ class ApprovalStore:
 
     def open(self, now: str) -> list[Approval]:
         """All that are pending or granted and still count, oldest first."""
-        since = add_seconds(now, -PENDING_SECONDS - GRANTED_SECONDS)
+        since = add_seconds(now, -max(PENDING_SECONDS.values()) - GRANTED_SECONDS)
         rows = self._db.execute(
             "select body from approvals where state in ('pending', 'granted') and asked >= ? "
             "order by asked, id",
@@ -133,12 +143,23 @@ class ApprovalStore:
 
     def standing(self, by: str, records: Collection[str], now: str) -> Approval | None:
         """What counts for a key and all of these records: granted before pending."""
-        covers = [one for one in self.open(now) if one.by == by and set(records) <= {*one.records}]
+        covers = [
+            one
+            for one in self.open(now)
+            if one.by == by and one.kind == "reveal" and set(records) <= {*one.records}
+        ]
         return min(covers, key=lambda one: one.state, default=None)
 
-    def waiting(self, by: str, now: str) -> int:
-        """How many questions of a key wait for an answer."""
-        return sum(one.by == by and one.state == "pending" for one in self.open(now))
+    def waiting(self, by: str, now: str, kind: Kind = "reveal") -> int:
+        """How many questions of a kind and a key wait for an answer."""
+        return sum(
+            one.by == by and one.kind == kind and one.state == "pending" for one in self.open(now)
+        )
+
+    def about(self, kind: Kind, target: str, now: str) -> Approval | None:
+        """The question about a hold or an erasure that waits for an answer, if there is one."""
+        found = (one for one in self.open(now) if (one.kind, one.target) == (kind, target))
+        return next((one for one in found if one.state == "pending"), None)
 
     def denied(self) -> list[Approval]:
         """All that were ever denied."""

@@ -30,6 +30,8 @@ ADMINISTRATE = frozenset({OWNER, ADMINISTRATOR})
 """Roles that make and revoke keys."""
 APPROVE = frozenset({OWNER, "auditor", "responder", "compliance"})
 """Roles that may be the second person of a reveal, within their own boundary."""
+PRESERVE = frozenset({OWNER, "compliance"})
+"""Roles that place holds, and ask for their release and for erasures."""
 
 _BEARER = b"bearer "
 _NOBODY = bytes(32)
@@ -151,6 +153,15 @@ def check_caller(identity: Identity) -> None:
     """``RefusedError`` for a key that may not call through the gateway."""
     if identity.role == MONITOR:
         raise RefusedError("A key with the role monitor reads the log and opens nothing else.")
+
+
+def check_preserves(identity: Identity) -> None:
+    """``RefusedError`` for a role that does not decide about keeping and erasing."""
+    if identity.role not in PRESERVE:
+        raise RefusedError(
+            f"The role {identity.role} decides about no holds and no erasures.",
+            hint=f"The roles {' and '.join(sorted(PRESERVE))} do.",
+        )
 
 
 def presented_key(

@@ -14,6 +14,7 @@ from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Glass, Snapshot
 from affidavit.control.link import ControlLink
 from affidavit.control.store import IdentityStore
@@ -154,6 +155,7 @@ class _Host:
     def __init__(self, state: Any, die_at: int) -> None:
         self.identities = IdentityStore(state, SystemClock())
         self.approvals = ApprovalStore(state)
+        self.holds = HoldStore(state)
         self.state, self.clock, self.deciding = state, SystemClock(), asyncio.Lock()
         self.config = Config()
         self.recorded: list[str] = []

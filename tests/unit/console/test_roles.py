@@ -17,6 +17,7 @@ OWNER = frozenset({"owner"})
 ADMINISTRATION = frozenset({"owner", "administrator"})
 WITH_CONTENT = frozenset({"owner", "responder", "auditor", "member", "subject"})
 APPROVERS = frozenset({"owner", "responder", "auditor", "compliance"})
+PRESERVERS = frozenset({"owner", "compliance"})
 NOBODY: frozenset[str] = frozenset()
 """Routes that a key does not open: they want a login of the page."""
 
@@ -50,6 +51,14 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/approvals"): (READERS, "/api/approvals", None),
     ("POST", "/api/approvals/{approval}/grant"): (APPROVERS, "/api/approvals/none/grant", {}),
     ("POST", "/api/approvals/{approval}/deny"): (APPROVERS, "/api/approvals/none/deny", {}),
+    ("GET", "/api/holds"): (APPROVERS, "/api/holds", None),
+    ("POST", "/api/holds"): (
+        PRESERVERS, "/api/holds", {"expression": "model:x", "matter": "m", "reason": "a test"},
+    ),
+    ("GET", "/api/holds/{hold}"): (APPROVERS, "/api/holds/none", None),
+    ("POST", "/api/holds/{hold}/release"): (
+        PRESERVERS, "/api/holds/none/release", {"reason": "a test"},
+    ),
     ("POST", "/api/break-glass"): (READERS, "/api/break-glass", {"reason": "a test"}),
     ("DELETE", "/api/break-glass"): (READERS, "/api/break-glass", None),
     ("GET", "/api/problems"): (ALL, "/api/problems", None),

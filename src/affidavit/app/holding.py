@@ -1,0 +1,120 @@
+"""What the sequencer decides about legal holds: placing, and releasing by two persons.
+
+Rules: whoever places a hold does so within the own boundary, as of the words' meaning now; it is
+stored, and in force, before it is on record, and a record that a crash prevents is made at the next
+start. A release is asked for by one person and granted by another; it is on record before it is
+stored. So a crash leaves held what is in doubt. A hold never widens what anybody may see: it is
+evaluated where something is about to be removed. Not here: that (``keeping``).
+"""
+
+from typing import Any
+
+import msgspec
+
+from affidavit import ids
+from affidavit.app import deciding, system
+from affidavit.app.deciding import Host, News
+from affidavit.control.approvals import Approval
+from affidavit.control.holds import Hold
+from affidavit.control.identity import Identity, check_preserves
+from affidavit.errors import UsageError
+from affidavit.query.boundary import inject
+from affidavit.query.tree import Tree
+from affidavit.record.model import Record
+
+
+async def place(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Place a hold on what ``tree`` matches within the boundary of ``identity``."""
+    async with host.deciding:
+        who, now = await deciding.asker(host, params["identity"])
+        check_preserves(who)
+        within = await deciding.boundary(host, who, now)
+        tree = msgspec.json.decode(params["tree"], type=Tree)
+        bound = inject(tree, within, str(params["reason"]))
+        hold = Hold(
+            id=ids.record_id(), tenant=who.tenant, matter=str(params["matter"]),
+            owner=str(params["owner"]) or who.name, reason=str(params["reason"]),
+            expression=str(params["expression"]), recorded=str(params["recorded"]),
+            tree=msgspec.json.encode(bound), placed=now, by=who.id, actor=who.actor,
+            who=params["by"] or {},
+        )  # fmt: skip
+        await host.ask(lambda: host.holds.put(hold))
+        await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
+        return shown(hold)
+
+
+async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every hold ever placed, oldest first; a release that is asked for with it."""
+    now = host.clock.now()
+
+    def read() -> list[dict[str, Any]]:
+        asked = {one.target: one.id for one in host.approvals.open(now)
+                 if one.kind == "release" and one.state == "pending"}  # fmt: skip
+        return [shown(one) | {"asked": asked.get(one.id, "")} for one in host.holds.all()]
+
+    return await host.ask(read)
+
+
+async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Ask that a hold is released; the question waits for another person."""
+    async with host.deciding:
+        who, now = await deciding.asker(host, params["identity"])
+        check_preserves(who)
+        hold = await host.ask(lambda: host.holds.find(params["id"]))
+        if hold.released:
+            raise UsageError(f"This hold was released at {hold.released}.")
+        found = await host.ask(lambda: host.approvals.about("release", hold.id, now))
+        if found is None:
+            what = {"matter": hold.matter, "held_since": hold.placed}
+            found = await deciding.question(
+                host, who, now, "release", params["by"], target=hold.id,
+                reason=str(params["reason"]), what=what,
+            )  # fmt: skip
+        return shown(hold) | {"asked": found.id, "until": found.until}
+
+
+async def released(host: Host, approval: Approval, second: Identity) -> None:
+    """Release the hold of a granted approval: on record, then in force."""
+    hold = await host.ask(lambda: host.holds.find(approval.target))
+    gone = msgspec.structs.replace(
+        hold, released=approval.decided, approval=approval.id, releaser=second.actor
+    )
+    await host.record(_record(host, gone, "retention.released", approval))
+
+    def put() -> None:
+        with host.state:
+            host.approvals.put(approval)
+            host.holds.put(gone)
+
+    await host.ask(put)
+
+
+def untold(host: Host) -> News:
+    """Records of holds that a crash kept from being told."""
+    return [
+        (_record(host, hold, "retention.held"), name, "")
+        for hold in host.holds.all()
+        if not system.is_told(host.state, name := f"held {hold.id}")
+    ]
+
+
+def shown(hold: Hold) -> dict[str, Any]:
+    """A hold as people and scripts see it."""
+    found: dict[str, Any] = msgspec.to_builtins(hold)
+    for name in ("tree", "who", "recorded"):
+        del found[name]
+    return found
+
+
+def _record(host: Host, hold: Hold, kind: str, approval: Approval | None = None) -> Record:
+    what = {
+        "operation": "hold.release" if approval else "hold.place", "hold": hold.id,
+        "matter": hold.matter, "expression": hold.recorded,
+        "reason": approval.reason if approval else hold.reason, "placed": hold.placed,
+    }  # fmt: skip
+    if approval is None:
+        return deciding.recorded(host, kind, hold.who, what, {}, hold.tenant, [hold.actor])
+    what |= {"asked_by": approval.actor, "asked": approval.asked}
+    control = {"approval": approval.id, "approver": approval.approver, "decision": "allow"}
+    actors = [approval.actor, approval.approver]
+    return deciding.recorded(host, kind, approval.who, what, control, hold.tenant, actors)

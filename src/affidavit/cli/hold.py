@@ -1,0 +1,103 @@
+"""``affidavit hold``: what must be kept, whatever retention and erasure say."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+
+app = typer.Typer(help="Legal holds: what must be kept.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(help="The hold's id.", metavar="ID")]
+
+
+@app.command("place")
+def place(
+    expression: Annotated[str, typer.Argument(help="What is held.", metavar="EXPR")],
+    matter: Annotated[str, typer.Option("--matter", help="The matter.", metavar="TEXT")],
+    reason: options.Reason = "",
+    owner: Annotated[
+        str,
+        typer.Option("--owner", help="Who answers for it; else whose key it is.", metavar="NAME"),
+    ] = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Keep all that matches, what comes later too, until two persons release it. It is recorded.
+
+    Example: affidavit hold place 'actor:alice@example.com' --matter 'Doe v. Acme' --reason 'suit'
+    """
+    asked = {"expression": expression, "matter": matter, "owner": owner, "reason": reason}
+    made = Client(data, url).post("/api/holds", asked)
+    if json:
+        output.json_line(made)
+        return
+    output.plain(f"Held: {made['expression'] or 'everything'}, for {made['matter']}.")
+    output.say(f"The hold is {made['id']}. To end it: affidavit hold release {made['id']}")
+
+
+@app.command("list")
+def listing(data: options.Data = None, url: options.Url = None, json: options.Json = False) -> None:
+    """List the holds of which you may know, released ones included.
+
+    Example: affidavit hold list
+    """
+    found = Client(data, url).get("/api/holds")["holds"]
+    if json:
+        for one in found:
+            output.json_line(one)
+        return
+    for one in found:
+        _tell(one)
+    if not found:
+        output.plain("There is no legal hold of which you may know.")
+
+
+@app.command("show")
+def show(
+    hold: Id, data: options.Data = None, url: options.Url = None, json: options.Json = False
+) -> None:
+    """Show one hold.
+
+    Example: affidavit hold show 0199c0de-…
+    """
+    found = Client(data, url).get(f"/api/holds/{quote(hold, safe='')}")
+    output.json_line(found) if json else _tell(found)
+
+
+@app.command("release")
+def release(
+    hold: Id,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Ask that a hold ends; another person has to grant it. It is recorded.
+
+    Example: affidavit hold release 0199c0de-… --reason 'settled'
+    """
+    path = f"/api/holds/{quote(hold, safe='')}/release"
+    made = Client(data, url).post(path, {"reason": reason})
+    if json:
+        output.json_line(made)
+        return
+    until = output.moment(made["until"])
+    output.plain(f"Asked; until {until} UTC somebody else may grant it.")
+    output.say(f"affidavit approvals grant {made['asked']}")
+
+
+def _tell(one: dict[str, Any]) -> None:
+    output.title(one["id"])
+    output.indented(f"matter: {one['matter']}", 2)
+    output.indented(f"held: {one['expression'] or 'everything'}", 2)
+    output.indented(f"owner: {one['owner']}; placed by {one['actor']}", 2)
+    state = f"since {output.moment(one['placed'])} UTC"
+    if one["released"]:
+        state += f", released {output.moment(one['released'])} UTC"
+    output.indented(state, 2)
+    output.indented(f"reason: {one['reason']}", 2)
+    if one["asked"]:
+        output.indented(f"its release waits for a second person: {one['asked']}", 2)

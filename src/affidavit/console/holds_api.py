@@ -1,0 +1,130 @@
+"""Legal holds over HTTP: ``/api/holds``.
+
+Rules: a hold is placed within the boundary of whoever places it, names of persons and sessions
+resolved as in any question; who oversees a tenant (its whole records, with a role that approves)
+sees its holds, others none, as if there were none. A release is asked for here and granted by
+another person (``approvals_api``). The sequencer decides and records. Not here: what a hold keeps.
+"""
+
+import functools
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from affidavit.console import resolve
+from affidavit.console.access import Access, recorded_expression, who
+from affidavit.console.approvals_api import oversees
+from affidavit.console.auth import Authenticator, Reader
+from affidavit.console.services import ConsoleServices
+from affidavit.console.strict_json import StrictRoute
+from affidavit.console.writes import IdempotencyKey, Writes
+from affidavit.control.identity import APPROVE, check_preserves
+from affidavit.errors import NotFoundError, RefusedError
+from affidavit.query import language
+from affidavit.query.boundary import inject
+
+
+class HoldBody(BaseModel):
+    """What is held, for which matter, and why; ``owner``: the person who answers for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expression: str = Field(max_length=language.MAX_LENGTH)
+    matter: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    owner: str = Field(default="", max_length=200)
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+class ReleaseBody(BaseModel):
+    """Why it is to be released."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+def asked(
+    services: ConsoleServices, reader: Reader, expression: str, reason: str
+) -> dict[str, Any]:
+    """An expression as the sequencer takes it, checked against the reader's boundary.
+
+    ``ExpressionError``, ``RefusedError`` as a question.
+    """
+    snapshot = services.snapshot()
+    tree = language.parse(expression, services.clock.now())
+    inject(tree, reader.boundary, reason)
+    widened = resolve.widened(tree, reader, snapshot)
+    return {
+        "identity": reader.identity.id,
+        "by": who(reader, reason),
+        "expression": language.unparse(tree),
+        "recorded": recorded_expression(tree, snapshot, reader.identity.tenant),
+        "tree": msgspec.json.encode(widened).decode(),
+        "reason": reason,
+    }
+
+
+def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
+    """Return the routes of holds."""
+    routes = APIRouter(prefix="/api", route_class=StrictRoute)
+    writes = Writes(services, access)
+
+    async def seen(reader: Reader) -> list[dict[str, Any]]:
+        if reader.identity.role not in APPROVE:
+            raise RefusedError(f"The role {reader.identity.role} does not see legal holds.")
+        every = await services.control.call("holds.list", {})
+        return [one for one in every if oversees(reader, one["tenant"])]
+
+    async def one_of(reader: Reader, hold: str) -> dict[str, Any]:
+        found = next((one for one in await seen(reader) if one["id"] == hold), None)
+        what = {"operation": "holds.show", "rows": int(found is not None)}
+        await access.read("access.query", reader, what)
+        if found is None:
+            raise NotFoundError("There is no such hold.", hint="affidavit hold list")
+        return found
+
+    @routes.get("/holds", tags=["holds"], summary="Legal holds, released ones included")
+    async def listing(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        found = await seen(reader)
+        await access.read("access.query", reader, {"operation": "holds.list", "rows": len(found)})
+        return {"holds": found}
+
+    @routes.post("/holds", tags=["holds"], status_code=201, summary="Place a legal hold")
+    async def place(
+        body: HoldBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        check_preserves(reader.identity)
+
+        async def act() -> dict[str, Any]:
+            wanted = asked(services, reader, body.expression, body.reason)
+            given = {"matter": body.matter, "owner": body.owner}
+            made: dict[str, Any] = await services.control.call("holds.place", wanted | given)
+            return made
+
+        return await writes.once("holds.place", body.model_dump(), reader, idempotency_key, act)
+
+    @routes.get("/holds/{hold}", tags=["holds"], summary="One legal hold")
+    async def show(hold: str, request: Request) -> dict[str, Any]:
+        return await one_of(authenticator.api(request), hold)
+
+    @routes.post("/holds/{hold}/release", tags=["holds"], summary="Ask for the end of a hold")
+    async def release(
+        hold: str, body: ReleaseBody, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> dict[str, Any]:
+        """Nothing is released until another person grants it: ``/api/approvals/{asked}/grant``."""
+        reader = authenticator.api(request)
+        check_preserves(reader.identity)
+        await one_of(reader, hold)
+        wanted = {"id": hold, "reason": body.reason}
+        act = functools.partial(
+            services.control.call,
+            "holds.release",
+            wanted | {"identity": reader.identity.id, "by": who(reader, body.reason)},
+        )
+        return await writes.once("holds.release", wanted, reader, idempotency_key, act)
+
+    return routes

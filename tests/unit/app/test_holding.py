@@ -1,0 +1,135 @@
+"""Legal holds in the sequencer process: placed, released by two, across its own death."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from affidavit import durable
+from affidavit.app import approving, holding, system
+from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.holds import HoldStore
+from affidavit.control.link import ControlLink
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.query import language
+from tests.unit.app.test_approving import _by, _Dead, _Host, _key, _root
+from tests.unit.app.test_sequencer import _sequencer, _types
+from tests.world.audit import audit
+
+NOW = "2026-11-23T12:00:00.000000Z"
+
+
+def _held(identity: dict[str, Any], expression: str = "model:x") -> dict[str, Any]:
+    tree = msgspec.json.encode(language.parse(expression, NOW)).decode()
+    return {"expression": expression, "recorded": expression, "tree": tree, "matter": "Doe",
+            "owner": "", "reason": "suit", **_by(identity)}  # fmt: skip
+
+
+def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
+    """Not by an auditor, not by who asked, not twice; all of it is there after a restart."""
+    root = _root(tmp_path)
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        me, second = await _key(link, "Alice", "compliance"), await _key(link, "Bob", "auditor")
+        stranger = await _key(link, "Eve", "auditor", tenant="other")
+        with pytest.raises(RefusedError, match="decides about no holds"):
+            await link.call("holds.place", _held(second))
+        with pytest.raises(RefusedError, match="reads content"):
+            await link.call("holds.place", _held(me, '"a phrase"'))
+        hold = await link.call("holds.place", _held(me))
+        assert (hold["owner"], hold["matter"], "tree" in hold) == ("Alice", "Doe", False)
+        ask = {"id": hold["id"], "reason": "settled"}
+        with pytest.raises(RefusedError, match="decides about no holds"):
+            await link.call("holds.release", ask | _by(second))
+        asked = await link.call("holds.release", ask | _by(me))
+        assert (await link.call("holds.release", ask | _by(me)))["asked"] == asked["asked"]
+        grant = {"id": asked["asked"], "grant": True}
+        with pytest.raises(RefusedError, match="second person"):
+            await link.call("approvals.decide", grant | _by(me))
+        with pytest.raises(NotFoundError):
+            await link.call("approvals.decide", grant | _by(stranger))
+        kept.update(hold=hold, ask=ask | _by(me), grant=grant | _by(second), asked=asked)
+
+    async def later(link: ControlLink) -> None:
+        (listed,) = await link.call("holds.list", {})
+        assert (listed["released"], listed["asked"]) == ("", kept["asked"]["asked"])
+        made = await link.call("approvals.decide", kept["grant"])
+        assert (made["kind"], made["state"], made["target"]) == (
+            "release", "granted", kept["hold"]["id"],
+        )  # fmt: skip
+        (gone,) = await link.call("holds.list", {})
+        assert gone["released"] == made["decided"]
+        with pytest.raises(UsageError, match="was released"):
+            await link.call("holds.release", kept["ask"])
+        assert await link.call("approvals.list", {}) == []
+
+    assert _sequencer(root, story) == 0
+    assert _sequencer(root, later) == 0
+    types = _types(root)
+    found = [types.count(f"retention.{kind}") for kind in ("held", "released")]
+    assert found == [1, 1]
+    assert [types.count(f"approval.{kind}") for kind in ("requested", "granted")] == [1, 1]
+    audit(root, beside=tmp_path / "beside")
+
+
+def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> None:
+    """A hold counts from its first trace and is told; a release only with its record."""
+    ends = set()
+    for step in range(26):
+        state = durable.open_database(tmp_path / f"{step}.db", bytes(32))
+        host = _Host(state, 100)
+        state.execute(system._SCHEMA)
+        keys = []
+        for name, role in (("A", "compliance"), ("B", "owner")):
+            identity, _ = host.identities.draft(tenant="t", name=name, role=role)
+            host.identities.put(identity)
+            keys.append({"identity": identity.id, "by": {}})
+        host._left = step
+        died = False
+        try:
+            tree = msgspec.json.encode(language.parse("model:x", NOW)).decode()
+            hold = asyncio.run(holding.place(host, {
+                "expression": "", "recorded": "", "tree": tree, "matter": "m", "owner": "o",
+                "reason": "r", **keys[0]}))  # fmt: skip
+            host.deciding = asyncio.Lock()
+            asked = asyncio.run(holding.release(host, {"id": hold["id"], "reason": "r", **keys[0]}))
+            host.deciding = asyncio.Lock()
+            grant = {"id": asked["asked"], "grant": True, **keys[1]}
+            asyncio.run(approving.decide(host, grant))
+        except _Dead:
+            died = True
+        recorded = host.recorded
+        held = HoldStore(state).in_force()
+        released = [one for one in HoldStore(state).all() if one.released]
+        assert not released or "retention.released" in recorded
+        told = {name for _, name, _ in approving.untold(host)}
+        assert all(f"held {one.id}" in told or "retention.held" in recorded for one in held)
+        ends.add((died, bool(held), bool(released)))
+        state.close()
+    assert ends >= {(True, False, False), (True, True, False), (False, False, True)}
+
+
+def test_approvals_that_were_stored_before_are_reveals() -> None:
+    """A stored approval without a kind reads as what all were then."""
+    old = {"id": "i", "by": "k", "actor": "a", "tenant": "t", "reason": "r", "records": ["x"],
+           "asked": "", "until": ""}  # fmt: skip
+    found = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Approval)
+    assert (found.kind, found.target) == ("reveal", "")
+
+
+def test_a_question_about_a_hold_waits_longer_and_opens_no_record(tmp_path: Path) -> None:
+    """It is no standing approval of a reveal of nothing, and lapses after thirty days."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    store = ApprovalStore(state)
+    until = "2026-12-23T12:00:00.000000Z"
+    store.put(Approval("1", "k", "a", "t", "r", (), NOW, until, kind="release", target="h"))
+    assert store.standing("k", (), NOW) is None
+    later = "2026-12-20T12:00:00.000000Z"
+    assert store.about("release", "h", later) is not None
+    assert store.waiting("k", later, "release") == 1
+    assert store.waiting("k", later) == 0
+    assert store.about("release", "h", until) is None
+    state.close()
