@@ -110,7 +110,12 @@ def test_every_rewritten_word_is_refused_under_the_digest(world: World, good: Bu
 
 @pytest.mark.parametrize(
     "change",
-    [{"sampling": "everything"}, {"made": "today"}, {"boundary": "everything"},
+    [{"sampling": "everything"},
+     {"sampling": {"seed": "", "size": 1, "population": 1, "digest": ""}},
+     {"sampling": {"seed": "s", "size": 0, "population": 1, "digest": ""}},
+     {"sampling": {"seed": "s", "size": True, "population": 1, "digest": ""}},
+     {"sampling": {"size": 1, "seed": "s", "population": 1, "digest": ""}},
+     {"retention": []}, {"custody": {}}, {"made": "today"}, {"boundary": "everything"},
      {"disclosed": "everything"}, {"disclosed": {"content": "full", "withhold": []}}],
     ids=str,
 )  # fmt: skip

@@ -146,6 +146,31 @@ def _counts(world: World) -> list[tuple[bytes, str]]:
     return found
 
 
+def _samples(world: World) -> list[tuple[bytes, str]]:
+    """Samples: honest ones, and each with a manifest that says another thing of what was drawn."""
+    policy = staged.policy_of(world)
+    for _ in range(6):
+        world.exchange()
+    world.add(who=None)
+    actor = ["is", "who.actor", "act_alice"]
+    sample = bundle.Sample(3, "2026-Q3")
+    found = []
+    for question in (by_model(), by_model(conditions=(actor,))):
+        data = world.bundle(question, bundle.Choice(sample=sample)).data
+        whole = members(world.bundle(question).data)
+        withheld = bundle.Choice(("who",), sample=sample)
+        found += [(data, policy), (world.bundle(question, withheld).data, policy)]
+        files = members(data)
+        manifest = json.loads(files["manifest.json"])
+        stated = manifest["sampling"]
+        for change in ({"seed": "2026-Q4"}, {"size": 2}, {"population": 3}, {"digest": "x"}):
+            files["manifest.json"] = bundle._json({**manifest, "sampling": {**stated, **change}})
+            found.append((repaired(world, dict(files)), policy))
+        whole["manifest.json"] = bundle._json(manifest)
+        found.append((repaired(world, whole), policy))
+    return found
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     """Every bundle that is put before the verifier, and what it says of each."""
@@ -165,7 +190,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
         world.close()
     finally:
         staged.judged = judged
-    for name, more in (("stamped", _stamped), ("counts", _counts)):
+    for name, more in (("stamped", _stamped), ("counts", _counts), ("samples", _samples)):
         world = World(tmp_path_factory.mktemp(name) / "log")
         put += more(world)
         world.close()
@@ -204,11 +229,11 @@ WRONG = [
     ("if index < size and claim > limit:", "if index < size - 1 and claim > limit:"),
     ("if index < size and claim > limit:", "if False:"),
     ("limit = moved(time, 300)", "limit = moved(time, 300_000_000)"),
-    ("    for one in (note, *(stamp.note for stamp in stamps)):\n        for name, seconds in",
-     "    for one in (note,):\n        for name, seconds in"),
+    ("    for one in (note, *(stamp.note for stamp in stamps)):\n        seen =",
+     "    for one in (note,):\n        seen ="),
     ("found = [(s.note.size, s.time, s.by and", "found = [(0, s.time, s.by and"),
     ("same = older.size != note.size or older.root == note.root", "same = True"),
-    ("good = consistent(older, note, path)", "good = True"),
+    ("good = consistent(older, note, read_hashes(proof, place))", "good = True"),
     ("good = digest == hashlib.sha256(text).digest()", "good = True"),
     ("need(set(names) <= set(files),", "need(True,"),
     ("good = len(values) > place and values[place][0] == tag",
@@ -232,6 +257,11 @@ WRONG = [
     ('good = digest == answer.leaves[index]["sections"][place]', "good = True"),
     ("need(not stray,", "need(True,"),
     ("need(signed,", "need(True,"),
+    ('good = population == [stated["population"], stated["digest"]]', "good = True"),
+    ("need(not more,", "need(True,"),
+    ("if met is not False}", "if met}"),
+    ("*map(answer.halves.get, drawn)}", "}"),
+    ("key=lambda i: hmac.new(seed.encode(), ids[i],", "key=lambda i: hmac.new(b'x', ids[i],"),
 ]  # fmt: skip
 """What is weakened, one at a time."""
 

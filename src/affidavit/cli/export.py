@@ -33,6 +33,12 @@ def export(
     count: Annotated[
         bool, typer.Option("--count", help="Only prove how many there are, and show no record.")
     ] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, help="Show so many of the records.", metavar="N")
+    ] = 0,
+    seed: Annotated[
+        str, typer.Option("--seed", help="What the sample is drawn by; any text.", metavar="S")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
     reason: options.Reason = "",
     data: options.Data = None,
@@ -41,7 +47,8 @@ def export(
 ) -> None:
     """Write evidence to FILE: what matches, and the proof of it.
 
-    The export is recorded.
+    The export is recorded. With --sample and --seed some of the records are drawn and shown, and
+    the others proved to exist; from the same records the same seed draws the same.
 
     Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
     """
@@ -50,6 +57,8 @@ def export(
 
     if content not in ("none", "digest", "full"):
         raise UsageError(f"--content {content} is not none, digest or full.")
+    if (sample > 0) != bool(seed):
+        raise UsageError("--sample and --seed belong together.", hint="--sample 25 --seed 2026-Q3")
     if file.exists() and not force:
         again = f"{command()} {shlex.join([*sys.argv[1:], '--force'])}"
         raise UsageError(f"{file} is there already.", hint=f"Another name, or replace it: {again}")
@@ -63,6 +72,8 @@ def export(
         "content": content,
         "purpose": reason,
         "count": count,
+        "sample": sample,
+        "seed": seed,
     }
     with output.pointing(expression):
         bundle, headers = client.download("/api/export", asked)

@@ -25,6 +25,8 @@ class ExportBody(BaseModel):
     content: Literal["none", "digest", "full"] = "digest"
     purpose: str = Field(default="", max_length=500)
     count: bool = False
+    sample: int = Field(default=0, ge=0, le=100_000)
+    seed: str = Field(default="", max_length=200)
 
 
 def lines(verdict: tuple[str, ...]) -> dict[str, str]:
@@ -47,8 +49,9 @@ def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
     async def export(body: ExportBody, request: Request) -> Response:
         reader = authenticator.api(request)
         wanted = Wanted(
-            body.expression, tuple(body.withhold), body.content, body.purpose, body.count
-        )
+            body.expression, tuple(body.withhold), body.content, body.purpose, body.count,
+            body.sample, body.seed,
+        )  # fmt: skip
         made = await proofs.export(reader, wanted)
         headers = {
             "content-disposition": 'attachment; filename="evidence.zip"',

@@ -26,7 +26,7 @@ from affidavit.evidence import bundle
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
-from affidavit.query.question import Question, counting, question, unproved
+from affidavit.query.question import Question, counting, question, sampling, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.model import SECTIONS
 
@@ -46,7 +46,8 @@ MAX_LISTED = 10_000
 class Wanted:
     """What to export: which records, which sections to leave out, how much of the content.
 
-    ``count``: only how many there are, and nothing of any of them.
+    ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
+    records, drawn by ``seed``; 0 for all of them.
     """
 
     expression: str
@@ -54,6 +55,8 @@ class Wanted:
     content: bundle.Content = "digest"
     purpose: str = ""
     count: bool = False
+    sample: int = 0
+    seed: str = ""
 
 
 class Proofs:
@@ -113,6 +116,8 @@ class Proofs:
                 "Content is outside your boundary.",
                 hint="Two persons reveal one record." if reader.boundary.persons > 1 else stated,
             )
+        if (wanted.sample > 0) != bool(wanted.seed) or (wanted.sample and wanted.count):
+            raise UsageError("A sample needs its size and a seed, and shows what it draws.")
         reader.boundary.demand(wanted.purpose)
         with self._services.limits.expensive(reader.account):
             made = await self._services.blocking(lambda: self._make(reader, wanted))
@@ -124,6 +129,7 @@ class Proofs:
             "withhold": list(wanted.withhold),
             "content": wanted.content,
             "count": wanted.count,
+            **({"sample": wanted.sample, "seed": wanted.seed} if wanted.sample else {}),
             "rows": made.counts["records"],
             "size": len(made.data),
         }
@@ -146,6 +152,8 @@ class Proofs:
             asked = unproved(asked, NARROW)
         if wanted.count:
             asked = counting(asked)
+        if wanted.sample:
+            sampling(asked)
         answer, made = self._bundle(reader, wanted, searched, asked, now)
         if answer.question.not_proved and not asked.not_proved:  # then the list is all there is
             asked = answer.question
@@ -163,7 +171,7 @@ class Proofs:
         services = self._services
         # Without a chain the list is all there is; with conditions it says what is shown whole.
         listed = None
-        if asked.not_proved or asked.conditions:
+        if asked.not_proved or (asked.conditions and not wanted.sample):
             listed = self._listed(reader, wanted, searched)
         answer = completeness.build(
             services.log,
@@ -174,10 +182,11 @@ class Proofs:
             within=None if reader.boundary.rows == All() else self._within(reader),
             wait=WITNESS_SECONDS if trust.witnessed(services.config) else 0.0,
         )
+        sample = bundle.Sample(wanted.sample, wanted.seed) if wanted.sample else None
         made = bundle.make(
             answer,
             self._show(reader, wanted, answer),
-            choice=bundle.Choice(wanted.withhold, wanted.content, listed),
+            choice=bundle.Choice(wanted.withhold, wanted.content, listed, sample),
             boundary=reader.boundary.as_json(),
             made=now,
             policy=trust.policy(services),

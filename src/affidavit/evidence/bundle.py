@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from affidavit.durable import Disk
-from affidavit.errors import CorruptError
+from affidavit.errors import CorruptError, UsageError
 from affidavit.evidence import report, verify, zipfile_canonical
 from affidavit.ids import b64u
 from affidavit.query.anchors import Stamp
@@ -46,17 +46,26 @@ class Shown(msgspec.Struct, frozen=True):
 NOTHING = Shown((None,) * len(SECTIONS))
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """So many records, at least one, drawn by a seed, which is not empty."""
+
+    size: int
+    seed: str
+
+
 class Choice(msgspec.Struct, frozen=True):
     """What the exporter discloses.
 
     ``withhold``: sections not shown at all. ``content``: ``none``: not even the digests;
     ``digest``: names, sizes and digests of the parts; ``full``: their bytes too. ``selected``: the
-    records to show, ``None`` for all; of the others only what the conditions need.
+    records to show, ``None`` for all; of the others only what the conditions need. ``sample``:
+    those to show are drawn (docs/format/evidence.md, "Samples"), whatever is selected.
     """
 
     withhold: tuple[str, ...] = ()
     content: Content = "digest"
     selected: Collection[int] | None = None
+    sample: Sample | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -77,20 +86,25 @@ def make(
     made: str,
     policy: verify.Policy,
     tools: verify.Tools = verify.NO_TOOLS,
+    retention: Mapping[str, Any] | None = None,
+    custody: Sequence[Mapping[str, Any]] = (),
 ) -> Bundle:
     """Make the bundle of ``answer``.
 
     ``show`` gives what the reader may see of a leaf; ``boundary`` is what the manifest says of
     that; ``made`` the time; ``policy`` what this installation trusts, under which the bundle is
-    checked with ``tools`` (it is not in the bundle). A timestamp that would be refused is left
-    out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be too large.
+    checked with ``tools`` (it is not in the bundle). ``retention`` and ``custody``: what the
+    manifest says of them. A timestamp that would be refused is left
+    out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be too large,
+    or if a sample is wanted of what no chain proves to be all.
     """
     members = _proof_members(answer)
-    disclosures, content = _disclosed(answer, show, choice)
-    members["disclosures.jsonl"] = b"".join(disclosures)
-    members.update(content)
     question = _question(answer)
     try:
+        sampling, choice = _sampled(members, question, answer, show, choice)
+        disclosures, content = _disclosed(answer, show, choice)
+        members["disclosures.jsonl"] = b"".join(disclosures)
+        members.update(content)
         for stamp in answer.stamps:
             members.update(_stamped(stamp, answer.checkpoint, policy, tools))
         checked = verify.Answer(members, question)
@@ -103,7 +117,9 @@ def make(
             "question": question,
             "boundary": dict(boundary),
             "disclosed": {"withhold": sorted(choice.withhold), "content": choice.content},
-            "sampling": None,
+            "sampling": sampling,
+            "retention": dict(retention or {}),
+            "custody": [dict(entry) for entry in custody],
             "counts": verify.count(checked, shown, question["conditions"]),
         }
         verdict = verify.judge(_views(members), manifest, policy, tools)
@@ -128,6 +144,38 @@ def write(disk: Disk, path: Path, bundle: Bundle) -> str:
     """Put a bundle at ``path``, whole or not at all; returns the manifest's digest."""
     disk.write_file(path, bundle.data)
     return bundle.manifest_digest
+
+
+def _sampled(
+    members: Mapping[str, bytes],
+    question: Mapping[str, Any],
+    answer: Answer,
+    show: Callable[[int], Shown],
+    choice: Choice,
+) -> tuple[dict[str, Any] | None, Choice]:
+    """What the manifest says of the sample, and the choice of the records that were drawn."""
+    sample = choice.sample
+    if sample is None:
+        return None, choice
+    if not question["chains"] or answer.question.count:
+        raise UsageError(
+            f"No sample is drawn: {question['not_proved'] or 'only how many is asked'}.",
+            hint="A sample needs a population that a chain proves to be all.",
+        )
+    decided = Choice(choice.withhold, choice.content, selected=())
+    lines, _ = _disclosed(answer, show, decided)
+    checked = verify.Answer(dict(members), dict(question))
+    shown = verify.read_disclosures(b"".join(lines), checked)
+    drawn, population, digest = verify.draw(
+        checked, shown, question["conditions"], sample.seed, sample.size
+    )
+    stated = {
+        "seed": sample.seed,
+        "size": sample.size,
+        "population": population,
+        "digest": digest,
+    }
+    return stated, msgspec.structs.replace(choice, selected=frozenset(drawn))
 
 
 def _proof_members(answer: Answer) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ sentence. What is checked:
     is missing inside the window: class Answer. A count needs the ends of each chain alone.
  6. Every disclosed section and part of content is what its leaf committed to.
  7. The conditions are evaluated, and the counts of the manifest are those found here.
+ 8. A sample is the one that its seed draws; of other records no more is shown than that needs.
 
 Exit status: 0 all of it holds; 1 something is refused, or the quorum of the policy is not met; 2
 wrong use, also when nothing was given from outside and the bundle was only compared with itself.
@@ -40,6 +41,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import hmac
 import json
 import operator
 import re
@@ -79,12 +81,12 @@ REASONS = {
     "missing-epoch": "an epoch of the window is not shown to its end",
     "altered-disclosure": "a disclosed section is not the one the leaf committed to",
     "altered-content": "a part of content is not the one its section committed to",
+    "wrong-sample": "the sample is not the one that its seed draws from the population",
     "false-count": "the manifest counts differently from what the bundle holds",
 }
 """Every name of a refusal, and what it says."""
 
 SECTIONS = ("who", "person", "what", "context", "control", "outcome", "content")
-INHERITED = ("who", "person", "what")
 TIERS = ("observed", "reported", "imported")
 ANSWERS = {"exchange.response": "exchange.request", "tool.result": "tool.call"}
 OPENING, HEADS = ("ledger.opened", "ledger.epoch"), "ledger.heads"
@@ -93,7 +95,7 @@ LEAF_OF_ANSWER = (*LEAF[:8], "re", *LEAF[8:])
 EPOCH = ("previous", "dimensions", "rules", "salts")
 EXTRA = {"ledger.opened": EPOCH, "ledger.epoch": EPOCH, HEADS: ("epoch", "bits", "map")}
 MANIFEST = ["v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling"]
-MANIFEST += ["counts", "files"]
+MANIFEST += ["retention", "custody", "counts", "files"]
 QUESTION = ["expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"]
 REQUIRED = ["README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"]
 REQUIRED += ["links.jsonl", "proofs/inclusion", "report.html", "verify.py"]
@@ -153,8 +155,6 @@ class Verdict(NamedTuple):
 
 
 # ---------------------------------------------------------------------------- strict reading
-
-
 def need(condition: object, name: str, sentence: str) -> None:
     """Refuse under ``name`` unless ``condition`` holds."""
     if not condition:
@@ -181,10 +181,10 @@ def read_object(data: bytes, what: str, fields: list[str] | None = None) -> dict
     """Parse an object in its one form: no whitespace, no needless escapes, ``fields`` in order."""
     value = parse(data, what)
     try:
-        same = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() == data
+        good = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() == data
     except (ValueError, RecursionError):
-        same = False
-    good = same and isinstance(value, dict) and list(value) == (fields or list(value))
+        good = False
+    good = good and isinstance(value, dict) and list(value) == (fields or list(value))
     need(good, "not-canonical", f"{what} is not in canonical form.")
     return dict(value)
 
@@ -221,6 +221,11 @@ def from_base64(text: str) -> bytes:
     return data if base64.b64encode(data).decode() == text else b""
 
 
+def read_hashes(data: bytes, what: str) -> list[bytes]:
+    """Read lines of b64u, 32 bytes each."""
+    return [from_b64u(line.decode("latin-1"), 32, what) for line in read_lines(data, what)]
+
+
 def is_count(value: Any) -> bool:
     """Whether ``value`` is an integer from 0 to 2^63 − 1, and no boolean."""
     return type(value) is int and 0 <= value < 2**63
@@ -247,8 +252,6 @@ def quoted(value: Any) -> str:
 
 
 # ---------------------------------------------------------------------------- the canonical zip
-
-
 def read_zip(data: bytes) -> dict[str, memoryview]:
     """The members of a canonical zip.
 
@@ -274,9 +277,8 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
         listed += [struct.pack("<HHHII", 0, 0, 0, 0o100644 << 16, offset) + name.encode()]
         members[name] = body
         offset = start + size
-    names = list(members)
-    good = names[:1] == ["manifest.json"] and names[1:] == sorted(names[1:])
-    good = good and len(names) < 2**16
+    first, *rest = names = list(members) or [""]
+    good = first == "manifest.json" and rest == sorted(rest) and len(names) < 2**16
     need(good, "not-canonical", "This is no zip with the manifest first and the rest by name.")
     directory = b"".join(listed)
     numbers = (0, 0, len(names), len(names), len(directory), offset, 0)
@@ -286,7 +288,6 @@ def read_zip(data: bytes) -> dict[str, memoryview]:
 
 
 # ---------------------------------------------------------------------------- Ed25519 (RFC 8032)
-
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
@@ -342,7 +343,6 @@ def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 # ---------------------------------------------------------------------------- outside trust
-
 KEY_BYTES = {1: 32, 4: 32, 6: 1312}  # by type: Ed25519; Ed25519 with a time; ML-DSA-44 with one
 OURS = ("#monitor", "#valid", "#timestamps", "#post-quantum")
 
@@ -489,8 +489,6 @@ def satisfied(policy: Policy, cosigned: dict[str, int]) -> bool:
 
 
 # ---------------------------------------------------------------------------- checkpoint
-
-
 class Note(NamedTuple):
     """A signed checkpoint: what it says, and who signed it.
 
@@ -574,8 +572,6 @@ def signed_at(key: Key, note: Note, text: bytes, signature: bytes, tools: Tools)
 
 
 # ---------------------------------------------------------------------------- Merkle (RFC 6962)
-
-
 def leaf_hash(data: bytes) -> bytes:
     """SHA-256(00 ‖ leaf)."""
     return hashlib.sha256(b"\x00" + data).digest()
@@ -651,7 +647,6 @@ def consistent(older: Note, newer: Note, path: list[bytes]) -> bool:
 
 
 # ---------------------------------------------------------------------------- timestamps (RFC 3161)
-
 SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # object identifiers, as DER has them
 TST_INFO = bytes.fromhex("2a864886f70d0109100104")
 SHA_256 = bytes.fromhex("608648016503040201")
@@ -730,16 +725,13 @@ def read_stamps(files: dict[str, bytes], note: Note, policy: Policy, tools: Tool
         need(good, "bad-timestamp", f"{place}.checkpoint is of another log or size, or later.")
         same = older.size != note.size or older.root == note.root
         need(same, "split-view", f"This log has signed two trees of {size} leaves.")
-        path = [from_b64u(line.decode("latin-1"), 32, place) for line in read_lines(proof, place)]
-        good = consistent(older, note, path)
+        good = consistent(older, note, read_hashes(proof, place))
         need(good, "bad-consistency", f"The tree of {size} leaves does not begin this one.")
         digest, time = read_token(response)
         good = digest == hashlib.sha256(text).digest()
         need(good, "bad-timestamp", f"{place}.tsr is not over {place}.checkpoint.")
-        found = {}
-        if tools.token is not None:
-            for name, certificate in policy.authorities.items():
-                found[name] = tools.token(response, text, certificate)
+        token, known = tools.token, policy.authorities if tools.token else {}
+        found = {name: token(response, text, known[name]) for name in known} if token else {}
         by = next((name for name, wrong in found.items() if not wrong), "")
         wrong = [why for why in found.values() if why != "authority"]
         need(by or not wrong, "bad-timestamp", f"{place}.tsr does not verify: {wrong[:1]}.")
@@ -751,8 +743,8 @@ def outside_times(note: Note, stamps: list[Stamp]) -> list[tuple[int, str, str]]
     """When somebody else had seen how many leaves, and who; "" a timestamp that is unchecked."""
     found = [(s.note.size, s.time, s.by and f"timestamp {show(s.by)}") for s in stamps]
     for one in (note, *(stamp.note for stamp in stamps)):
-        for name, seconds in one.cosigned.items():
-            found.append((one.size, moved(DAY_ONE, seconds), f"witness {show(name)}"))
+        seen = one.cosigned.items()
+        found += [(one.size, moved(DAY_ONE, seconds), f"witness {show(w)}") for w, seconds in seen]
     return found
 
 
@@ -768,11 +760,9 @@ def check_times(leaves: dict[int, dict[str, Any]], note: Note, stamps: list[Stam
         limit = moved(time, 300)
         for index, claim in claims:
             if index < size and claim > limit:
-                said = (
-                    f"{who} saw it at {time}." if who else f"a timestamp, unchecked, says {time}."
-                )
+                seen = f"{who} saw it at" if who else "a timestamp, unchecked, says"
                 name = "dated-ahead" if who else "bad-timestamp"
-                raise Refused(name, f"Leaf {index} is dated {claim}; {said}")
+                raise Refused(name, f"Leaf {index} is dated {claim}; {seen} {time}.")
 
 
 def moved(time: str, seconds: int) -> str:
@@ -785,8 +775,6 @@ def moved(time: str, seconds: int) -> str:
 
 
 # ---------------------------------------------------------------------------- leaves
-
-
 def read_leaf(data: bytes) -> dict[str, Any]:
     """Parse a leaf and check its form (docs/format/ledger.md)."""
     leaf = read_object(data, "A leaf")
@@ -853,8 +841,6 @@ def read_leaves(data: bytes) -> dict[int, dict[str, Any]]:
 
 
 # ---------------------------------------------------------------------------- chains and heads
-
-
 class Chain(NamedTuple):
     """A chain's name."""
 
@@ -932,9 +918,8 @@ def read_openings(data: bytes, leaves: dict[int, dict[str, Any]]) -> dict[tuple[
     order: list[tuple[int, Chain]] = []
     for line in read_lines(data, "chains.jsonl"):
         fields = ["epoch", "tenant", "dimension", "value", "salt", "path"]
-        epoch, tenant, dimension, value, salt, path = read_object(
-            line, "An opening", fields
-        ).values()
+        opening = read_object(line, "An opening", fields)
+        epoch, tenant, dimension, value, salt, path = opening.values()
         chain = Chain(tenant, dimension, value)
         good = is_count(epoch) and all(type(part) is str for part in chain)
         good = good and type(path) is list and len(path) == 16 and "\0" not in tenant + dimension
@@ -979,8 +964,6 @@ def bucket_of(chain_id: bytes, bits: int) -> int:
 
 
 # ---------------------------------------------------------------------------- the answer
-
-
 class Answer:
     """The pieces of a bundle put together into an answer; refuses what does not fit together.
 
@@ -1126,8 +1109,6 @@ class Answer:
 
 
 # ---------------------------------------------------------------------------- what is disclosed
-
-
 def read_disclosures(data: bytes, answer: Answer) -> dict[int, dict[str, Any]]:
     """Parse ``disclosures.jsonl``: leaf → section → value, each under the digest in its leaf."""
     shown: dict[int, dict[str, Any]] = {}
@@ -1182,9 +1163,8 @@ def is_condition(value: Any, depth: int = 0) -> bool:
         return False
     word, rest = value[0], value[1:]
     if word in ("and", "or", "not", "half"):
-        return (len(rest) == 1 or word in ("and", "or")) and all(
-            is_condition(r, depth + 1) for r in rest
-        )
+        good = len(rest) == 1 or word in ("and", "or")
+        return good and all(is_condition(part, depth + 1) for part in rest)
     if word == "stated" or word not in COMPARE:
         return word == "stated" and [type(part) for part in rest] == [str]
     named = rest and type(rest[0]) is str and re.fullmatch(FIELD, rest[0], re.DOTALL)
@@ -1209,7 +1189,7 @@ def in_words(condition: list[Any]) -> str:
 def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str, Any]]) -> Any:
     """Whether a condition is true of a record: True, False, or None where that is not shown.
 
-    What a response does not say of who and what, it takes from the request it answers.
+    What a response does not say of who, person and what, it takes from the request it answers.
     """
     word, rest = condition[0], condition[1:]
     if word in ("and", "or"):
@@ -1229,7 +1209,7 @@ def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str,
     if not key:
         return compare(word, answer.leaves[index][section], rest[-1])
     places = [index]
-    if section in INHERITED and answer.leaves[index].get("re") is not None:
+    if section in SECTIONS[:3] and answer.leaves[index].get("re") is not None:
         places.append(answer.leaves[index]["re"])
     for place in places:
         value = shown.get(place, {}).get(section)
@@ -1260,8 +1240,6 @@ def compare(word: str, value: Any, wanted: Any) -> bool:
 
 
 # ---------------------------------------------------------------------------- the verdict
-
-
 def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     """Parse ``manifest.json``; every other member is listed in it with its digest."""
     manifest = read_object(bytes(members["manifest.json"]), "manifest.json", MANIFEST)
@@ -1271,7 +1249,7 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     chains, since, until = question["chains"], question["since"], question["until"]
     good = (
         type(chains) is list
-        and all(type(c) is list and [type(part) for part in c] == [str] * 3 for c in chains)
+        and all(type(c) is list and list(map(type, c)) == [str] * 3 for c in chains)
         and bool(chains) == (question["not_proved"] == "")
         and (since == "" or is_time(since))
         and sorted(set(map(tuple, chains))) == list(map(tuple, chains))
@@ -1285,23 +1263,27 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     if good and question["show"] == "count":  # which is of whole chains, by the ledger's clock
         good = bool(chains) and not question["conditions"] and question["clock"] == "ledger"
     need(good, "not-canonical", "The question of the manifest is malformed.")
-    disclosed = manifest["disclosed"]
+    disclosed, sampling = manifest["disclosed"], manifest["sampling"]
     good = (
         (type(question["expression"]), type(question["not_proved"])) == (str, str)
-        and (is_time(manifest["made"]), manifest["sampling"]) == (True, None)
-        and type(manifest["boundary"]) is type(disclosed) is dict
+        and (is_time(manifest["made"]), type(manifest["custody"])) == (True, list)
+        and type(manifest["boundary"]) is type(manifest["retention"]) is type(disclosed) is dict
         and list(disclosed) == ["withhold", "content"]
         and type(disclosed["withhold"]) is list
         and all(type(name) is str for name in disclosed["withhold"])
         and type(disclosed["content"]) is str
     )
+    if good and sampling is not None:  # a population is what a chain proves to be all
+        good = type(sampling) is dict and bool(chains)
+        good = good and list(sampling) == ["seed", "size", "population", "digest"]
+        good = good and [type(value) for value in sampling.values()] == [str, int, int, str]
+        good = good and sampling["seed"] and sampling["size"] > 0 and question["show"] != "count"
     need(good, "not-canonical", "What the manifest says of the export is malformed.")
-    names = sorted(set(members) - {"manifest.json"})
-    good = names == list(files) and set(names) >= set(REQUIRED)
+    good = list(files) == sorted(set(members) - {"manifest.json"}) and set(files) >= set(REQUIRED)
     need(good, "altered-file", "The members are not those the manifest lists, or too few.")
-    for name in names:
-        digest = b64u(hashlib.sha256(members[name]).digest())
-        need(digest == files[name], "altered-file", f"{name} is not the file the manifest lists.")
+    for name, listed in files.items():
+        good = listed == b64u(hashlib.sha256(members[name]).digest())
+        need(good, "altered-file", f"{name} is not the file the manifest lists.")
     return manifest
 
 
@@ -1330,8 +1312,7 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     stamps = read_stamps(files, note, policy, tools)
     question = manifest["question"]
     answer = Answer(files, question)
-    lines = read_lines(files["proofs/inclusion"], "proofs/inclusion")
-    hashes = [from_b64u(line.decode("latin-1"), 32, "A hash of a proof") for line in lines]
+    hashes = read_hashes(files["proofs/inclusion"], "proofs/inclusion")
     lines = read_lines(files["leaves.jsonl"], "leaves.jsonl")
     leaves = [(index, lines[k]) for k, index in enumerate(answer.leaves)]
     good = note.size > max(answer.leaves, default=-1)
@@ -1341,6 +1322,7 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     shown = read_disclosures(files["disclosures.jsonl"], answer)
     parts = check_content(members, shown)
     counts = count(answer, shown, question["conditions"])
+    drawn, sample = check_sample(answer, shown, question["conditions"], manifest["sampling"])
     good = show(counts) == show(manifest["counts"])
     need(good, "false-count", f"Found {show(counts)}, stated {show(manifest['counts'])}.")
     newest = answer.epochs[0][1] if answer.epochs else max(answer.leaves, default=0)
@@ -1356,10 +1338,10 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     facts["question"], facts["stated"] = {name: question[name] for name in evaluated}, stated
     facts["counts"], facts["records"] = counts, answer.records
     facts["counted"] = [[*chain, answer.counted[chain]] for chain in answer.asked]
-    facts["gaps"], facts["open"] = answer.gaps, answer.open
+    facts["gaps"], facts["open"], facts["sample"] = answer.gaps, answer.open, drawn
     facts["halves_not_shown"] = answer.not_shown
     replayed = facts["assurance"]["replayed"]
-    said = completeness(answer, question, counts, partly(answer, shown), replayed)
+    said = completeness(answer, question, counts, sample + partly(answer, shown), replayed)
     who, how = assurance(policy, facts["assurance"]), coverage(answer)
     what, rest = about(answer, question["conditions"]), unchecked(question, False)
     return Verdict(integrity, said, who, how, what, "", rest, facts)
@@ -1410,8 +1392,8 @@ def assurance(policy: Policy, found: dict[str, Any]) -> str:
     said += [] if found["monitors"] else ["no monitor has replayed the chains"]
     if not found["replayed"]:
         said[-1] += ", so counts, heads and times are asserted"
-    there = f"leaf {found['newest']} was there by {found['seen']}"
-    there += "" if found["replayed"] else ", and nothing shows how long before"
+    before = "" if found["replayed"] else ", and nothing shows how long before"
+    there = f"leaf {found['newest']} was there by {found['seen']}{before}"
     said += [there] if found["seen"] else []
     said += [f"not checked here: {', '.join(unclear)}"] if unclear else []
     if policy.post_quantum and not found["post_quantum"]:
@@ -1440,14 +1422,40 @@ def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[
     return found
 
 
+def draw(answer: Answer, shown: dict[int, Any], conditions: Any, seed: str, size: int) -> Any:
+    """Draw a sample: its leaves in the order drawn, how many it is from, and their digest.
+
+    The population is every record that is not shown to fail the conditions; the digest is over
+    their ids, each and LF. Drawn are those with the smallest HMAC-SHA-256 of id under seed.
+    """
+    results = {i: holds(["and", *conditions], i, answer, shown) for i in answer.records}
+    ids = {i: answer.leaves[i]["id"].encode() for i, met in results.items() if met is not False}
+    drawn = sorted(ids, key=lambda i: hmac.new(seed.encode(), ids[i], "sha256").digest())[:size]
+    return drawn, len(ids), b64u(hashlib.sha256(b"".join(x + b"\n" for x in ids.values())).digest())
+
+
+def check_sample(answer: Answer, shown: dict[int, Any], conditions: Any, stated: Any) -> Any:
+    """Draw the sample again; returns its leaves, and the verdict's words for it."""
+    if stated is None:
+        return None, []
+    drawn, *population = draw(answer, shown, conditions, stated["seed"], stated["size"])
+    good = population == [stated["population"], stated["digest"]]
+    need(good, "wrong-sample", f"The population found is {population}, not the one stated.")
+    whole = {*drawn, *answer.gaps, *map(answer.halves.get, drawn)}
+    needed = {name for name in SECTIONS if f'"{name}.' in json.dumps(conditions)}
+    more = [i for i in sorted(set(shown) - whole) if not set(shown[i]) <= needed]
+    need(not more, "wrong-sample", f"Shown is also what was not drawn: leaf {more[:1]}.")
+    said = f"sample of {len(drawn)} of {population[0]} drawn by the seed {quoted(stated['seed'])}"
+    return drawn, [f"{said}, {sum(i not in shown for i in drawn)} of them withheld"]
+
+
 def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
     """Sections that records shown in part have and that are not disclosed: of how many records."""
-    said = []
-    for place, name in enumerate(SECTIONS):
-        lacking = [i for i in answer.records if i in shown and name not in shown[i]]
-        number = sum(answer.leaves[i]["sections"][place] is not None for i in lacking)
-        said += [f"{name} of {number} not disclosed"] if number else []
-    return said
+    numbers = dict.fromkeys(SECTIONS, 0)
+    for i in set(answer.records) & set(shown):
+        for place, digest in enumerate(answer.leaves[i]["sections"]):
+            numbers[SECTIONS[place]] += not (digest is None or SECTIONS[place] in shown[i])
+    return [f"{name} of {number} not disclosed" for name, number in numbers.items() if number]
 
 
 def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], sure: bool) -> str:
@@ -1540,8 +1548,6 @@ def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOO
 
 
 # ---------------------------------------------------------------------------- command line
-
-
 def run(options: argparse.Namespace, policy: Policy, tools: Tools) -> Verdict:
     """Check what the command line names."""
     data, named = Path(options.file).read_bytes(), options.manifest
@@ -1551,10 +1557,8 @@ def run(options: argparse.Namespace, policy: Policy, tools: Tools) -> Verdict:
         return tools.receipt(data, policy)
     if not data.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return check(data, policy, named or "", tools)
-    if options.leaf is None:
-        raise WrongUse("A .tlog-proof needs the leaf it is about: --leaf FILE")
-    if named is not None:
-        raise WrongUse("A .tlog-proof has no manifest.")
+    if options.leaf is None or named is not None:
+        raise WrongUse("A .tlog-proof needs the leaf it is about, --leaf FILE, and no manifest.")
     return check_proof(data, Path(options.leaf).read_bytes(), policy, tools)
 
 

@@ -179,6 +179,26 @@ def counting(asked: Question) -> Question:
     return msgspec.structs.replace(asked, count=True)
 
 
+def sampling(asked: Question) -> None:
+    """``UsageError`` if no sample of the answer can be drawn that others could draw again."""
+    why = f"of this question nothing is proved: {asked.not_proved}" if asked.not_proved else ""
+    if _stated(asked.conditions):
+        why = "part of it is decided by no section, so nobody could tell what it is drawn from"
+    if why:
+        raise UsageError(
+            f"No sample of this can be drawn: {why}.",
+            hint="One model, actor, session, key, tool, source or type, with since: and until:.",
+        )
+
+
+def _stated(conditions: Sequence[Condition]) -> bool:
+    """Whether a condition is in the asker's words."""
+    return any(
+        word == "stated" or (word in {"and", "or", "not", "half"} and _stated(rest))
+        for word, *rest in conditions
+    )
+
+
 def sections_needed(conditions: Sequence[Condition]) -> frozenset[str]:
     """The sections on which ``conditions`` are evaluated."""
     found: set[str] = set()

@@ -266,3 +266,22 @@ def test_leaves_that_are_pruned_beside_an_export_are_shown_without_sections(
     said = verify.check(made.content, verify.read_keys([machine.log.vkey])).completeness
     assert said.startswith("all 2 records of model=demo-going")
     assert "; 2 withheld; " in said
+
+
+def test_a_sample_is_drawn_and_recorded(console: TestClient, machine: Machine) -> None:
+    """An export of a sample verifies as one; size and seed stand in its record; half is refused."""
+    who = "owner"
+    asked = {"expression": f"model:{MODEL}", "sample": 2, "seed": "2026-Q3"}
+    made = call(console, machine, who, "/api/export", **asked)
+    verdict = verify.check(made.content, verify.read_keys([machine.log.vkey]))
+    assert len(verdict.facts["sample"]) == 2
+    assert 'drawn by the seed "2026-Q3"' in verdict.completeness
+    machine.settle()
+    sealed = range(machine.log.size - 1, 0, -1)
+    index = next(i for i in sealed if machine.reader_log.decoded(i).type == "access.export")
+    what = machine.vault_reader.sections(index)["what"]
+    assert (what["sample"], what["seed"]) == (2, "2026-Q3")
+    headers = {"authorization": f"Bearer {machine.keys[who]}"}
+    for wrong in ({"sample": 0}, {"seed": ""}, {"count": True}, {"expression": '"words"'}):
+        answer = console.post("/api/export", json=asked | wrong, headers=headers)
+        assert answer.status_code == 400, answer.text

@@ -1,10 +1,11 @@
 """The page of the format says what the verifier does."""
 
 import hashlib
+import hmac
 import re
 
 from affidavit.evidence import verify
-from affidavit.ids import from_b64u
+from affidavit.ids import b64u, from_b64u
 from tests.paths import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "format" / "evidence.md").read_text()
@@ -61,3 +62,16 @@ def test_the_page_names_every_count_and_member() -> None:
         assert f'"{name}"' in PAGE or f"`{name}`" in PAGE, name
     for name in verify.COUNTED:
         assert f'"{name}"' in PAGE
+
+
+def test_the_example_of_a_sample_is_true() -> None:
+    """docs/format/evidence.md, Samples: ranks, digest and what is drawn, without the verifier."""
+    example = PAGE.partition("Example: five records")[2].partition("```\n")[2].partition("```")[0]
+    *rows, digest, drawn = example.splitlines()
+    ids = [row.split()[0] for row in rows]
+    ranks = [hmac.digest(b"2026-Q3", name.encode(), "sha256") for name in ids]
+    assert [row.split()[1] for row in rows] == [f"{rank.hex()[:8]}…" for rank in ranks]
+    whole = hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).digest()
+    assert digest.split() == ["digest", b64u(whole)]
+    order = sorted(range(5), key=lambda place: ranks[place])[:3]
+    assert drawn.split() == ["drawn", *(ids[place][-1] for place in order)]
