@@ -34,6 +34,7 @@ from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer, Verifier
 from affidavit.query.prover import LogProver, Proofs
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.journal import JournalWriter
 from affidavit.record.keys import KeyEncryptionKey
@@ -116,7 +117,7 @@ class PlayedLink(ControlLink):
     def _write(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine
         if method == "keys.create":
-            given["groups"] = tuple(given["groups"])
+            given |= {name: tuple(given[name]) for name in ("groups", "labels")}
             identity, token = machine.identities.draft(**given)
             machine.identities.put(identity)
             return {"identity": _public(identity), "token": token}
@@ -356,7 +357,7 @@ class Machine:
         every = {**sections, "content": {"parts": [listed]}}
         record = Record(
             id=ids.record_id(), type=kind, at=self.clock.now(), tier="observed", tenant=TENANT,
-            retention_class="default",
+            retention_class=class_of(self.config, "exchange.request", sections["who"], chains),
             sections=tuple(disclose(n, every[n]) if n in every else None for n in SECTIONS),
             chains=tuple(chains), parts=(part,), parent=parent,
         )  # fmt: skip

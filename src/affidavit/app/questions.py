@@ -130,9 +130,10 @@ async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep)
     Not while something is decided: no owner is made beside one who gives up.
     """
     store = sequencer.identities
-    names = ("name", "tenant", "email", "kind", "role", "team", "groups", "boundary", "until")
+    names = ("name", "tenant", "email", "kind", "role", "team", "groups", "boundary", "until",
+             "labels", "jurisdiction")  # fmt: skip
     asked = {name: params[name] for name in names if name in params}
-    asked["groups"] = tuple(asked.get("groups", ()))
+    asked |= {name: tuple(asked.get(name, ())) for name in ("groups", "labels")}
     async with sequencer.deciding:
         identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
         await sequencer.record_key_change(identity, "created", params.get("by"))

@@ -11,11 +11,14 @@ from typing import Any
 
 import apsw
 
-from affidavit import __version__, ids
+from affidavit import __version__, ids, retention
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.config_retention import said
 from affidavit.control.identity import Identity
 from affidavit.ledger.prune import Expired
+from affidavit.presets import presets
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
@@ -31,18 +34,18 @@ def make(
     kind: str, clock: Clock, config: Config, sections: Mapping[str, Any], *chains: Chain
 ) -> Record:
     """A record of type ``kind`` that is complete in itself; ``sections`` by name."""
-    tenant = chains[0].tenant if chains else ""
+    chains = chains or (Chain("", UNATTRIBUTED, ""),)
     return Record(
         id=ids.record_id(),
         type=kind,
         at=clock.now(),
         tier="observed",
-        tenant=tenant,
-        retention_class=config.retention.default_class,
+        tenant=chains[0].tenant,
+        retention_class=class_of(config, kind, sections.get("who", {}), chains),
         sections=tuple(
             disclose(name, sections[name]) if name in sections else None for name in SECTIONS
         ),
-        chains=chains or (Chain("", UNATTRIBUTED, ""),),
+        chains=chains,
     )
 
 
@@ -77,7 +80,7 @@ def key_change(
         "team": identity.team,
     }
     limits = {"boundary": identity.boundary, "until": identity.until}
-    what |= {name: value for name, value in limits.items() if value}
+    what |= {name: value for name, value in limits.items() if value} | identity.marks()
     person = {"name": identity.name, "email": identity.email}
     chains = (
         Chain(identity.tenant, "key", identity.id),
@@ -111,6 +114,8 @@ def pending(
     ]
     if post_quantum:
         facts.append(("ledger.key", "log/06", {"purpose": "log", "vkey": post_quantum}, ()))
+    if config.retention.classes or _in_force_as(state, "retention") is not None:
+        facts.append(("change.policy", "retention", _policy(config), ()))
     for owner in [identity for identity in identities if identity.role == "owner"][:1]:
         what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
         chain = Chain(owner.tenant, "actor", owner.actor)
@@ -124,9 +129,9 @@ def pending(
     ]
     for kind, name, what, chains in facts:
         fact = json.dumps(what, sort_keys=True)
-        row = state.execute("select fact from in_force where name = ?", (name,)).fetchone()
-        if row is None or row[0] != fact:
-            before = None if row is None else json.loads(row[0])
+        known = _in_force_as(state, name)
+        if known != fact:
+            before = None if known is None else json.loads(known)
             since = {**what, "before": before and before.get("after", before)}
             record = make(kind, clock, config, {"what": since, "context": context}, *chains)
             found.append((record, name, fact))
@@ -147,5 +152,26 @@ def told(state: apsw.Connection, name: str, fact: str) -> None:
     )
 
 
+def _in_force_as(state: apsw.Connection, name: str) -> str | None:
+    """The fact that is on record under ``name``."""
+    row = state.execute("select fact from in_force where name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _in_force(config: Config) -> dict[str, Any]:
     return {"after": config.settings(), "config_hash": config.hash()}
+
+
+def _policy(config: Config) -> dict[str, Any]:
+    """How long each class is kept in fact, presets and decided conflicts taken in."""
+    classes: dict[str, Any] = {}
+    for name in config.retention.classes:
+        terms = retention.terms(config, name)
+        classes[name] = terms.kept._asdict() | {
+            "regimes": {one: str(presets()[one].date) for one in terms.kept.regimes},
+            "conflict": None,
+        }
+        if terms.decision is not None and terms.maximum is not None:
+            between = {"minimum": said(terms.minimum), "maximum": said(terms.maximum)}
+            classes[name]["conflict"] = terms.decision.model_dump() | between
+    return {"target": {"kind": "policy", "name": "retention"}, "after": {"classes": classes}}

@@ -36,6 +36,7 @@ from affidavit.clock import Clock
 from affidavit.errors import AffidavitError, CannotRecordError
 from affidavit.providers.dialect import Dialect, StreamReader
 from affidavit.providers.facts import ResponseFacts
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import PartHasher, commit_part, content, disclose
 from affidavit.record.model import OUTCOMES, Chain, Part, Record
 
@@ -79,6 +80,7 @@ class Exchange:
         self._part: Part | None = None
         self._lost: AffidavitError | None = None
         self._who = msgspec.Raw()
+        self._class = ""
         self._chains: tuple[Chain, ...] = ()
         self._subjects: tuple[str, ...] = ()
 
@@ -87,11 +89,13 @@ class Exchange:
     def request(self) -> tuple[Record, tuple[bytes, ...]]:
         """The request record and the bodies beside its parts."""
         asked = self._asked
-        self._who = msgspec.Raw(msgspec.json.encode(sections.who(asked)))
+        who = sections.who(asked)
+        self._who = msgspec.Raw(msgspec.json.encode(who))
         impersonal, personal = sections.shown(asked.headers)
         self._chains = sections.request_chains(asked)
         if asked.identity.kind == "person":
             self._subjects = (asked.identity.actor,)
+        self._class = class_of(self._setting.config, "exchange.request", who, self._chains)
         parts: tuple[Part, ...] = ()
         bodies: tuple[bytes, ...] = ()
         if self._body:
@@ -103,7 +107,7 @@ class Exchange:
             at=self._clock.now(),
             tier="observed",
             tenant=asked.identity.tenant,
-            retention_class=self._setting.retention_class,
+            retention_class=self._class,
             sections=(
                 disclose("who", self._who),
                 disclose("person", sections.person(asked, personal)),
@@ -245,7 +249,7 @@ class Exchange:
             at=self._clock.now(),
             tier="observed",
             tenant=asked.identity.tenant,
-            retention_class=self._setting.retention_class,
+            retention_class=self._class,
             sections=(
                 disclose("who", self._who),
                 None,

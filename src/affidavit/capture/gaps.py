@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from affidavit import ids
 from affidavit.clock import Clock
+from affidavit.config_retention import LEDGER
 from affidavit.errors import CannotRecordError
 from affidavit.record.disclose import disclose
 from affidavit.record.journal import JournalWriter
@@ -106,7 +107,7 @@ class Gaps:
             at=at,
             tier="observed",
             tenant="",
-            retention_class="ledger",
+            retention_class=LEDGER,
             sections=tuple(text if section == "what" else None for section in SECTIONS),
             chains=(),
         )

@@ -100,9 +100,7 @@ class Gateway:
         self._clock = clock
         self._limits = config.gateway
         self._worker = worker
-        self._setting = setting(
-            socket.gethostname(), worker, config.hash(), config.retention.default_class
-        )
+        self._setting = setting(socket.gethostname(), worker, config)
         self._refusals = Refusals(journal, self._setting, clock)
         self._receipts = Receipts(link, clock)
         self._sessions = ResponseSessions()

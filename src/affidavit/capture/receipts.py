@@ -30,6 +30,7 @@ from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
 from affidavit.errors import NotFoundError, UnavailableError
 from affidavit.ids import b64u
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
 from affidavit.record.model import Chain, Record
 
@@ -167,6 +168,7 @@ def access_record(record_id: str, identity: Identity, setting: Setting, clock: C
         "credential": identity.id,
         "authenticated_by": "key",
         "assurance": "key",
+        **identity.marks(),
     }
     return Record(
         id=ids.record_id(),
@@ -174,7 +176,7 @@ def access_record(record_id: str, identity: Identity, setting: Setting, clock: C
         at=clock.now(),
         tier="observed",
         tenant=identity.tenant,
-        retention_class=setting.retention_class,
+        retention_class=class_of(setting.config, "access.query", who),
         sections=(
             disclose("who", who),
             None,

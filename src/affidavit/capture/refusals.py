@@ -23,6 +23,7 @@ from affidavit.capture.sections import Setting
 from affidavit.clock import Clock
 from affidavit.control.identity import Identity
 from affidavit.errors import AffidavitError, CannotRecordError
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
 from affidavit.record.journal import JournalWriter
 from affidavit.record.model import UNATTRIBUTED, Chain, Record
@@ -160,6 +161,7 @@ class Refusals:
                 "credential": identity.id,
                 "authenticated_by": "key",
                 "assurance": "key",
+                **identity.marks(),
             }
             chains = (
                 Chain(identity.tenant, "actor", identity.actor),
@@ -183,7 +185,7 @@ class Refusals:
             at=at,
             tier="observed",
             tenant=identity.tenant if identity is not None else "",
-            retention_class=self._setting.retention_class,
+            retention_class=class_of(self._setting.config, "access.denied", who),
             sections=(
                 disclose("who", who),
                 disclose("person", {"address": refused.address}),

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from affidavit import __version__
+from affidavit.config import Config
 from affidavit.control.attribution import Attribution
 from affidavit.control.identity import Identity
 from affidavit.providers.facts import YES, RequestFacts, ResponseFacts
@@ -34,24 +35,24 @@ class Setting(NamedTuple):
     """What is the same for all exchanges of a worker; ``context`` is that section, as JSON."""
 
     context: msgspec.Raw
-    retention_class: str
+    config: Config
 
 
 ALLOWED = msgspec.Raw(b'{"decision":"allow","reasons":[],"policy":"none"}')
 """The section ``control`` of a request that no policy was asked about."""
 
 
-def setting(host: str, worker: str, config_hash: str, retention_class: str) -> Setting:
-    """The setting of this process; ``config_hash`` in hex, of the configuration in force."""
+def setting(host: str, worker: str, config: Config) -> Setting:
+    """The setting of this process under the configuration in force."""
     gateway = {
         "version": __version__,
-        "config_hash": config_hash,
+        "config_hash": config.hash(),
         "policy_hash": "none",
         "host": host,
         "worker": worker,
     }
     context = {"gateway": gateway, "workload": "unknown"}
-    return Setting(msgspec.Raw(msgspec.json.encode(context)), retention_class)
+    return Setting(msgspec.Raw(msgspec.json.encode(context)), config)
 
 
 class Asked(NamedTuple):
@@ -82,6 +83,7 @@ def who(asked: Asked) -> dict[str, Any]:
         "authenticated_by": "key",
         "assurance": "key",
         "session_source": attribution.session_source,
+        **identity.marks(),
     }
     if attribution.session is not None:
         section["session"] = attribution.session

@@ -25,6 +25,7 @@ from affidavit.capture.gateway import Gateway, Send
 from affidavit.capture.server import Bounds, Told, protocol
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.config_retention import LEDGER
 from affidavit.errors import CannotRecordError
 from affidavit.record.disclose import disclose
 from affidavit.record.journal import JournalWriter
@@ -72,7 +73,7 @@ async def serve(
     gateway.close()
     if journal.failure is None and not gateway.gaps.lost:
         with contextlib.suppress(CannotRecordError):
-            await journal.close(_ended(config, clock))
+            await journal.close(_ended(clock))
             return 0
     else:
         journal.abandon()
@@ -146,7 +147,7 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _ended(config: Config, clock: Clock) -> Record:
+def _ended(clock: Clock) -> Record:
     """The last record of a writer."""
     what = disclose("what", {"reason": "drained"})
     return Record(
@@ -155,7 +156,7 @@ def _ended(config: Config, clock: Clock) -> Record:
         at=clock.now(),
         tier="observed",
         tenant="",
-        retention_class=config.retention.default_class,
+        retention_class=LEDGER,
         sections=tuple(what if name == "what" else None for name in SECTIONS),
         chains=(),
     )

@@ -42,6 +42,14 @@ def create(
             "--until", help="When its right to read ends: a time, or 30d.", metavar="TIME"
         ),
     ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Label for rules of retention; repeatable.", metavar="TEXT"),
+    ] = None,
+    jurisdiction: Annotated[
+        str,
+        typer.Option("--jurisdiction", help="Whose law its records are under.", metavar="TEXT"),
+    ] = "",
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -59,6 +67,8 @@ def create(
         "groups": group or [],
         "boundary": boundary,
         "until": until,
+        "labels": label or [],
+        "jurisdiction": jurisdiction,
     }
     made = Client(data, url).post("/api/keys", asked)
     if json:

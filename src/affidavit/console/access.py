@@ -22,6 +22,7 @@ from affidavit.control.identity import Identity, Snapshot
 from affidavit.errors import AffidavitError
 from affidavit.query import fields, language
 from affidavit.query.tree import Match, Phrase, Tree, replace
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
 from affidavit.record.keys import hkdf
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
@@ -196,7 +197,7 @@ class Access:
             at=services.clock.now(),
             tier="observed",
             tenant=chains[0].tenant,
-            retention_class=services.config.retention.default_class,
+            retention_class=class_of(services.config, kind, said.get("who", {}), chains),
             sections=tuple(
                 disclose(name, msgspec.to_builtins(sections[name])) if name in sections else None
                 for name in SECTIONS
@@ -243,6 +244,7 @@ def _who(identity: Identity) -> dict[str, Any]:
         "groups": list(identity.groups),
         "team": identity.team,
         "assurance": "key",
+        **identity.marks(),
     }
 
 

@@ -63,7 +63,7 @@ class KeyBody(_Body):
     """A key to make. The name is the person's or service's; one name keeps one pseudonym.
 
     ``boundary``: one of the configuration. ``until``: a time, or ``30d`` from now, at which the
-    right to read ends.
+    right to read ends. ``labels`` and ``jurisdiction`` are what rules of retention may ask for.
     """
 
     name: str = Field(min_length=1, max_length=200)
@@ -74,6 +74,10 @@ class KeyBody(_Body):
     groups: list[str] = Field(default_factory=list, max_length=50)
     boundary: str = Field(default="", max_length=63)
     until: str = Field(default="", max_length=40)
+    labels: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        default_factory=list, max_length=20
+    )
+    jurisdiction: str = Field(default="", max_length=64)
 
 
 def router(
@@ -215,4 +219,6 @@ def _key(identity: Identity) -> dict[str, Any]:
         "revoked": identity.revoked,
         "boundary": identity.boundary,
         "until": identity.until,
+        "labels": list(identity.labels),
+        "jurisdiction": identity.jurisdiction,
     }

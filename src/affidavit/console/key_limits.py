@@ -27,17 +27,19 @@ class KeyLimits(Protocol):
     role: str
     boundary: str
     until: str
+    labels: list[str]
+    jurisdiction: str
 
 
 def limited(asked: KeyLimits, reader: Reader, services: ConsoleServices) -> dict[str, Any]:
     """What the console adds to a key that is asked for; ``UsageError``, ``RefusedError``."""
     if asked.role == OWNER and reader.identity.role != OWNER:
         raise RefusedError("A key with the role owner is made by an owner alone.")
-    for text in (asked.name, asked.email, asked.team, *asked.groups):
+    for text in _texts(asked):
         if visible(text) != text:
             raise UsageError(
                 f"A name has characters that are not seen: {visible(text)}.",
-                hint="Write names, teams, groups and addresses without them.",
+                hint="Write names, teams, groups, labels and addresses without them.",
             )
     if asked.boundary:
         named.check_name(services.config, asked.role, asked.boundary)
@@ -48,6 +50,11 @@ def limited(asked: KeyLimits, reader: Reader, services: ConsoleServices) -> dict
             why = "is over already" if asked.role in READERS else "limits who reads, not a caller"
             raise UsageError(f"{asked.until!r} {why}.", hint="--until 2027-01-31, or 30d from now")
     return {"tenant": reader.identity.tenant, "until": until}
+
+
+def _texts(asked: KeyLimits) -> list[str]:
+    alone = [asked.name, asked.email, asked.team, asked.jurisdiction]
+    return [*alone, *asked.groups, *asked.labels]
 
 
 def known(reader: Reader, services: ConsoleServices) -> list[Identity]:

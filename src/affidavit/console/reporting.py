@@ -26,6 +26,7 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.errors import TooLargeError, UsageError
+from affidavit.record.classes import class_of
 from affidavit.record.disclose import commit_part, content, disclose
 from affidavit.record.model import SECTIONS, Chain, Record
 
@@ -125,17 +126,20 @@ def change(
         "context": {"console": console},
         **({"content": content(parts)} if parts else {}),
     }
+    chains = _chains(body, kind, reporter)
     record = Record(
         id=ids.record_id(),
         type=body.type,
         at=body.at or now,
         tier="reported",
         tenant=identity.tenant,
-        retention_class=services.config.retention.default_class,
+        retention_class=class_of(
+            services.config, body.type, sections["who"], chains, tier="reported"
+        ),
         sections=tuple(
             disclose(name, sections[name]) if name in sections else None for name in SECTIONS
         ),
-        chains=_chains(body, kind, reporter),
+        chains=chains,
         parts=parts,
     )
     return record, tuple(data for _, data in texts.values())

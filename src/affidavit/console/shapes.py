@@ -168,6 +168,8 @@ class Key(msgspec.Struct):
     revoked: str | None
     boundary: str = ""
     until: str = ""
+    labels: list[str] = []
+    jurisdiction: str = ""
 
 
 class Keys(msgspec.Struct):

@@ -10,7 +10,7 @@ in fields that records keep in their ``person`` section. Not here: where identit
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,7 +41,8 @@ class Identity(msgspec.Struct, frozen=True):
     """One key and whom it stands for. ``id`` is the credential id, ``actor`` a pseudonym.
 
     ``boundary`` names one of the configuration; ``until`` is when the right to read ends, ``""``
-    for never; ``given_up`` is when an owner's key was handed over to administrators.
+    for never; ``given_up`` is when an owner's key was handed over to administrators. ``labels`` and
+    ``jurisdiction`` say what its records are of, for rules of retention.
     """
 
     id: str
@@ -59,6 +60,13 @@ class Identity(msgspec.Struct, frozen=True):
     boundary: str = ""
     until: str = ""
     given_up: str = ""
+    labels: tuple[str, ...] = ()
+    jurisdiction: str = ""
+
+    def marks(self) -> dict[str, Any]:
+        """Labels and jurisdiction as the section ``who`` has them, as far as there are any."""
+        found = {"labels": list(self.labels), "jurisdiction": self.jurisdiction}
+        return {name: value for name, value in found.items() if value}
 
     def in_force(self, now: str) -> bool:
         """Whether the key is worth anything, and may read if it ever could."""

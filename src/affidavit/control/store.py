@@ -59,6 +59,8 @@ class IdentityStore:
         groups: tuple[str, ...] = (),
         boundary: str = "",
         until: str = "",
+        labels: tuple[str, ...] = (),
+        jurisdiction: str = "",
     ) -> tuple[Identity, str]:
         """Make a key, not stored yet: the identity, and the key itself, which is never kept.
 
@@ -93,6 +95,8 @@ class IdentityStore:
             created=self._clock.now(),
             boundary=boundary,
             until=until,
+            labels=labels,
+            jurisdiction=jurisdiction,
         )
         return identity, secret
 

@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from affidavit import ids
+from affidavit.config_retention import LEDGER
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, ParseError
 from affidavit.record import disclose
@@ -201,7 +202,7 @@ def _own(kind: str, at: str, what: dict[str, Any]) -> Record:
         at=at,
         tier="observed",
         tenant="",
-        retention_class="ledger",
+        retention_class=LEDGER,
         sections=_sections({"what": what}),
         chains=(),
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from affidavit.capture.exchange import Exchange
 from affidavit.capture.sections import Asked, Setting, setting
+from affidavit.config import Config
 from affidavit.control.attribution import Attribution
 from affidavit.control.identity import Identity
 from affidavit.providers import registry
@@ -12,7 +13,7 @@ from affidavit.record.model import SECTIONS, Record
 from tests.world.clock import FakeClock
 from tests.world.gateway import chat, identity
 
-SETTING: Setting = setting("host", "gateway-1", "00" * 32, "default")
+SETTING: Setting = setting("host", "gateway-1", Config())
 SSE = [(b"content-type", b"text/event-stream")]
 JSON = [(b"content-type", b"application/json")]
 
