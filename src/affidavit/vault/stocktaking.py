@@ -1,0 +1,172 @@
+"""What the vault still holds, bucket by bucket: records, and how many have something left to go.
+
+Rules: names of directories say which buckets there are; a file of wraps is read only when its
+bucket is asked about, and again only when it has changed. A wrap that erasure took away begins with
+32 zeros; a file whose bucket key was destroyed holds nothing any more, but for what a hold has the
+keys of, in a file of its own beside the segment (``<first>.<number of the hold's key>.hold``).
+Changes nothing, and may run beside the writer: what it has not finished writing is not counted. Not
+here: what may go (``retention``), opening anything.
+"""
+
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from affidavit.errors import NotFoundError
+from affidavit.record.model import SECTIONS
+from affidavit.vault import wraps
+from affidavit.vault.segments import Bucket, days_in, groups_in, segments_in, wraps_path
+
+What = Literal["content", "sections"]
+"""What goes of a record: the section ``content`` and the parts, or these and all other sections."""
+
+_CONTENT = SECTIONS.index("content")
+_TAKEN = bytes(32)
+
+
+class Buckets(Protocol):
+    """What of the keyring is asked (``keyring.Keyring``)."""
+
+    def bucket_of(self, number: int) -> tuple[str, str, str] | None:
+        """Tenant, class and day of the bucket key of that number."""
+
+    def bucket_secret(self, number: int) -> bytes:
+        """The bucket key of that number; ``NotFoundError`` if it was destroyed."""
+
+
+class Stock(NamedTuple):
+    """What a bucket holds: ``records`` in it, ``bytes`` on disk.
+
+    ``left``: records that have something to go; ``held``: those of them that a hold keeps.
+    """
+
+    records: int
+    bytes: int
+    left: int
+    held: int = 0
+
+
+_Counted = tuple[tuple[int, ...], int, int, int]
+"""Stamp of a file, number of its key, its records, and how many have something that goes."""
+
+
+class Stocktaking:
+    """Counts what stands under ``root``; remembers what it counted. One thread at a time."""
+
+    def __init__(self, root: Path, keyring: Buckets) -> None:
+        self._root = root
+        self._keyring = keyring
+        self._names: dict[Path, tuple[str, str] | None] = {}
+        self._counted: dict[tuple[Path, What], _Counted] = {}
+
+    def buckets(self) -> Iterator[Bucket]:
+        """Every bucket there is a directory of, in order of tenant, class and day."""
+        found = []
+        for group in groups_in(self._root):
+            days = [day for day in days_in(group) if len(day) == 10]
+            names = self._named(group, days)
+            if names is not None:
+                found += [Bucket(*names, day) for day in days]
+        yield from sorted(found)
+
+    def stock(self, bucket: Bucket, what: What, held: frozenset[int] = frozenset()) -> Stock:
+        """What a bucket holds; nothing, if it is not there any more."""
+        records = size = left = kept = 0
+        directory = bucket.directory(self._root)
+        holds: dict[str, list[Path]] = {}
+        for path in sorted(directory.glob("*.hold")):
+            holds.setdefault(path.name.partition(".")[0], []).append(path)
+        for segment in segments_in(directory):
+            found = self._file(segment.path, holds.get(segment.path.stem, []), what, held)
+            records, size = records + found.records, size + found.bytes
+            left, kept = left + found.left, kept + found.held
+        return Stock(records, size, left, kept)
+
+    def _file(self, segment: Path, holds: list[Path], what: What, held: frozenset[int]) -> Stock:
+        try:
+            stamp = _stamp(wraps_path(segment))
+            size = stamp[1] + _size(segment) + sum(map(_size, holds))
+        except FileNotFoundError:
+            return Stock(0, 0, 0)
+        known = self._counted.get((segment, what))
+        left: frozenset[int] | None = None
+        if known is None or known[0] != stamp or held or holds:
+            number, records, left = self._read(wraps_path(segment), what)
+            known = self._counted[segment, what] = (stamp, number, records, len(left))
+        _, number, records, count = known
+        there = self._is_there(number)
+        if left is None or not (held or holds):
+            return Stock(records, size, count if there else 0)
+        left = left if there else frozenset()
+        kept = frozenset[int]().union(*(self._read(path, what)[2] for path in holds))
+        return Stock(records, size, len(left | kept), len((left & held) | kept))
+
+    def _read(self, path: Path, what: What) -> tuple[int, int, frozenset[int]]:
+        """The number of a file's key, how many records it has, and which have something to go."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return 0, 0, frozenset()
+        rest = data[wraps.HEADER_BYTES :]
+        places = list(wraps.scan(rest))
+        left = frozenset(
+            index
+            for index, begin, end in places
+            if any(_goes(blob, what) for blob in wraps.unpack(rest[begin:end]).blobs)
+        )
+        return int.from_bytes(data[8 : wraps.HEADER_BYTES], "big"), len(places), left
+
+    def _is_there(self, number: int) -> bool:
+        try:
+            self._keyring.bucket_secret(number)
+        except NotFoundError:
+            return False
+        return True
+
+    def _named(self, group: Path, days: list[str]) -> tuple[str, str] | None:
+        """Tenant and class of a directory; those of long names are known by their keys alone."""
+        if group not in self._names:
+            tenant, class_ = _text(group.parent.name), _text(group.name)
+            if tenant is None or class_ is None:
+                numbers = (self._number(group / day) for day in days)
+                number = next((one for one in numbers if one is not None), None)
+                bucket = None if number is None else self._keyring.bucket_of(number)
+                if bucket is None:
+                    return None
+                tenant, class_ = bucket[:2]
+            self._names[group] = tenant, class_
+        return self._names[group]
+
+    def _number(self, directory: Path) -> int | None:
+        for segment in segments_in(directory):
+            with wraps_path(segment.path).open("rb") as file:
+                head = file.read(wraps.HEADER_BYTES)
+            if len(head) == wraps.HEADER_BYTES:
+                return wraps.parse_header(head)
+        return None
+
+
+def _text(component: str) -> str | None:
+    """What ``segments.component`` made this of; ``None`` if it is not to be told from it."""
+    if component == "%":
+        return ""
+    return None if "~" in component else urllib.parse.unquote(component)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """By which a file is known not to have changed; the second is its size."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _goes(blob: wraps.Blob, what: What) -> bool:
+    counts = what == "sections" or blob.kind in (_CONTENT, wraps.PART)
+    return counts and not blob.wrapped.startswith(_TAKEN)

@@ -1,0 +1,132 @@
+"""What the vault holds, counted: by bucket, with what erasure took and what a hold keeps."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from affidavit.durable import Disk
+from affidavit.errors import NotFoundError
+from affidavit.record.model import SECTIONS
+from affidavit.vault import wraps
+from affidavit.vault.segments import Bucket, SegmentWriter, segment_path, wraps_path
+from affidavit.vault.stocktaking import Stock, Stocktaking
+
+BUCKET = Bucket("acme", "default", "2026-01-01")
+TAKEN = bytes(32) + (1).to_bytes(8, "big")
+CONTENT = SECTIONS.index("content")
+
+
+class Keys:
+    """Which bucket keys there are, and which were destroyed."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, Bucket] = {}
+        self.destroyed: set[int] = set()
+
+    def bucket_of(self, number: int) -> tuple[str, str, str] | None:
+        """As the keyring."""
+        return self.names.get(number)
+
+    def bucket_secret(self, number: int) -> bytes:
+        """As the keyring."""
+        if number in self.destroyed:
+            raise NotFoundError("destroyed", destroyed="then")
+        return b"k"
+
+
+def entry(index: int, *, content: bool = True, taken: Collection[str] = ()) -> bytes:
+    """A record with the section ``what`` and, if so, content and a part."""
+    names = [(2, "what")] + ([(CONTENT, "content"), (wraps.PART, "body")] if content else [])
+    blobs = tuple(
+        wraps.Blob(kind, name, 10, TAKEN if name in taken else b"\1" * 40) for kind, name in names
+    )
+    return wraps.pack(wraps.Entry(index, 8, f"{index:036d}", (), blobs))
+
+
+def write(root: Path, bucket: Bucket, number: int, entries: list[bytes], first: int = 0) -> Path:
+    """A segment of a bucket, closed."""
+    writer = SegmentWriter(Disk(), bucket.directory(root), first, number)
+    writer.append([b"x" * 10], entries)
+    for file in writer.files():
+        file.sync()
+    writer.close()
+    return segment_path(bucket.directory(root), first)
+
+
+def test_buckets_are_those_of_the_directories(tmp_path: Path) -> None:
+    """Tenants and classes by any name; those of long ones are known by the number of their key."""
+    keys = Keys()
+    long = Bucket("ü" * 200, "default", "2026-01-02")
+    found = [
+        Bucket("", "default", "2026-01-01"),
+        Bucket("A b/%", "c.d", "2026-01-01"),
+        BUCKET,
+        long,
+    ]
+    for number, bucket in enumerate(found, 1):
+        keys.names[number] = bucket
+        write(tmp_path, bucket, number, [entry(0)])
+    (tmp_path / "acme" / "default" / "notes").mkdir()
+    assert list(Stocktaking(tmp_path, keys).buckets()) == sorted(found)
+
+
+def test_records_are_counted_by_what_is_left_of_them(tmp_path: Path) -> None:
+    """Content alone, or any section; a record without content has nothing of the first to go."""
+    entries = [
+        entry(0), entry(1, content=False), entry(2, taken=["content", "body"]),
+        entry(3, taken=["content"]), entry(4, taken=["what", "content", "body"]),
+    ]  # fmt: skip
+    segment = write(tmp_path, BUCKET, 1, entries)
+    stocks = Stocktaking(tmp_path, Keys())
+    size = segment.stat().st_size + wraps_path(segment).stat().st_size
+    assert stocks.stock(BUCKET, "content") == Stock(5, size, 2)
+    assert stocks.stock(BUCKET, "sections") == Stock(5, size, 4)
+    assert stocks.stock(BUCKET, "sections", frozenset({0, 1, 4, 99})) == Stock(5, size, 4, 2)
+
+
+def test_what_changes_is_counted_again(tmp_path: Path) -> None:
+    """More records, and a file that erasure replaced by another one."""
+    segment = write(tmp_path, BUCKET, 1, [entry(0)])
+    stocks = Stocktaking(tmp_path, Keys())
+    assert stocks.stock(BUCKET, "content").left == 1
+    write(tmp_path, BUCKET, 1, [entry(7)], first=7)
+    assert stocks.stock(BUCKET, "content").left == 2
+    Disk().write_file(wraps_path(segment), wraps.header(2) + entry(0, taken=["content", "body"]))
+    assert stocks.stock(BUCKET, "content").left == 1
+
+
+def test_what_is_being_written_is_not_counted(tmp_path: Path) -> None:
+    """The last entry, cut."""
+    segment = write(tmp_path, BUCKET, 1, [entry(0), entry(1)])
+    with wraps_path(segment).open("r+b") as file:
+        file.truncate(wraps_path(segment).stat().st_size - 1)
+    assert Stocktaking(tmp_path, Keys()).stock(BUCKET, "content").records == 1
+
+
+def test_without_its_key_a_file_holds_what_a_hold_keeps(tmp_path: Path) -> None:
+    """That is neither gone nor to be taken away."""
+    keys = Keys()
+    segment = write(tmp_path, BUCKET, 1, [entry(0), entry(1), entry(2)])
+    stocks = Stocktaking(tmp_path, keys)
+    hold = segment.with_name(f"{segment.stem}.9.hold")
+    hold.write_bytes(b"AFHOLDS1" + bytes(8) + entry(1) + entry(2, taken=["content", "body"]))
+    assert stocks.stock(BUCKET, "content")[2:] == (3, 1)
+    assert stocks.stock(BUCKET, "sections")[2:] == (3, 2)
+    keys.destroyed.add(1)
+    assert stocks.stock(BUCKET, "content")[2:] == (1, 1)
+    hold.unlink()
+    assert stocks.stock(BUCKET, "content")[2:] == (0, 0)
+
+
+@pytest.mark.parametrize("gone", ["wraps", "everything"])
+def test_what_is_not_there_holds_nothing(tmp_path: Path, gone: str) -> None:
+    """Also if it went a moment ago."""
+    segment = write(tmp_path, BUCKET, 1, [entry(0)])
+    stocks = Stocktaking(tmp_path, Keys())
+    assert stocks.stock(BUCKET, "content").left == 1
+    wraps_path(segment).unlink()
+    if gone == "everything":
+        segment.unlink()
+        segment.parent.rmdir()
+    assert stocks.stock(BUCKET, "content") == Stock(0, 0, 0)
