@@ -27,6 +27,8 @@ import apsw
 from affidavit.errors import CorruptError, LockedError, UnavailableError
 
 _TMP = ".tmp"
+BUSY_MS = 5000
+"""So long a connection waits for another one to finish writing."""
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -341,7 +343,7 @@ def open_database(
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     try:
         connection = apsw.Connection(name, flags=flags)
-        connection.set_busy_timeout(5000)
+        connection.set_busy_timeout(BUSY_MS)
         connection.pragma("key", attach_key(key))
         connection.pragma("temp_store", "memory")
         if not read_only:

@@ -9,10 +9,13 @@ taken in (``index.reader``), and the status says so. Not here: an index that is 
 which somebody has to decide about (``affidavit index rebuild``).
 """
 
+import concurrent.futures
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -20,7 +23,7 @@ from affidavit.app.paths import Paths
 from affidavit.app.rebuild import FILES, put_in_place
 from affidavit.app.trouble import say
 from affidavit.durable import Disk, open_database
-from affidavit.errors import CorruptError, UnavailableError
+from affidavit.errors import AffidavitError, CorruptError, UnavailableError
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import BESIDE
 from affidavit.index.rebuild import Ledger, catch_up
@@ -37,10 +40,19 @@ LOOK_SECONDS = 0.05
 REST_SECONDS = 15.0
 """So long no page of the new files is written where they are now, for a reader that has them open
 by their old name and may take ten seconds more (``index.reader``)."""
+_OVER = object()
 WHOLE = "whole"
 """The file that says that the new index is whole, and is being put in place."""
 
 Item = tuple[Sequence[Placed], int, bytes]
+T = TypeVar("T")
+
+
+class _Work(NamedTuple):
+    """Something to be done between two batches; ``done`` gets what it gives."""
+
+    work: Callable[[Indexer], Any]
+    done: concurrent.futures.Future[Any]
 
 
 class Indexing:
@@ -65,10 +77,11 @@ class Indexing:
         self._disk = disk
         self._ledger = ledger
         self._view = view
-        self._items: queue.Queue[Item | None] = queue.Queue(BATCHES)
+        self._items: queue.Queue[Item | _Work | None] = queue.Queue(BATCHES)
         self._files = threading.Lock()
         self._order = threading.Lock()
         self._stopping = False
+        self._over = threading.Event()
         self._passed = 0
         if (self._beside / WHOLE).exists():
             self._put_in_place()
@@ -128,6 +141,28 @@ class Indexing:
                 return
         self._items.put((placed, size, root))
 
+    def do(self, work: Callable[[Indexer], T]) -> T:
+        """Run ``work`` on the index's thread, between two batches; from a thread that may wait.
+
+        ``UnavailableError`` if the index is not there, or not any more.
+        """
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._items.put(_Work(work, done))
+        while not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                return done.result(LOOK_SECONDS)
+        raise UnavailableError("The index is not there just now.", hint="affidavit doctor")
+
+    def refresh(self, indexes: Sequence[int]) -> None:
+        """Derive anew what these records gave to the index (``Indexer.refresh``); from a thread."""
+        self.do(lambda indexer: indexer.refresh(indexes, self._view))
+
+    def purge(self) -> Iterator[None]:
+        """Have what was taken out leave the files, step by step; from a thread."""
+        steps = self.do(lambda indexer: indexer.purged())
+        while self.do(lambda _: next(steps, _OVER)) is not _OVER:
+            yield
+
     def run(self) -> None:
         """Catch up, and change places if the index is a new one; then apply what is put."""
         if not self._live:
@@ -136,18 +171,33 @@ class Indexing:
             self.drain()
             return
         while (item := self._items.get()) is not None:
+            if isinstance(item, _Work):
+                self._work(item)
+                continue
+            left: object = _OVER
             placed, size, root = list(item[0]), item[1], item[2]
             while len(placed) < AT_ONCE and not self._items.empty():
                 more = self._items.get()
-                if more is None:
-                    self._items.put(None)  # the end comes after these
+                if more is None or isinstance(more, _Work):
+                    left = more
                     break
                 placed += more[0]
                 size, root = more[1:]
             self._indexer.apply(placed, size, root)
+            if isinstance(left, _Work):
+                self._work(left)
+            elif left is None:
+                return
+
+    def _work(self, item: _Work) -> None:
+        try:
+            item.done.set_result(item.work(self._indexer))
+        except AffidavitError as error:
+            item.done.set_exception(error)
 
     def drain(self) -> None:
         """Throw away what is put, until ``end``, so that nobody waits."""
+        self._over.set()
         while self._items.get() is not None:
             pass
 
@@ -157,6 +207,7 @@ class Indexing:
 
     def end(self) -> None:
         """Nothing more is put."""
+        self._over.set()
         self._items.put(None)
 
     def close(self, own: Sequence[Placed], size: int, root: bytes) -> None:

@@ -11,7 +11,7 @@ three seconds, never waiting for readers. Not here: reading the ledger and the v
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from affidavit.record.model import Placed, View
 
 _TEXT_BATCHES = 8
 _CHECKPOINT_SECONDS = 3.0
+_OVER = object()
 
 
 class _Batch(NamedTuple):
@@ -127,8 +128,9 @@ class Indexer:
         """Derive anew what these records gave to the index: after an erasure, from what is left.
 
         Reaches the other half of each exchange, and for text all records of each session, so
-        that afterwards the index equals a rebuild. Rows first, then text: until this has returned
-        the erasure is not done, and after a crash it is repeated.
+        that afterwards the index equals a rebuild. Text first, then rows, which say what session
+        there was: until this has returned the erasure is not done, and after a crash it is
+        repeated. What is left in the files goes with ``purged``.
         """
         self.settle()
         old: dict[int, Entry] = {}
@@ -151,14 +153,30 @@ class Indexer:
         fresh: dict[int, Entry] = {}
         for idx in sorted(old):
             self._enter(views[idx], fresh, {})
-        self._commit(fresh, {}, old, self._built)
-        entries = {idx: self._rows.entry(idx) for idx in views}
+        entries = {idx: fresh.get(idx) or self._rows.entry(idx) for idx in views}
         speeches = [_speech(views[i], entry.row) for i, entry in entries.items() if entry]
         sessions = [(tenant or "", name or "") for tenant, name in spoken]
         try:
             self._text.replace(sorted(views), sessions, speeches)
         except apsw.Error as error:
             raise self._fail(error) from error
+        self._commit(fresh, {}, old, self._built)
+
+    def purged(self) -> Iterator[None]:
+        """Have what was taken out leave the files, step by step; done when it ends.
+
+        Between two steps batches may be applied. Readers of long ago may keep a log from being
+        emptied; then a step is only a wait for them.
+        """
+        steps = self._text.purged()
+        while True:
+            self.settle()
+            try:
+                if next(steps, _OVER) is _OVER and self._checkpointer.truncate():
+                    return
+            except apsw.Error as error:
+                raise self._fail(error) from error
+            yield
 
     def settle(self) -> None:
         """Wait until the text of everything applied so far is committed."""

@@ -9,6 +9,7 @@ written in the same transaction as the rows. Not here: text (``text``), question
 (``query.emit``), and what a row says (``project``).
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple, cast
 import apsw
 import msgspec
 
-from affidavit.durable import open_database
+from affidavit.durable import BUSY_MS, open_database
 from affidavit.errors import UnavailableError
 from affidavit.index import latency, rollup
 from affidavit.index.project import Entry
@@ -40,6 +41,8 @@ _REALS = frozenset({"first_byte", "duration", "cost"})
 _LIST_PLACES = tuple(place for place, name in enumerate(ROW_COLUMNS) if name in LISTS)
 _TERMS_REMEMBERED = 50_000
 _ROWS_REMEMBERED = 4_096
+_PATIENCE_MS = 20
+"""So long the emptying of a log waits for readers; whoever writes waits for it."""
 _json = msgspec.json.Encoder()
 
 
@@ -284,19 +287,43 @@ class RowStore:
                 )
 
 
+def truncated(connection: apsw.Connection) -> bool:
+    """Whether all of the write-ahead log is in its file now, and nothing in the log."""
+    connection.set_busy_timeout(_PATIENCE_MS)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.BusyError:
+        return False
+    finally:
+        connection.set_busy_timeout(BUSY_MS)
+    return True
+
+
 class Checkpointer:
     """Moves write-ahead logs into their files over connections of its own, without waiting.
 
     A checkpoint takes as long as the disk does; on a writer's connection the writer would wait.
+    Calls from several threads take turns.
     """
 
     def __init__(self, paths: Sequence[Path], key: bytes) -> None:
         self._connections = [open_database(path, key) for path in paths]
+        self._lock = threading.Lock()
 
     def run(self) -> None:
-        """One PASSIVE checkpoint of each file; any thread, one at a time."""
-        for connection in self._connections:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        """One PASSIVE checkpoint of each file."""
+        with self._lock:
+            for connection in self._connections:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def truncate(self) -> bool:
+        """Leave nothing in the logs; ``False`` if somebody reads or writes, so try again later.
+
+        Whoever writes meanwhile waits a few milliseconds at most.
+        """
+        self.run()
+        with self._lock:
+            return sum(map(truncated, self._connections)) == len(self._connections)
 
     def close(self) -> None:
         """A last checkpoint, then close."""

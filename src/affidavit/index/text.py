@@ -3,11 +3,11 @@
 Rules: one document per message, number = ledger index × 4096 + place, so that a document leads
 to its record without a table; the texts themselves are not kept (``contentless_delete``), only
 the inverted index. Deleting from such an index leaves words behind until its segments are merged,
-so ``replace`` merges them all, and SQLite overwrites the freed pages (``secure_delete``): erasure
-costs a rewrite of the text index, so erase in batches. Agents send their whole history with every
-turn: history that was said before in its session (same role, same words) is passed over. What a
-record itself asks or answers is indexed with it, however often it was said. Not here: what the
-messages are and which are history (``messages``), and the thread that calls this (``indexer``).
+which ``purged`` does step by step, and SQLite overwrites the freed pages (``secure_delete``):
+erasure costs a rewrite of the text index, so erase in batches. Agents send their whole history
+with every turn: history that was said before in its session (same role, same words) is passed over.
+What a record itself asks or answers is indexed with it, however often it was said. Not here: what
+the messages are and which are history (``messages``), and the thread that calls this (``indexer``).
 """
 
 import hashlib
@@ -23,6 +23,8 @@ from affidavit.index.sqlite import Built, prepare, read_built
 PLACES_BITS = 12
 """A document number is ledger index << 12 | place; messages past 4,095 share the last place."""
 
+_MERGE_PAGES = 200
+"""Pages (of 4 kB) that a step of ``purged`` writes."""
 _LAST_PLACE = (1 << PLACES_BITS) - 1
 _SCHEMA = (
     (
@@ -79,7 +81,8 @@ class TextStore:
     ) -> None:
         """Forget all text of ``indexes`` and whole ``sessions`` (tenant, name), index ``speeches``.
 
-        ``indexes`` must hold every record of those sessions: one transaction.
+        ``indexes`` must hold every record of those sessions: one transaction. The words are not
+        found any more; they leave the file with ``purged``.
         """
         with self._db:
             for idx in indexes:
@@ -97,8 +100,28 @@ class TextStore:
                     "DELETE FROM session WHERE tenant = ? AND name = ?", (tenant, name)
                 )
             self._add(speeches)
-            # A deletion only marks a document; its words leave the file when segments are merged.
-            self._db.execute("INSERT INTO passage (passage) VALUES ('optimize')")
+
+    def purged(self) -> Iterator[None]:
+        """Merge all segments there are, some pages a step: what was deleted leaves them.
+
+        Between two steps anything may be written. A merge that is under way is finished first,
+        because its result may hold what was deleted meanwhile; then all segments become one.
+        """
+        yield from self._merged(_MERGE_PAGES)
+        if self._merge(-_MERGE_PAGES):
+            yield
+            yield from self._merged(_MERGE_PAGES)
+
+    def _merged(self, pages: int) -> Iterator[None]:
+        while self._merge(pages):
+            yield
+
+    def _merge(self, pages: int) -> bool:
+        """One step (FTS5, "The 'merge' Command"); whether there may be another one."""
+        before = self._db.total_changes()
+        with self._db:
+            self._db.execute("INSERT INTO passage (passage, rank) VALUES ('merge', ?)", (pages,))
+        return self._db.total_changes() - before >= 2
 
     def close(self) -> None:
         """Close the file."""

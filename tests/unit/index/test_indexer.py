@@ -184,13 +184,60 @@ def test_words_of_an_erased_message_are_in_no_file(tmp_path: Path) -> None:
     for index in (0, 1):
         world.erase(index, "person", "request.body", "response.body")
     indexer.refresh([0, 1], world.view)
+    assert len(list(indexer.purged())) < 50
+    assert not any(path.stat().st_size for path in (tmp_path / "live").glob("*-wal"))
     assert not holds(tmp_path / "live", canary)
     assert not holds(tmp_path / "live", mail)
     assert holds(tmp_path / "live", later)
     world.erase(9, "request.body")
     indexer.refresh([9], world.view)
+    assert len(list(indexer.purged())) < 50
     indexer.close()
     assert not holds(tmp_path / "live", later)
+
+
+def test_what_was_erased_leaves_the_files_while_the_index_is_written_and_read(
+    tmp_path: Path,
+) -> None:
+    """Batches come between all steps, a reader stays, and no rebuild differs; then nothing is left.
+
+    Small steps on a long text, so that merges are under way when something is deleted.
+    """
+    (tmp_path / "live").mkdir()
+    canary = "zanzibarcanary"
+    words = [f"w{number:05}" for number in range(4_000)]
+    records = [
+        request(index, " ".join([canary, *words[index::7]])) if index < 60 else request(index, "x")
+        for index in range(160)
+    ]
+    world = World(records)
+    indexer = Indexer(tmp_path / "live", KEY)
+    indexer.start()
+    for end in range(1, 61):
+        indexer.apply(world.records[end - 1 : end], end, world.root(end))
+    indexer.settle()
+    for index in range(0, 60, 2):
+        world.erase(index, "request.body", "content")
+    indexer.refresh(range(0, 60, 2), world.view)
+    reader = Reader(tmp_path / "live", KEY)
+    with reader.snapshot():
+        steps = indexer.purged()
+        for end in range(61, 101):
+            next(steps)
+            indexer.apply(world.records[end - 1 : end], end, world.root(end))
+    for index in range(1, 60, 2):
+        world.erase(index, "request.body", "content")
+    indexer.refresh(range(1, 60, 2), world.view)
+    steps = indexer.purged()
+    for end in range(101, 161):
+        next(steps, None)
+        indexer.apply(world.records[end - 1 : end], end, world.root(end))
+    for count, _ in enumerate(indexer.purged()):
+        assert count < 200
+    assert not holds(tmp_path / "live", canary)
+    assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world)
+    reader.close()
+    indexer.close()
 
 
 def holds(directory: Path, word: str) -> bool:
