@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.evidence import report
-from affidavit.evidence.bundle import Choice
+from affidavit.evidence import report_page, report_story
+from affidavit.evidence.bundle import Choice, Sample
 from tests.attacks.world import World, by_model, members
+from tests.unit.evidence import nasty
 
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "pre", "table", "tr",
+    "th", "td", "thead", "tbody", "colgroup", "col", "span", "bdi", "br", "div", "section", "ul",
+    "li",
+}  # fmt: skip
+ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "dir", "width"}
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[2J\"'><img src=x onerror=alert(1)>&amp;"
 
 
@@ -59,12 +66,8 @@ def test_hostile_content_stays_text(world: World) -> None:
     """No tag, attribute or invisible character of a prompt or name reaches the page as such."""
     text = page(world, HOSTILE)
     found = Page(text)
-    assert set(found.tags) <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "pre", "table", "tr",
-        "th", "td", "span",
-    }  # fmt: skip
-    names = {name for name, _ in found.attributes}
-    assert names <= {"lang", "charset", "http-equiv", "content", "name", "class"}
+    assert set(found.tags) <= TAGS
+    assert {name for name, _ in found.attributes} <= ATTRIBUTES
     assert "\u202e" not in text
     assert "\x1b" not in text
     assert "U+202E" in found.text
@@ -95,7 +98,8 @@ def test_the_page_tells_the_story(world: World) -> None:
     for expected in (
         "model:gpt-a", "Integrity", "Completeness", "Assurance", "Coverage", "own key only",
         "act_alice", "complete", "hello", "exchange.response", "change.prompt",
-        "python3 -I verify.py", "--manifest", "This page is not evidence",
+        "python3 -I verify.py", "--manifest", "This page is not evidence", "Glossary",
+        "Nobody but the log itself vouches for this history.", "What was withheld, and why",
     ):  # fmt: skip
         assert expected in found, expected
 
@@ -103,24 +107,39 @@ def test_the_page_tells_the_story(world: World) -> None:
 def test_what_is_withheld_is_said(world: World) -> None:
     """The page counts the sections that are not shown, and shows no content."""
     made = world.bundle(by_model(), Choice(withhold=("who",), content="none"))
-    found = Page(members(made.data)["report.html"].decode()).text
-    assert "who of " in found
+    text = members(made.data)["report.html"].decode()
+    found = Page(text).text
+    rows = re.findall(r'<tr><td dir="auto">(who|content)</td><td dir="auto">(\d+)</td>', text)
+    assert [name for name, _ in rows] == ["who", "content"]
+    assert found.count("left out by the exporter") == 2
     assert "No content is shown in this bundle." in found
     assert "act_alice" not in found
 
 
 def test_long_answers_are_cut_and_say_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit the page says how many records it does not list."""
-    monkeypatch.setattr(report, "MAX_ROWS", 1)
+    monkeypatch.setattr(report_story, "MAX_ROWS", 1)
     assert "2 more records are in the bundle" in Page(page(world, "gpt-a")).text
 
 
 @given(st.text())
 def test_visible_text_has_no_tricks(text: str) -> None:
     """Whatever the text: no markup, and no character that hides or turns text around."""
-    shown = report.visible(text)
+    shown = report_page.visible(text)
     assert re.sub(r'<span class="c">U\+[0-9A-F]{4,6}</span>', "", shown).count("<") == 0
-    assert not set(shown) & set(map(chr, [*range(9), *range(0x202A, 0x202F), 0x200B, 0xFEFF]))
+    tricks = [*range(9), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0xFEFF, 0x3164]
+    assert not set(shown) & set(map(chr, tricks))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("pay\u200dpal", 'pay<span class="c">U+200D</span>pal'), ("👩\u200d👧", "👩\u200d👧"),
+     ("Z" + "\u0301" * 9, "Z" + "\u0301" * 4), ("a\nb", "a\nb"), ("\u2066", '<span class="c">'),
+     ("می\u200cخواهم", "می\u200cخواهم")],
+)  # fmt: skip
+def test_what_joins_letters_stays_where_letters_join(text: str, shown: str) -> None:
+    """Joiners in emoji and in scripts that need them; a pile of marks is cut."""
+    assert report_page.visible(text).startswith(shown)
 
 
 def test_words_to_avoid_are_absent(world: World) -> None:
@@ -129,3 +148,38 @@ def test_words_to_avoid_are_absent(world: World) -> None:
     for name in ("report.html", "README.txt"):
         for word in ("immutable", "cannot", "tamper-proof"):
             assert word not in made[name].decode()
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A ledger whose names and texts try to spoil the page."""
+    made = nasty.nasty_world(tmp_path_factory.mktemp("nasty") / "log", many=2)
+    yield made
+    made.close()
+
+
+def test_a_nasty_report_is_whole(spoilt: World) -> None:
+    """No tag but ours, tables with heads, each text with its own direction, nothing unbounded."""
+    text = members(nasty.nasty_bundle(spoilt).data)["report.html"].decode()
+    found = Page(text)
+    assert set(found.tags) <= TAGS
+    assert {name for name, _ in found.attributes} <= ATTRIBUTES
+    assert found.tags.count("table") == found.tags.count("tbody")
+    assert found.tags.count("colgroup") == found.tags.count("thead") >= 4
+    longest = max(map(len, re.findall(r"[^<>]+", text.partition("</style>")[2])))
+    assert longest < 8 * report_page.MAX_TEXT
+    for expected in (
+        "gpt-nasty", "Kept longer than the maximum", "180 days", "no limit",
+        "Erased under certificate", "cannot be told", "U+200B", "U+2066", "U+202E", "مرحبا", "世界",
+    ):  # fmt: skip
+        assert expected in found.text, expected
+
+
+def test_why_something_is_withheld_is_told(spoilt: World) -> None:
+    """Not drawn, outside the boundary of who exported, erased under a certificate."""
+    made = nasty.nasty_bundle(spoilt, sample=Sample(2, "S"), withheld=True)
+    found = Page(members(made.data)["report.html"].decode()).text
+    for reason in ("not drawn into the sample", "outside the boundary of who exported"):
+        assert reason in found
+    assert "2 of " in found
+    assert 'drawn by the seed "S"' in found

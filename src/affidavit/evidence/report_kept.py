@@ -1,0 +1,171 @@
+"""What of the records is withheld and why, how long they are kept, and who has looked at them.
+
+Rules: why a section is not shown is worked out from what the manifest says of the export; where
+that does not tell, the page says that it may have been erased or expired. Retention and custody
+are the manifest's own (docs/format/evidence.md), the exporter's word, and the page says so. Not
+here: where these come from (``console``).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from affidavit.evidence import verify
+from affidavit.evidence.report_page import facts, paragraph, table
+from affidavit.record.model import SECTIONS
+
+MAX_LISTED = 500
+"""Records with a hold or an erasure, and reads, that the page lists."""
+
+Manifest = Mapping[str, Any]
+
+
+def withheld(
+    manifest: Manifest, answer: verify.Answer, shown: Mapping[int, Mapping[str, Any]], drawn: Any
+) -> str:
+    """Section by section: of how many records it is not shown, and why."""
+    if answer.counting:
+        return paragraph("Everything: only the number of records is shown.")
+    why = _Why(manifest, answer, drawn)
+    found: Counter[tuple[str, str]] = Counter()
+    for index in sorted({*answer.records, *answer.halves.values(), *answer.gaps}):
+        for place, name in enumerate(SECTIONS):
+            if answer.leaves[index]["sections"][place] and name not in shown.get(index, {}):
+                found[name, why.of(index, name)] += 1
+    said = [paragraph("Each section that a record has and that is not shown; its digest is.")]
+    if found:
+        order = sorted(found.items(), key=lambda one: SECTIONS.index(one[0][0]))
+        rows = [(name, number, reason) for (name, reason), number in order]
+        said.append(table([("Section", 16), ("Records", 12), ("Why", 72)], rows))
+    else:
+        said = [paragraph("No section of any record is withheld.")]
+    content = manifest["disclosed"]["content"]
+    if content != "full" and "content" not in manifest["disclosed"]["withhold"]:
+        how = {"digest": "their names, sizes and digests stand in the section content",
+               "none": "not even their digests are shown"}  # fmt: skip
+        said.append(
+            paragraph(f"Of prompts, outputs and other content no bytes are shown, as the exporter "
+                      f"chose; {how.get(content, 'in part')}.")
+        )  # fmt: skip
+    return "".join(said)
+
+
+class _Why:
+    """Says why a section of a record is not shown."""
+
+    def __init__(self, manifest: Manifest, answer: verify.Answer, drawn: Any) -> None:
+        self._chosen = manifest["disclosed"]
+        self._sections = manifest["boundary"].get("sections")
+        self._rows = manifest["boundary"].get("rows", "everything")
+        self._conditions = manifest["question"]["conditions"]
+        self._erased = {
+            index: str(entry.get("certificate", ""))
+            for entry in manifest["retention"].get("erased", [])
+            for index in entry.get("records", [])
+        }
+        self._whole = None
+        if drawn is not None:
+            self._whole = {*drawn, *answer.gaps, *map(answer.halves.get, drawn)}
+
+    def of(self, index: int, section: str) -> str:
+        """The reason, as far as the manifest tells it."""
+        if section in self._chosen["withhold"]:
+            return "left out by the exporter"
+        if section == "content" and self._chosen["content"] == "none":
+            return "left out by the exporter"
+        if isinstance(self._sections, list) and section not in self._sections:
+            return "outside the boundary of who exported"
+        if index in self._erased:
+            return f"erased under certificate {self._erased[index]}"
+        if self._whole is not None and index not in self._whole:
+            return "not drawn into the sample"
+        if self._conditions:
+            return "does not meet the conditions, erased, expired or outside the boundary's rows"
+        if self._rows != "everything":
+            return "erased, expired, or outside the boundary's rows"
+        return "erased or expired: no longer readable when the bundle was made"
+
+
+def retention(manifest: Manifest) -> str:
+    """How long the records are kept, by class, and which are held or erased."""
+    kept = manifest["retention"]
+    if not kept:
+        return paragraph("The bundle says nothing of retention and holds.", "q")
+    said = [
+        paragraph(f"As of {manifest['made']}, by the rules in force then; the exporter's word.")
+    ]
+    classes = [
+        (
+            one.get("class", ""), one.get("records", ""), _days(one.get("minimum_days"), "none"),
+            _days(one.get("maximum_days"), "no limit"), one.get("expires", ""),
+            ", ".join(map(str, one.get("regimes", []))), one.get("first_day", ""),
+            one.get("last_day", ""),
+        )
+        for one in kept.get("classes", [])
+    ]  # fmt: skip
+    if classes:
+        head = [
+            ("Class", 20), ("Records", 9), ("Kept at least", 11), ("Kept at most", 11),
+            ("What expires", 11), ("Because of", 16), ("First day", 11), ("Last day", 11),
+        ]  # fmt: skip
+        said.append(table(head, classes, wide=True))
+    for name, key, none in (
+        ("matter", "holds", "None of the records is under a legal hold."),
+        ("certificate", "erased", "None of the records was erased."),
+    ):
+        entries = kept.get(key)
+        if entries:
+            rows = [(one.get(name, ""), _some(one.get("records", []))) for one in entries]
+            title = "Legal hold" if key == "holds" else "Erased under certificate"
+            said.append(table([(title, 40), ("Records (leaves)", 60)], rows[:MAX_LISTED]))
+        elif entries is not None:
+            said.append(paragraph(none))
+    due = kept.get("due")
+    if due:
+        said.append(facts([("Kept longer than the maximum", _some(due))]))
+    return "".join(said)
+
+
+def _days(value: Any, none: str) -> str:
+    return f"{value} days" if value else none
+
+
+def _some(indexes: Any) -> str:
+    listed = list(indexes)
+    more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+    return ", ".join(map(str, listed[:MAX_LISTED])) + more
+
+
+def custody(manifest: Manifest) -> str:
+    """Every read on record that touched the records, in order."""
+    entries = manifest["custody"]
+    said = paragraph(
+        "Every question, reveal and export through the product is a record. Listed are those "
+        "that touched the records of this bundle, as far as who exported may see them; this export "
+        "is not among them, as its record holds the digest of the manifest. The exporter's word: "
+        "each line names its leaf, and a bundle of these leaves proves them (type:access.*)."
+    )
+    if not entries:
+        return said + paragraph("No such read is listed in this bundle.", "q")
+    rows = [
+        (
+            one.get("leaf", ""), str(one.get("time", ""))[:19].replace("T", " "),
+            one.get("type", ""), one.get("actor", ""), one.get("purpose", ""),
+            one.get("said", ""), _touched(one.get("records")),
+        )
+        for one in entries[:MAX_LISTED]
+    ]  # fmt: skip
+    head = [
+        ("Leaf", 7), ("Ledger time", 10), ("Type", 12), ("By", 18), ("Purpose", 17),
+        ("What", 20), ("Records of this bundle", 16),
+    ]  # fmt: skip
+    more = len(entries) - len(rows)
+    rest = paragraph(f"{more} more stand in manifest.json.") if more else ""
+    return said + table(head, rows, wide=True) + rest
+
+
+def _touched(records: Any) -> str:
+    """Which records a read showed; or that its record does not say."""
+    if records is None:
+        return "cannot be told: its record has the question and a number, not which rows"
+    return _some(records)
