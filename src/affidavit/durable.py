@@ -260,14 +260,18 @@ class Disk:
             raise OSError(5, "file is shorter than what was committed", str(path))
         return AppendFile(self.effects, path, fd, size)
 
-    # open(p) pwrite(p) fdatasync(p) close(p)
-    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
-        """Write ``data`` over existing bytes, durably; for destroying wrapped keys only."""
+    # open(p) pwrite(p)… fdatasync(p) close(p)
+    def overwrite(self, path: Path, offset: int, data: bytes, *more: tuple[int, bytes]) -> None:
+        """Write ``data`` over existing bytes, durably, and ``more`` at other offsets.
+
+        For destroying wrapped keys, and what they sealed, only.
+        """
         fd = self.effects.open(str(path), os.O_WRONLY, 0)
         try:
-            view, done = memoryview(data), 0
-            while done < len(view):
-                done += self.effects.pwrite(fd, view[done:], offset + done)
+            for begin, piece in ((offset, data), *more):
+                view, done = memoryview(piece), 0
+                while done < len(view):
+                    done += self.effects.pwrite(fd, view[done:], begin + done)
             self.effects.fdatasync(fd)
         finally:
             self.effects.close(fd)

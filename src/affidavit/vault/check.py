@@ -2,11 +2,11 @@
 
 Rules: leaves come in order, and so do the vault's entries; each leaf with sections has exactly one
 entry, under its id and with its sections. With the keyring every blob is opened and every digest
-computed; without it, places and sizes are checked. What was erased is missing for a reason: a
-bucket key of that day was destroyed, or, where there is no keyring to ask, the ledger has a
-certificate. Bytes behind the last whole entry of a file are nobody's claim (a process died there,
-or is writing). Memory does not grow with the vault. Not here: the leaves (``ledger.fsck``), keys.db
-itself (``keyring``).
+computed; without it, places and sizes are checked. What was erased is missing for a reason: its
+entry says since when, or segments of that day were removed under a destroyed key, or, where there
+is no keyring to ask, the ledger has a certificate. Bytes behind the last whole entry of a file are
+nobody's claim (a process died there, or is writing). Memory does not grow with the vault. Not
+here: the leaves (``ledger.fsck``), keys.db itself (``keyring``).
 """
 
 import hashlib
@@ -19,13 +19,14 @@ from affidavit.ids import b64u
 from affidavit.ledger.findings import damaged
 from affidavit.ledger.scan import Row
 from affidavit.record import disclose
-from affidavit.record.keys import unwrap_key
 from affidavit.record.model import SECTIONS
 from affidavit.record.seal import open_blob
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import listed_parts, open_part, open_section
 from affidavit.vault.entries import Entries, Stored
+from affidavit.vault.holds import keys_of
 from affidavit.vault.keyring import Keyring
+from affidavit.vault.opening import Wrapping, part_key, wrapping_of
 from affidavit.vault.segments import MAGIC, Bucket, wraps_path
 
 _OPEN_FILES = 32
@@ -34,28 +35,27 @@ _CONTENT = SECTIONS.index("content")
 _CERTIFICATES = frozenset({"retention.erased", "retention.completed"})
 """Not ``retention.expired``, which is of leaves, and those that it is of are not looked for."""
 
-Wrapping = tuple[bytes | None, bytes | None]
-"""The wrapping keys without and with the subjects' keys; ``None`` where one was destroyed."""
-
 
 class VaultCheck:
     """One pass over the vault under ``root``, leaf by leaf from leaf ``begin`` on.
 
     ``counts``: ``records`` found whole, ``blobs`` opened, ``sealed`` blobs whose key is not at
-    hand, ``erased`` blobs whose key was destroyed, ``gone`` records without an entry, ``absent``
-    parts that a content section lists and the vault never got (of a damaged journal).
+    hand, ``erased`` blobs whose key was destroyed, ``held`` those of the opened ones that only a
+    hold has the key of, ``gone`` records without an entry, ``absent`` parts that a content section
+    lists and the vault never got (of a damaged journal).
     """
 
     def __init__(self, root: Path, keyring: Keyring | None, begin: int = 0) -> None:
         self.counts: Counter[str] = Counter()
         self._root = root
         self._keyring = keyring
-        self._days = frozenset() if keyring is None else keyring.days_with_destroyed_buckets()
         self._entries = Entries(root, begin)
         self._gone: CorruptError | None = None
         self._ends: OrderedDict[Path, int] = OrderedDict()
         self._files: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._wrappings: dict[tuple[int, tuple[int, ...]], Wrapping] = {}
+        self._held: OrderedDict[Path, dict[int, dict[int, bytes]]] = OrderedDict()
+        self._emptied: set[str] = set()
 
     def take(self, row: Row) -> None:
         """Check what the vault holds of the next leaf; ``CorruptError`` if it is not whole."""
@@ -73,7 +73,19 @@ class VaultCheck:
         there = [blob.kind for blob in entry.blobs if blob.kind != wraps.PART]
         if there != [kind for kind, digest in enumerate(digests) if digest != b"null"]:
             raise self._wrong(stored, "has other sections than the leaf")
-        self._blobs(stored, entry, digests)
+        try:
+            found = self._blobs(stored, entry, digests)
+        except CorruptError:
+            # Erased while we looked, perhaps: then its entry is another one by now, or not there.
+            again = self._entries.again(stored)
+            if again == stored:
+                raise
+            if again is None:
+                self._missing(row)
+                return
+            self._ends[stored.path] = entry.offset
+            found = self._blobs(again, self._entry(again, row), digests)
+        self.counts.update(found)
         self.counts["records"] += 1
 
     def finish(self, size: int) -> None:
@@ -110,7 +122,7 @@ class VaultCheck:
     def _missing(self, row: Row) -> None:
         """A leaf with sections has no entry: erased, or damage."""
         self.counts["gone"] += 1
-        if row.time[:10] in self._days or self._gone is not None:
+        if self._gone is not None or self._was_emptied(row.time[:10]):
             return
         name, why = self._entries.suspect(row.position)
         what = f"leaf {row.position} has sections, and the vault has no entry of it"
@@ -119,35 +131,40 @@ class VaultCheck:
             raise error
         self._gone = error  # maybe it was erased: a certificate, if there is one, comes later
 
+    def _was_emptied(self, day: str) -> bool:
+        """Whether segments of that day were removed; asked again, as that may happen meanwhile."""
+        if self._keyring is not None and day not in self._emptied:
+            if key_ends.emptied_on(self._keyring, day) is None:
+                return False
+            self._emptied.add(day)
+        return day in self._emptied
+
     # blobs
 
-    def _blobs(self, stored: Stored, entry: wraps.Entry, digests: list[bytes]) -> None:
+    def _blobs(self, stored: Stored, entry: wraps.Entry, digests: list[bytes]) -> Counter[str]:
+        found: Counter[str] = Counter()
         sealed = self._sealed(stored, entry)
         if self._keyring is None:
-            self.counts["sealed"] += len(entry.blobs)
-            return
-        wrapping = self._wrapping(self._keyring, stored, entry)
+            found["sealed"] = len(entry.blobs)
+            return found
+        keys = self._keys(self._keyring, stored, entry, found)
         listed: dict[str, str] = {}
-        at = 0
-        for blob in entry.blobs:
-            begin, at = at, at + blob.size
-            key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
+        end = 0
+        for blob, key in zip(entry.blobs, keys, strict=True):
+            begin, end = end, end + blob.size
             if key is None:
-                self.counts["erased"] += 1
+                found["erased"] += 1
                 continue
             try:
-                part_key = unwrap_key(key, blob.wrapped)
-            except CorruptError as error:
-                raise self._wrong(stored, f"has a key of {blob.name} that does not open") from error
-            try:
-                plain = open_blob(part_key, sealed[begin:at], (entry.id + blob.name).encode())
+                plain = open_blob(key, sealed[begin:end], (entry.id + blob.name).encode())
                 right = _is_right(blob, plain, digests, listed)
             except (CorruptError, ParseError) as error:
                 raise self._other(stored, f"{blob.name} does not open: {error.message}") from error
             if not right:
                 raise self._other(stored, f"{blob.name} is not what the leaf commits to.")
-            self.counts["blobs"] += 1
-        self.counts["absent"] += len(listed)
+            found["blobs"] += 1
+        found["absent"] = len(listed)
+        return found
 
     def _other(self, stored: Stored, what: str) -> CorruptError:
         name = self._entries.name(stored.path)
@@ -165,7 +182,7 @@ class VaultCheck:
         try:
             file, length = self._file(stored)
         except FileNotFoundError:
-            if self._keyring is None or self._secret(stored) is None:
+            if self._keyring is None or not self._opens(self._keyring, stored):
                 return bytes(size)
             raise self._other(stored, "the segment is not there, and its wraps are.") from None
         if end > length:
@@ -188,43 +205,55 @@ class VaultCheck:
 
     # keys
 
-    def _wrapping(self, keyring: Keyring, stored: Stored, entry: wraps.Entry) -> Wrapping:
-        name = (stored.bucket, entry.subjects)
-        found = self._wrappings.get(name)
+    def _keys(
+        self, keyring: Keyring, stored: Stored, entry: wraps.Entry, found: Counter[str]
+    ) -> list[bytes | None]:
+        """The key of each blob, ``None`` where there is none any more; counts what is held."""
+        wrapping = self._wrapping(keyring, stored, entry.subjects)
+        keys: list[bytes | None] = []
+        for at, blob in enumerate(entry.blobs):
+            try:
+                key = part_key(wrapping, blob)
+            except CorruptError as error:
+                raise self._wrong(stored, f"has a key of {blob.name} that does not open") from error
+            if isinstance(key, str):
+                held = self._held_of(keyring, stored).get(entry.index, {}).get(at)
+                found["held"] += held is not None
+                keys.append(held)
+            else:
+                keys.append(key)
+        return keys
+
+    def _held_of(self, keyring: Keyring, stored: Stored) -> dict[int, dict[int, bytes]]:
+        if stored.path not in self._held:
+            try:
+                self._held[stored.path] = keys_of(keyring, stored.path)
+            except CorruptError as error:
+                raise self._other(stored, f"a hold's file does not open: {error}") from error
+            while len(self._held) > _OPEN_FILES:
+                self._held.popitem(last=False)
+        return self._held[stored.path]
+
+    def _wrapping(self, keyring: Keyring, stored: Stored, subjects: tuple[int, ...]) -> Wrapping:
+        found = self._wrappings.get((stored.bucket, subjects))
         if found is None:
-            bucket = self._secret(stored)
-            alone = shared = None if bucket is None else wraps.wrapping_key(bucket, ())
-            if bucket is not None and entry.subjects:
-                subjects = [self._subject(keyring, stored, number) for number in entry.subjects]
-                there = [secret for secret in subjects if secret is not None]
-                whole = len(there) == len(subjects)
-                shared = wraps.wrapping_key(bucket, there) if whole else None
+            bucket = keyring.bucket_of(stored.bucket)
+            if bucket is None or Bucket(*bucket).directory(self._root) != stored.path.parent:
+                number = stored.bucket
+                raise self._wrong(stored, f"is under bucket key {number}, which is another one")
+            try:
+                found = wrapping_of(keyring, stored.bucket, subjects)
+            except NotFoundError as error:
+                raise self._wrong(stored, f"is under a key that is not there: {error}") from error
             if len(self._wrappings) >= _REMEMBERED:
                 self._wrappings.clear()
-            found = self._wrappings[name] = (alone, shared)
+            self._wrappings[stored.bucket, subjects] = found
         return found
 
-    def _secret(self, stored: Stored) -> bytes | None:
-        """The bucket key of an entry, ``None`` if it was destroyed."""
-        assert self._keyring is not None
-        bucket = self._keyring.bucket_of(stored.bucket)
-        if bucket is None or Bucket(*bucket).directory(self._root) != stored.path.parent:
-            raise self._wrong(stored, f"is under bucket key {stored.bucket}, which is another one")
-        try:
-            return self._keyring.bucket_secret(stored.bucket)
-        except NotFoundError:
-            return None
-
-    def _subject(self, keyring: Keyring, stored: Stored, number: int) -> bytes | None:
-        """The subject key of that number, ``None`` if it was destroyed."""
-        try:
-            return keyring.subject_secret(number)
-        except NotFoundError as error:
-            if "destroyed" in error.detail:
-                return None
-            raise self._wrong(
-                stored, f"is under subject key {number}, which is not there"
-            ) from error
+    def _opens(self, keyring: Keyring, stored: Stored) -> bool:
+        """Whether the bucket key of an entry is there, or a hold has keys of its segment."""
+        alone = self._wrapping(keyring, stored, ()).alone
+        return isinstance(alone, bytes) or bool(self._held_of(keyring, stored))
 
 
 def _is_right(blob: wraps.Blob, plain: bytes, digests: list[bytes], listed: dict[str, str]) -> bool:

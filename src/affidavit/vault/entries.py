@@ -48,6 +48,19 @@ class Entries:
         taken, self.first = self.first, next(self._merged, None)
         return taken
 
+    def again(self, stored: Stored) -> Stored | None:
+        """The entry as it stands by now, ``None`` if its file is gone or has it no more."""
+        try:
+            data = wraps_path(stored.path).read_bytes()
+        except FileNotFoundError:
+            return None
+        bucket = self._bucket(wraps_path(stored.path), data[: wraps.HEADER_BYTES])
+        body = data[wraps.HEADER_BYTES :]
+        for index, begin, end in wraps.scan(body):
+            if index == stored.position:
+                return Stored(index, stored.path, bucket, body[begin:end])
+        return None
+
     def name(self, path: Path) -> str:
         """What a finding calls a file of the vault."""
         return f"vault/{path.relative_to(self._root)}"

@@ -5,7 +5,8 @@ Rules:
 1. ``keys.db`` is an encrypted database, and each secret in it is wrapped once more (RFC 3394) by
    the key-encryption key. Ordinary backups leave the file out.
 2. A new key is durable before anybody gets to use it.
-3. A destroyed key leaves its row behind without the key: since when, but not what it was.
+3. A destroyed key leaves its row behind without the key: since when, but not what it was. A key
+   that is retired (``key_ends``) opens what it wraps and is given to nobody who writes.
 4. The sequencer is the only writer. Other processes open read-only and see that a key was
    destroyed at their next read, because they drop what they remember when the file has changed.
 
@@ -15,11 +16,13 @@ which part keys are wrapped once more; **keys of the day**, to which writers sea
 and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets, the keys of
 the other encrypted databases).
 
-Not here: who decides that a key is destroyed, rewrapping, renewal of the key-encryption key.
+Not here: retiring and destroying keys of the vault (``key_ends``), rewrapping, renewal of the
+key-encryption key.
 """
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,36 +34,7 @@ from affidavit.durable import check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import RecipientKey
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS bucket_keys (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL, class TEXT NOT NULL, day TEXT NOT NULL,
-    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS bucket_keys_in_use
-    ON bucket_keys (tenant, class, day) WHERE wrapped IS NOT NULL;
-CREATE TABLE IF NOT EXISTS subject_keys (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    tenant TEXT NOT NULL, subject TEXT NOT NULL, class TEXT NOT NULL,
-    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS subject_keys_in_use
-    ON subject_keys (tenant, subject, class) WHERE wrapped IS NOT NULL;
-CREATE TABLE IF NOT EXISTS hold_keys (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    hold TEXT NOT NULL UNIQUE,
-    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS recipients (
-    day TEXT PRIMARY KEY,
-    wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS secrets (
-    name TEXT PRIMARY KEY,
-    wrapped BLOB NOT NULL, created TEXT NOT NULL
-) STRICT;
-"""
+from affidavit.vault import key_tables
 
 DATABASES = ("state.db", "index.db")
 """The encrypted databases whose keys are kept here; ``text.db`` has that of ``index.db``."""
@@ -78,6 +52,14 @@ class Key(NamedTuple):
 
 Subject = tuple[str, str, str]
 """Tenant, pseudonym of the data subject, retention class."""
+
+
+class Change(NamedTuple):
+    """``keys.db`` in a transaction: what wraps a key for it, and the time it happens at."""
+
+    database: apsw.Connection
+    wrap: Callable[[bytes], bytes]
+    now: str
 
 
 class Keyring:
@@ -121,7 +103,7 @@ class Keyring:
         with self._db:
             known = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             earlier = earlier or known != (0,)
-            self._db.execute(_TABLES)
+            key_tables.prepare(self._db)
             for name in DATABASES:
                 if not self.has_secret(_of_database(name)):
                     key = self._kek.derive(name) if earlier else ids.key()
@@ -227,7 +209,7 @@ class Keyring:
                     "WHERE day < ? AND wrapped IS NOT NULL",
                     (self._clock.now(), before),
                 )
-                self._db.pragma("wal_checkpoint(truncate)")  # the old pages leave the disk, too
+                self.leave_nothing()
             for day in days:
                 self._recipients.pop(day, None)
             return days
@@ -243,7 +225,8 @@ class Keyring:
                 return known
             row = self._one(
                 "SELECT id, wrapped FROM bucket_keys "
-                "WHERE tenant = ? AND class = ? AND day = ? AND wrapped IS NOT NULL",
+                "WHERE tenant = ? AND class = ? AND day = ? "
+                "AND wrapped IS NOT NULL AND id NOT IN (SELECT id FROM bucket_keys_retired)",
                 name,
             )
             if row is not None:
@@ -283,6 +266,41 @@ class Keyring:
         """The subject key of that number; ``NotFoundError`` if destroyed (says when) or unknown."""
         return self._by_number("subject_keys", "The subject key", number)
 
+    def hold_secret(self, number: int) -> bytes:
+        """The hold's key of that number; ``NotFoundError`` if destroyed (says when) or unknown."""
+        return self._by_number("hold_keys", "The hold's key", number)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Change]:
+        """Change rows, all or none, durable at the end; what is remembered of keys is forgotten."""
+        with self._lock:
+            try:
+                with self._db:
+                    yield Change(self._db, self._kek.wrap, self._clock.now())
+            finally:
+                self._forget()
+
+    def read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query about keys, none of which is opened."""
+        with self._lock:
+            try:
+                return self._db.execute(query, values).fetchall()
+            except apsw.Error as error:
+                raise UnavailableError(f"keys.db cannot be read: {error}.") from error
+
+    def leave_nothing(self) -> None:
+        """Take what was destroyed off the disk: the write-ahead log is emptied.
+
+        ``UnavailableError`` if somebody reads the file for longer than a few seconds: call again.
+        """
+        with self._lock:
+            found = self._db.execute("PRAGMA wal_checkpoint(truncate)").fetchall()
+        if found[0][0]:
+            raise UnavailableError(
+                "What was destroyed is still in the write-ahead log of keys.db: it is being read.",
+                hint="It is emptied when erasure runs again.",
+            )
+
     def check(self) -> int:
         """Open every key that is not destroyed; how many there are.
 
@@ -310,16 +328,11 @@ class Keyring:
         with self._lock:
             return self._one(query, (number,))
 
-    def days_with_destroyed_buckets(self) -> frozenset[str]:
-        """UTC days of which a bucket key was destroyed, be it to erase a period or a record."""
-        with self._lock:
-            rows = self._db.execute("SELECT DISTINCT day FROM bucket_keys WHERE wrapped IS NULL")
-            return frozenset(str(day) for (day,) in rows)
-
     def _find_or_make_subject(self, name: Subject) -> Key:
         row = self._one(
             "SELECT id, wrapped FROM subject_keys "
-            "WHERE tenant = ? AND subject = ? AND class = ? AND wrapped IS NOT NULL",
+            "WHERE tenant = ? AND subject = ? AND class = ? "
+            "AND wrapped IS NOT NULL AND id NOT IN (SELECT id FROM subject_keys_retired)",
             name,
         )
         if row is not None:
@@ -340,7 +353,7 @@ class Keyring:
                 self._opened.clear()
             known = self._opened.get((table, number))
             if known is None:
-                # The table is one of two names of this module.
+                # The table is one of three names of this module.
                 query = f"SELECT wrapped, destroyed FROM {table} WHERE id = ?"  # noqa: S608
                 known = self._unwrap(self._one(query, (number,)), what)
                 self._opened[table, number] = known

@@ -10,24 +10,23 @@ import contextlib
 import hashlib
 import os
 import threading
-from array import array
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from affidavit.errors import CorruptError, NotFoundError
+from affidavit.errors import CorruptError
 from affidavit.ids import b64u
 from affidavit.ledger.leaf import Leaf
 from affidavit.record import disclose
-from affidavit.record.keys import unwrap_key
 from affidavit.record.model import SECTIONS, View
 from affidavit.record.seal import open_blob
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import OpenedPart, listed_parts, open_part, open_section
+from affidavit.vault.directory import Directory
 from affidavit.vault.keyring import Keyring
-from affidavit.vault.segments import Catalogue, Segment, wraps_path
+from affidavit.vault.opening import HOLD_MAGIC, hold_path, hold_wrapping, part_key, wrapping_of
+from affidavit.vault.segments import Catalogue, wraps_path
 
 NOT_THERE = "Not in the vault."
 REMOVED = "Its segment was removed."
@@ -38,6 +37,7 @@ _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
 _SECTION_KINDS = frozenset(range(len(SECTIONS)))
 _CONTENT_KINDS = frozenset({_CONTENT, wraps.PART})
+_EVERY_KIND = _SECTION_KINDS | {wraps.PART}
 
 
 class _Stored(NamedTuple):
@@ -61,7 +61,7 @@ class VaultReader:
         self._leaf = leaf
         self._lock = threading.Lock()
         self._catalogue = Catalogue(root)
-        self._directories: OrderedDict[Path, _Directory] = OrderedDict()
+        self._directories: OrderedDict[Path, Directory] = OrderedDict()
 
     def close(self) -> None:
         """Close all files."""
@@ -135,17 +135,21 @@ class VaultReader:
         """Why sections and parts that were recorded cannot be read: name → one sentence."""
         leaf = self._leaf(index)
         stored = self._find(leaf, tenant)
+        since = None if stored else key_ends.emptied_on(self._keyring, leaf.time[:10])
+        reason = (
+            NOT_THERE
+            if since is None
+            else f"{NOT_THERE} Records of its day were erased, at {since} last."
+        )
         reasons = {
-            name: NOT_THERE
+            name: reason
             for name, digest in zip(SECTIONS, leaf.sections, strict=True)
             if digest is not None
         }
         if stored is None:
             return reasons
-        wrapping = self._wrapping(stored)
-        for blob in stored.entry.blobs:
+        for blob, _, key in self._keys(stored, _EVERY_KIND):
             reasons.pop(blob.name, None)
-            key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
             if isinstance(key, str):
                 reasons[blob.name] = key
         there = {blob.name for blob in stored.entry.blobs}
@@ -176,43 +180,78 @@ class VaultReader:
 
     def _opened(
         self, stored: _Stored | None, kinds: frozenset[int]
-    ) -> Iterator[tuple[wraps.Blob, bytes | None]]:
+    ) -> list[tuple[wraps.Blob, bytes | None]]:
         """Each blob of these kinds, in order, unsealed; ``None`` where its key is gone."""
         if stored is None:
-            return
-        wrapping = self._wrapping(stored)
+            return []
+        try:
+            return self._unsealed(stored, kinds)
+        except (CorruptError, FileNotFoundError):
+            # Erased while we looked, perhaps: then its entry is another one by now, or not there.
+            again = self._stored_again(stored)
+            if again == stored and stored.path.exists():
+                raise
+            return [] if again is None else self._unsealed(again, kinds)
+
+    def _unsealed(
+        self, stored: _Stored, kinds: frozenset[int]
+    ) -> list[tuple[wraps.Blob, bytes | None]]:
+        found: list[tuple[wraps.Blob, bytes | None]] = []
         with contextlib.ExitStack() as closing:
             segment = None
-            at = stored.entry.offset
-            for blob in stored.entry.blobs:
-                begin, at = at, at + blob.size
-                key = wrapping[blob.kind in wraps.OF_THE_SUBJECT]
-                if blob.kind not in kinds:
-                    continue
+            for blob, begin, key in self._keys(stored, kinds):
                 if isinstance(key, str):
-                    yield blob, None
+                    found.append((blob, None))
                     continue
                 segment = segment or closing.enter_context(stored.path.open("rb", buffering=0))
                 sealed = os.pread(segment.fileno(), blob.size, begin)
                 associated = (stored.entry.id + blob.name).encode()
-                yield blob, open_blob(unwrap_key(key, blob.wrapped), sealed, associated)
+                found.append((blob, open_blob(key, sealed, associated)))
+        return found
 
-    def _wrapping(self, stored: _Stored) -> tuple[bytes | str, bytes | str]:
-        """The wrapping keys without and with the subjects' keys, or why there is none."""
-        if not stored.path.exists():
-            return REMOVED, REMOVED
-        try:
-            bucket = self._keyring.bucket_secret(stored.bucket)
-        except NotFoundError as gone:
-            return gone.message, gone.message
-        alone = wraps.wrapping_key(bucket, ())
-        if not stored.entry.subjects:
-            return alone, alone
-        try:
-            subjects = [self._keyring.subject_secret(number) for number in stored.entry.subjects]
-        except NotFoundError as gone:
-            return alone, gone.message
-        return alone, wraps.wrapping_key(bucket, subjects)
+    def _keys(
+        self, stored: _Stored, kinds: frozenset[int]
+    ) -> list[tuple[wraps.Blob, int, bytes | str]]:
+        """Each blob of these kinds, where it begins, and its key or why that is gone."""
+        wrapping = wrapping_of(self._keyring, stored.bucket, stored.entry.subjects)
+        there = stored.path.exists()
+        held: dict[int, bytes] | None = None
+        found: list[tuple[wraps.Blob, int, bytes | str]] = []
+        end = stored.entry.offset
+        for at, blob in enumerate(stored.entry.blobs):
+            begin, end = end, end + blob.size
+            if blob.kind in kinds:
+                key = part_key(wrapping, blob) if there else REMOVED
+                if there and isinstance(key, str):
+                    held = self._held(stored) if held is None else held
+                    key = held.get(at, key)
+                found.append((blob, begin, key))
+        return found
+
+    def _held(self, stored: _Stored) -> dict[int, bytes]:
+        """The keys that holds have of a record's blobs."""
+        found: dict[int, bytes] = {}
+        for number in key_ends.live_holds(self._keyring):
+            with self._lock:
+                directory = self._directory(hold_path(stored.path, number), HOLD_MAGIC)
+                data = None if directory is None else directory.entry(stored.entry.index)
+            if data is None:
+                continue
+            wrapping, entry = hold_wrapping(self._keyring, number), wraps.unpack(data)
+            for at, blob in enumerate(entry.blobs) if entry.id == stored.entry.id else ():
+                key = part_key(wrapping, blob)
+                if isinstance(key, bytes):
+                    found[at] = key
+        return found
+
+    def _stored_again(self, stored: _Stored) -> _Stored | None:
+        """The record as its files have it now."""
+        with self._lock:
+            directory = self._directory(wraps_path(stored.path), wraps.MAGIC)
+            data = None if directory is None else directory.entry(stored.entry.index)
+            if directory is None or data is None:
+                return None
+            return _Stored(stored.path, directory.bucket, wraps.unpack(data))
 
     def _find(self, leaf: Leaf, tenant: str | None) -> _Stored | None:
         if leaf.type in _NEVER_HERE:
@@ -229,7 +268,7 @@ class VaultReader:
         damaged: CorruptError | None = None
         for segment in self._catalogue.candidates(leaf.index, tenant):
             try:
-                directory = self._directory(segment)
+                directory = self._directory(wraps_path(segment.path), wraps.MAGIC)
                 data = None if directory is None else directory.entry(leaf.index)
                 if directory is None or data is None:
                     continue
@@ -243,8 +282,7 @@ class VaultReader:
             raise damaged
         return None
 
-    def _directory(self, segment: Segment) -> "_Directory | None":
-        path = wraps_path(segment.path)
+    def _directory(self, path: Path, magic: bytes) -> Directory | None:
         known = self._directories.get(path)
         try:
             if known is not None and known.replaced():
@@ -253,7 +291,7 @@ class VaultReader:
             if known is None:
                 if path.stat().st_size < wraps.HEADER_BYTES:
                     return None  # its writer is just beginning it
-                known = self._directories[path] = _Directory(path)
+                known = self._directories[path] = Directory(path, magic)
         except FileNotFoundError:
             gone = self._directories.pop(path, None)
             if gone is not None:
@@ -263,54 +301,6 @@ class VaultReader:
         while len(self._directories) > _OPEN_FILES:
             self._directories.popitem(last=False)[1].close()
         return known
-
-
-class _Directory:
-    """Where each entry of one wraps file stands: 16 bytes of memory per record."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("rb", buffering=0)
-        self._inode = os.fstat(self._file.fileno()).st_ino
-        self._indexes = array("Q")
-        self._offsets = array("Q")
-        self._end = wraps.HEADER_BYTES
-        try:
-            self.bucket = wraps.parse_header(self._read(0, wraps.HEADER_BYTES))
-        except CorruptError:
-            self._file.close()
-            raise
-
-    def replaced(self) -> bool:
-        """Whether another file has that name now; ``FileNotFoundError`` if none has."""
-        return self._path.stat().st_ino != self._inode
-
-    def entry(self, index: int) -> bytes | None:
-        """The packed entry of that ledger index, ``None`` if it is not (yet) there."""
-        if not self._indexes or index > self._indexes[-1]:
-            self._read_on()
-        place = bisect_left(self._indexes, index)
-        if place == len(self._indexes) or self._indexes[place] != index:
-            return None
-        begin = self._offsets[place]
-        last = place + 1 == len(self._offsets)
-        end = self._end if last else self._offsets[place + 1]
-        return self._read(begin, end - begin)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _read_on(self) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        base = self._end
-        for index, begin, end in wraps.scan(self._read(base, size - base)):
-            self._indexes.append(index)
-            self._offsets.append(base + begin)
-            self._end = base + end
-
-    def _read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, offset)
 
 
 def _section(leaf: Leaf, blob: wraps.Blob, plain: bytes) -> str:

@@ -16,7 +16,7 @@ Rules:
    new segments.
 
 Records without sections and content (the ledger's own) are not kept here. Compression against
-the previous turn of a session, erasure, holds and retention are not done here.
+the previous turn of a session, erasure (``erase``), holds and retention are not done here.
 """
 
 import struct
@@ -31,7 +31,7 @@ from affidavit.ledger.leaf import Leaf
 from affidavit.record.keys import wrap_key
 from affidavit.record.model import SECTIONS, Placed
 from affidavit.record.seal import PREFIX_BYTES, seal_blob
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import Packer, Plain, plain_part, plain_section
 from affidavit.vault.keyring import Key, Keyring, Subject
 from affidavit.vault.recovery import Recovery
@@ -104,6 +104,29 @@ class Vault:
             self._failed = error
             raise _unwritable(error) from error
         self._close_old(placed[-1].time[:10])
+
+    def retire(self, buckets: Iterable[Bucket]) -> None:
+        """End the segments of these buckets, whether this process wrote them or another one.
+
+        Nothing is appended to them any more and their keys seal nothing new: what comes later for
+        the same bucket goes into new segments under another key. On the thread that puts.
+        """
+        named = list(buckets)
+        for bucket in named:
+            if bucket in self._open:
+                self._open.pop(bucket).close()
+        key_ends.retire_buckets(self._keyring, named)
+
+    def retire_subject(self, tenant: str, subject: str, classes: Iterable[str]) -> None:
+        """The same for the key of a person in these classes, and for all buckets of these.
+
+        All records of the person up to here stand in segments that are ended; who comes back gets
+        another key.
+        """
+        named = list(classes)
+        for one in named:
+            self.retire(key_ends.buckets_in_use(self._keyring, tenant, one))
+        key_ends.retire_subjects(self._keyring, [(tenant, subject, one) for one in named])
 
     def close(self) -> None:
         """Close all files; everything put is durable already."""

@@ -16,8 +16,11 @@ The wrapping key is HKDF-SHA-256(B ‖ S₁ ‖ …, "affidavit/wrap/v1"); the s
 for ``person``, ``content`` and the parts, for the other sections B stands alone. Nothing of a
 record is in the clear here but its id and the names of its parts.
 
+Where the key of a blob was taken away, 32 zeros stand in place of its wrap, and then the u64
+microsecond since 1970 at which that was; its size stays, as the next blob's place depends on it.
+
 The writer appends while the segment grows; what follows the last whole entry is not there.
-Erasure may replace the file by another one with fewer entries or other wraps. Not here: which
+Erasure may replace the file by another one with fewer wraps, or under another key. Not here: which
 records are taken out, and the segment's own bytes (``segments``).
 """
 
@@ -28,11 +31,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from affidavit.clock import from_unix_us, to_unix_us
 from affidavit.errors import CorruptError
 from affidavit.record.keys import hkdf
 from affidavit.record.model import SECTIONS
 
-_MAGIC = b"AFWRAPS1"
+MAGIC = b"AFWRAPS1"
 HEADER_BYTES = 16
 WRAP_BYTES = 40
 PART = 7
@@ -40,6 +44,11 @@ PART = 7
 
 OF_THE_SUBJECT = frozenset({SECTIONS.index("person"), SECTIONS.index("content"), PART})
 """The kinds of blob whose wrapping key takes in the subjects' keys."""
+
+_NO_WRAP = bytes(32)
+"""No key ever made looks like this when wrapped; it would have to be 256 random zeros."""
+
+_LAST_MOMENT = to_unix_us("9999-12-31T23:59:59.999999Z")
 
 _FRAME = struct.Struct(">II")
 _PLACE = struct.Struct(">QQ")
@@ -72,14 +81,26 @@ def wrapping_key(bucket: bytes, subjects: Sequence[bytes]) -> bytes:
     return hkdf(bucket + b"".join(subjects), "affidavit/wrap/v1")
 
 
-def header(bucket: int) -> bytes:
+def taken(when: str) -> bytes:
+    """What stands in place of a wrap that was taken away at ``when``, a time as in the ledger."""
+    return _NO_WRAP + to_unix_us(when).to_bytes(8, "big")
+
+
+def taken_at(wrapped: bytes) -> str | None:
+    """Since when there is no wrap, ``None`` if there is one."""
+    if not wrapped.startswith(_NO_WRAP):
+        return None
+    return from_unix_us(min(int.from_bytes(wrapped[len(_NO_WRAP) :], "big"), _LAST_MOMENT))
+
+
+def header(bucket: int, magic: bytes = MAGIC) -> bytes:
     """The first 16 bytes of a file whose keys are wrapped under that bucket key."""
-    return _MAGIC + bucket.to_bytes(8, "big")
+    return magic + bucket.to_bytes(8, "big")
 
 
-def parse_header(data: bytes) -> int:
+def parse_header(data: bytes, magic: bytes = MAGIC) -> int:
     """The bucket key's number; ``CorruptError`` if this is no such file."""
-    if len(data) != HEADER_BYTES or data[:8] != _MAGIC:
+    if len(data) != HEADER_BYTES or data[:8] != magic:
         raise CorruptError("A file of wrapped keys does not begin as one.")
     return int.from_bytes(data[8:], "big")
 
@@ -117,6 +138,15 @@ def scan(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         yield _PLACE.unpack_from(data, at + _FRAME.size)[0], at, end
         at = end
+
+
+def outline(data: bytes) -> tuple[int, tuple[int, ...]]:
+    """Ledger index and subject keys of one whole entry, which ``scan`` has found to be one."""
+    at = _FRAME.size + _PLACE.size
+    at += 1 + data[at]
+    return _PLACE.unpack_from(data, _FRAME.size)[0], struct.unpack_from(
+        f">{data[at]}Q", data, at + 1
+    )
 
 
 def unpack(data: bytes) -> Entry:

@@ -102,6 +102,10 @@ def test_what_is_erased_is_no_damage(
     assert _check(root, later, rows).counts["erased"] == 3 + 8 + 9
     for path in (root / "beta").rglob("*.wraps"):
         path.unlink()
+    with pytest.raises(CorruptError, match="leaf 4 has sections, and the vault has no entry"):
+        _check(root, later, rows)  # a key was destroyed, and nobody says that files went
+    emptied = "SELECT id, destroyed FROM bucket_keys WHERE tenant = 'beta'"
+    _sql(tmp_path, kek, f"INSERT INTO bucket_keys_emptied {emptied}")
     counts = _check(root, later, rows).counts
     assert (counts["records"], counts["gone"]) == (4, 2)
     later.close()
@@ -170,7 +174,7 @@ def _rest(entry: wraps.Entry) -> tuple[int, str, tuple[int, ...], tuple[wraps.Bl
         ("id", "the entry of leaf 3 is of another record"),
         ("sections", "the entry of leaf 3 has other sections than the leaf"),
         ("overlap", "the entry of leaf 8 overlaps the one before it"),
-        ("subjects", "is under subject key 77, which is not there"),
+        ("subjects", "is under a key that is not there: The subject key is not in the keyring"),
         ("bucket", "is under bucket key 77, which is another one"),
         ("other", "which is another one"),
     ],

@@ -1,0 +1,157 @@
+"""Holds: the keys of held records, wrapped once more under a key of the hold's own.
+
+Rules: beside each segment with held records stands a file for each hold, laid out as a wraps file
+under the number of the hold's key, with the entries of the records it holds. It is replaced whole,
+and only records are added to it. What a hold wraps stays readable whatever else is destroyed, until
+the hold is released; what it found erased, it does not bring back.
+
+Not here: which records a hold means and who may place or release it; what goes once nothing holds
+it (``erase``).
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from affidavit.durable import Disk
+from affidavit.record.keys import wrap_key
+from affidavit.vault import key_ends, wraps
+from affidavit.vault.keyring import Key, Keyring
+from affidavit.vault.opening import (
+    HOLD_MAGIC,
+    Wrapping,
+    hold_path,
+    hold_wrapping,
+    part_key,
+    wrapping_of,
+)
+from affidavit.vault.segments import Segment, component, days_in, groups_in, segments_in
+from affidavit.vault.whole_files import read_hold, read_wraps
+
+Held = dict[int, frozenset[int]]
+"""Leaf index → which blobs of its entry, counted from 0, some hold has the keys of."""
+
+
+class Placed(NamedTuple):
+    """What a hold was placed on: ``records`` and ``blobs`` it has the keys of by this call.
+
+    ``missing``: the leaves that the vault has nothing of, ascending.
+    """
+
+    records: int
+    blobs: int
+    missing: tuple[int, ...]
+
+
+def held_of(keyring: Keyring, segment: Path, without: int = 0) -> Held:
+    """What holds that are not released have of a segment, but for that of one number."""
+    found: Held = {}
+    for number in key_ends.live_holds(keyring):
+        file = None if number == without else read_hold(segment, number)
+        for entry in () if file is None else file.entries():
+            found[entry.index] = found.get(entry.index, frozenset()) | {
+                at for at, blob in enumerate(entry.blobs) if wraps.taken_at(blob.wrapped) is None
+            }
+    return found
+
+
+def keys_of(keyring: Keyring, segment: Path) -> dict[int, dict[int, bytes]]:
+    """The keys that holds have of a segment: leaf index → blob, counted from 0 → its key."""
+    found: dict[int, dict[int, bytes]] = {}
+    for number in key_ends.live_holds(keyring):
+        file, wrapping = read_hold(segment, number), hold_wrapping(keyring, number)
+        for entry in () if file is None else file.entries():
+            keys = [(at, part_key(wrapping, blob)) for at, blob in enumerate(entry.blobs)]
+            opened = {at: key for at, key in keys if isinstance(key, bytes)}
+            found.setdefault(entry.index, {}).update(opened)
+    return found
+
+
+def files_of(root: Path, number: int) -> list[Path]:
+    """The segments that the hold of that number has a file beside, in order of their paths."""
+    found = root.glob(f"*/*/*/*.{number}.hold")
+    return sorted(path.with_name(f"{path.name.partition('.')[0]}.seg") for path in found)
+
+
+def place(
+    disk: Disk,
+    root: Path,
+    keyring: Keyring,
+    name: str,
+    indexes: Collection[int],
+    tenant: str | None = None,
+) -> Placed:
+    """Put records under a hold, which is made if there is none of that name; durable on return.
+
+    May be called again for more records. ``tenant``, where known, makes finding them faster.
+    ``UsageError`` if a hold of that name was released.
+    """
+    key = key_ends.hold_key(keyring, name)
+    left = set(indexes)
+    records = blobs = 0
+    for segment, wanted in _places(root, sorted(left), tenant):
+        for entry in _add(disk, keyring, key, segment, wanted):
+            left.discard(entry.index)
+            there = sum(wraps.taken_at(blob.wrapped) is None for blob in entry.blobs)
+            records, blobs = records + bool(there), blobs + there
+    return Placed(records, blobs, tuple(sorted(left)))
+
+
+def _places(
+    root: Path, indexes: Sequence[int], tenant: str | None
+) -> Iterator[tuple[Path, set[int]]]:
+    """Each segment that some of these may stand in, with those that may."""
+    for group in sorted(groups_in(root)):
+        if tenant is not None and group.parent.name != component(tenant):
+            continue
+        segments: list[Segment] = []
+        for day in days_in(group):
+            segments += segments_in(group / day)
+        firsts = [segment.first for segment in segments]
+        wanted: dict[Path, set[int]] = {}
+        for index in indexes:
+            at = bisect_right(firsts, index)
+            if at:
+                wanted.setdefault(segments[at - 1].path, set()).add(index)
+        yield from wanted.items()
+
+
+def _add(
+    disk: Disk, keyring: Keyring, key: Key, segment: Path, wanted: set[int]
+) -> Iterable[wraps.Entry]:
+    """Wrap the keys of these records for the hold; the entries its file has of them now."""
+    file = read_wraps(segment)
+    there = [(begin, end) for index, begin, end in file.places if index in wanted]
+    if not there:
+        return []
+    old = read_hold(segment, key.id)
+    entries = {} if old is None else {entry.index: entry for entry in old.entries()}
+    wrapping, elsewhere = hold_wrapping(keyring, key.id), keys_of(keyring, segment)
+    found = []
+    for begin, end in there:
+        entry = wraps.unpack(file.data[begin:end])
+        if entry.index not in entries:
+            own = wrapping_of(keyring, file.key, entry.subjects)
+            known = elsewhere.get(entry.index, {})
+            keys = [known.get(at, part_key(own, blob)) for at, blob in enumerate(entry.blobs)]
+            entries[entry.index] = _held(wrapping, entry, keys)
+        found.append(entries[entry.index])
+    body = b"".join(wraps.pack(entries[index]) for index in sorted(entries))
+    disk.write_file(hold_path(segment, key.id), wraps.header(key.id, HOLD_MAGIC) + body)
+    return found
+
+
+def _held(wrapping: Wrapping, entry: wraps.Entry, keys: Sequence[bytes | str]) -> wraps.Entry:
+    """The entry with all keys that are left of it wrapped for the hold."""
+    blobs = []
+    for blob, key in zip(entry.blobs, keys, strict=True):
+        over = wrapping.of(blob.kind)
+        assert isinstance(over, bytes)
+        wrapped = wrap_key(over, key) if isinstance(key, bytes) else _NEVER
+        blobs.append(blob._replace(wrapped=wrapped))
+    return wraps.Entry(entry.index, entry.offset, entry.id, (), tuple(blobs))
+
+
+_NEVER = wraps.taken("1970-01-01T00:00:00.000000Z")
+"""In a hold's file: the key was gone before the hold was placed; the wraps file says since when."""

@@ -1,0 +1,221 @@
+"""How the vault's keys end: retired, so that nothing new comes under them, and then destroyed.
+
+Rules: only a retired key is destroyed, as the writer may be sealing under any other. A destroyed
+key is off the disk when the call returns, free pages and write-ahead log included, and stays
+behind as a row that says since when. All calls may be repeated. Keys that survivors are wrapped
+under are made retired: no writer ever gets them.
+
+Not here: what the keys wrap (``erase``), when a key's time has come (``retention``).
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from affidavit import ids
+from affidavit.errors import NotFoundError, UsageError
+from affidavit.vault.keyring import Key, Keyring, Subject
+from affidavit.vault.segments import Bucket
+
+
+class End(NamedTuple):
+    """How far a key has come: ``retired`` and ``destroyed`` say since when, ``None`` is not yet."""
+
+    retired: str | None
+    destroyed: str | None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the writer may be sealing under it."""
+        return self.retired is None and self.destroyed is None
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it opens what it wraps, and nothing new comes under it."""
+        return self.retired is not None and self.destroyed is None
+
+
+def bucket_ends(keyring: Keyring, bucket: Bucket) -> dict[int, End]:
+    """Every bucket key that a bucket has had, by number."""
+    rows = keyring.read(
+        "SELECT id, at, destroyed FROM bucket_keys LEFT JOIN bucket_keys_retired USING (id) "
+        "WHERE tenant = ? AND class = ? AND day = ?",
+        tuple(bucket),
+    )
+    return {int(number): End(retired, destroyed) for number, retired, destroyed in rows}
+
+
+def subject_ends(keyring: Keyring, subject: Subject) -> dict[int, End]:
+    """Every key that a subject has had in a class, by number."""
+    rows = keyring.read(
+        "SELECT id, at, destroyed FROM subject_keys LEFT JOIN subject_keys_retired USING (id) "
+        "WHERE tenant = ? AND subject = ? AND class = ?",
+        subject,
+    )
+    return {int(number): End(retired, destroyed) for number, retired, destroyed in rows}
+
+
+def buckets_in_use(keyring: Keyring, tenant: str, retention_class: str) -> list[Bucket]:
+    """The buckets of a class that new records may still come under the key of, by day."""
+    rows = keyring.read(
+        "SELECT day FROM bucket_keys WHERE tenant = ? AND class = ? AND wrapped IS NOT NULL "
+        "AND id NOT IN (SELECT id FROM bucket_keys_retired) ORDER BY day",
+        (tenant, retention_class),
+    )
+    return [Bucket(tenant, retention_class, day) for (day,) in rows]
+
+
+def retire_buckets(keyring: Keyring, buckets: Iterable[Bucket]) -> None:
+    """Nothing new comes under the keys of these buckets; the next record gets another key."""
+    with keyring.changing() as change:
+        change.database.executemany(
+            "INSERT OR IGNORE INTO bucket_keys_retired (id, at) "
+            "SELECT id, ? FROM bucket_keys WHERE tenant = ? AND class = ? AND day = ?",
+            [(change.now, *bucket) for bucket in buckets],
+        )
+
+
+def retire_subjects(keyring: Keyring, subjects: Iterable[Subject]) -> None:
+    """Nothing new comes under the keys of these subjects; who comes back gets another key."""
+    with keyring.changing() as change:
+        change.database.executemany(
+            "INSERT OR IGNORE INTO subject_keys_retired (id, at) "
+            "SELECT id, ? FROM subject_keys WHERE tenant = ? AND subject = ? AND class = ?",
+            [(change.now, *subject) for subject in subjects],
+        )
+
+
+def new_bucket_key(keyring: Keyring, bucket: Bucket) -> Key:
+    """Another key of a bucket for what survives an erasure; durable, and retired from the start."""
+    secret = ids.key()
+    with keyring.changing() as change:
+        change.database.execute(
+            "INSERT INTO bucket_keys (tenant, class, day, wrapped, created) VALUES (?, ?, ?, ?, ?)",
+            (*bucket, change.wrap(secret), change.now),
+        )
+        number = change.database.last_insert_rowid()
+        change.database.execute(
+            "INSERT INTO bucket_keys_retired (id, at) VALUES (?, ?)", (number, change.now)
+        )
+    return Key(number, secret)
+
+
+def new_subject_key(keyring: Keyring, subject: Subject) -> Key:
+    """Another key of a subject for records that survive; durable, and retired from the start."""
+    secret = ids.key()
+    with keyring.changing() as change:
+        change.database.execute(
+            "INSERT INTO subject_keys (tenant, subject, class, wrapped, created) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (*subject, change.wrap(secret), change.now),
+        )
+        number = change.database.last_insert_rowid()
+        change.database.execute(
+            "INSERT INTO subject_keys_retired (id, at) VALUES (?, ?)", (number, change.now)
+        )
+    return Key(number, secret)
+
+
+def destroy_bucket(keyring: Keyring, number: int) -> None:
+    """Destroy a bucket key for good; ``UsageError`` if it is still in use."""
+    destroy_buckets(keyring, [number])
+
+
+def destroy_buckets(keyring: Keyring, numbers: Iterable[int]) -> None:
+    """Destroy several at once, all or none; ``UsageError`` if one of them is still in use."""
+    wanted = list(numbers)
+    for number in wanted:
+        query = (
+            "SELECT id, at, destroyed FROM bucket_keys LEFT JOIN bucket_keys_retired USING (id) "
+            "WHERE id = ?"
+        )
+        for found in keyring.read(query, (number,)):
+            _not_in_use("bucket", *found)
+    _destroy(keyring, "bucket_keys", wanted)
+
+
+def destroy_subject(keyring: Keyring, subject: Subject, numbers: Iterable[int]) -> None:
+    """Destroy keys of a subject for good; ``UsageError`` if one of them is still in use."""
+    ends = subject_ends(keyring, subject)
+    wanted = sorted(set(numbers) & set(ends))
+    for number in wanted:
+        _not_in_use("subject", number, *ends[number])
+    _destroy(keyring, "subject_keys", wanted)
+
+
+def mark_emptied(keyring: Keyring, number: int) -> None:
+    """Under this bucket key, which is destroyed, segments are removed: their records are erased."""
+    with keyring.changing() as change:
+        change.database.execute(
+            "INSERT OR IGNORE INTO bucket_keys_emptied (id, at) "
+            "SELECT id, ? FROM bucket_keys WHERE id = ? AND wrapped IS NULL",
+            (change.now, number),
+        )
+
+
+def emptied_on(keyring: Keyring, day: str) -> str | None:
+    """When segments of a UTC day were last removed as nothing of them was left; ``None``: never."""
+    if not keyring.read("SELECT 1 FROM sqlite_schema WHERE name = 'bucket_keys_emptied'"):
+        return None  # no writer of this release has opened the file yet
+    rows = keyring.read(
+        "SELECT max(at) FROM bucket_keys JOIN bucket_keys_emptied USING (id) WHERE day = ?", (day,)
+    )
+    return None if rows[0][0] is None else str(rows[0][0])
+
+
+# Holds.
+
+
+def hold_key(keyring: Keyring, name: str) -> Key:
+    """The key of the hold of that name, made and durable on first use.
+
+    ``UsageError`` if the hold was released: a name is given to one hold.
+    """
+    rows = keyring.read("SELECT id, destroyed FROM hold_keys WHERE hold = ?", (name,))
+    if rows:
+        number, destroyed = rows[0]
+        if destroyed is not None:
+            raise UsageError(
+                f"The hold {name} was released at {destroyed}.", hint="Give it another name."
+            )
+        return Key(int(number), keyring.hold_secret(int(number)))
+    secret = ids.key()
+    with keyring.changing() as change:
+        change.database.execute(
+            "INSERT INTO hold_keys (hold, wrapped, created) VALUES (?, ?, ?)",
+            (name, change.wrap(secret), change.now),
+        )
+        return Key(change.database.last_insert_rowid(), secret)
+
+
+def hold_number(keyring: Keyring, name: str) -> int:
+    """The number of a hold's key, also after its release; ``NotFoundError`` if there is none."""
+    rows = keyring.read("SELECT id FROM hold_keys WHERE hold = ?", (name,))
+    if not rows:
+        raise NotFoundError(f"There is no hold {name}.")
+    return int(rows[0][0])
+
+
+def live_holds(keyring: Keyring) -> dict[int, str]:
+    """The holds that were placed and not released: number of the key → name."""
+    rows = keyring.read("SELECT id, hold FROM hold_keys WHERE wrapped IS NOT NULL")
+    return {int(number): str(hold) for number, hold in rows}
+
+
+def destroy_hold(keyring: Keyring, name: str) -> int:
+    """Destroy the key of a hold for good; its number. ``NotFoundError`` if there is none."""
+    number = hold_number(keyring, name)
+    _destroy(keyring, "hold_keys", [number])
+    return number
+
+
+def _not_in_use(kind: str, number: int, retired: str | None, destroyed: str | None) -> None:
+    if End(retired, destroyed).in_use:
+        raise UsageError(f"The {kind} key {number} is in use: it is retired before it ends.")
+
+
+def _destroy(keyring: Keyring, table: str, numbers: Iterable[int]) -> None:
+    # The table is one of three names of this module.
+    query = f"UPDATE {table} SET wrapped = NULL, destroyed = ? WHERE id = ? AND wrapped IS NOT NULL"  # noqa: S608
+    with keyring.changing() as change:
+        change.database.executemany(query, [(change.now, number) for number in numbers])
+    keyring.leave_nothing()

@@ -1,0 +1,160 @@
+"""One file of wraps in an erasure: what of it goes, and the file that takes its place.
+
+Rules: a blob is *live* while its own wrap opens. What goes loses its wrap, and the time of that
+stands in its place; what stays is wrapped under the new keys. Entries keep their order and size,
+and what follows the last whole one is kept as it is. Not here: destroying keys, sealed content.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from affidavit.record.keys import wrap_key
+from affidavit.vault import wraps
+from affidavit.vault.erased import Tally
+from affidavit.vault.holds import Held, held_of
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.opening import Wrapping, part_key, wrapping_of
+from affidavit.vault.segments import wraps_path
+from affidavit.vault.whole_files import WholeFile, read_hold, read_wraps
+
+NOTHING: frozenset[int] = frozenset()
+
+Doomed = Callable[[int, tuple[int, ...]], frozenset[int]]
+"""The kinds of blob that go of a record, by its leaf index and the numbers of its subjects' keys.
+
+``NOTHING`` for a record that the erasure is not about.
+"""
+
+
+class Look(NamedTuple):
+    """What a file has: ``meant`` records that the erasure is about, ``goes`` live blobs of theirs.
+
+    ``stays``: other live blobs. ``dying``: keys of subjects that seal what goes.
+    """
+
+    meant: bool
+    goes: bool
+    stays: bool
+    dying: frozenset[int]
+
+
+class Wrappings:
+    """The wrapping keys of one bucket key, by the records' subjects."""
+
+    def __init__(self, keyring: Keyring, bucket: int) -> None:
+        self._keyring = keyring
+        self._bucket = bucket
+        self._known: dict[tuple[int, ...], Wrapping] = {}
+
+    def of(self, subjects: tuple[int, ...]) -> Wrapping:
+        """Those for records of these subjects."""
+        found = self._known.get(subjects)
+        if found is None:
+            found = wrapping_of(self._keyring, self._bucket, subjects)
+            self._known[subjects] = found
+        return found
+
+
+def is_live(wrapping: Wrapping, blob: wraps.Blob) -> bool:
+    """Whether the blob's own wrap opens."""
+    return isinstance(wrapping.of(blob.kind), bytes) and wraps.taken_at(blob.wrapped) is None
+
+
+def look(keyring: Keyring, file: WholeFile, doomed: Doomed, held: Held, tally: Tally) -> Look:
+    """Count what goes of a file."""
+    wrappings = Wrappings(keyring, file.key)
+    meant = goes = stays = False
+    dying: set[int] = set()
+    for index, begin, end in file.places:
+        data = file.data[begin:end]
+        subjects = wraps.outline(data)[1]
+        kinds = doomed(index, subjects)
+        meant = meant or bool(kinds)
+        if stays and not kinds:
+            continue
+        entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
+        kept = held.get(index, frozenset())
+        live = [(at, blob) for at, blob in enumerate(entry.blobs) if is_live(wrapping, blob)]
+        gone = [(at, blob) for at, blob in live if blob.kind in kinds]
+        stays = stays or len(gone) < len(live)
+        if any(entry.blobs[at].kind in kinds for at in kept):
+            tally.held(index)
+        if gone:
+            goes = True
+            dying.update(subjects)
+            lost = [blob for at, blob in gone if at not in kept]
+            tally.gone(index, [(blob.kind == wraps.PART, blob.size) for blob in lost])
+    return Look(meant, goes, stays, frozenset(dying))
+
+
+def only_held(keyring: Keyring, segment: Path, number: int, tally: Tally) -> frozenset[int]:
+    """The leaves that the hold of that number has of a segment; counts what it alone keeps."""
+    hold = read_hold(segment, number)
+    if hold is None or not wraps_path(segment).exists():
+        return NOTHING
+    file = read_wraps(segment)
+    own = {index: file.data[begin:end] for index, begin, end in file.places}
+    others = held_of(keyring, segment, without=number)
+    wrappings = Wrappings(keyring, file.key)
+    for entry in hold.entries():
+        data = own.get(entry.index)
+        open_still = set(others.get(entry.index, ()))
+        if data is not None:
+            wrapped = wraps.unpack(data)
+            wrapping = wrappings.of(wrapped.subjects)
+            blobs = enumerate(wrapped.blobs)
+            open_still.update(at for at, blob in blobs if is_live(wrapping, blob))
+        lost = [
+            (blob.kind == wraps.PART, blob.size)
+            for at, blob in enumerate(entry.blobs)
+            if at not in open_still and wraps.taken_at(blob.wrapped) is None
+        ]
+        tally.gone(entry.index, lost)
+    return frozenset(index for index, _, _ in hold.places)
+
+
+def rewritten(
+    keyring: Keyring,
+    file: WholeFile,
+    doomed: Doomed,
+    now: str,
+    bucket: int,
+    subjects: dict[int, int] | None = None,
+) -> bytes:
+    """The file without the wraps of what goes, under the bucket key of number ``bucket``.
+
+    ``subjects``: keys of subjects by whose successors records that stay are sealed from now on.
+    """
+    successors = subjects or {}
+    old, new = Wrappings(keyring, file.key), Wrappings(keyring, bucket)
+    taken = wraps.taken(now)
+    out = [wraps.header(bucket)]
+    for index, begin, end in file.places:
+        data = file.data[begin:end]
+        before = wraps.outline(data)[1]
+        kinds = doomed(index, before)
+        after = before if kinds else tuple([successors.get(one, one) for one in before])
+        if bucket == file.key and not kinds and after == before:
+            out.append(data)
+            continue
+        entry = wraps.unpack(data)
+        opens, closes = old.of(before), new.of(after)
+        blobs = []
+        for blob in entry.blobs:
+            if blob.kind in kinds and wraps.taken_at(blob.wrapped) is None:
+                blobs.append(blob._replace(wrapped=taken))
+            elif is_live(opens, blob) and opens.of(blob.kind) != closes.of(blob.kind):
+                blobs.append(blob._replace(wrapped=_again(opens, closes, blob)))
+            else:
+                blobs.append(blob)
+        out.append(wraps.pack(wraps.Entry(index, entry.offset, entry.id, after, tuple(blobs))))
+    out.append(file.data[file.end :])
+    return b"".join(out)
+
+
+def _again(opens: Wrapping, closes: Wrapping, blob: wraps.Blob) -> bytes:
+    key, over = part_key(opens, blob), closes.of(blob.kind)
+    assert isinstance(key, bytes)
+    assert isinstance(over, bytes)
+    return wrap_key(over, key)

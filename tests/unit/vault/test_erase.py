@@ -1,0 +1,148 @@
+"""Erasure: what goes is gone from every file, what stays is read as before, ever again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from affidavit.errors import UsageError
+from affidavit.vault.segments import Bucket
+from tests.world.erasing import Erasable
+
+_DAY = Bucket("acme", "default", "2026-11-23")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Erasable]:
+    """A vault of six records in two segments of one day, and two of another day."""
+    made = Erasable(tmp_path)
+    made.put([b"one", b"two", b"three"], subjects=("sub_1",))
+    made.restart()
+    made.put([b"four", b"five"], subjects=("sub_1", "sub_2"))
+    made.put([b"six"])
+    made.put([b"seven", b"eight"], day="2026-11-24", subjects=("sub_2",))
+    assert made.wrong() == []
+    yield made
+    made.close()
+
+
+def test_a_record_goes_and_its_neighbours_stay(world: Erasable) -> None:
+    """Of two segments of a bucket; asked again it is the same answer, and nothing more goes."""
+    erased = world.erase(_DAY, {1, 3})
+    assert world.wrong() == []
+    assert (list(erased.indexes), erased.records, erased.sections, erased.parts) == (
+        [1, 3],
+        2,
+        14,
+        4,
+    )
+    assert erased.bytes > 2000
+    assert world.erase(_DAY, {1, 3}) == erased
+    assert world.wrong() == []
+    world.eraser.settle(erased)
+    assert world.erase(_DAY, {1, 3}).records == 0
+    assert world.wrong() == []
+
+
+def test_content_goes_and_the_other_sections_stay(world: Erasable) -> None:
+    """Content section and parts of one record, then of the whole bucket."""
+    erased = world.erase(_DAY, {0}, "content")
+    assert (erased.sections, erased.parts) == (1, 2)
+    assert world.wrong() == []
+    erased = world.expire(_DAY, "content")
+    assert (erased.records, erased.sections, erased.parts) == (5, 5, 10)
+    assert world.wrong() == []
+    assert world.reader.sections(0)["who"]["tenant"] == "acme"
+
+
+def test_an_expired_bucket_leaves_no_file(world: Erasable) -> None:
+    """Segments and wraps are removed, and the reason says since when."""
+    erased = world.expire(_DAY)
+    assert (list(erased.indexes), erased.blobs) == ([0, 1, 2, 3, 4, 5], 6 * 9)
+    assert world.wrong() == []
+    assert list(_DAY.directory(world.root).iterdir()) == []
+    assert world.reader.parts(6)["request.body"] == b"seven"
+
+
+def test_what_is_spared_of_a_bucket_stays(world: Erasable) -> None:
+    """Without any hold: it is wrapped under another key."""
+    world.expire(_DAY, "sections", {2, 5})
+    assert world.wrong() == []
+    assert world.expire(_DAY, "sections", {5}).records == 5
+    assert world.wrong() == []
+
+
+def test_a_person_goes_from_all_days(world: Erasable) -> None:
+    """What is of two people goes with either; other sections, other people and no one's stay."""
+    erased = world.forget("acme", "sub_2")
+    assert (list(erased.indexes), erased.sections, erased.parts) == ([3, 4, 6, 7], 8, 8)
+    assert erased.subject_keys == 1
+    assert world.wrong() == []
+    assert world.reader.missing(6)["person"].startswith("It was erased at 20")
+    assert world.forget("acme", "sub_2") == erased
+    assert world.forget("acme", "nobody").records == 0
+
+
+def test_who_comes_back_gets_another_key(world: Erasable) -> None:
+    """Records after an erasure are read, and erased by the next one."""
+    world.forget("acme", "sub_2")
+    world.put([b"again"], day="2026-11-24", subjects=("sub_2",))
+    assert world.wrong() == []
+    assert list(world.forget("acme", "sub_2").indexes) == [3, 4, 6, 7, 8]
+    assert world.wrong() == []
+
+
+def test_what_is_spared_of_a_person_stays(world: Erasable) -> None:
+    """Under another key of the person, which goes with the next erasure."""
+    world.forget("acme", "sub_2", spare={4, 6})
+    assert world.wrong() == []
+    world.forget("acme", "sub_2", spare={6})
+    assert world.wrong() == []
+    world.forget("acme", "sub_2")
+    assert world.wrong() == []
+
+
+def test_held_records_survive_all_of_it(world: Erasable) -> None:
+    """Record, person and bucket are erased; release takes away what only the hold kept."""
+    world.hold("matter", {1, 4, 7})
+    world.hold("other", {4})
+    assert world.eraser.hold("matter", {1, 99}).missing == (99,)
+    assert list(world.erase(_DAY, {0, 1}).held) == [1]
+    assert world.wrong() == []
+    assert list(world.forget("acme", "sub_2").held) == [4, 7]
+    assert world.wrong() == []
+    assert list(world.expire(_DAY).held) == [1, 4]
+    assert world.wrong() == []
+    world.restart()
+    assert world.wrong() == []
+    erased = world.release("matter")
+    assert (list(erased.indexes), erased.sections, erased.parts) == ([1, 7], 7 + 2, 4)
+    assert world.wrong() == []
+    assert list(world.release("other").indexes) == [4]
+    assert world.wrong() == []
+    assert list(_DAY.directory(world.root).iterdir()) == []
+    with pytest.raises(UsageError, match="was released at"):
+        world.eraser.hold("matter", {6})
+
+
+def test_what_is_written_to_is_not_touched(world: Erasable) -> None:
+    """Without the writer's leave nothing goes, of a bucket or a person."""
+    with pytest.raises(UsageError, match="not retired"):
+        world.eraser.expire(_DAY, "sections")
+    with pytest.raises(UsageError, match="not retired"):
+        world.eraser.records(_DAY, {5}, "content")
+    with pytest.raises(UsageError, match="not retired"):
+        world.eraser.subject("acme", "sub_2", ["default"])
+    assert world.wrong() == []
+
+
+def test_the_writer_goes_on_in_new_segments(world: Erasable) -> None:
+    """After a bucket was retired, records of the same day come under another key."""
+    today = _DAY._replace(day="2026-11-24")
+    world.vault.retire([today])
+    world.put([b"later"], day=today.day)
+    world.expects_expired(today, "sections", {8})
+    with pytest.raises(UsageError, match="not retired"):
+        world.eraser.expire(today, "sections")
+    world.eraser.expire(today, "sections", {8})
+    assert world.wrong() == []
