@@ -125,7 +125,7 @@ def filled(data: Path) -> dict[str, Any]:
     clock = FillClock(place, place.size())
     paths = place.paths
     with place.disk.locked(paths.sequencer_lock, "bench"):
-        keyring = opening.keyring(paths, clock, read_only=False)
+        keyring = opening.owner(paths, place.disk, clock)
         start = time.perf_counter()
         log = Log.open(
             place.disk,

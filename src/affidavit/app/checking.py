@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from affidavit.app import opening
 from affidavit.app.expired import EXPIRED, remark
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
@@ -38,7 +39,6 @@ from affidavit.ledger.policy import LogKey, Policy, parse_policy
 from affidavit.ledger.publish import newest_head
 from affidavit.ledger.scan import Row
 from affidavit.ledger.state_check import check_keys, check_state, root_at
-from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.check import VaultCheck
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
@@ -308,12 +308,19 @@ class Checking:
                 "keys/kek is not there, so nothing that is sealed can be opened.",
                 hint="Check structure alone with: affidavit fsck --deep --without-keys",
             )
+        self._told("keys.db", 0, 1)
         try:
-            kek = KeyEncryptionKey.load(path)
+            keks = list(opening.key_file(self._paths).candidates())
         except AffidavitError as error:
             raise damaged("keys/kek", f"keys/kek: {error.message}") from error
-        self._told("keys.db", 0, 1)
-        database = closing.enter_context(_database(self._paths.key_database, kek.derive("keys.db")))
+        for kek in keks:
+            try:
+                key = kek.derive("keys.db")
+                database = closing.enter_context(_database(self._paths.key_database, key))
+                break
+            except CorruptError:
+                if kek is keks[-1]:
+                    raise
         keyring = Keyring(database, kek, self._clock)
         self._counts["keys"] = keyring.check()
         return keyring

@@ -128,12 +128,11 @@ def little_space(path: Path) -> str | None:
 def _owner(paths: Paths, disk: Disk, clock: Clock, name: str) -> None:
     """Make the owner unless there is one; the key file is written before the identity counts."""
     with contextlib.ExitStack() as held:
-        alone = True
         try:
             held.enter_context(disk.locked(paths.sequencer_lock, "first start"))
-        except LockedError:
-            alone = False  # a predecessor that still drains has opened everything
-        keyring = opening.keyring(paths, clock, read_only=not alone)
+            keyring = opening.owner(paths, disk, clock)
+        except LockedError:  # a predecessor that still drains has opened everything
+            keyring = opening.keyring(paths, clock)
         held.callback(keyring.close)
         state = durable.open_database(paths.state, keyring.database_key("state.db"))
         held.callback(state.close)

@@ -1,22 +1,37 @@
 """The one place where the keys of a data directory are opened: key-encryption key and keyring.
 
 Rules: whoever needs a key of a database, of the vault or of the log gets it here. The sequencer
-(and a first start, which has the directory to itself) opens for writing; all others read-only.
+(and a first start, which has its lock) opens for writing, and first ends a renewal that was cut;
+all others open read-only, and go on with the new key when it is renewed.
 """
 
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock, SystemClock
-from affidavit.record.keys import KeyEncryptionKey
+from affidavit.durable import Disk
+from affidavit.record.kek import KeyFile
+from affidavit.record.keys import PlainFile
+from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
 
-def keyring(paths: Paths, clock: Clock, *, read_only: bool = True) -> Keyring:
-    """The keyring of a data directory; ``Keyring.database_key`` has the keys of its databases.
+def key_file(paths: Paths) -> KeyFile:
+    """The files of the key-encryption key, whatever kind they are of."""
+    return KeyFile(paths.key_encryption_key, (PlainFile(),))
 
-    ``UnavailableError`` if the key-encryption key is not there, or does not open ``keys.db``.
+
+def keyring(paths: Paths, clock: Clock, file: KeyFile | None = None) -> Keyring:
+    """The keyring of a data directory, read-only; its databases' keys are ``database_key``.
+
+    ``file``: what this process has of it already. ``UnavailableError`` if the key-encryption key is
+    not there, or does not open ``keys.db``.
     """
-    kek = KeyEncryptionKey.load(paths.key_encryption_key)
-    return Keyring.open(paths.key_database, kek, clock, read_only=read_only)
+    return Keyring.follow(paths.key_database, file or key_file(paths), clock)
+
+
+def owner(paths: Paths, disk: Disk, clock: Clock, file: KeyFile | None = None) -> Keyring:
+    """The keyring for writing, for the holder of the sequencer's lock; errors as ``keyring``."""
+    kek = key_database.settle(disk, paths.key_database, file or key_file(paths))
+    return Keyring.open(paths.key_database, kek, clock)
 
 
 def database_key(paths: Paths, name: str) -> bytes:

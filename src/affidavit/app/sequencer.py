@@ -73,7 +73,8 @@ class Sequencer:
         self.clock = clock
         self._disk = disk
         policy = load_policy(config)
-        self.keyring = opening.keyring(paths, clock, read_only=False)
+        self.key_file = opening.key_file(paths)
+        self.keyring = opening.owner(paths, disk, clock, self.key_file)
         signer = self._log_key(0)
         starting.run(paths, config, policy, signer, self.keyring)
         self.receipt_seed = self.keyring.secret("receipt/seed")
@@ -108,7 +109,7 @@ class Sequencer:
         )
         self.vault_reader = VaultReader(
             paths.vault,
-            opening.keyring(paths, clock),
+            opening.keyring(paths, clock, self.key_file),
             self._own_reader.decoded,
         )
         self._outbound = Outbound(config.timestamps.ca_file)
@@ -118,7 +119,7 @@ class Sequencer:
         reader = LogReader(paths.log, None, heads(require=config.witnesses.require))
         self._index_vault = VaultReader(
             paths.vault,
-            opening.keyring(paths, clock),
+            opening.keyring(paths, clock, self.key_file),
             reader.decoded,
         )
         view = with_firsts(reader, self._index_vault.salvaged)

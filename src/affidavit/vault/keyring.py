@@ -9,6 +9,7 @@ Rules:
    that is retired (``key_ends``) opens what it wraps and is given to nobody who writes.
 4. The sequencer is the only writer. Other processes open read-only and see that a key was
    destroyed at their next read, because they drop what they remember when the file has changed.
+   When it was replaced by one under a new key-encryption key, they open that one.
 
 Kinds: **bucket keys** B per (tenant, retention class, UTC day) and **subject keys** S per (tenant,
 subject, class), named by small numbers that stand beside what they seal; **hold keys**, under
@@ -32,9 +33,11 @@ from affidavit import ids
 from affidavit.clock import Clock
 from affidavit.durable import check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError
+from affidavit.record.kek import KeyFile
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.seal import RecipientKey
 from affidavit.vault import key_tables
+from affidavit.vault.key_database import identity, open_in_force
 
 DATABASES = ("state.db", "index.db")
 """The encrypted databases whose keys are kept here; ``text.db`` has that of ``index.db``."""
@@ -72,6 +75,8 @@ class Keyring:
         self._lock = threading.RLock()
         self._read_only = connection.readonly("main")
         self._version: int | None = None
+        self._place: tuple[Path, KeyFile] | None = None
+        self._files: tuple[int, ...] = ()
         self._buckets: dict[tuple[str, str, str], Key] = {}
         self._subjects: dict[Subject, Key] = {}
         self._opened: dict[tuple[str, int], bytes] = {}
@@ -94,6 +99,17 @@ class Keyring:
             keyring._make(earlier=path.with_name("state.db").exists())
         return keyring
 
+    @classmethod
+    def follow(cls, path: Path, file: KeyFile, clock: Clock) -> "Keyring":
+        """Open ``keys.db`` read-only, under whichever key of ``file`` is in force, now and later.
+
+        ``UnavailableError`` if none opens it; errors as ``KeyFile.candidates``.
+        """
+        connection, kek, files = open_in_force(path, file)
+        keyring = cls(connection, kek, clock)
+        keyring._place, keyring._files = (path, file), files
+        return keyring
+
     def _make(self, *, earlier: bool) -> None:
         """The tables and the keys of the databases, together or not at all.
 
@@ -109,6 +125,17 @@ class Keyring:
                     key = self._kek.derive(name) if earlier else ids.key()
                     self._put_secret(_of_database(name), key)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[tuple[apsw.Connection, KeyEncryptionKey]]:
+        """For ``vault.renewal``: connection and key, while nobody else uses this keyring."""
+        with self._lock:
+            yield self._db, self._kek
+
+    def take(self, connection: apsw.Connection, kek: KeyEncryptionKey) -> None:
+        """Go on with another connection, under another key; what is remembered stays true."""
+        with self._lock:
+            self._db, self._kek = connection, kek
+
     def close(self) -> None:
         """Forget all keys and close the file."""
         with self._lock:
@@ -119,7 +146,7 @@ class Keyring:
 
     def secret(self, name: str) -> bytes:
         """The 32 random bytes of that name, made and durable on first use."""
-        with self._lock:
+        with self._current():
             row = self._one("SELECT wrapped FROM secrets WHERE name = ?", (name,))
             if row is not None:
                 return self._kek.unwrap(row[0])
@@ -138,14 +165,14 @@ class Keyring:
 
         Read-only, before this release has opened the directory, it is what was derived for it.
         """
-        with self._lock:
+        with self._current():
             if self._read_only and not self.has_secret(_of_database(name)):
                 return self._kek.derive(name)
             return self.secret(_of_database(name))
 
     def has_secret(self, name: str) -> bool:
         """Whether there is a secret of that name; none is made."""
-        with self._lock:
+        with self._current():
             return self._one("SELECT 1 FROM secrets WHERE name = ?", (name,)) is not None
 
     def pseudonym_secret(self, tenant: str, team: str) -> bytes:
@@ -159,7 +186,7 @@ class Keyring:
 
         ``NotFoundError`` if it was destroyed: a day gets one key and no second one.
         """
-        with self._lock:
+        with self._current():
             known = self._recipients.get(day)
             if known is not None:
                 return known
@@ -181,7 +208,7 @@ class Keyring:
         ``NotFoundError`` if there is no key of that day, or none any more; ``CorruptError`` if it
         does not open ``wrapped``.
         """
-        with self._lock:
+        with self._current():
             key = self._recipients.get(day)
             if key is None:
                 row = self._one("SELECT wrapped, destroyed FROM recipients WHERE day = ?", (day,))
@@ -191,8 +218,9 @@ class Keyring:
 
     def recipient_days(self) -> list[str]:
         """Days whose key still exists, oldest first."""
-        rows = self._db.execute("SELECT day FROM recipients WHERE wrapped IS NOT NULL ORDER BY day")
-        with self._lock:
+        query = "SELECT day FROM recipients WHERE wrapped IS NOT NULL ORDER BY day"
+        with self._current():
+            rows = self._db.execute(query)
             return [str(row[0]) for row in rows]
 
     def destroy_recipients(self, before: str) -> list[str]:
@@ -219,7 +247,7 @@ class Keyring:
     def bucket(self, tenant: str, retention_class: str, day: str) -> Key:
         """The bucket key B in use for (tenant, class, UTC day), made and durable on first use."""
         name = (tenant, retention_class, day)
-        with self._lock:
+        with self._current():
             known = self._buckets.get(name)
             if known is not None:
                 return known
@@ -247,7 +275,7 @@ class Keyring:
 
         Those that are new are made in one transaction and durable on return.
         """
-        with self._lock:
+        with self._current():
             if len(self._subjects) > _REMEMBERED:
                 self._subjects.clear()
             names = set(wanted)
@@ -282,7 +310,7 @@ class Keyring:
 
     def read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query about keys, none of which is opened."""
-        with self._lock:
+        with self._current():
             try:
                 return self._db.execute(query, values).fetchall()
             except apsw.Error as error:
@@ -325,7 +353,7 @@ class Keyring:
     def bucket_of(self, number: int) -> tuple[str, str, str] | None:
         """Tenant, class and day of the bucket key of that number, also if it was destroyed."""
         query = "SELECT tenant, class, day FROM bucket_keys WHERE id = ?"
-        with self._lock:
+        with self._current():
             return self._one(query, (number,))
 
     def _find_or_make_subject(self, name: Subject) -> Key:
@@ -346,9 +374,7 @@ class Keyring:
         return Key(self._db.last_insert_rowid(), secret)
 
     def _by_number(self, table: str, what: str, number: int) -> bytes:
-        with self._lock:
-            if self._read_only:
-                self._notice_changes()
+        with self._current():
             if len(self._opened) > _REMEMBERED:
                 self._opened.clear()
             known = self._opened.get((table, number))
@@ -373,7 +399,19 @@ class Keyring:
         except apsw.Error as error:
             raise UnavailableError(f"keys.db cannot be read: {error}.") from error
 
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """Inside, it is this thread's turn; a reader has noticed what others did to the file."""
+        with self._lock:
+            if self._read_only:
+                self._notice_changes()
+            yield
+
     def _notice_changes(self) -> None:
+        if self._place is not None and identity(self._place[0]) != self._files:
+            connection, kek, files = open_in_force(*self._place)
+            self._db.close()
+            self._db, self._kek, self._files, self._version = connection, kek, files, None
         version = self._db.pragma("data_version")
         if version != self._version:
             self._forget()
