@@ -56,6 +56,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "keys.give_up": approving.give_up,
         "keys.create": _once("keys.create", _keys_create),
         "keys.list": _keys_list,
+        "keys.rotate": _keys_rotate,
         "keys.revoke": _once("keys.revoke", _keys_revoke),
         "log.keys": _log_keys,
         "log.prune": _log_prune,
@@ -184,6 +185,12 @@ def public(identity: Identity) -> dict[str, Any]:
 
 async def _keys_list(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return [public(identity) for identity in await sequencer.ask(sequencer.identities.all)]
+
+
+async def _keys_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """A new key-encryption key, by somebody; as ``Renewing.renew``."""
+    by, kind, reason = params["by"], params.get("kind"), str(params.get("reason", ""))
+    return await sequencer.renewing.renew(sequencer, by, kind, reason)
 
 
 async def _log_keys(sequencer: Sequencer, _: dict[str, Any]) -> Any:

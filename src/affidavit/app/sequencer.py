@@ -28,6 +28,7 @@ from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
+from affidavit.app.renewing import Renewing
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.control.approvals import ApprovalStore
@@ -73,8 +74,9 @@ class Sequencer:
         self.clock = clock
         self._disk = disk
         policy = load_policy(config)
-        self.key_file = opening.key_file(paths)
-        self.keyring = opening.owner(paths, disk, clock, self.key_file)
+        key_file = opening.key_file(paths)
+        self.keyring = opening.owner(paths, disk, clock, key_file)
+        self.renewing = Renewing(disk, paths, key_file, self.keyring)
         signer = self._log_key(0)
         starting.run(paths, config, policy, signer, self.keyring)
         self.receipt_seed = self.keyring.secret("receipt/seed")
@@ -109,7 +111,7 @@ class Sequencer:
         )
         self.vault_reader = VaultReader(
             paths.vault,
-            opening.keyring(paths, clock, self.key_file),
+            opening.keyring(paths, clock, key_file),
             self._own_reader.decoded,
         )
         self._outbound = Outbound(config.timestamps.ca_file)
@@ -119,7 +121,7 @@ class Sequencer:
         reader = LogReader(paths.log, None, heads(require=config.witnesses.require))
         self._index_vault = VaultReader(
             paths.vault,
-            opening.keyring(paths, clock, self.key_file),
+            opening.keyring(paths, clock, key_file),
             reader.decoded,
         )
         view = with_firsts(reader, self._index_vault.salvaged)
@@ -286,6 +288,7 @@ class Sequencer:
             )
         )
         news += await self.ask(functools.partial(approving.untold, self))
+        news += await self.ask(functools.partial(self.renewing.untold, self))
         for record, name, digest in news:
             await self.record(record)
             await self.ask(functools.partial(system.told, self.state, name, digest))

@@ -124,6 +124,40 @@ def revoke(
         output.plain(f"{revoked['id']} of {revoked['name']} is revoked.")
 
 
+@app.command("rotate")
+def rotate(
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="How the new key is kept: file, passphrase or aws-kms. Default: as the old one.",
+            metavar="KIND",
+        ),
+    ] = "",
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Put all keys under a new key-encryption key and destroy the old one, while all runs.
+
+    Content, state and index stay as they are. Copies of keys.db that were made before are worthless
+    afterwards, unless somebody kept the old key. On record, by whom.
+
+    Example: affidavit keys rotate --reason 'once a year'
+    """
+    client = Client(data, url, timeout=600.0)
+    made = client.post("/api/keys/rotate", {"to": to or None, "reason": reason})
+    if json:
+        output.json_line(made)
+        return
+    before, after = made["before"], made["after"]
+    output.plain(
+        f"{made['keys']} keys are under {after['id']} ({after['kind']}) now; "
+        f"{before['id']} ({before['kind']}) is destroyed."
+    )
+
+
 @app.command("give-up")
 def give_up(
     reason: options.Reason = "",

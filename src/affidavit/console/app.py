@@ -25,6 +25,7 @@ from affidavit.console import (
     document,
     export_api,
     holds_api,
+    keys_api,
     page,
     pivot_api,
     problems,
@@ -77,6 +78,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     proofs = Proofs(services, access, reads)
     app.include_router(api.router(services, authenticator, access, reads, proofs))
     app.include_router(completion_api.router(services, authenticator, access))
+    app.include_router(keys_api.router(services, authenticator))
     app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(approvals_api.router(services, authenticator, access))
     app.include_router(holds_api.router(services, authenticator, access))

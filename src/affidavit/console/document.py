@@ -84,6 +84,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "report": {"type": "change.alias", "target": "prod-chat", "before": "gpt-4o", "after": "gpt-5"},
     "export": {"expression": "session:support-17", "content": "digest", "withhold": ["person"]},
     "create_key": {"name": "Alice Doe", "role": "auditor", "kind": "person"},
+    "rotate_keys": {"to": "file", "reason": "ticket 4711: once a year"},
     "give_up": {"reason": "handed over to two administrators"},
     "approvals_grant": {"reason": "ticket 4711: agreed"},
     "approvals_deny": {"reason": "ticket 4711: the digest will do"},

@@ -222,7 +222,8 @@ def _of_denied(what: Mapping[str, Any], told: Details) -> str:
 
 
 def _of_key(what: Mapping[str, Any], told: Details) -> str:
-    del what
+    if what.get("change") == "renewed":
+        return "Renewed the key-encryption key"
     whose = ", ".join(f"{name} {told[name]}" for name in ("role", "team") if told.get(name))
     verb = {"created": "Created", "revoked": "Revoked"}.get(str(told.get("change")), "Changed")
     return f"{verb} the key {told.get('key', '')}{f' ({whose})' if whose else ''}"

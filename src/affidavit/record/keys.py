@@ -90,6 +90,11 @@ class KeyEncryptionKey:
                     raise no_key(name) from error
         raise no_key(name)
 
+    @property
+    def id(self) -> str:
+        """Names the key where it is spoken of, and tells nothing of it."""
+        return f"kek_{self.derive('id')[:6].hex()}"
+
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose (``state.db``, ``index.db`` …), always the same for it."""
         return hkdf(self._secret, f"affidavit/kek/v1/{purpose}")
