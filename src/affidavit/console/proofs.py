@@ -26,6 +26,7 @@ from affidavit.evidence import bundle
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
+from affidavit.query.custody import custody
 from affidavit.query.question import Question, counting, question, sampling, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.model import SECTIONS
@@ -47,7 +48,7 @@ class Wanted:
     """What to export: which records, which sections to leave out, how much of the content.
 
     ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
-    records, drawn by ``seed``; 0 for all of them.
+    records, drawn by ``seed``; 0 for all of them. ``custody``: say who has read them.
     """
 
     expression: str
@@ -57,6 +58,7 @@ class Wanted:
     count: bool = False
     sample: int = 0
     seed: str = ""
+    custody: bool = False
 
 
 class Proofs:
@@ -191,8 +193,21 @@ class Proofs:
             made=now,
             policy=trust.policy(services),
             tools=TOOLS,
+            custody=self._custody(reader, wanted, answer) if wanted.custody else (),
         )
         return answer, made
+
+    def _custody(self, reader: Reader, wanted: Wanted, answer: Answer) -> list[dict[str, Any]]:
+        """The reads on record that touched what is in the bundle; none where only a count is.
+
+        Of the reads, too, no section is told that is withheld.
+        """
+        if answer.question.count:
+            return []
+        sections = reader.boundary.sections.difference(wanted.withhold)
+        boundary = reader.boundary._replace(sections=sections)
+        records = sorted({*answer.records, *answer.halves.values()})
+        return custody(self._services.searcher, boundary, records, answer.size)
 
     def _contradicted(
         self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle

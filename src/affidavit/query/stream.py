@@ -11,14 +11,13 @@ number of rows, so a page may be short and still have a next one. Not here: what
 
 from typing import NamedTuple
 
-from affidavit.errors import AffidavitError
 from affidavit.index.schema import Row
-from affidavit.query import language
+from affidavit.query.asked_then import condition
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.scope import Scope, holds, rows
 from affidavit.query.search import Searcher
-from affidavit.query.tree import And, Match, Number, Or, Phrase, Tree, leaves, window
+from affidavit.query.tree import And, Match, Or, Tree, window
 
 STEP = 500
 """So many rows are looked at for one step of a page …"""
@@ -194,7 +193,7 @@ class Stream:
             return Found(row, beside=True, of=of[:_SHOWN]) if of else None
         if what.get("count") is True:  # it proved a number and showed no record
             return None
-        exported = self._exported(what, row.idx)
+        exported = condition(what, row.idx, self._boundary)
         if exported is None:
             return Found(row, beside=True, of=None)
         of = self._own_where(exported)
@@ -216,28 +215,3 @@ class Stream:
             return tuple(row.idx for row in self._searcher.rows_of(asked, 1, high=self._size))
         boundary = self._boundary._replace(rows=And((self._boundary.rows, condition)))
         return tuple(self._searcher.within(self._scope.indexes, boundary))
-
-    def _exported(self, what: dict[str, object], before: int) -> Tree | None:
-        """The condition of an export: its expression, within the boundary that it was under.
-
-        ``None`` if it cannot be told: words in it are recorded as digests, or look at sections
-        that this reader may not see.
-        """
-        boundary = what.get("boundary")
-        under = boundary.get("rows") if isinstance(boundary, dict) else None
-        parts: list[Tree] = [Number("index", "<", before)]
-        try:
-            for text in (what.get("expression"), "" if under == "everything" else under):
-                tree = language.parse(str(text), "9999-01-01T00:00:00.000000Z")
-                if any(map(_digested, leaves(tree))):
-                    return None
-                parts.append(inject(tree, self._boundary))
-        except AffidavitError:
-            return None
-        return And(tuple(parts))
-
-
-def _digested(leaf: Tree) -> bool:
-    """Whether the words of a condition were recorded as a keyed digest."""
-    words = leaf.text if isinstance(leaf, Phrase) else getattr(leaf, "value", "")
-    return str(words).startswith("hmac:")

@@ -114,7 +114,10 @@ def test_a_members_bundle_holds_leaves_of_its_team_alone(
     assert page["proof"]["counts"]["records"] <= len(within)
     assert bytes(members["chains.jsonl"]) == bytes(members["links.jsonl"]) == b""
     assert not [name for name in members if name.startswith("heads/")]
-    held = bytes(members["manifest.json"]).decode()
+    manifest = json.loads(bytes(members["manifest.json"]))
+    reads = [entry["leaf"] for entry in manifest.pop("custody")]  # what its own team asked
+    assert reads == searcher.within(reads, boundary.for_identity(member))
+    held = json.dumps(manifest)
     assert "ses_" not in held
     assert (alpha.actor in held) is (alpha.actor in expression)
 

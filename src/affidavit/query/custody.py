@@ -1,0 +1,159 @@
+"""Chain of custody: the reads on record that touched some records.
+
+Rules: a reveal names its records; an export shows all that its question matches, so the question
+is put again; of a question, a story or a tail only that it matches these records can be told,
+since its record has the question and a number, not which rows. What is recorded as a digest, or
+asks for what this reader may not see, is listed with *cannot be told*. Counts, sums and lists of
+values show no record and are not listed. All within the reader's boundary, newest reads first
+where there are too many to look at. Not here: how it is shown (``evidence.report_kept``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from affidavit.index.schema import Row
+from affidavit.query import wording
+from affidavit.query.asked_then import condition
+from affidavit.query.boundary import Boundary, inject
+from affidavit.query.content import look
+from affidavit.query.scope import KINDS, RECORD_ID
+from affidavit.query.search import Searcher
+from affidavit.query.tree import And, Match, Number, Or, Tree
+
+MOST = 500
+"""Reads that are looked at."""
+RECORDS = 2_000
+"""Records that are looked for in reads."""
+
+_QUESTIONS = frozenset({"query", "show", "tail"})
+_READS = Or(
+    tuple(Match("type", f"access.{kind}") for kind in ("query", "reveal", "export", "tail"))
+)
+
+
+def custody(
+    searcher: Searcher, boundary: Boundary, records: Sequence[int], size: int
+) -> list[dict[str, Any]]:
+    """The reads below index ``size`` that touched ``records``, in ledger order, as JSON.
+
+    ``leaf``, ``id``, ``time``, ``type``, ``actor``, ``purpose``, ``said`` in words, ``records``
+    (``None`` where its record does not say which). Empty for who may not see what was asked.
+    """
+    if not records or "what" not in boundary.sections:
+        return []
+    looked = sorted(records)[:RECORDS]
+    asked = inject(_READS, boundary)
+    rows = searcher.rows_of(asked, MOST + 1, looked[0], size, newest=True)
+    told = _Told(searcher, boundary, looked)
+    found = [entry for row in rows[:MOST] if (entry := told.entry(row)) is not None]
+    if len(rows) > MOST:
+        said = f"Only the newest {MOST} reads were looked at; there are earlier ones."
+        found.append(_entry(rows[MOST], boundary, {}, said, None) | {"type": "", "actor": ""})
+    if len(looked) < len(records) and found:
+        found[-1]["said"] += f" Looked for were the first {RECORDS} records of the bundle."
+    return found[::-1]
+
+
+class _Told:
+    """Tells of each read whether it touched the records."""
+
+    def __init__(self, searcher: Searcher, boundary: Boundary, records: list[int]) -> None:
+        self._searcher = searcher
+        self._boundary = boundary
+        self._records = records
+        self._known: dict[Tree, list[int]] = {}
+
+    def entry(self, row: Row) -> dict[str, Any] | None:
+        """What is told of a read; ``None`` if it touched none of the records."""
+        seen = look(self._searcher.contents, row, show=False).sections
+        what = seen.get("what")
+        if not isinstance(what, Mapping):
+            return _entry(row, self._boundary, {}, "Its own record can no longer be read.", None)
+        if row.type == "access.reveal":
+            listed = what.get("records")
+            shown = {one.get("index") for one in listed or [] if isinstance(one, Mapping)}
+            touched = [index for index in self._records if index in shown]
+            return self._told(row, seen, touched, "") if touched else None
+        if row.type == "access.export":
+            if what.get("count") is True:
+                return None
+            asked = condition(what, row.idx, self._boundary)
+            if asked is None:
+                return self._told(row, seen, None, "whether it showed any cannot be told")
+            touched = self._matching(asked)
+            if touched and what.get("sample"):
+                return self._told(row, seen, None, f"drew {what['sample']} by a seed")
+            return self._told(row, seen, touched, "") if touched else None
+        return self._question(row, seen, what)
+
+    def _question(
+        self, row: Row, seen: Mapping[str, Any], what: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """A question, a story, or a tail that began: whether it matches."""
+        operation = what.get("operation")
+        if operation not in _QUESTIONS or what.get("phase") == "ended" or not what.get("rows", 1):
+            return None
+        if what.get("count") is True:
+            return None
+        asked = self._story(what) if operation == "show" else self._asked(row, what)
+        if asked is None:
+            return self._told(row, seen, None, "whether it matches cannot be told")
+        number = len(self._matching(asked))
+        return self._told(row, seen, None, f"it matches {number} of these") if number else None
+
+    def _asked(self, row: Row, what: Mapping[str, Any]) -> Tree | None:
+        if what.get("operation") != "tail":
+            return condition(what, row.idx, self._boundary)
+        after = what.get("after")
+        asked = condition(what, 2**62, self._boundary)
+        return None if asked is None else And((asked, Number("index", ">=", int(after or 0))))
+
+    def _story(self, what: Mapping[str, Any]) -> Tree | None:
+        """What a story was about, as a condition; ``None`` if its name is a digest."""
+        kind, name = what.get("kind"), str(what.get("name", ""))
+        if name.startswith("hmac:"):
+            return None
+        if kind in KINDS:
+            return inject(Match(str(kind), name), self._boundary)
+        if RECORD_ID.fullmatch(name):
+            row = self._searcher.locate(name, self._boundary)
+            name = "" if row is None else str(row.idx)
+        number = name.removeprefix("#")
+        if not number.isdecimal():
+            return None
+        halves = self._searcher.locate(int(number), self._boundary)
+        both = {int(number)} | ({halves.re, halves.answered} if halves is not None else set())
+        return Or(tuple(Number("index", "=", index) for index in both if index is not None))
+
+    def _matching(self, asked: Tree) -> list[int]:
+        if asked not in self._known:
+            rows = And((self._boundary.rows, asked))
+            within = self._boundary._replace(rows=rows)
+            self._known[asked] = self._searcher.within(self._records, within)
+        return self._known[asked]
+
+    def _told(
+        self, row: Row, seen: Mapping[str, Any], touched: list[int] | None, more: str
+    ) -> dict[str, Any]:
+        shown = wording.visible(self._boundary, seen)
+        said = wording.sentence(row, shown, self._boundary).rstrip(".")
+        said = f"{said}; {more}." if more else f"{said}."
+        return _entry(row, self._boundary, shown, said, touched)
+
+
+def _entry(
+    row: Row, boundary: Boundary, shown: Mapping[str, Any], said: str, touched: list[int] | None
+) -> dict[str, Any]:
+    name = shown.get("person", {}).get("name")
+    purpose = shown.get("who", {}).get("purpose") or shown.get("what", {}).get("reason") or ""
+    actor = (row.actor or "") if "who" in boundary.sections else "withheld"
+    return {
+        "leaf": row.idx,
+        "id": row.id,
+        "time": row.time,
+        "type": row.type,
+        "actor": f"{actor} ({name})" if isinstance(name, str) and name else actor,
+        "purpose": str(purpose),
+        "said": said,
+        "records": touched,
+    }

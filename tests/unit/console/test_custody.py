@@ -1,0 +1,121 @@
+"""Chain of custody: who has read the records of a bundle, as far as the records of reads tell."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from affidavit.console.app import create_app
+from affidavit.evidence import verify
+from affidavit.query import custody
+from tests.unit.console.conftest import BASE
+from tests.world.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Two models, each asked twice; what is read of them is recorded."""
+    made = Machine(tmp_path_factory.mktemp("custody"))
+    made.exchange("first", model="demo-one", session="run")
+    made.exchange("second", model="demo-one")
+    made.exchange("other", model="demo-two")
+    made.settle()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def console(machine: Machine) -> Iterator[TestClient]:
+    """A client of the console of this module."""
+    app = create_app(machine.services())
+    with TestClient(app, base_url=BASE, raise_server_exceptions=False) as one:
+        yield one
+
+
+def ask(console: TestClient, machine: Machine, who: str, path: str, **body: Any) -> Any:
+    """Ask as ``who``, and let what was asked be sequenced."""
+    headers = {"authorization": f"Bearer {machine.keys[who]}"}
+    answer = console.post(path, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    machine.settle()
+    return answer
+
+
+def exported(console: TestClient, machine: Machine, who: str, expression: str) -> Any:
+    """The custody that the manifest of an export states."""
+    made = ask(console, machine, who, "/api/export", expression=expression)
+    manifest = json.loads(bytes(verify.read_zip(made.content)["manifest.json"]))
+    return manifest["custody"]
+
+
+def test_reads_that_touched_the_records_are_listed_and_others_are_not(
+    console: TestClient, machine: Machine
+) -> None:
+    """A question, a story, a reveal and an export, by whom and why; not a count."""
+
+    def ask_(who: str, path: str, **body: Any) -> Any:
+        return ask(console, machine, who, path, **body)
+
+    assert exported(console, machine, "auditor", "model:demo-one") == []
+    ask_("responder", "/api/query", expression="model:demo-one", purpose="ticket 7")
+    ask_("responder", "/api/query", expression="model:demo-two")
+    ask_("responder", "/api/query", expression="model:demo-one", count=True)
+    rows = ask_("responder", "/api/query", expression="model:demo-one", view="records").json()
+    name = rows["rows"][-1]["id"]
+    ask_("auditor", "/api/reveal", id=name, reason="audit 9")
+    headers = {"authorization": f"Bearer {machine.keys['responder']}"}
+    assert console.get(f"/api/show/{name}", headers=headers).status_code == 200
+    ask_("responder", "/api/query", expression='"first"', purpose="words")
+    ask_("owner", "/api/export", expression="model:demo-one", sample=1, seed="S")
+    ask_("owner", "/api/export", expression="model:demo-one", count=True)
+    found = exported(console, machine, "responder", "model:demo-one")
+    assert [entry["leaf"] for entry in found] == sorted(entry["leaf"] for entry in found)
+    told = [(entry["type"], entry["purpose"], entry["records"]) for entry in found]
+    pair = [rows["rows"][-1]["index"], rows["rows"][-2]["index"]]
+    assert ("access.reveal", "audit 9", sorted(pair)) in told
+    assert ("access.query", "ticket 7", None) in told
+    said = " ".join(entry["said"] for entry in found)
+    for words in ("it matches 4 of these", "it matches 2 of these", "cannot be told"):
+        assert words in said, said
+    assert "demo-two" not in said
+    assert any(entry["actor"].endswith("(the auditor)") for entry in found)
+    whole = [entry for entry in told if entry[0] == "access.export"]
+    assert [entry[2] for entry in whole] == [sorted({*pair, *whole[0][2]}), None]
+    assert len(whole[0][2]) == 4
+    assert "drew 1 by a seed" in said
+    anonymous = exported(console, machine, "auditor", "model:demo-one")
+    assert not any("the auditor" in entry["actor"] for entry in anonymous)
+    for section, actors in (("who", {"withheld"}), ("what", set())):
+        body = {"expression": "model:demo-one", "withhold": [section]}
+        made = ask_("auditor", "/api/export", **body)
+        manifest = json.loads(bytes(verify.read_zip(made.content)["manifest.json"]))
+        assert {entry["actor"] for entry in manifest["custody"]} == actors
+
+
+def test_a_reader_without_what_is_asked_is_told_nothing(machine: Machine) -> None:
+    """The boundary comes first; and too many reads are said to be too many."""
+    from affidavit.query import boundary
+
+    searcher = machine.services().searcher
+    reader = boundary.auditor("act_x", "acme")
+    size = machine.reader_log.checkpoint().size
+    hidden = reader._replace(sections=reader.sections - {"what"})
+    assert custody.custody(searcher, hidden, [1], size) == []
+    assert custody.custody(searcher, reader, [], size) == []
+
+
+def test_more_reads_than_are_looked_at_are_said(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are looked at, and a line says that there are earlier ones."""
+    from affidavit.query import boundary
+
+    monkeypatch.setattr(custody, "MOST", 2)
+    monkeypatch.setattr(custody, "RECORDS", 1)
+    searcher = machine.services().searcher
+    reader = boundary.responder("act_x", "acme")
+    found = custody.custody(searcher, reader, [1, 2], machine.reader_log.checkpoint().size)
+    assert found[0]["said"].startswith("Only the newest 2 reads were looked at")
+    assert "Looked for were the first 1 records" in " ".join(entry["said"] for entry in found)
