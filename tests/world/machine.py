@@ -65,7 +65,7 @@ PLAYED = {
     "approvals.list": approving.listing, "glass.break": approving.break_glass,
     "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
     "holds.list": holding.listing, "holds.place": holding.place,
-    "holds.release": holding.release,
+    "holds.release": holding.release, "holds.trees": holding.trees,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
@@ -117,7 +117,7 @@ class PlayedLink(ControlLink):
     def _write(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine
         if method == "keys.create":
-            given |= {name: tuple(given[name]) for name in ("groups", "labels")}
+            given |= {name: tuple(given.get(name, ())) for name in ("groups", "labels")}
             identity, token = machine.identities.draft(**given)
             machine.identities.put(identity)
             return {"identity": _public(identity), "token": token}

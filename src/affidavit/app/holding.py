@@ -55,6 +55,12 @@ async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
     return await host.ask(read)
 
 
+async def trees(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every hold in force with what it matches, for whoever explains what is kept."""
+    found = await host.ask(host.holds.in_force)
+    return [shown(one) | {"tree": one.tree.decode()} for one in found]
+
+
 async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """Ask that a hold is released; the question waits for another person."""
     async with host.deciding:

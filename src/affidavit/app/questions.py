@@ -53,6 +53,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "holds.list": holding.listing,
         "holds.place": holding.place,
         "holds.release": holding.release,
+        "holds.trees": holding.trees,
         "keys.give_up": approving.give_up,
         "keys.create": _once("keys.create", _keys_create),
         "keys.list": _keys_list,

@@ -30,6 +30,7 @@ from affidavit.cli import (
     processes,
     query,
     record,
+    retention,
     reveal,
     show,
     sums,
@@ -95,6 +96,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(config.app, name="config")
+app.add_typer(retention.app, name="retention")
 app.add_typer(demo.app, name="demo")
 
 

@@ -31,6 +31,7 @@ from affidavit.console import (
     problems,
     public,
     reporting,
+    retention_api,
     saved_api,
     sums_api,
 )
@@ -84,6 +85,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(holds_api.router(services, authenticator, access))
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
+    app.include_router(retention_api.router(services, authenticator, access))
     app.include_router(problems.router())
     app.include_router(reporting.router(services, authenticator, access))
     app.include_router(diff_api.router(services, authenticator, access))

@@ -95,6 +95,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
 }
 _VALUES = {
     ("show", "name"): "#1",
+    ("retention_explain", "name"): "#1",
+    ("retention_plan", "at"): "90d",
     ("log_file", "path"): "checkpoint",
     ("problem_kind", "code"): "usage.expression",
     ("query_by_get", "expression"): "type:exchange.* since:24h",

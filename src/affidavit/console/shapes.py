@@ -13,6 +13,7 @@ import msgspec
 from affidavit.index.schema import Person, Row
 from affidavit.query.answers import Aggregate, AsOf, Facets, Histogram
 from affidavit.query.compare import Comparison
+from affidavit.query.kept import Kept
 from affidavit.query.pivot import Pivot
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.session import Narrative
@@ -271,6 +272,45 @@ class SavedQueries(msgspec.Struct):
     saved: list[Saved]
 
 
+class RetentionLine(msgspec.Struct):
+    """A bucket: ``records`` in it, ``left`` of them with something that goes, ``held`` of these.
+
+    ``goes``: now, by itself. ``removable`` and ``due`` are days, ``due`` ``""`` for never.
+    """
+
+    tenant: str
+    retention_class: str
+    day: str
+    known: bool
+    state: str
+    what: str
+    removable: str
+    due: str
+    goes: bool
+    records: int
+    left: int
+    held: int
+    bytes: int
+    why: str
+
+
+class RetentionSum(msgspec.Struct):
+    """Of all buckets in one state: how many, their records with something that goes, bytes."""
+
+    buckets: int
+    records: int
+    bytes: int
+
+
+class RetentionPlan(msgspec.Struct):
+    """The plan ``at`` a time; ``more``: there are more buckets than these lines, due ones first."""
+
+    at: str
+    lines: list[RetentionLine]
+    totals: dict[str, RetentionSum]
+    more: bool
+
+
 ANSWERS: dict[str, type[msgspec.Struct]] = {
     "status": Status,
     "query": Answer,
@@ -281,6 +321,8 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "show": Narrative,
     "pivot": Pivot,
     "report": Reported,
+    "retention_explain": Kept,
+    "retention_plan": RetentionPlan,
     "reveal": Revealed,
     "diff": Comparison,
     "saved_listing": SavedQueries,

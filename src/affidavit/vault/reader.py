@@ -27,6 +27,7 @@ from affidavit.vault.directory import Directory
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.opening import HOLD_MAGIC, hold_path, hold_wrapping, part_key, wrapping_of
 from affidavit.vault.segments import Catalogue, wraps_path
+from affidavit.vault.stocktaking import Stocktaking
 
 NOT_THERE = "Not in the vault."
 REMOVED = "Its segment was removed."
@@ -60,6 +61,7 @@ class VaultReader:
         self._keyring = keyring
         self._leaf = leaf
         self._lock = threading.Lock()
+        self._root = root
         self._catalogue = Catalogue(root)
         self._directories: OrderedDict[Path, Directory] = OrderedDict()
 
@@ -98,6 +100,15 @@ class VaultReader:
         if stored is None:
             return ()
         return tuple(blob.name for blob in stored.entry.blobs if blob.kind == wraps.PART)
+
+    def bucket(self, index: int, tenant: str | None = None) -> tuple[str, str, str] | None:
+        """Tenant, class and day under which the record is kept; ``None`` if nothing of it is."""
+        stored = self._find(self._leaf(index), tenant)
+        return None if stored is None else self._keyring.bucket_of(stored.bucket)
+
+    def stocks(self) -> Stocktaking:
+        """Counts what the vault holds."""
+        return Stocktaking(self._root, self._keyring)
 
     def view(self, index: int, tenant: str | None = None) -> View:
         """The record with everything that can be read of it."""

@@ -70,7 +70,7 @@ class Line(NamedTuple):
         if not self.known:
             return "The configuration does not name this class: nothing goes until it does."
         if self.state == "minimum":
-            return f"To be kept {days} at least."
+            return f"To be kept {days} at least." if limit else "Its day is not over."
         if self.state == "kept":
             return (
                 "No maximum." if not self.due else f"To be kept {self.kept.maximum} days at most."
@@ -88,13 +88,16 @@ def plan(
     held: Held = nothing_held,
     *,
     due_only: bool = False,
+    tenant: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Line]:
     """The plan of all buckets that hold something, as of ``now`` (a stored time or a day).
 
     ``due_only``: of those alone that are over their maximum or of a class that is not known, which
-    reads no file of any other.
+    reads no file of any other. ``tenant``: whose buckets are looked at.
     """
     for bucket in stocks.buckets():
+        if not tenant(bucket.tenant):
+            continue
         yield from _lines(stocks, config, bucket, now, held, due_only=due_only)
 
 

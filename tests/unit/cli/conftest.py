@@ -16,6 +16,7 @@ from affidavit.cli import output
 from affidavit.cli.main import run
 from affidavit.config import Config
 from affidavit.config_boundaries import BreakGlass, NamedBoundary
+from affidavit.config_retention import Retention
 from affidavit.console.app import create_app, create_socket_app
 from tests.world.machine import Machine
 
@@ -53,6 +54,10 @@ BOUNDARIES = {
     "chat": NamedBoundary(rows="model:demo-chat", counts=True, break_glass=BreakGlass()),
 }
 """For keys that ask for one."""
+RETENTION = Retention.model_validate({
+    "classes": {"failed": {"regimes": ["pci-12m-hot90"], "maximum": "2y", "expires": "sections"}},
+    "rules": [{"when": {"model": "demo-error"}, "class": "failed"}],
+})  # fmt: skip
 
 
 async def _serve(servers: list[tuple[uvicorn.Server, socket.socket]]) -> None:
@@ -62,7 +67,9 @@ async def _serve(servers: list[tuple[uvicorn.Server, socket.socket]]) -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An installation with some exchanges, served."""
-    machine = Machine(tmp_path_factory.mktemp("site"), Config(boundaries=BOUNDARIES))
+    machine = Machine(
+        tmp_path_factory.mktemp("site"), Config(boundaries=BOUNDARIES, retention=RETENTION)
+    )
     machine.exchange("What is a witness?", "Somebody who saw it.", session="my-session")
     machine.exchange("And a monitor?", "A witness who counts.", session="my-session")
     machine.exchange(

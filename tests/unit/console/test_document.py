@@ -105,6 +105,8 @@ def test_answers_are_what_the_document_says(client: Client, machine: Machine) ->
         "show": owner.get("/api/show/my-session"),
         "reveal": owner.post("/api/reveal", json={"id": shown["id"], "reason": "a test"}),
         "diff": owner.post("/api/diff", json={"first": "#1", "second": "#3"}),
+        "retention_explain": owner.get("/api/retention/explain/%231"),
+        "retention_plan": owner.get("/api/retention/plan"),
         "pivot": owner.get("/api/pivot", params={"value": "demo-chat"}),
         "report": owner.post(
             "/api/records", json={"type": "change.alias", "target": "documented", "after": "x"}

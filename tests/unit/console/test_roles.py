@@ -60,6 +60,8 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("POST", "/api/holds/{hold}/release"): (
         PRESERVERS, "/api/holds/none/release", {"reason": "a test"},
     ),
+    ("GET", "/api/retention/plan"): (APPROVERS, "/api/retention/plan", None),
+    ("GET", "/api/retention/explain/{name:path}"): (READERS, "/api/retention/explain/%231", None),
     ("POST", "/api/break-glass"): (READERS, "/api/break-glass", {"reason": "a test"}),
     ("DELETE", "/api/break-glass"): (READERS, "/api/break-glass", None),
     ("GET", "/api/problems"): (ALL, "/api/problems", None),

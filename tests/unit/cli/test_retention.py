@@ -1,0 +1,110 @@
+"""Retention on the command line: check and presets offline, explain and plan of a console."""
+
+from pathlib import Path
+
+import pytest
+
+from affidavit.presets import presets
+from tests.unit.cli.conftest import As, Command, Site, flat
+
+CONFIG = """
+retention:
+  classes:
+    a: {regimes: [pci-12m-hot90, nydfs-3y], maximum: 4y, hot: 100d}
+    b: {regimes: [hipaa-6y, gdpr-cap-24m], expires: leaves,
+        conflict: {keep: minimum, reason: "treatment", decided_by: "the officer"}}
+  rules:
+    - {when: {type: "access.*"}, class: a}
+"""
+BAD = CONFIG + "    - {when: {type: access.query}, class: b}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration file."""
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_check_says_where_each_number_is_from(command: Command, file: Path) -> None:
+    """Presets with their label, decisions with who took them, classes that nothing gives."""
+    found = command("retention", "check", "--config", str(file))
+    told = flat(found.out)
+    assert (found.code, found.err) == (0, "")
+    assert "a at least 1096 days, at most 1461 days; then the content goes" in told
+    assert "minimum: 1096 days, by nydfs-3y maximum: 1461 days, by the class itself" in told
+    assert "hot: 100 days, by the class itself" in told
+    assert "b (no rule gives it) at least 2192 days, at most 2192 days; then all sections" in told
+    assert "the minimum holds, decided by the officer because: treatment" in told
+    assert told.count("not reviewed by counsel") == 4
+
+
+def test_check_for_programs(command: Command, file: Path) -> None:
+    """A line for each class, and one for each rule that is never met."""
+    file.write_text(BAD)
+    found = command("retention", "check", "--config", str(file), "--json")
+    assert found.code == 1
+    a, b, default, never = found.rows
+    assert a["kept"] == {"minimum": 1096, "maximum": 1461, "hot": 100}
+    assert a["minimum"] == {"days": 1096, "by": ["nydfs-3y"]}
+    assert b["decision"]["decided_by"] == "the officer"
+    assert {one["review"] for one in b["regimes"]} == {"not reviewed by counsel"}
+    assert (default["class"], default["maximum"]) == ("default", None)
+    assert never == {"rule": 2, "never": "what meets it meets rule 1 before"}
+    assert "Rule 2 never gives its class" in command("retention", "check", "--config", file).err
+
+
+@pytest.mark.parametrize("verb", ["retention", "config"])
+def test_a_conflict_that_nobody_decided_is_an_error(
+    command: Command, file: Path, verb: str
+) -> None:
+    """Of both checks, in the same words."""
+    file.write_text("retention: {classes: {b: {regimes: [hipaa-6y, gdpr-cap-24m]}}}")
+    found = command(verb, "check", "--config", str(file))
+    assert found.code == 2
+    assert "2192 days (hipaa-6y) and no longer than 730 days (gdpr-cap-24m)" in flat(found.err)
+
+
+def test_presets_are_listed_and_shown_with_their_label(command: Command) -> None:
+    """The nearest name for one that is not there."""
+    listed = command("retention", "presets")
+    assert all(name in listed.out for name in presets())
+    assert "not reviewed by counsel" in listed.err
+    shown = flat(command("retention", "presets", "sox-7y").out)
+    assert "17 CFR 210.2-06" in shown
+    assert "not reviewed by counsel" in shown
+    rows = command("retention", "presets", "--json").rows
+    assert {row["name"] for row in rows} == set(presets())
+    assert {row["review"] for row in rows} == {"not reviewed by counsel"}
+    wrong = command("retention", "presets", "sox-7")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean sox-7y?" in wrong.err
+
+
+def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, become: As) -> None:
+    """Of a record that a rule gave its class; within what the role may know."""
+    become("")
+    (row, *_) = command("query", "model:demo-error", "--json").rows
+    found = command("retention", "explain", row["id"])
+    told = flat(found.out)
+    assert found.code == 0, found.err
+    for text in (
+        "Class failed", "Given by rule 1: model demo-error", "Minimum 366 days, by pci-12m-hot90",
+        "Maximum 731 days, by the class itself", "Kept until 2027-11-25", "Due 2028-11-24",
+        "below its minimum", "all sections go", "not reviewed by counsel", "Holds none",
+    ):  # fmt: skip
+        assert text in told, text
+    assert command("retention", "explain", "#1", "--json").rows[0]["index"] == 1
+    assert command("retention", "explain", "nobody").code == 1
+    plan = flat(command("retention", "plan", "--at", "2029-01-01").out)
+    assert "As of 2029-01-01 00:00:00 UTC" in plan
+    assert "overdue: 2 records" in plan
+    assert "overdue acme failed 2026-11-23 sections 2028-11-24 2" in plan
+    (line,) = (
+        one for one in command("retention", "plan", "--json").rows
+        if one["retention_class"] == "failed"
+    )  # fmt: skip
+    assert (line["state"], line["left"], line["due"]) == ("minimum", 2, "2028-11-24")
+    become(site.machine.keys["member"])
+    assert command("retention", "plan").code == 3
