@@ -1,15 +1,14 @@
 """What the vault still holds, bucket by bucket: records, and how many have something left to go.
 
 Rules: names of directories say which buckets there are; a file of wraps is read only when its
-bucket is asked about, and again only when it has changed. A wrap that erasure took away begins with
-32 zeros; a file whose bucket key was destroyed holds nothing any more, but for what a hold has the
-keys of, in a file of its own beside the segment (``<first>.<number of the hold's key>.hold``).
-Changes nothing, and may run beside the writer: what it has not finished writing is not counted. Not
-here: what may go (``retention``), opening anything.
+bucket is asked about, and again only when it has changed. Of a file whose bucket key was destroyed
+nothing is left but what a hold has the keys of, in a file of its own beside the segment. Changes
+nothing, and may run beside the writer: what it has not finished writing is not counted. Not here:
+what may go (``retention``), opening anything.
 """
 
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -22,7 +21,6 @@ What = Literal["content", "sections"]
 """What goes of a record: the section ``content`` and the parts, or these and all other sections."""
 
 _CONTENT = SECTIONS.index("content")
-_TAKEN = bytes(32)
 
 
 class Buckets(Protocol):
@@ -33,6 +31,9 @@ class Buckets(Protocol):
 
     def bucket_secret(self, number: int) -> bytes:
         """The bucket key of that number; ``NotFoundError`` if it was destroyed."""
+
+    def hold_secret(self, number: int) -> bytes:
+        """The hold's key of that number; ``NotFoundError`` if it was destroyed."""
 
 
 class Stock(NamedTuple):
@@ -95,11 +96,11 @@ class Stocktaking:
             number, records, left = self._read(wraps_path(segment), what)
             known = self._counted[segment, what] = (stamp, number, records, len(left))
         _, number, records, count = known
-        there = self._is_there(number)
+        there = _is_there(self._keyring.bucket_secret, number)
         if left is None or not (held or holds):
             return Stock(records, size, count if there else 0)
         left = left if there else frozenset()
-        kept = frozenset[int]().union(*(self._read(path, what)[2] for path in holds))
+        kept = frozenset[int]().union(*(self._held(path, what) for path in holds))
         return Stock(records, size, len(left | kept), len((left & held) | kept))
 
     def _read(self, path: Path, what: What) -> tuple[int, int, frozenset[int]]:
@@ -117,12 +118,9 @@ class Stocktaking:
         )
         return int.from_bytes(data[8 : wraps.HEADER_BYTES], "big"), len(places), left
 
-    def _is_there(self, number: int) -> bool:
-        try:
-            self._keyring.bucket_secret(number)
-        except NotFoundError:
-            return False
-        return True
+    def _held(self, path: Path, what: What) -> frozenset[int]:
+        number, _, left = self._read(path, what)
+        return left if _is_there(self._keyring.hold_secret, number) else frozenset()
 
     def _named(self, group: Path, days: list[str]) -> tuple[str, str] | None:
         """Tenant and class of a directory; those of long names are known by their keys alone."""
@@ -147,6 +145,14 @@ class Stocktaking:
         return None
 
 
+def _is_there(secret: Callable[[int], bytes], number: int) -> bool:
+    try:
+        secret(number)
+    except NotFoundError:
+        return False
+    return True
+
+
 def _text(component: str) -> str | None:
     """What ``segments.component`` made this of; ``None`` if it is not to be told from it."""
     if component == "%":
@@ -169,4 +175,4 @@ def _size(path: Path) -> int:
 
 def _goes(blob: wraps.Blob, what: What) -> bool:
     counts = what == "sections" or blob.kind in (_CONTENT, wraps.PART)
-    return counts and not blob.wrapped.startswith(_TAKEN)
+    return counts and wraps.taken_at(blob.wrapped) is None

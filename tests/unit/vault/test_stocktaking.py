@@ -34,6 +34,10 @@ class Keys:
             raise NotFoundError("destroyed", destroyed="then")
         return b"k"
 
+    def hold_secret(self, number: int) -> bytes:
+        """As the keyring."""
+        return self.bucket_secret(-number)
+
 
 def entry(index: int, *, content: bool = True, taken: Collection[str] = ()) -> bytes:
     """A record with the section ``what`` and, if so, content and a part."""
@@ -110,11 +114,15 @@ def test_without_its_key_a_file_holds_what_a_hold_keeps(tmp_path: Path) -> None:
     segment = write(tmp_path, BUCKET, 1, [entry(0), entry(1), entry(2)])
     stocks = Stocktaking(tmp_path, keys)
     hold = segment.with_name(f"{segment.stem}.9.hold")
-    hold.write_bytes(b"AFHOLDS1" + bytes(8) + entry(1) + entry(2, taken=["content", "body"]))
+    hold.write_bytes(
+        b"AFHOLDS1" + (9).to_bytes(8, "big") + entry(1) + entry(2, taken=["content", "body"])
+    )
     assert stocks.stock(BUCKET, "content")[2:] == (3, 1)
     assert stocks.stock(BUCKET, "sections")[2:] == (3, 2)
     keys.destroyed.add(1)
     assert stocks.stock(BUCKET, "content")[2:] == (1, 1)
+    keys.destroyed.add(-9)
+    assert stocks.stock(BUCKET, "content")[2:] == (0, 0)
     hold.unlink()
     assert stocks.stock(BUCKET, "content")[2:] == (0, 0)
 
