@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli import options, output, saved
+from affidavit.cli import options, output, report, saved
 from affidavit.cli.client import Client
-from affidavit.errors import UnavailableError, UsageError
+from affidavit.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,11 @@ def export(
     seed: Annotated[
         str, typer.Option("--seed", help="What the sample is drawn by; any text.", metavar="S")
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    pdf: Annotated[
+        Path | None,
+        typer.Option("--pdf", help="Print the report into this file, too.", metavar="FILE"),
+    ] = None,
+    force: report.Force = False,
     reason: options.Reason = "",
     data: options.Data = None,
     url: options.Url = None,
@@ -53,7 +57,7 @@ def export(
     Example: affidavit export 'model:gpt-4o since:90d' -o evidence.zip
     """
     from affidavit.app.guide import command
-    from affidavit.durable import Disk
+    from affidavit.evidence import pdf as printing
 
     if content not in ("none", "digest", "full"):
         raise UsageError(f"--content {content} is not none, digest or full.")
@@ -62,8 +66,11 @@ def export(
     if file.exists() and not force:
         again = f"{command()} {shlex.join([*sys.argv[1:], '--force'])}"
         raise UsageError(f"{file} is there already.", hint=f"Another name, or replace it: {again}")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"There is no directory {file.parent}.", hint="Nothing was exported.")
+    report.check_free(file, force=True)
+    browser = ""
+    if pdf is not None:
+        report.check_free(pdf, force=force)
+        browser = printing.browser()
     client = Client(data, url)
     expression = saved.words(client, expression)
     asked = {
@@ -77,13 +84,10 @@ def export(
     }
     with output.pointing(expression):
         bundle, headers = client.download("/api/export", asked)
-    try:
-        Disk().write_file(file.absolute(), bundle)
-    except OSError as error:
-        raise UnavailableError(
-            f"{file} could not be written: {error.strerror}.",
-            kept="The export is on record all the same.",
-        ) from error
+    kept = "The export is on record all the same."
+    report.put(file, bundle, kept)
+    if pdf is not None:
+        report.put(pdf, printing.printed(printing.report_of(bundle), browser), f"{file} is whole.")
     told = {
         "file": str(file),
         "size": len(bundle),
@@ -97,5 +101,7 @@ def export(
     shown = "counted, none shown" if count else f"{len(bundle)} bytes"
     output.plain(f"{told['records']} records, {shown}: {file}")
     output.plain(f"Manifest {told['manifest']} (SHA-256, also in the record of this export)")
+    if pdf is not None:
+        output.plain(f"The report in it, printed: {pdf}")
     output.verdict(told["verdict"])
     output.say(f"Check it anywhere: affidavit verify {file} --policy FILE, or --key VKEY")

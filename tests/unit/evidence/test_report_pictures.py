@@ -1,0 +1,111 @@
+"""The report in a real browser: nothing overflows, is clipped, runs or is fetched."""
+
+import base64
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from affidavit.evidence import pdf
+from tests.attacks.world import members
+from tests.unit.evidence import nasty
+from tests.world.chromium import Tab, chromium
+
+pytestmark = pytest.mark.slow
+
+CLIPPED = """[...document.querySelectorAll('td,th,pre,p,h1,h2,h3')]
+ .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML.slice(0, 200))"""
+"""Elements whose content is wider than they are."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
+    """The nastiest report there is, of hundreds of rows."""
+    world = nasty.nasty_world(tmp_path_factory.mktemp("nasty") / "log", rounds=2, many=150)
+    made = nasty.nasty_bundle(world, reads=60)
+    yield members(made.data)["report.html"]
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def tab(page: bytes) -> Iterator[Tab]:
+    """A browser that has it open."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        (home / "report.html").write_bytes(page)
+        with chromium(home) as opened:
+            opened.open(home / "report.html")
+            yield opened
+
+
+@pytest.mark.parametrize(
+    ("width", "media"),
+    [(1600, "screen"), (1280, "screen"), (800, "screen"), (390, "screen"), (320, "screen"),
+     (690, "print"), (720, "print")],
+)  # fmt: skip
+def test_nothing_is_wider_than_the_page(tab: Tab, width: int, media: str) -> None:
+    """On screens wide and narrow, and on paper (A4 and Letter, in CSS pixels)."""
+    tab.seen(width, media=media)
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    assert tab.value(CLIPPED) == []
+    if media == "print":
+        scrolled = "[...document.querySelectorAll('.w')].filter(e => e.scrollWidth > e.clientWidth)"
+        assert tab.value(f"{scrolled}.length") == 0
+
+
+def test_it_runs_nothing_and_asks_for_nothing(tab: Tab) -> None:
+    """No dialog, no request but for itself, no script, frame, image or link in it."""
+    assert tab.told("Page.javascriptDialogOpening") == []
+    asked = [one["request"]["url"] for one in tab.told("Network.requestWillBeSent")]
+    assert len(asked) == 1
+    assert asked[0].endswith("/report.html")
+    found = "document.querySelectorAll('script,iframe,img,a,form,object,embed,link').length"
+    assert tab.value(found) == 0
+    assert [one for one in tab.told("Log.entryAdded") if one["entry"]["level"] == "error"] == []
+
+
+def test_text_keeps_its_direction(tab: Tab) -> None:
+    """Arabic runs from right to left in its own cell, and the page from left to right."""
+    tab.seen(1280)
+    assert tab.value("getComputedStyle(document.body).direction") == "ltr"
+    arabic = "[...document.querySelectorAll('td,pre')].find(e => e.textContent.startsWith('مرحبا'))"
+    assert tab.value(f"getComputedStyle({arabic}).direction") == "rtl"
+
+
+def test_dark_on_the_screen_and_light_on_paper(tab: Tab) -> None:
+    """The page follows the reader's screen; paper is white."""
+    shade = "getComputedStyle(document.body).backgroundColor"
+    found = []
+    for media, dark in (("screen", True), ("screen", False), ("print", True)):
+        tab.seen(800, media=media, dark=dark)
+        found.append(tab.value(shade))
+    assert found == ["rgb(13, 17, 23)", "rgb(255, 255, 255)", "rgb(255, 255, 255)"]
+
+
+def test_a_picture_can_be_taken(tab: Tab) -> None:
+    """What a browser shows is more than a blank page."""
+    tab.seen(1280, 2000)
+    shot = base64.b64decode(tab.call("Page.captureScreenshot")["data"])
+    assert shot.startswith(b"\x89PNG")
+    assert len(shot) > 50_000
+
+
+def test_the_pdf_has_pages_with_text_on_them(page: bytes, tmp_path: Path, tab: Tab) -> None:
+    """Printed with the sandbox: heads of tables on each page, numbered, every record there."""
+    del tab  # skips where no browser is
+    (tmp_path / "report.pdf").write_bytes(pdf.printed(page, pdf.browser()))
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("not proven: pdftotext is not there, so nobody reads the PDF again")
+    found = subprocess.run(
+        [reader, "-layout", str(tmp_path / "report.pdf"), "-"], capture_output=True, check=True
+    ).stdout.decode()
+    pages = found.split("\f")[:-1]
+    assert len(pages) > 10
+    assert all(f"Page {number} of {len(pages)}" in text for number, text in enumerate(pages, 1))
+    assert sum("Ledger time" in text for text in pages) > 5
+    for expected in ("Glossary", "How to verify", "Chain of custody", "leaf 24", "Completeness"):
+        assert expected in found
