@@ -19,7 +19,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from affidavit.errors import CorruptError, LockedError, UnavailableError
 _TMP = ".tmp"
 BUSY_MS = 5000
 """So long a connection waits for another one to finish writing."""
-_STEADY_SECONDS = 5.0
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -326,32 +324,6 @@ class Disk:
             yield fd
         finally:
             self.effects.close(fd)
-
-
-@contextlib.contextmanager
-def steady(directory: Path, *, alone: bool = False) -> Iterator[None]:
-    """Inside, no file of ``directory`` is put in the place of another by who is ``alone``.
-
-    An advisory lock (``flock``) on the directory itself, for those who open files by name that a
-    process may replace; it dies with its holder. ``UnavailableError`` if it is not had in 5 s.
-    """
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        until = time.monotonic() + _STEADY_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise UnavailableError(
-                        f"The files of {directory.name} are being opened or replaced.",
-                        hint="Try again; a process that is stopped (SIGSTOP) may be in the way.",
-                    ) from None
-                time.sleep(0.005)
-        yield
-    finally:
-        os.close(fd)
 
 
 def open_database(

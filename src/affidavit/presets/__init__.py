@@ -3,8 +3,8 @@
 Rules: a preset is a file ``NAME.yaml`` in this folder, read strictly: every key known, none twice,
 the name that of the file. Its numbers are days: of a minimum the most that its months or years can
 have, of a maximum the least. None was reviewed by counsel; each says so, and so does whatever shows
-one. A preset is advice that somebody has to check, no statement of law. Not here: how several are
-combined (``config_retention``).
+one. A preset is advice that somebody has to check, no statement of law. May import ``durations``,
+``strict_yaml`` and ``errors``. Not here: how several are combined (``config_retention``).
 """
 
 from collections.abc import Mapping

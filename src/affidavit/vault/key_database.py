@@ -3,17 +3,18 @@
 Rules: of ``kek`` and ``kek.next`` the key in force is the one that opens ``keys.db``. The file is
 replaced by one under another key while other processes have it open; they hold the old one, which
 stays as it was, until they see that another file has its name. Who opens it by name keeps it in its
-place meanwhile (``durable.steady``), as SQLite finds the log beside a database by name, too.
+place meanwhile (``steady``), as SQLite finds the log beside a database by name, too.
 """
 
 from pathlib import Path
 
 import apsw
 
-from affidavit.durable import Disk, open_database, steady
+from affidavit.durable import Disk, open_database
 from affidavit.errors import AffidavitError, UnavailableError
 from affidavit.record.kek import KeyFile
 from affidavit.record.keys import KeyEncryptionKey
+from affidavit.steady import steady
 
 BESIDE = ("-wal", "-shm")
 """What SQLite keeps beside a database that is open."""

@@ -17,8 +17,7 @@ which part keys are wrapped once more; **keys of the day**, to which writers sea
 and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets, the keys of
 the other encrypted databases).
 
-Not here: retiring and destroying keys of the vault (``key_ends``), rewrapping, renewal of the
-key-encryption key.
+Not here: how keys end (``key_ends``, ``day_keys``), rewrapping, renewal of the key-encryption key.
 """
 
 import contextlib
@@ -216,32 +215,6 @@ class Keyring:
                 key = self._recipients[day] = RecipientKey.from_private(day, secret)
         return key.open(wrapped)
 
-    def recipient_days(self) -> list[str]:
-        """Days whose key still exists, oldest first."""
-        query = "SELECT day FROM recipients WHERE wrapped IS NOT NULL ORDER BY day"
-        with self._current():
-            rows = self._db.execute(query)
-            return [str(row[0]) for row in rows]
-
-    def destroy_recipients(self, before: str) -> list[str]:
-        """Destroy the keys of all days before ``before``; returns those days.
-
-        Only when no journal segment of such a day is left and no writer may still begin one: a
-        journal whose key is gone is unreadable.
-        """
-        with self._lock:
-            days = [day for day in self.recipient_days() if day < before]
-            if days:
-                self._db.execute(
-                    "UPDATE recipients SET wrapped = NULL, destroyed = ? "
-                    "WHERE day < ? AND wrapped IS NOT NULL",
-                    (self._clock.now(), before),
-                )
-                self.leave_nothing()
-            for day in days:
-                self._recipients.pop(day, None)
-            return days
-
     # Keys of the vault.
 
     def bucket(self, tenant: str, retention_class: str, day: str) -> Key:
@@ -352,9 +325,8 @@ class Keyring:
 
     def bucket_of(self, number: int) -> tuple[str, str, str] | None:
         """Tenant, class and day of the bucket key of that number, also if it was destroyed."""
-        query = "SELECT tenant, class, day FROM bucket_keys WHERE id = ?"
-        with self._current():
-            return self._one(query, (number,))
+        rows = self.read("SELECT tenant, class, day FROM bucket_keys WHERE id = ?", (number,))
+        return rows[0] if rows else None
 
     def _find_or_make_subject(self, name: Subject) -> Key:
         row = self._one(

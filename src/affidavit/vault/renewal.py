@@ -22,10 +22,11 @@ from typing import Any
 
 import apsw
 
-from affidavit.durable import Disk, open_database, steady
+from affidavit.durable import Disk, open_database
 from affidavit.errors import UnavailableError
 from affidavit.record.kek import KeyFile
 from affidavit.record.keys import KeyEncryptionKey
+from affidavit.steady import steady
 from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
