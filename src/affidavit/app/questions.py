@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from affidavit.app import approving, holding, saved, system
+from affidavit.app.retaining import Retaining
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
 from affidavit.control.identity import Identity
@@ -44,6 +45,13 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
 
         return answer
 
+    retaining = Retaining(
+        sequencer.paths.vault, sequencer.keyring, sequencer.config, sequencer.clock
+    )
+
+    async def status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
+        return await sequencer.ask(sequencer.status) | await retaining.status()
+
     methods = {
         "approvals.ask": approving.ask,
         "approvals.decide": approving.decide,
@@ -70,7 +78,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "saved.put": saved.put,
         "saved.remove": saved.remove,
         "snapshot": _snapshot,
-        "status": _status,
+        "status": status,
     }
     return {name: bind(method) for name, method in methods.items()}
 
@@ -120,10 +128,6 @@ async def _snapshot(sequencer: Sequencer, params: dict[str, Any]) -> Any:
         await asyncio.wait_for(sequencer.changed.wait(), SNAPSHOT_SECONDS)
     snapshot = await sequencer.ask(sequencer.snapshot)
     return None if params.get("version") == snapshot.version else snapshot
-
-
-async def _status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
-    return await sequencer.ask(sequencer.status)
 
 
 async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:

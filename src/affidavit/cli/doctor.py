@@ -108,6 +108,7 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
         yield Finding("Broken glass", "warn", f"{text}; record {glass['id']}")
     if status.get("pruning_problem"):
         yield Finding("Pruning", "warn", f"not finished: {status['pruning_problem']}")
+    yield from _retention(status.get("retention") or {})
     yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]
@@ -117,6 +118,22 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     if status.get("index_rebuilding"):
         text += "; the index is of another version and is being made anew"
     yield Finding("Ledger", "warn" if behind > 1000 else "ok", text)
+
+
+def _retention(told: dict[str, Any]) -> Iterator[Finding]:
+    """What is kept longer than it may be, and what nobody says how long to keep."""
+    if told.get("problem"):
+        yield Finding("Retention", "warn", f"not counted: {told['problem']}")
+    if told.get("due_records"):
+        text = f"{told['due_records']} records are over their maximum, since {told['oldest']}"
+        overdue = f"{text}, {told['overdue_records']} for more than a day"
+        state = "bad" if told["overdue_records"] else "warn"
+        yield Finding("Retention", state, f"{overdue}; affidavit retention plan")
+    if told.get("unknown_buckets"):
+        text = f"{told['unknown_buckets']} buckets are of classes that are not configured"
+        yield Finding("Retention", "warn", f"{text}: nothing of them is removed")
+    if told and not any(told[name] for name in ("problem", "due_records", "unknown_buckets")):
+        yield Finding("Retention", "ok", "nothing is kept longer than its maximum")
 
 
 def _anchors(status: dict[str, Any]) -> Iterator[Finding]:

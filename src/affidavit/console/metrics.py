@@ -40,7 +40,8 @@ class Metric(NamedTuple):
 
 def text(services: ConsoleServices, found: Mapping[str, Any]) -> str:
     """All figures; ``found`` is what ``public.figures`` says."""
-    every = [*_own(services, found), *_anchors(found, services.clock.now())]
+    now = services.clock.now()
+    every = [*_own(services, found), *_retention(found, now), *_anchors(found, now)]
     return "".join(line for metric in every if metric.samples for line in metric.lines())
 
 
@@ -66,6 +67,31 @@ def _own(services: ConsoleServices, found: Mapping[str, Any]) -> Iterable[Metric
     ):
         samples = [({label: one}, float(count)) for one, count in sorted(counted.items())]
         yield Metric(f"affidavit_console_{name}", "counter", help_text, samples)
+
+
+_RETENTION = (
+    ("due_buckets", "due_buckets", "Buckets over their maximum."),
+    ("due_records", "due_records", "Records over their maximum that nothing holds."),
+    ("overdue_buckets", "overdue_buckets", "Of those buckets, over it for more than a day."),
+    ("overdue_records", "overdue_records", "Of those records, over it for more than a day."),
+    ("held_records", "held_over_maximum_records", "Records over their maximum, kept by a hold."),
+    ("unknown_buckets", "unknown_class_buckets", "Buckets of a class that is not configured."),
+)
+
+
+def _retention(found: Mapping[str, Any], now: str) -> Iterable[Metric]:
+    """What is kept longer than it may be."""
+    told = found.get("retention")
+    if not told:
+        return
+    for key, name, help_text in _RETENTION:
+        yield _gauge(f"affidavit_retention_{name}", help_text, told.get(key))
+    oldest = told.get("oldest")
+    since = None if oldest is None else _age(f"{oldest}T00:00:00.000000Z", now) if oldest else 0
+    help_text = "How long the oldest of them has been over its maximum."
+    yield _gauge("affidavit_retention_overdue_oldest_seconds", help_text, since)
+    failing = int(bool(told.get("problem")))
+    yield _gauge("affidavit_retention_failing", "1 if what is kept cannot be counted.", failing)
 
 
 def _anchors(found: Mapping[str, Any], now: str) -> Iterable[Metric]:

@@ -78,6 +78,7 @@ class Status(msgspec.Struct):
     witnesses: list[dict[str, Any]] = []
     timestamp: dict[str, Any] | None = None
     copies: dict[str, Any] | None = None
+    retention: dict[str, Any] = {}
 
 
 class Verdict(msgspec.Struct):

@@ -143,12 +143,26 @@ def _health(found: dict[str, Any], as_of: dict[str, Any]) -> Html:
         ),
         _card("Ledger", f"{found.get('size', as_of.get('size', 0)):,} leaves"),
     ]
+    kept = found.get("retention") or {}
+    if kept.get("due_records") or kept.get("unknown_buckets") or kept.get("problem"):
+        cards.append(_kept(kept))
     if "anchored" in found:
         cards.append(_vouched(found))
     if as_of:
         note = "UTC" if ledger_time else ""
         cards.append(_card("Searchable as of", ledger_time or "nothing yet", note))
     return element("section", *cards, class_="cards")
+
+
+def _kept(kept: dict[str, Any]) -> Html:
+    """What is kept longer than it may be, or nobody says how long."""
+    notes = [f"Not counted: {kept['problem']}"] if kept.get("problem") else []
+    if kept.get("due_records"):
+        notes.append(f"{kept['due_records']:,} records over their maximum since {kept['oldest']}.")
+    if kept.get("unknown_buckets"):
+        notes.append(f"{kept['unknown_buckets']:,} buckets of classes that are not configured.")
+    late = "late" if kept.get("due_records") else "see below"
+    return _card("Retention", late, " ".join(notes), "bad" if kept.get("overdue_records") else "")
 
 
 def _vouched(found: dict[str, Any]) -> Html:

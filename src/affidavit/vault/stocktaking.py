@@ -53,11 +53,17 @@ _Counted = tuple[tuple[int, ...], int, int, int]
 
 
 class Stocktaking:
-    """Counts what stands under ``root``; remembers what it counted. One thread at a time."""
+    """Counts what stands under ``root``; remembers what it counted. One thread at a time.
 
-    def __init__(self, root: Path, keyring: Buckets) -> None:
+    ``rest`` is called after each file that was read, for the sake of others.
+    """
+
+    def __init__(
+        self, root: Path, keyring: Buckets, rest: Callable[[], None] = lambda: None
+    ) -> None:
         self._root = root
         self._keyring = keyring
+        self._rest = rest
         self._names: dict[Path, tuple[str, str] | None] = {}
         self._counted: dict[tuple[Path, What], _Counted] = {}
 
@@ -116,6 +122,7 @@ class Stocktaking:
             for index, begin, end in places
             if any(_goes(blob, what) for blob in wraps.unpack(rest[begin:end]).blobs)
         )
+        self._rest()
         return int.from_bytes(data[8 : wraps.HEADER_BYTES], "big"), len(places), left
 
     def _held(self, path: Path, what: What) -> frozenset[int]:

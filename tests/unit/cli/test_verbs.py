@@ -371,6 +371,29 @@ def test_doctor_tells_of_a_pruning(
     assert states["Pruning"] == {"what": "Pruning", "state": "warn", "text": f"not finished: {why}"}
 
 
+def test_doctor_tells_of_what_is_late(
+    as_role: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over its maximum, and what nobody says how long to keep."""
+    late = {
+        "as_of": "2026-11-23T12:00:00.000000Z", "problem": "", "due_buckets": 2, "due_records": 7,
+        "overdue_buckets": 1, "overdue_records": 3, "held_records": 0, "unknown_buckets": 4,
+        "oldest": "2026-11-12",
+    }  # fmt: skip
+    monkeypatch.setitem(site.machine.anchors, "retention", late)
+    result = as_role("auditor", "doctor", "--url", site.url, "--json")
+    assert result.code == 1
+    found = [(row["state"], row["text"]) for row in result.rows if row["what"] == "Retention"]
+    assert [state for state, _ in found] == ["bad", "warn"]
+    assert found[0][1].startswith("7 records are over their maximum, since 2026-11-12, 3 for more")
+    assert found[1][1].startswith("4 buckets are of classes that are not configured")
+    fine = dict.fromkeys(late, 0) | {"problem": ""}
+    monkeypatch.setitem(site.machine.anchors, "retention", fine)
+    result = as_role("auditor", "doctor", "--url", site.url, "--json")
+    states = {row["what"]: row["state"] for row in result.rows}
+    assert (result.code, states["Retention"]) == (0, "ok")
+
+
 def test_fsck_passes_and_names_what_was_changed(
     command: Command, site: Site, tmp_path: Path
 ) -> None:

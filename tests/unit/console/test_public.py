@@ -5,6 +5,7 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
+from affidavit.console import views
 from affidavit.console.app import create_app
 from affidavit.errors import CannotRecordError
 from affidavit.ledger.note import Verifier, open_checkpoint
@@ -60,6 +61,33 @@ def test_metrics_are_in_the_format_and_name_nobody(client: Client) -> None:
     assert "affidavit_ledger_leaves" in response.text
     for name in ("acme", "demo-chat", "act_"):
         assert name not in response.text
+
+
+def test_what_is_kept_too_long_is_in_metrics_and_on_the_page(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts and the age of the oldest; nothing of it where nothing was counted."""
+    assert "affidavit_retention" not in client("").get("/metrics").text
+    late = {
+        "as_of": machine.clock.now(), "problem": "", "due_buckets": 2, "due_records": 1234,
+        "overdue_buckets": 1, "overdue_records": 3, "held_records": 5, "unknown_buckets": 4,
+        "oldest": "2026-11-23",
+    }  # fmt: skip
+    monkeypatch.setitem(machine.anchors, "retention", late)
+    lines = client("").get("/metrics").text.splitlines()
+    assert "affidavit_retention_due_records 1234" in lines
+    assert "affidavit_retention_overdue_buckets 1" in lines
+    assert "affidavit_retention_held_over_maximum_records 5" in lines
+    assert "affidavit_retention_unknown_class_buckets 4" in lines
+    (age,) = (one for one in lines if one.startswith("affidavit_retention_overdue_oldest_seconds "))
+    assert 43_200 <= float(age.rpartition(" ")[2]) < 86_400
+    monkeypatch.setitem(machine.anchors, "retention", late | {"oldest": "", "problem": "x"})
+    lines = client("").get("/metrics").text.splitlines()
+    assert "affidavit_retention_overdue_oldest_seconds 0" in lines
+    assert "affidavit_retention_failing 1" in lines
+    page = views._kept(late)
+    assert "1,234 records over their maximum since 2026-11-23." in str(page)
+    assert "4 buckets of classes that are not configured." in str(page)
 
 
 def test_the_checkpoint_is_the_signed_note(client: Client, machine: Machine) -> None:
