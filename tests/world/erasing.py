@@ -12,16 +12,19 @@ from pathlib import Path
 
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
+from affidavit.errors import CorruptError
+from affidavit.ledger.scan import row_of
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import SECTIONS, Placed
 from affidavit.vault import wraps
+from affidavit.vault.check import VaultCheck
 from affidavit.vault.erase import Eraser, What
 from affidavit.vault.erased import Erased
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import Bucket, groups_in, segments_in, wraps_path
 from affidavit.vault.vault import Vault
-from tests.unit.vault.makers import Leaves, place, record
+from tests.unit.vault.makers import Leaves, leaf_of, place, record
 
 KEK = KeyEncryptionKey(bytes(range(32)))
 OF_A_PERSON = frozenset({"person", "content"})
@@ -33,6 +36,7 @@ class Erasable:
     """A vault under ``base`` with its keys, and the account of it."""
 
     def __init__(self, base: Path) -> None:
+        base.mkdir(exist_ok=True)
         self.base = base
         self.root = base / "vault"
         self.leaves = Leaves()
@@ -59,11 +63,13 @@ class Erasable:
         self.close()
         self._open(disk or Disk())
 
-    def copy(self, base: Path) -> "Erasable":
-        """The same again elsewhere, of files that nobody has open."""
-        self.close()
+    def copy(self, base: Path, disk: Disk | None = None) -> "Erasable":
+        """The same again elsewhere, of files that nobody has open: this one is closed."""
         shutil.copytree(self.base, base)
-        self._open(Disk())
+        return self.beside(base, disk)
+
+    def beside(self, base: Path, disk: Disk | None = None) -> "Erasable":
+        """The same account of files that stand elsewhere."""
         made = Erasable.__new__(Erasable)
         made.base, made.root, made.leaves = base, base / "vault", self.leaves
         made.records, made.sealed = list(self.records), dict(self.sealed)
@@ -72,7 +78,7 @@ class Erasable:
             name: {index: set(names) for index, names in of.items()}
             for name, of in self.holds.items()
         }
-        made._open(Disk())
+        made._open(disk or Disk())
         return made
 
     # What happens
@@ -210,7 +216,40 @@ class Erasable:
                 found.append(f"leaf {item.index}: {sorted(missing)} are said to be missing")
             if any("20" not in why for why in missing.values()):
                 found.append(f"leaf {item.index}: no time in {sorted(set(missing.values()))}")
-        return found + self.left()
+        checked = self.checked()
+        return found + self.left() + ([f"fsck: {checked}"] if checked else [])
+
+    def in_doubt(self, before: "Erasable") -> list[str]:
+        """What is wrong while an erasure has begun: each record is as before, or as it will be."""
+        found = []
+        for item in self.records:
+            owed, had = self.owed(item.index), before.owed(item.index)
+            try:
+                texts = dict(zip(SECTIONS, self.reader.disclosures(item.index), strict=True))
+                bodies = self.reader.parts(item.index)
+            except CorruptError as error:
+                found.append(f"leaf {item.index}: {error.message}")
+                continue
+            shown = {name for name, text in texts.items() if text is not None} | bodies.keys()
+            if not owed <= shown <= had:
+                found.append(f"leaf {item.index}: {sorted(shown)}, and {sorted(owed)} are owed")
+        check = self.checked(counted=False)
+        return found + ([f"fsck: {check}"] if check else [])
+
+    def checked(self, *, counted: bool = True) -> str:
+        """What fsck finds of it, empty if nothing."""
+        check = VaultCheck(self.root, self.keyring)
+        try:
+            for item in self.records:
+                check.take(row_of(leaf_of(item), ()))
+            check.finish(len(self.records))
+        except CorruptError as error:
+            return error.message
+        finally:
+            check.close()
+        owed = sum(len(self.owed(item.index)) for item in self.records)
+        right = check.counts["blobs"] == owed or not counted
+        return "" if right else f"{owed} owed, {check.counts}"
 
     def left(self) -> list[str]:
         """Sealed bytes of what is gone that still stand in any file of the vault."""

@@ -104,8 +104,8 @@ class Eraser:
         """Erase what identifies a person, and content, in all records of theirs in these classes.
 
         ``subject`` is the pseudonym. What is of several people goes with the first of them. The
-        leaves in ``spare`` stay, under another key of the person. ``UsageError`` if the person is
-        not retired in one of the classes.
+        leaves in ``spare`` stay, under another key of the person, and so does what came in after
+        the person was retired. ``UsageError`` if the person never was, in one of the classes.
         """
         named = [(tenant, subject, one) for one in sorted(set(classes))]
         with self._turn:
@@ -180,8 +180,9 @@ class Eraser:
 
     def _person(self, subject: Subject, spared: frozenset[int], tally: Tally) -> "_Person":
         """What there is to do in one class; counts what goes."""
-        ends = key_ends.subject_ends(self._keyring, subject)
-        if any(end.in_use for end in ends.values()):
+        known = key_ends.subject_ends(self._keyring, subject)
+        ends = {number: end for number, end in known.items() if not end.in_use}
+        if known and not ends:
             raise _not_retired("the person")
         person = _Person(subject, frozenset(ends), spared)
         tenant, _, retention_class = subject
@@ -195,8 +196,8 @@ class Eraser:
                     raise _not_retired(day)
                 person.note(segment, file, found)
         alive = {number for number, end in ends.items() if end.is_retired}
+        tally.subject_keys += len(alive & person.dying)
         person.dying = alive & (person.dying | (alive - person.spared_under.keys()))
-        tally.subject_keys += len(person.dying)
         return person
 
     def _end(self, person: "_Person") -> None:
@@ -273,9 +274,9 @@ class _Person:
         """What was found in a file."""
         if found.meant:
             self.meant.append(segment)
+            self.dying |= found.people & self._numbers
         if found.goes:
             self.goes.add(segment)
-            self.dying |= found.dying & self._numbers
         for index, begin, end in file.places if self._spared else ():
             if index in self._spared:
                 for number in self._numbers.intersection(wraps.outline(file.data[begin:end])[1]):

@@ -1,9 +1,9 @@
 """Sealed content that no key opens any more: overwritten with zeros, or gone with its segment.
 
 Rules: only what neither its own wrap nor a hold opens is overwritten; where nothing of a segment is
-open and its bucket key is destroyed, the segment is removed, and its wraps last, so that whoever
-was interrupted finds it again. What is zeros already is left alone. A disk that refuses (object
-lock, immutable, read-only) is no failure: how many bytes stayed is told.
+open and its bucket key is destroyed, the segment is removed, then its wraps, then what holds have
+of it, so that whoever was interrupted finds it again. What is zeros already is left alone. A disk
+that refuses (object lock, immutable, read-only) is no failure: how many bytes stayed is told.
 
 Not here: making it so that no key opens it (``erase``).
 """
@@ -80,8 +80,10 @@ def _remove(disk: Disk, keyring: Keyring, segment: Path, bucket: int) -> int:
     key_ends.mark_emptied(keyring, bucket)
     others = sorted(segment.parent.glob(f"{segment.stem}.*.hold"))
     try:
-        disk.remove(segment, *others)
+        disk.remove(segment)
         disk.remove(wraps_path(segment))
+        if others:
+            disk.remove(*others)
     except OSError as error:
         if error.errno in _REFUSED:
             return size

@@ -30,13 +30,13 @@ Doomed = Callable[[int, tuple[int, ...]], frozenset[int]]
 class Look(NamedTuple):
     """What a file has: ``meant`` records that the erasure is about, ``goes`` live blobs of theirs.
 
-    ``stays``: other live blobs. ``dying``: keys of subjects that seal what goes.
+    ``stays``: other live blobs. ``people``: keys of subjects of the records that are meant.
     """
 
     meant: bool
     goes: bool
     stays: bool
-    dying: frozenset[int]
+    people: frozenset[int]
 
 
 class Wrappings:
@@ -65,12 +65,14 @@ def look(keyring: Keyring, file: WholeFile, doomed: Doomed, held: Held, tally: T
     """Count what goes of a file."""
     wrappings = Wrappings(keyring, file.key)
     meant = goes = stays = False
-    dying: set[int] = set()
+    people: set[int] = set()
     for index, begin, end in file.places:
         data = file.data[begin:end]
         subjects = wraps.outline(data)[1]
         kinds = doomed(index, subjects)
-        meant = meant or bool(kinds)
+        if kinds:
+            meant = True
+            people.update(subjects)
         if stays and not kinds:
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
@@ -82,10 +84,9 @@ def look(keyring: Keyring, file: WholeFile, doomed: Doomed, held: Held, tally: T
             tally.held(index)
         if gone:
             goes = True
-            dying.update(subjects)
             lost = [blob for at, blob in gone if at not in kept]
             tally.gone(index, [(blob.kind == wraps.PART, blob.size) for blob in lost])
-    return Look(meant, goes, stays, frozenset(dying))
+    return Look(meant, goes, stays, frozenset(people))
 
 
 def only_held(keyring: Keyring, segment: Path, number: int, tally: Tally) -> frozenset[int]:

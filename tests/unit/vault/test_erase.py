@@ -1,12 +1,16 @@
 """Erasure: what goes is gone from every file, what stays is read as before, ever again."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from affidavit.errors import UsageError
+from affidavit.durable import Disk, Effects
+from affidavit.errors import CorruptError, UsageError
+from affidavit.vault import wraps
 from affidavit.vault.segments import Bucket
+from tests.world.canary import find
 from tests.world.erasing import Erasable
 
 _DAY = Bucket("acme", "default", "2026-11-23")
@@ -145,4 +149,51 @@ def test_the_writer_goes_on_in_new_segments(world: Erasable) -> None:
     with pytest.raises(UsageError, match="not retired"):
         world.eraser.expire(today, "sections")
     world.eraser.expire(today, "sections", {8})
+    assert world.wrong() == []
+
+
+def test_a_canary_is_nowhere(world: Erasable) -> None:
+    """What a person said, in no form in any file of vault and keys, before and after erasure."""
+    said = "canary-7f3c9a-of-the-person"
+    world.put([said.encode() * 50], day="2026-11-24", subjects=("sub_9",))
+    assert find([said, "ann@example.com"], [world.base]) == []
+    world.forget("acme", "sub_9")
+    assert world.wrong() == []
+    assert find([said, "ann@example.com", "sub_9"], [world.base]) == []
+    assert (world.base / "keys.db-wal").stat().st_size == 0
+
+
+def test_what_the_disk_does_not_let_go_is_told(
+    world: Erasable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments that may not be changed: the keys are gone, and how many bytes stay is said."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Effects, "unlink", refuses)
+    monkeypatch.setattr(Disk, "overwrite", refuses)
+    size = sum(path.stat().st_size for path in _DAY.directory(world.root).glob("*.seg"))
+    assert world.expire(_DAY).locked == size
+    erased = world.forget("acme", "sub_2")
+    assert erased.locked > 1000
+    assert world.reader.parts(0) == world.reader.parts(6) == {}
+    monkeypatch.undo()
+    assert world.expire(_DAY).locked == world.forget("acme", "sub_2").locked == 0
+    assert world.wrong() == []
+
+
+def test_damage_is_no_reason_to_let_go_what_is_behind_it(world: Erasable) -> None:
+    """An erasure of some records refuses a damaged file of wraps; what a crash cut off is kept."""
+    world.vault.retire([_DAY])
+    path = min(_DAY.directory(world.root).glob("*.wraps"))
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[wraps.HEADER_BYTES + 30] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(CorruptError, match="damaged at byte 16, and there are records behind it"):
+        world.eraser.records(_DAY, {1}, "sections")
+    path.write_bytes(whole + b"\0\0\1\0cut off")
+    world.erase(_DAY, {1})
+    assert path.read_bytes().endswith(b"\0\0\1\0cut off")
     assert world.wrong() == []
