@@ -170,6 +170,7 @@ def _show(result: "Result", *, deep: bool, key: str) -> None:
 
 _GONE = {
     "erased": "sections and parts are sealed under keys that were destroyed",
+    "held": "sections and parts are erased but for a hold, which has the keys",
     "gone": "records have nothing in the vault any more",
     "absent": "parts are listed by their record and were lost with a damaged journal",
 }
