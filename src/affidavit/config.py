@@ -27,6 +27,7 @@ from pydantic import (
 
 from affidavit import config_trouble, strict_yaml
 from affidavit.config_boundaries import BoundaryName, BreakGlass, NamedBoundary
+from affidavit.config_keys import Keys
 from affidavit.config_retention import Retention
 from affidavit.errors import ConfigError
 from affidavit.prices import Price, Prices
@@ -236,6 +237,7 @@ class Config(_Section):
     witnesses: Witnesses = Witnesses()
     timestamps: Timestamps = Timestamps()
     anchors: Anchors = Anchors()
+    keys: Keys = Keys()
     retention: Retention = Retention()
     boundaries: dict[BoundaryName, NamedBoundary] = Field(default_factory=dict)
     prices: Prices = Field(default_factory=dict)
@@ -310,6 +312,16 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
             hint="Give the path of a YAML file with --config.",
         ) from error
     return parse(text, environ, str(path))
+
+
+def load_part(path: Path, environ: Mapping[str, str], *sections: str) -> Config:
+    """These sections of the file at ``path``, all others at their defaults; errors as ``load``."""
+    data = strict_yaml.read(path.read_text(encoding="utf-8"), str(path))
+    part = {name: data[name] for name in sections if name in data}
+    try:
+        return Config.model_validate(strict_yaml.interpolate(part, environ, str(path)))
+    except ValidationError as error:
+        raise config_trouble.explain(error, str(path), Config, _TABLES) from None
 
 
 def secret_variables(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ made; a directory that is there is never made again.
 
 import contextlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -20,7 +21,8 @@ from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
 from affidavit.ledger import staging
 from affidavit.record.journal import SEGMENT_BYTES
-from affidavit.record.keys import KeyEncryptionKey
+from affidavit.record.kek import KeyFile
+from affidavit.record.keys import LOST
 
 LOW_SPACE = 1 << 30
 """Below this many free bytes a start says so."""
@@ -67,6 +69,10 @@ def check_root(paths: Paths) -> None:
     """``UnavailableError`` if there is something else in the place of a data directory."""
     hint = "Choose an empty or new directory with --data."
     try:
+        if paths.key_lost:
+            raise UnavailableError(
+                f"The key-encryption key of {paths.root} is lost: keys/kek is not there.", hint=LOST
+            )
         if paths.root.exists() and not paths.root.is_dir():
             raise UnavailableError(f"{paths.root} is a file, not a directory.", hint=hint)
         if paths.root.exists() and not paths.initialised and _foreign(paths.root):
@@ -77,12 +83,24 @@ def check_root(paths: Paths) -> None:
         raise refused(paths, error) from error
 
 
-def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool, configured: bool) -> bool:
+def prepare(
+    paths: Paths,
+    disk: Disk,
+    clock: Clock,
+    *,
+    demo: bool,
+    configured: bool,
+    file: KeyFile | None = None,
+    kind: Callable[[], str] = lambda: "file",
+) -> bool:
     """Make what is missing; ``True`` if this was the first start.
 
-    ``configured``: the configuration is elsewhere, so none is written here. ``UnavailableError``
-    if the directory cannot be written or holds something else.
+    ``configured``: the configuration is elsewhere, so none is written here. ``file``: what this
+    process has of the key-encryption key; ``kind``: how a new one is kept, asked when there is a
+    configuration. ``UnavailableError`` if the directory cannot be written or holds something else;
+    errors of the key's source.
     """
+    file = file or opening.key_file(paths)
     check_root(paths)
     try:
         paths.create(disk)
@@ -90,8 +108,8 @@ def prepare(paths: Paths, disk: Disk, clock: Clock, *, demo: bool, configured: b
             disk.write_file(paths.config, (DEMO_YAML if demo else DEFAULT_YAML).encode())
         first = not paths.initialised
         if first:
-            KeyEncryptionKey.create(disk, paths.key_encryption_key)
-        _owner(paths, disk, clock, "demo" if demo else "default")
+            file.create(disk, kind())
+        _owner(paths, disk, clock, file, "demo" if demo else "default")
     except (OSError, apsw.Error) as error:
         raise refused(paths, error) from error
     durable.check_private(paths.key_encryption_key)
@@ -125,14 +143,14 @@ def little_space(path: Path) -> str | None:
     return f"Only {free >> 20} MiB are free here; recording refuses when the disk is full."
 
 
-def _owner(paths: Paths, disk: Disk, clock: Clock, name: str) -> None:
+def _owner(paths: Paths, disk: Disk, clock: Clock, file: KeyFile, name: str) -> None:
     """Make the owner unless there is one; the key file is written before the identity counts."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(disk.locked(paths.sequencer_lock, "first start"))
-            keyring = opening.owner(paths, disk, clock)
+            keyring = opening.owner(paths, disk, clock, file)
         except LockedError:  # a predecessor that still drains has opened everything
-            keyring = opening.keyring(paths, clock)
+            keyring = opening.keyring(paths, clock, file)
         held.callback(keyring.close)
         state = durable.open_database(paths.state, keyring.database_key("state.db"))
         held.callback(state.close)

@@ -5,18 +5,23 @@ Rules: whoever needs a key of a database, of the vault or of the log gets it her
 all others open read-only, and go on with the new key when it is renewed.
 """
 
+from affidavit.app.passphrase import Passphrases
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock, SystemClock
 from affidavit.durable import Disk
-from affidavit.record.kek import KeyFile
+from affidavit.record.kek import KeyFile, Passphrase
 from affidavit.record.keys import PlainFile
 from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
 
-def key_file(paths: Paths) -> KeyFile:
-    """The files of the key-encryption key, whatever kind they are of."""
-    return KeyFile(paths.key_encryption_key, (PlainFile(),))
+def key_file(paths: Paths, asked: Passphrases | None = None) -> KeyFile:
+    """The files of the key-encryption key, whatever kind they are of.
+
+    ``asked``: the passphrase as this process finds it.
+    """
+    sources = (PlainFile(), Passphrase(asked or Passphrases()))
+    return KeyFile(paths.key_encryption_key, sources)
 
 
 def keyring(paths: Paths, clock: Clock, file: KeyFile | None = None) -> Keyring:

@@ -30,6 +30,11 @@ class Paths:
         """Whether a first start has got as far as making the key-encryption key."""
         return self.key_encryption_key.exists()
 
+    @property
+    def key_lost(self) -> bool:
+        """Whether there are keys under a key-encryption key that is not there."""
+        return self.key_database.exists() and not self.key_encryption_key.exists()
+
     def create(self, disk: Disk) -> None:
         """Make the directories, owner only; those that are there stay as they are."""
         for path in (self.root, self.log, self.vault, self.journal, self.keys, self.run):

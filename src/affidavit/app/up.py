@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit import config as configuration
-from affidavit.app import first_start, origin, running
+from affidavit.app import first_start, opening, origin, passphrase, running
 from affidavit.app.cosigning import load_policy
 from affidavit.app.guide import guide
 from affidavit.app.listen import listen, split, url
@@ -30,6 +30,7 @@ from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
 from affidavit.query import named
+from affidavit.record.kek import Passphrase
 
 START_SECONDS = 60.0
 END_SECONDS = 15.0
@@ -63,8 +64,22 @@ def up(
             say(
                 f"{paths.config} is not there (was --config given before?): the default is written."
             )
-        first = first_start.prepare(paths, disk, SystemClock(), demo=demo, configured=configured)
+        asked = passphrase.Passphrases(twice=not paths.initialised)
+        file = opening.key_file(paths, asked)
+        first = first_start.prepare(
+            paths,
+            disk,
+            SystemClock(),
+            demo=demo,
+            configured=configured,
+            file=file,
+            kind=lambda: (
+                configuration.load_part(config_path or paths.config, os.environ, "keys").keys.kind
+            ),
+        )
         machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
+        if file.kind == Passphrase.kind or passphrase.given(os.environ) is not None:
+            machine.passphrase = passphrase.in_memory(asked())
         origin.settled(paths, disk, machine.config.log.origin, machine.config_path)
         first_start.check_space(paths.root, machine.workers + 2)  # console and sequencer write, too
         return asyncio.run(machine.run(first=first, as_json=as_json))
@@ -112,6 +127,8 @@ class Machine:
         self.console_socket = listen(*console_address, "console")
         self.workers = workers or self.config.gateway.workers
         self.supervisor = Supervisor(say)
+        self.passphrase = -1
+        """A descriptor for those who read (``app.passphrase``); -1 for none."""
 
     async def run(self, *, first: bool, as_json: bool) -> int:
         """Start everything, print what to do next, wait for a signal, drain."""
@@ -157,14 +174,18 @@ class Machine:
     async def _start(self, *, first: bool) -> dict[str, Any]:
         """Start the children, in order; a new caller key is known before a gateway listens."""
         secrets = sorted(configuration.secret_variables(self.config_path))
-        open_environment, closed = environment(), environment(secrets)
+        open_environment = environment(passphrase.VARIABLES)
+        closed = environment([*secrets, *passphrase.VARIABLES])
+        reading = closed.copy()
+        if self.passphrase >= 0:
+            reading[passphrase.DESCRIPTOR] = str(self.passphrase)
         base = ["--data", str(self.paths.root), "--config", str(self.config_path)]
         base += ["--parent", str(os.getpid())]
-        await self._add("sequencer", ["sequencer", *base], None, closed)
+        await self._add("sequencer", ["sequencer", *base], None, reading)
         if self._demo_socket is not None:
             await self._add("demo", ["demo", *base], self._demo_socket, closed, wait=False)
         facts = await self._facts(first=first)
-        starting = [self._add("console", ["console", *base], self.console_socket, closed)]
+        starting = [self._add("console", ["console", *base], self.console_socket, reading)]
         starting += [
             self._add(f"gateway {n}", ["gateway", *base], self.gateway_socket, open_environment)
             for n in range(1, self.workers + 1)
@@ -186,6 +207,8 @@ class Machine:
         fds = [sock.fileno()] if sock is not None else []
         if sock is not None:
             arguments = [*arguments, "--fd", str(sock.fileno())]
+        if passphrase.DESCRIPTOR in environ:
+            fds.append(self.passphrase)
         child = Child(name, arguments, [*fds, writing], environ | {VARIABLE: str(writing)})
         try:
             await self.supervisor.add(child)

@@ -52,12 +52,18 @@ def doctor(data: options.Data = None, url: options.Url = None, json: options.Jso
 
 def _here(directory: Path) -> Iterator[Finding]:
     """What the machine itself shows."""
-    from affidavit.app import running
+    from affidavit.app import opening, running
+    from affidavit.app.paths import Paths
     from affidavit.config import load
+    from affidavit.record.keys import LOST
 
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("Python", "ok", version)
-    if not (directory / "keys" / "kek").is_file():
+    paths = Paths(directory)
+    if paths.key_lost:
+        yield Finding("Key-encryption key", "bad", f"lost: keys/kek is not there. {LOST}")
+        return
+    if not paths.initialised:
         hint = f"not initialised; start it: affidavit up --data {directory}"
         yield Finding("Data directory", "bad", f"{directory}: {hint}")
         return
@@ -67,6 +73,11 @@ def _here(directory: Path) -> Iterator[Finding]:
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             text = f"others may read it; chmod go-rwx {path}"
             yield Finding(f"Permissions of {name}", "bad", text)
+    try:
+        kind = opening.key_file(paths).kind
+    except AffidavitError as error:
+        kind = ""
+        yield Finding("Key-encryption key", "bad", f"{error.message} {error.hint}")
     free = shutil.disk_usage(directory).free
     state = "ok" if free >= _LOW_SPACE else "warn"
     yield Finding("Disk", state, f"{free / 2**30:.1f} GiB free; recording refuses when it is full")
@@ -77,6 +88,11 @@ def _here(directory: Path) -> Iterator[Finding]:
     except AffidavitError as error:
         yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
         return
+    if kind and kind != config.keys.kind:
+        text = f"of kind {kind}; the configuration says {config.keys.kind}: affidavit keys rotate"
+        yield Finding("Key-encryption key", "warn", f"{text} --to {config.keys.kind}")
+    elif kind:
+        yield Finding("Key-encryption key", "ok", f"of kind {kind}")
     why = runs.off if runs else {name: p.off for name, p in config.providers.items() if p.off}
     off = [f"{name} is off: {reason}" for name, reason in why.items()]
     whose = f"in the running process {runs.pid}" if runs else "by the environment of this shell"

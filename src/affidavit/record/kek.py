@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from affidavit import ids
 from affidavit.durable import Disk
-from affidavit.errors import AffidavitError, CheckFailedError, CorruptError
+from affidavit.errors import AffidavitError, CheckFailedError, CorruptError, UsageError
 from affidavit.record.keys import (
     MAX_FILE,
     KeyEncryptionKey,
@@ -34,6 +34,8 @@ LOG_N, R, P = 17, 8, 1
 """Cost of a new file: 128 MiB and some tenths of a second (RFC 7914 §2: N is a power of two)."""
 MAX_LOG_N, MAX_R, MAX_P = 20, 16, 4
 """No file is opened that asks for more: memory is 128 × r × N bytes."""
+MIN_CHARACTERS = 12
+"""Of a passphrase under which a key is put."""
 _REMEMBERED = 8
 
 
@@ -47,17 +49,23 @@ class Passphrase:
     kind = "passphrase"
     mark = b"affidavit-kek-passphrase-1 "
 
-    def __init__(self, ask: Callable[[], bytes], log_n: int = LOG_N) -> None:
+    def __init__(self, ask: Callable[[], bytes], log_n: int | None = None) -> None:
         self._ask = ask
-        self._log_n = log_n
+        self._log_n = LOG_N if log_n is None else log_n
 
     def __repr__(self) -> str:
         return "<Passphrase>"
 
     def seal(self, secret: bytes) -> bytes:
-        """Wrap ``secret`` under a new salt; errors as ``ask``."""
+        """Wrap ``secret`` under a new salt; ``UsageError`` if it is short; errors as ``ask``."""
+        passphrase = self._ask()
+        if len(passphrase.decode("utf-8", "replace")) < MIN_CHARACTERS:
+            raise UsageError(
+                f"A passphrase has at least {MIN_CHARACTERS} characters.",
+                hint="Take some words that nobody has put together before.",
+            )
         salt = ids.salt()
-        wrapped = wrap_key(_stretched(self._ask(), salt, self._log_n, R, P), secret)
+        wrapped = wrap_key(_stretched(passphrase, salt, self._log_n, R, P), secret)
         words = f"{self._log_n} {R} {P} {ids.b64u(salt)} {ids.b64u(wrapped)}\n"
         return self.mark + words.encode()
 
@@ -128,6 +136,13 @@ class KeyFile:
                 yield one
         if first is not None and not found:
             raise first
+
+    def create(self, disk: Disk, kind: str) -> KeyEncryptionKey:
+        """Make the first key, in the form of ``kind``; errors as ``KeyEncryptionKey.create``."""
+        made = KeyEncryptionKey.create(disk, self.path, self.sources[kind])
+        with self._lock:
+            self._remember(read_key_file(self.path), made)
+        return made
 
     def make_next(self, disk: Disk, kind: str) -> KeyEncryptionKey:
         """A new key in ``kek.next``, durable, in the form of ``kind``; errors of its source."""

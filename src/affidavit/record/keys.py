@@ -20,7 +20,10 @@ from affidavit import ids
 from affidavit.durable import Disk, check_private
 from affidavit.errors import CorruptError, UnavailableError, UsageError
 
-_NOT_READABLE = "Restore the file from where its copy is kept; without it nothing sealed opens."
+LOST = (
+    "Restore the file from where its copy is kept. Without it sections, content, state and index "
+    "stay shut for good; the log and its proofs remain."
+)
 MAX_FILE = 16_384
 """A file of a key-encryption key has so many bytes at most."""
 
@@ -177,4 +180,4 @@ def read_key_file(path: Path) -> bytes:
 
 def no_key(name: str) -> UnavailableError:
     """The error for a file that holds no key of any source."""
-    return UnavailableError(f"{name} holds no readable key-encryption key.", hint=_NOT_READABLE)
+    return UnavailableError(f"{name} holds no readable key-encryption key.", hint=LOST)

@@ -13,7 +13,7 @@ from affidavit.clock import SystemClock
 from affidavit.control.identity import Directory
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
-from affidavit.errors import UnavailableError
+from affidavit.errors import CheckFailedError, UnavailableError
 from tests.world.fakedisk import Crash, FakeEffects, Fault, at
 
 
@@ -116,3 +116,34 @@ def test_little_space_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert first_start.little_space(tmp_path) is None or first_start.LOW_SPACE > 0
     monkeypatch.setattr(first_start, "LOW_SPACE", 1 << 60)
     assert "MiB are free" in (first_start.little_space(tmp_path) or "")
+
+
+def test_a_lost_key_is_told_and_no_other_one_made(tmp_path: Path) -> None:
+    """A second key would make everything under the first unreadable for good."""
+    root = tmp_path / "d"
+    _prepare(root)
+    paths = Paths(root)
+    paths.key_encryption_key.unlink()
+    with pytest.raises(UnavailableError, match="is lost") as caught:
+        _prepare(root)
+    assert "proofs remain" in caught.value.hint
+    assert not paths.initialised
+
+
+def test_a_new_key_is_kept_as_the_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a passphrase, the next start needs it; another one does not open it."""
+    monkeypatch.setattr("affidavit.record.kek.LOG_N", 2)
+    monkeypatch.setenv("AFFIDAVIT_PASSPHRASE", "correct horse battery")
+    root = tmp_path / "d"
+    file = opening.key_file(Paths(root))
+    assert first_start.prepare(
+        Paths(root), Disk(), SystemClock(), demo=False, configured=False, file=file,
+        kind=lambda: "passphrase",
+    )  # fmt: skip
+    assert file.kind == "passphrase"
+    assert not _prepare(root)
+    monkeypatch.setenv("AFFIDAVIT_PASSPHRASE", "correct horse batteries")
+    with pytest.raises(CheckFailedError, match="passphrase does not open"):
+        _prepare(root)

@@ -34,7 +34,7 @@ class _Place:
         self.file = self.key_file()
 
     def key_file(self) -> KeyFile:
-        return KeyFile(self.kek, (PlainFile(), Passphrase(lambda: b"open sesame", log_n=2)))
+        return KeyFile(self.kek, (PlainFile(), Passphrase(lambda: b"open sesame, open", log_n=2)))
 
     def open(self, disk: Disk | None = None) -> Keyring:
         """As the owner does: first end what was cut."""
