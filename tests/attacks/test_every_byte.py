@@ -11,7 +11,7 @@ from affidavit.evidence import bundle, verify, zipfile_canonical
 from affidavit.evidence.bundle import Bundle, Choice
 from tests.attacks.world import World, by_model, members, pack, refused
 
-PEOPLE = {"report.html", "README.txt", "verify.py", "manifest.json"}
+PEOPLE = {"report.html", "README.txt", "verify.py", "verify.html", "manifest.json"}
 """Members that are only digested (and the manifest, whose statements are checked one by one)."""
 
 
@@ -88,6 +88,9 @@ def test_every_statement_of_the_manifest_that_can_be_checked_is(world: World, go
     ]
     lies: list[dict[str, object]] = [
         {"v": 2},
+        {"v": True},
+        {"v": 1.0},
+        {"size": float(manifest["size"])},
         {"origin": "ledger.example/other"},
         {"size": manifest["size"] + 1},
     ]

@@ -17,7 +17,7 @@ from affidavit.query.question import Question
 from affidavit.record.model import Chain
 from tests.attacks.world import TENANT, World, by_model, members, pack, refused
 
-ALWAYS = "report.html, README.txt and verify.py inside are for people, not evidence"
+ALWAYS = "report.html, README.txt and both verifiers inside are for people, not evidence"
 LIE = "model:gpt-a since:90d (nothing was withheld)"
 
 

@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="A bundle, a .tlog-proof or a receipt.", metavar="FILE")
-    ],
+        Path | None, typer.Argument(help="A bundle, a .tlog-proof or a receipt.", metavar="FILE")
+    ] = None,
     policy: Annotated[
         Path | None,
         typer.Option(
@@ -47,6 +47,9 @@ def verify(
         Path | None,
         typer.Option("--leaf", help="For a .tlog-proof: the file with the leaf.", metavar="FILE"),
     ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Print verify.html, which checks bundles in a browser.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Check a bundle, a proof or a receipt; no server, no network.
@@ -62,8 +65,11 @@ def verify(
     from affidavit.evidence import verify as verifier
     from affidavit.evidence.tools import tools
 
-    if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
+    if html:
+        sys.stdout.write(Path(verifier.__file__).with_name("verify.html").read_text("utf-8"))
+        return
+    if file is None or not file.is_file():
+        raise UsageError(f"There is no file {file}." if file else "Name the file to check.")
     if policy is not None and key:
         raise UsageError("The policy names the log's keys.", hint="--policy or --key, not both.")
     arguments = [str(file)]

@@ -125,6 +125,7 @@ def make(
         verdict = verify.judge(_views(members), manifest, policy, tools)
         members["report.html"] = report.render(manifest, verdict, checked, shown, content).encode()
         members["verify.py"] = Path(verify.__file__).read_bytes()
+        members["verify.html"] = Path(verify.__file__).with_name("verify.html").read_bytes()
         members["README.txt"] = report.readme(manifest).encode()
         manifest["files"] = {name: _digest(members[name]) for name in sorted(members)}
         members["manifest.json"] = _json(manifest)

@@ -89,6 +89,7 @@ content/           prompts and outputs, where they are shown
 timestamps/        older checkpoints, and who saw them when (if there are any)
 report.html        all this for people (not evidence)
 verify.py          the verifier: Python 3.9 or later, nothing else
+verify.html        the same in a browser: open it, choose this file; it uses no network
 
 To check it, take a policy (the log's public keys, the witnesses you trust and how many of them it
 takes) from somewhere else than this bundle, and run

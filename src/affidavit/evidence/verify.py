@@ -99,7 +99,7 @@ MANIFEST += ["retention", "custody", "counts", "files"]
 QUESTION = ["expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"]
 REQUIRED = ["README.txt", "chains.jsonl", "checkpoint", "disclosures.jsonl", "leaves.jsonl"]
 REQUIRED += ["links.jsonl", "proofs/inclusion", "report.html", "verify.py"]
-MEMBER = rf"manifest\.json|{'|'.join(map(re.escape, REQUIRED))}"
+MEMBER = rf"manifest\.json|verify\.html|{'|'.join(map(re.escape, REQUIRED))}"
 MEMBER += r"|heads/[0-9]+-[0-9]+\.json|content/(salts\.jsonl|[0-9]+-[0-9]+)"
 MEMBER += r"|timestamps/(0|[1-9][0-9]{0,18})\.(checkpoint|consistency|tsr)"
 FIELD = rf"type|tier|at|time|id|index|({'|'.join(SECTIONS)})\..+"
@@ -786,7 +786,7 @@ def read_leaf(data: bytes) -> dict[str, Any]:
     request = leaf.get("re")
     good = (
         leaf["v"] == 1
-        and all(map(is_count, (index, *([] if request is None else [request]))))
+        and all(map(is_count, (leaf["v"], index, *([] if request is None else [request]))))
         and all(map(is_time, (leaf["time"], leaf["at"])))
         and (type(leaf["id"]), type(leaf["type"]), leaf["tier"] in TIERS) == (str, str, True)
         and type(src) is list
@@ -1004,9 +1004,9 @@ class Answer:
         self.open = sorted(i for i in silent if i > newest)  # chains go on within an epoch only
         self.not_shown = sorted({*lost, *silent} - {*self.open})
         self.shown = {*self.records, *self.halves.values(), *self.unattributed, *self.gaps}
-        pieces = {*self.leaves, *self.ids, *self.links, *self.buckets}
-        stray = sorted(map(str, pieces - self.used - self.shown))[:1]
-        need(not stray, "stray-piece", f"{show(stray)} has no place in the answer.")
+        stray = {*self.leaves, *self.ids, *self.links, *self.buckets} - self.used - self.shown
+        some = [index for index in self.leaves if index in stray][:LISTED]
+        need(not stray, "stray-piece", f"Without a place: {len(stray)} pieces, leaves {some}.")
 
     def kind(self, index: int) -> str:
         """The type of a leaf."""
@@ -1143,12 +1143,12 @@ def check_content(members: dict[str, memoryview], shown: dict[int, dict[str, Any
         name = f"content/{show(index)}-{show(number)}"
         try:
             part, body = shown[index]["content"]["parts"][number], members[name]
-            committed = (part["size"], part["digest"])
+            committed = [part["size"], part["digest"]]
         except (LookupError, TypeError) as error:
             raise Refused("altered-content", f"{name} is a part of nothing shown.") from error
         digest = hashlib.sha256(from_b64u(salt, 16, name))
         digest.update(body)
-        good = number >= 0 and committed == (len(body), b64u(digest.digest()))
+        good = number >= 0 and show(committed) == show([len(body), b64u(digest.digest())])
         need(good, "altered-content", f"{name} is not the content that was recorded.")
         order.append((index, number))
     need(order == sorted(set(order)), "not-canonical", "content/salts.jsonl is not in order.")
@@ -1226,10 +1226,10 @@ def holds(condition: Any, index: int, answer: Answer, shown: dict[int, dict[str,
 
 def look_up(value: Any, key: str) -> Any:
     """The value under a key, or under the rest of the key in an object; ``None`` if not there."""
-    if not isinstance(value, dict) or key in value:
-        return value.get(key) if isinstance(value, dict) else None
-    outer, _, inner = key.partition(".")
-    return look_up(value.get(outer), inner) if inner else None
+    while isinstance(value, dict) and key not in value:
+        outer, _, key = key.partition(".")
+        value = value.get(outer) if key else None
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def compare(word: str, value: Any, wanted: Any) -> bool:
@@ -1245,7 +1245,7 @@ def read_manifest(members: dict[str, memoryview]) -> dict[str, Any]:
     manifest = read_object(bytes(members["manifest.json"]), "manifest.json", MANIFEST)
     question, files = manifest["question"], manifest["files"]
     good = type(question) is dict and list(question) == QUESTION and type(files) is dict
-    need(good and manifest["v"] == 1, "not-canonical", "The manifest asks no question.")
+    need(good and repr(manifest["v"]) == "1", "not-canonical", "The manifest asks no question.")
     chains, since, until = question["chains"], question["since"], question["until"]
     good = (
         type(chains) is list
@@ -1307,7 +1307,7 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     """Check what the members say, without their digests; ``Refused`` likewise."""
     files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
     note = read_checkpoint(files["checkpoint"], policy, tools)
-    good = (note.origin, note.size) == (manifest["origin"], manifest["size"])
+    good = show([note.origin, note.size]) == show([manifest["origin"], manifest["size"]])
     need(good, "wrong-key", "The checkpoint is not of the log and size that the manifest names.")
     stamps = read_stamps(files, note, policy, tools)
     question = manifest["question"]
@@ -1521,7 +1521,7 @@ def unchecked(question: dict[str, Any], named: bool) -> str:
     if named:
         said = "the manifest is the one named, nothing was changed since its digest was taken;"
         said += f" the exporter's word only: {theirs}"
-    return f"{said}; report.html, README.txt and verify.py inside are for people, not evidence"
+    return f"{said}; report.html, README.txt and both verifiers inside are for people, not evidence"
 
 
 def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOOLS) -> Verdict:

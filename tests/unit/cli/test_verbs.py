@@ -19,6 +19,7 @@ from affidavit.app.first_start import DEMO_YAML
 from affidavit.app.paths import Paths
 from affidavit.app.running import Running
 from affidavit.durable import Disk
+from affidavit.evidence import verify
 from affidavit.ledger.note import COSIGNATURE, ML_DSA_44, Cosigner, Signer
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.record.keys import KeyEncryptionKey
@@ -205,6 +206,14 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     bad = command("verify", str(file), "--key", vkey)
     assert bad.code == 1
     assert bad.out.startswith("REFUSED")
+
+
+def test_the_page_that_checks_in_a_browser_is_printed(command: Command) -> None:
+    """Byte for byte as it stands in bundles; without it and without a file, usage."""
+    page = Path(verify.__file__).with_name("verify.html").read_text(encoding="utf-8")
+    printed = command("verify", "--html")
+    assert (printed.code, printed.out) == (0, page)
+    assert command("verify").code == 2
 
 
 def test_a_count_shows_nothing(command: Command, site: Site, tmp_path: Path) -> None:

@@ -127,9 +127,10 @@ def test_the_manifest_says_what_was_asked_and_chosen(world: World) -> None:
 
 
 def test_the_verifier_in_the_bundle_is_the_one_that_checked_it(world: World) -> None:
-    """``verify.py`` travels byte for byte."""
+    """``verify.py`` and ``verify.html`` travel byte for byte."""
     made = world.bundle(by_model())
-    assert members(made.data)["verify.py"] == Path(verify.__file__).read_bytes()
+    for name in ("verify.py", "verify.html"):
+        assert members(made.data)[name] == Path(verify.__file__).with_name(name).read_bytes()
 
 
 def test_an_answer_that_proves_nothing_says_so(world: World) -> None:

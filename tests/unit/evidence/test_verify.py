@@ -310,7 +310,7 @@ def test_command_line_manifest(files: dict[str, Path], capsys: pytest.CaptureFix
     assert named["unchecked"].startswith("the manifest is the one named")
     assert named["facts"]["manifest_named"] is True
     for report in (plain, named):
-        said = "report.html, README.txt and verify.py inside are for people, not evidence"
+        said = "report.html, README.txt and both verifiers inside are for people, not evidence"
         assert report["unchecked"].endswith(said)
     assert verify.main([*command, f"--manifest={'A' * 43}"]) == 1
     assert capsys.readouterr().out.startswith("REFUSED  wrong-manifest\n")
