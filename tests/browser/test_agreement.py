@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence.bundle import Choice
+from affidavit.evidence.bundle import Choice, Sample, _json
 from affidavit.evidence.zipfile_canonical import encode
 from affidavit.ledger import note
 from affidavit.query.question import Question
@@ -87,6 +87,8 @@ def questions(world: World) -> dict[str, tuple[Question, Choice]]:
         "a count": (Question("x", both, since=since, until=until, count=True), Choice()),
         "values": (Question("x", (Chain(TENANT, "model.values", ""),)), full),
         "gaps": (Question("x", (Chain("", "unattributed", ""),)), full),
+        "a sample": (by_model(conditions=(DENIED,)), Choice(sample=Sample(1, "S  \u202e"))),
+        "a sample of all": (by_model(), Choice(sample=Sample(99, "s" * 70))),
         "a new dimension": (Question("x", (Chain(TENANT, "region", "eu"),)), full),
     }
 
@@ -280,6 +282,23 @@ def test_zip_tricks(node: Node, world: World, bundles: dict[str, bytes]) -> None
     for name, data in tricks(bundles["content"]).items():
         said = agree(node, data, world.vkey)
         assert said.get("refused") in ("not-canonical", "altered-file"), name
+
+
+def test_another_sample_does_not_pass(node: Node, world: World, bundles: dict[str, bytes]) -> None:
+    """Another seed, size or population, and more than was drawn: refused by both."""
+    files = members(bundles["a sample"])
+    manifest = json.loads(files["manifest.json"])
+    for change in ({"seed": "T"}, {"size": 2}, {"population": 9}, {"digest": ""}, {"size": 2.0}):
+        lie = {**manifest, "sampling": {**manifest["sampling"], **change}}
+        agree(node, pack({**files, "manifest.json": _json(lie)}), world.vkey)
+    files["manifest.json"] = _json({**manifest, "sampling": {**manifest["sampling"], "size": 0}})
+    assert agree(node, pack(files), world.vkey)["refused"] == "not-canonical"
+    whole = members(bundles["digests"])
+    lie = json.loads(whole["manifest.json"]) | {"sampling": manifest["sampling"]}
+    for population in ({}, {"conditions": manifest["question"]["conditions"]}):
+        lie["question"] = {**lie["question"], **population}
+        said = agree(node, pack({**whole, "manifest.json": _json(lie)}), world.vkey)
+        assert said["refused"] == "wrong-sample"
 
 
 def test_records_are_shown_as_they_are(node: Node, world: World, bundles: dict[str, bytes]) -> None:

@@ -44,6 +44,13 @@ export class Shown {
     this.number = BigInt(order.length);
   }
 
+  /** The leaves of which any section is shown, and these sections' names. */
+  *leaves() {
+    for (const [index, sections] of this.lines) {
+      yield [index, [...sections.keys()]];
+    }
+  }
+
   /** Whether any section of a leaf is shown. */
   hasLeaf(index) {
     return this.lines.has(index);

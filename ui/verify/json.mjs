@@ -3,7 +3,7 @@
  * and 1 differs from 1.0; an object is a Map, in the order of its keys, whatever they are called.
  */
 
-import { decodeB64u, fromUtf8 } from "./bytes.mjs";
+import { decodeB64u, fromUtf8, latin1 } from "./bytes.mjs";
 import { Refused, need } from "./refused.mjs";
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
@@ -256,6 +256,11 @@ export function fromB64u(text, size, what) {
   const good = data !== null && (size === -1 || data.length === size);
   need(good, "not-canonical", () => `${what} is not base64url of the right length.`);
   return data;
+}
+
+/** Read lines of b64u, 32 bytes each. */
+export function readHashes(data, what) {
+  return readLines(data, what).map((line) => fromB64u(latin1(line), 32, what));
 }
 
 /** Whether `value` is text. */

@@ -13,7 +13,7 @@ import { REQUIRED } from "./zip.mjs";
 
 const MANIFEST = [
   ...["v", "made", "origin", "size", "question", "boundary", "disclosed", "sampling"],
-  ...["counts", "files"],
+  ...["retention", "custody", "counts", "files"],
 ];
 export const QUESTION = [
   ...["expression", "chains", "since", "until", "clock", "conditions", "show", "not_proved"],
@@ -42,6 +42,19 @@ function isQuestion(question) {
   return form;
 }
 
+/** Whether a sample has its form, if there is one; its population is what a chain proves. */
+function isSampling(sampling, question) {
+  if (sampling === null) {
+    return true;
+  }
+  const fields = ["seed", "size", "population", "digest"];
+  const form = sampling instanceof Map && isList([...sampling.keys()], fields);
+  const [seed, size, population, digest] = form ? sampling.values() : [];
+  const integers = typeof size === "bigint" && typeof population === "bigint";
+  const asked = question.get("chains").length > 0 && question.get("show") !== "count";
+  return asked && integers && isText(seed) && isText(digest) && seed !== "" && size > 0n;
+}
+
 /** Whether what the manifest says of the export has its form. */
 function isExport(manifest) {
   const question = manifest.get("question");
@@ -50,13 +63,15 @@ function isExport(manifest) {
     isText(question.get("expression")) &&
     isText(question.get("not_proved")) &&
     isTime(manifest.get("made")) &&
-    manifest.get("sampling") === null &&
+    Array.isArray(manifest.get("custody")) &&
     manifest.get("boundary") instanceof Map &&
+    manifest.get("retention") instanceof Map &&
     disclosed instanceof Map &&
     isList([...disclosed.keys()], ["withhold", "content"]) &&
     Array.isArray(disclosed.get("withhold")) &&
     disclosed.get("withhold").every(isText) &&
-    isText(disclosed.get("content"))
+    isText(disclosed.get("content")) &&
+    isSampling(manifest.get("sampling"), question)
   );
 }
 

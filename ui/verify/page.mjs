@@ -112,6 +112,9 @@ function showQuestion(stated, verdict) {
     ["Boundary", [...stated.get("boundary")].map(([k, v]) => `${k}: ${plain(v)}`).join("\n") || "none"],
     ["Withheld", disclosed.get("withhold").join(", ") || "nothing"],
     ["Content", disclosed.get("content")],
+    ["Sample", stated.get("sampling") ? plain(stated.get("sampling")) : "none"],
+    ["Retention", plain(stated.get("retention")) || "nothing is said"],
+    ["Read before by", stated.get("custody").map(plain).join("\n") || "nobody, as far as is said"],
     ["Made", stated.get("made")],
   ]);
 }

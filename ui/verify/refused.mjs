@@ -30,6 +30,7 @@ export const REASONS = new Map([
   ["missing-epoch", "an epoch of the window is not shown to its end"],
   ["altered-disclosure", "a disclosed section is not the one the leaf committed to"],
   ["altered-content", "a part of content is not the one its section committed to"],
+  ["wrong-sample", "the sample is not the one that its seed draws from the population"],
   ["false-count", "the manifest counts differently from what the bundle holds"],
 ]);
 

@@ -78,6 +78,14 @@ export function sha256(...parts) {
   return digest;
 }
 
+/** HMAC-SHA-256 (RFC 2104) of `data` under `key`: 32 bytes. */
+export function hmac256(key, data) {
+  const block = new Uint8Array(64);
+  block.set(key.length > 64 ? sha256(key) : key);
+  const [inner, outer] = [0x36, 0x5c].map((pad) => block.map((byte) => byte ^ pad));
+  return sha256(outer, sha256(inner, data));
+}
+
 /** Take one block of 64 bytes into a state (§6.2.2). */
 function compress(state, data, at) {
   for (let t = 0; t < 16; t += 1) {

@@ -5,7 +5,7 @@
 
 import { equal, hex, latin1 } from "./bytes.mjs";
 import { readCheckpoint } from "./checkpoint.mjs";
-import { fromB64u, readLines, show } from "./json.mjs";
+import { readHashes, show } from "./json.mjs";
 import { consistent } from "./merkle.mjs";
 import { Refused, need } from "./refused.mjs";
 import { sha256 } from "./sha2.mjs";
@@ -85,8 +85,7 @@ export function readStamps(members, note, policy) {
     need(good, "bad-timestamp", `${place}.checkpoint is of another log or size, or later.`);
     const same = older.size !== note.size || equal(older.root, note.root);
     need(same, "split-view", `This log has signed two trees of ${size} leaves.`);
-    const path = readLines(proof, place).map((line) => fromB64u(latin1(line), 32, place));
-    good = consistent(older, note, path);
+    good = consistent(older, note, readHashes(proof, place));
     need(good, "bad-consistency", `The tree of ${size} leaves does not begin this one.`);
     const [digest, time] = readToken(response);
     good = equal(digest, sha256(text));

@@ -3,16 +3,17 @@
  */
 
 import { Answer, LISTED } from "./answer.mjs";
-import { b64u, equal, latin1 } from "./bytes.mjs";
+import { b64u, equal } from "./bytes.mjs";
 import { anyOf } from "./chains.mjs";
 import { readCheckpoint } from "./checkpoint.mjs";
 import { holds, inWords } from "./conditions.mjs";
 import { Shown, checkContent } from "./disclosed.mjs";
-import { fromB64u, quoted, readLines, show } from "./json.mjs";
+import { quoted, readHashes, show } from "./json.mjs";
 import { SECTIONS, TIERS } from "./leaves.mjs";
 import { QUESTION, readManifest } from "./manifest.mjs";
 import { batchRoot } from "./merkle.mjs";
 import { satisfied } from "./policy.mjs";
+import { checkSample } from "./sample.mjs";
 import { WrongUse, need } from "./refused.mjs";
 import { sha256 } from "./sha2.mjs";
 import { checkTimes, cosignedAt, outsideTimes, readStamps } from "./timestamps.mjs";
@@ -66,9 +67,7 @@ function judge(members, manifest, policy, told) {
   told("leaves and chains");
   const answer = new Answer(members, question);
   told("that the leaves are in the ledger");
-  const hashes = readLines(members.get("proofs/inclusion"), "proofs/inclusion").map((line) => {
-    return fromB64u(latin1(line), 32, "A hash of a proof");
-  });
+  const hashes = readHashes(members.get("proofs/inclusion"), "proofs/inclusion");
   const leaves = [...answer.leaves.values()].map((leaf) => [leaf.index, leaf.line]);
   good = note.size > answer.last(-1n) && equal(batchRoot(leaves, note.size, hashes), note.root);
   need(good, "bad-inclusion", "The leaves are not in the tree that the checkpoint signs.");
@@ -79,6 +78,7 @@ function judge(members, manifest, policy, told) {
   const parts = checkContent(members, shown);
   told("conditions and counts");
   const counts = counted(answer, shown, question.get("conditions"));
+  const sample = checkSample(answer, shown, question.get("conditions"), manifest.get("sampling"));
   const stated = show(manifest.get("counts"));
   good = show(counts) === stated;
   need(good, "false-count", () => `Found ${show(counts)}, stated ${stated}.`);
@@ -91,8 +91,9 @@ function judge(members, manifest, policy, told) {
     integrity = `${held}, in its tree of size ${note.size}`;
   }
   addFacts(facts, manifest, answer, counts);
+  facts.set("sample", sample.drawn);
   const found = facts.get("assurance");
-  const hidden = partly(answer, shown);
+  const hidden = [...sample.said, ...partly(answer, shown)];
   const verdict = {
     integrity,
     completeness: completeness(answer, question, counts, hidden, found.get("replayed")),
