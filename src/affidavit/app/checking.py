@@ -14,7 +14,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from affidavit.app import opening
+from affidavit.app import known_keys, opening
 from affidavit.app.expired import EXPIRED, remark
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
@@ -33,7 +33,7 @@ from affidavit.index.reader import BESIDE
 from affidavit.ledger import fsck
 from affidavit.ledger.findings import Finding, damaged, finding
 from affidavit.ledger.log_reader import LogReader
-from affidavit.ledger.note import Verifier, read_vkeys
+from affidavit.ledger.note import Verifier
 from affidavit.ledger.notes import check_notes
 from affidavit.ledger.policy import LogKey, Policy, parse_policy
 from affidavit.ledger.publish import newest_head
@@ -159,7 +159,7 @@ class Checking:
 
     def _run(self, closing: contextlib.ExitStack) -> None:
         log = self._paths.log
-        keys = self._given or self._vkeys()
+        keys = self._given or known_keys.in_force(self._paths.log)
         try:
             heads = (newest_head(log),)
         except ParseError:
@@ -234,7 +234,7 @@ class Checking:
     ) -> None:
         """What stands beside log and vault."""
         policy = self._policy
-        known = [LogKey(key) for key in keys] + self._all_keys()
+        known = [LogKey(key) for key in keys] + known_keys.ever(self._paths.log)
         known += [] if policy is None else policy.logs
         if self._given and {key.verifier.vkey for key in known} - {key.vkey for key in keys}:
             self._remarks.append(
@@ -281,25 +281,6 @@ class Checking:
                 raise damaged("keys/owner", "keys/owner is not the key of any identity.")
 
     # keys
-
-    def _vkeys(self) -> list[Verifier]:
-        """The keys in force, as the file beside the log says."""
-        try:
-            return read_vkeys((self._paths.log / "log.vkey").read_text("ascii"))
-        except FileNotFoundError:
-            raise damaged("log.vkey", "log.vkey is not there.") from None
-        except (UnicodeDecodeError, ParseError) as error:
-            raise damaged("log.vkey", "log.vkey holds no verifier key.") from error
-
-    def _all_keys(self) -> list[LogKey]:
-        """Every key that the log ever had, and for which sizes, as the policy beside it says."""
-        try:
-            text = (self._paths.log / "log.policy").read_text("utf-8")
-            return list(parse_policy(text).logs)
-        except FileNotFoundError:
-            raise damaged("log.policy", "log.policy is not there.") from None
-        except (UnicodeDecodeError, ParseError) as error:
-            raise damaged("log.policy", "log.policy is not a policy.") from error
 
     def _keyring(self, closing: contextlib.ExitStack) -> Keyring:
         path = self._paths.key_encryption_key
