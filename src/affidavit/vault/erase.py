@@ -45,12 +45,16 @@ _GOES: dict[What, frozenset[int]] = {
 }
 
 
+_AT_A_TIME = 64
+"""Records that are looked at, or wrapped anew, without a rest."""
+
+
 class Eraser:
     """Erases in the vault under ``root``, for the one process that writes it, on any thread.
 
     Calls take turns. All may be repeated, also after a crash, with the same ``request``, which
     names whose erasure it is: the answer is then that of all attempts together, until ``settle``.
-    ``rest`` is called between pieces of work, for the sake of others. Every method raises
+    ``rest`` is called every millisecond or two of work, for the sake of others. Every method raises
     ``UnavailableError`` if ``keys.db`` cannot be written or is being read for long, ``OSError`` if
     the disk fails, and ``CorruptError`` for a damaged file of wraps.
     """
@@ -67,7 +71,8 @@ class Eraser:
         self._root = root
         self._keyring = keyring
         self._clock = clock
-        self._rest = rest
+        self._tired = rest
+        self._worked = 0
         self._turn = threading.Lock()
         self._unsettled = Unsettled(disk, root)
 
@@ -217,11 +222,10 @@ class Eraser:
     def _files(self, bucket: Bucket) -> Iterator[tuple[Path, WholeFile]]:
         for segment in segments_in(bucket.directory(self._root)):
             yield segment.path, read_wraps(segment.path)
-            self._rest()
 
     def _look(self, segment: Path, file: WholeFile, doomed: Doomed, tally: Tally) -> Look:
         held = holds.held_of(self._keyring, segment)
-        return look(self._keyring, file, doomed, held, tally)
+        return look(self._keyring, file, doomed, held, tally, self._rest)
 
     def _write_down(self, tally: Tally, before: Erased | None, token: str) -> Erased:
         erased = tally.sum(before, token)
@@ -233,16 +237,19 @@ class Eraser:
         self, segment: Path, doomed: Doomed, bucket: int, subjects: dict[int, int] | None = None
     ) -> None:
         now, file = self._clock.now(), read_wraps(segment)
-        data = rewritten(self._keyring, file, doomed, now, bucket, subjects)
+        data = rewritten(self._keyring, file, doomed, now, bucket, subjects, self._rest)
         self._disk.write_file(wraps_path(segment), data)
-        self._rest()
 
     def _overwritten(self, erased: Erased, meant: Collection[tuple[Path, Doomed]]) -> Erased:
         locked = 0
         for segment, doomed in meant:
-            locked += overwrite(self._disk, self._keyring, segment, doomed)
-            self._rest()
+            locked += overwrite(self._disk, self._keyring, segment, doomed, self._rest)
         return erased._replace(locked=locked)
+
+    def _rest(self) -> None:
+        self._worked += 1
+        if self._worked % _AT_A_TIME == 0:
+            self._tired()
 
     def _name(self, *what: str) -> str:
         return self._unsettled.token(*what)

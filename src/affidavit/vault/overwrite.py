@@ -10,7 +10,7 @@ Not here: making it so that no key opens it (``erase``).
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from affidavit.durable import Disk
@@ -26,26 +26,33 @@ _AT_ONCE = 1 << 22
 """Bytes of zeros that are written and synced in one go."""
 
 
-def overwrite(disk: Disk, keyring: Keyring, segment: Path, doomed: Doomed) -> int:
+def overwrite(
+    disk: Disk,
+    keyring: Keyring,
+    segment: Path,
+    doomed: Doomed,
+    rest: Callable[[], None] = lambda: None,
+) -> int:
     """Overwrite what no key opens of the records that ``doomed`` means; durable on return.
 
     Gives how many bytes the disk did not let go. No error if the segment was removed before.
+    ``rest`` is called after each record.
     """
     try:
         file = read_wraps(segment)
     except FileNotFoundError:
         return 0
-    free, open_still = _free(keyring, segment, file, doomed)
+    free, open_still = _free(keyring, segment, file, doomed, rest)
     try:
         if not open_still:
             return _remove(disk, keyring, segment, file.key)
-        return _blank(disk, segment, free)
+        return _blank(disk, segment, free, rest)
     except FileNotFoundError:
         return 0
 
 
 def _free(
-    keyring: Keyring, segment: Path, file: WholeFile, doomed: Doomed
+    keyring: Keyring, segment: Path, file: WholeFile, doomed: Doomed, rest: Callable[[], None]
 ) -> tuple[list[tuple[int, int]], bool]:
     """Where what goes stands, adjacent blobs as one, and whether the segment itself must stay."""
     held = held_of(keyring, segment)
@@ -59,6 +66,7 @@ def _free(
         data = file.data[first:last]
         subjects = wraps.outline(data)[1]
         kinds = doomed(index, subjects)
+        rest()
         if open_still and not kinds:
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
@@ -91,12 +99,15 @@ def _remove(disk: Disk, keyring: Keyring, segment: Path, bucket: int) -> int:
     return 0
 
 
-def _blank(disk: Disk, segment: Path, free: Iterable[tuple[int, int]]) -> int:
+def _blank(
+    disk: Disk, segment: Path, free: Iterable[tuple[int, int]], rest: Callable[[], None]
+) -> int:
     """Zeros wherever something else stands in these places."""
     pieces: list[tuple[int, bytes]] = []
     locked = waiting = 0
     with segment.open("rb", buffering=0) as file:
         for begin, end in free:
+            rest()
             for at in range(begin, end, _AT_ONCE):
                 there = os.pread(file.fileno(), min(_AT_ONCE, end - at), at)
                 if there.count(0) == len(there):

@@ -61,8 +61,15 @@ def is_live(wrapping: Wrapping, blob: wraps.Blob) -> bool:
     return isinstance(wrapping.of(blob.kind), bytes) and wraps.taken_at(blob.wrapped) is None
 
 
-def look(keyring: Keyring, file: WholeFile, doomed: Doomed, held: Held, tally: Tally) -> Look:
-    """Count what goes of a file."""
+def look(
+    keyring: Keyring,
+    file: WholeFile,
+    doomed: Doomed,
+    held: Held,
+    tally: Tally,
+    rest: Callable[[], None] = lambda: None,
+) -> Look:
+    """Count what goes of a file; ``rest`` is called after each record."""
     wrappings = Wrappings(keyring, file.key)
     meant = goes = stays = False
     people: set[int] = set()
@@ -73,6 +80,7 @@ def look(keyring: Keyring, file: WholeFile, doomed: Doomed, held: Held, tally: T
         if kinds:
             meant = True
             people.update(subjects)
+        rest()
         if stays and not kinds:
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
@@ -122,10 +130,12 @@ def rewritten(
     now: str,
     bucket: int,
     subjects: dict[int, int] | None = None,
+    rest: Callable[[], None] = lambda: None,
 ) -> bytes:
     """The file without the wraps of what goes, under the bucket key of number ``bucket``.
 
     ``subjects``: keys of subjects by whose successors records that stay are sealed from now on.
+    ``rest`` is called after each record.
     """
     successors = subjects or {}
     old, new = Wrappings(keyring, file.key), Wrappings(keyring, bucket)
@@ -135,6 +145,7 @@ def rewritten(
         data = file.data[begin:end]
         before = wraps.outline(data)[1]
         kinds = doomed(index, before)
+        rest()
         after = before if kinds else tuple([successors.get(one, one) for one in before])
         if bucket == file.key and not kinds and after == before:
             out.append(data)
