@@ -14,12 +14,14 @@ import apsw
 import msgspec
 
 from affidavit import durable, ids
-from affidavit.app import approving, holding, system
+from affidavit.app import approving, erasing, holding, system
+from affidavit.app.selecting import Found, Left, Selecting
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
 from affidavit.control import idempotency
 from affidavit.control.approvals import ApprovalStore
 from affidavit.control.attribution import session_pseudonym
+from affidavit.control.erasures import ErasureStore, Portion, What
 from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Directory, Identity, Snapshot
 from affidavit.control.link import ControlLink
@@ -34,6 +36,8 @@ from affidavit.ledger.log import Log
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer, Verifier
 from affidavit.query.prover import LogProver, Proofs
+from affidavit.query.search import Searcher
+from affidavit.query.tree import Tree
 from affidavit.record.classes import class_of
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.journal import JournalWriter
@@ -64,7 +68,8 @@ PLAYED = {
     "approvals.ask": approving.ask, "approvals.decide": approving.decide,
     "approvals.list": approving.listing, "glass.break": approving.break_glass,
     "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
-    "holds.list": holding.listing, "holds.place": holding.place,
+    "erasures.ask": erasing.ask, "erasures.list": erasing.listing,
+    "erasures.show": erasing.show, "holds.list": holding.listing, "holds.place": holding.place,
     "holds.release": holding.release, "holds.trees": holding.trees,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
@@ -141,6 +146,33 @@ def _public(identity: Identity) -> dict[str, Any]:
     return shown
 
 
+class PlayedErasing:
+    """Searches on the parts of a ``Machine``; nothing is ever carried out."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+        self.woken = 0
+
+    def _select(self) -> Selecting:
+        machine = self._machine
+        return Selecting(Searcher(machine.index_reader, None), machine.vault_reader, machine.config)
+
+    async def search(self, tree: Tree, what: What) -> Found:
+        """As the worker of the sequencer process does."""
+        return self._select().found(
+            tree, what, self._machine.played.holds.in_force(), self._machine.clock.now()
+        )
+
+    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
+        """Why these do not go yet."""
+        holds = self._machine.played.holds.in_force()
+        return tuple(self._select().left(portions, holds, self._machine.clock.now()))
+
+    def wake(self) -> None:
+        """Nobody sleeps."""
+        self.woken += 1
+
+
 class Played:
     """What of the sequencer process decides about approvals, on the parts of a ``Machine``."""
 
@@ -148,6 +180,8 @@ class Played:
         self.identities = machine.identities
         self.approvals = ApprovalStore(state)
         self.holds = HoldStore(state)
+        self.erasures = ErasureStore(state)
+        self.erasing = PlayedErasing(machine)
         self.state = state
         self.config = machine.config
         self.clock = machine.clock

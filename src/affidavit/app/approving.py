@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import holding, system
-from affidavit.app.deciding import Host, News, asker, close, recorded
+from affidavit.app import erasing, holding, system
+from affidavit.app.deciding import News, asker, close, recorded
+from affidavit.app.erasing import Host
 from affidavit.clock import add_seconds
 from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, check_second
 from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
@@ -81,6 +82,8 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             await host.record(_decision(host, made))
         if grant and made.kind == "release":
             await holding.released(host, made, second)
+        elif made.kind == "erase":
+            await (erasing.approved(host, made, second) if grant else erasing.denied(host, made))
         else:
             await host.ask(lambda: store.put(made))
         if not grant:

@@ -132,6 +132,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         tell_ready()
         while not any(task.done() for task in tasks):
             await asyncio.sleep(0.1)
+            journal.retry()
             if journal.failure is not None:
                 stop()
         await asyncio.gather(*tasks)

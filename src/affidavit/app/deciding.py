@@ -27,6 +27,16 @@ News = list[tuple[Record, str, str]]
 """Records to be made, each with the name and the fact that ``system.told`` remembers."""
 
 
+class Setting(Protocol):
+    """What a record needs to be made."""
+
+    config: Config
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+
+
 class Host(Protocol):
     """What is needed of the sequencer process; ``deciding`` is held from question to answer."""
 
@@ -105,7 +115,7 @@ async def question(
 
 
 def recorded(
-    host: Host,
+    host: Setting,
     kind: str,
     by: Mapping[str, Any] | None,
     what: Mapping[str, Any],

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import approving, holding, saved, system
+from affidavit.app import approving, erasing, holding, saved, system
 from affidavit.app.retaining import Retaining
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
@@ -56,6 +56,9 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "approvals.ask": approving.ask,
         "approvals.decide": approving.decide,
         "approvals.list": approving.listing,
+        "erasures.ask": erasing.ask,
+        "erasures.list": erasing.listing,
+        "erasures.show": erasing.show,
         "glass.break": approving.break_glass,
         "glass.end": approving.end_glass,
         "holds.list": holding.listing,
@@ -207,6 +210,7 @@ async def _log_keys(sequencer: Sequencer, _: dict[str, Any]) -> Any:
             "vkeys": list(keys.vkeys),
             "rotating": keys.rotating,
             "policy": keys.policy_lines(),
+            "certificate_vkey": sequencer.erasing.vkey,
         }
     )
 

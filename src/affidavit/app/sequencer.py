@@ -9,7 +9,6 @@ leaves the state unknown ends the process; the supervisor starts it again, and o
 
 import asyncio
 import contextlib
-import functools
 import signal
 import sys
 import threading
@@ -18,20 +17,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from affidavit import durable
-from affidavit.app import approving, early, opening, starting, system
+from affidavit.app import early, opening, starting, system
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
 from affidavit.app.chores import Chores
 from affidavit.app.cosigning import load_policy
+from affidavit.app.erasure_loop import erasing_for
 from affidavit.app.indexing import Indexing
 from affidavit.app.outbound import Outbound
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
 from affidavit.app.renewing import Renewing
+from affidavit.app.telling import tell
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.control.approvals import ApprovalStore
+from affidavit.control.erasures import ErasureStore
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity, Snapshot
@@ -51,6 +53,7 @@ from affidavit.ledger.publish import heads
 from affidavit.record.journal import JournalWriter
 from affidavit.record.model import Placed, Record
 from affidavit.record.seal import Recipient
+from affidavit.vault import recipients
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.vault import Vault
 
@@ -90,6 +93,7 @@ class Sequencer:
         self.saved = SavedQueries(self.state)
         self.approvals = ApprovalStore(self.state)
         self.holds = HoldStore(self.state)
+        self.erasures = ErasureStore(self.state)
         self.deciding = asyncio.Lock()
         self.log = Log.open(
             disk,
@@ -138,6 +142,7 @@ class Sequencer:
         self.pruning = Pruning(
             paths.log, config.retention, self, lambda: self.indexing.size, disk, clock
         )
+        self.erasing = erasing_for(self, disk, paths, reader)
         self._asking, self._stop = Asking(), threading.Event()
         self._failed: BaseException | None = None
         self.journal: JournalWriter | None = None
@@ -239,13 +244,13 @@ class Sequencer:
         """Identities and keys as of now; the same object until something changes."""
         today = self.clock.now()[:10]
         steps = sum(1 + (term.last is not None) for term in self.log.keys.terms)
-        day = int(today.replace("-", "")) % 1_000_000
+        recipient = recipients.in_use(self.keyring, today).recipient
+        day = int(recipient.day.replace("-", "")) % 1_000_000
         changes = self.identities.version + self.approvals.version + steps
         version = changes * 1_000_000 + day
         if self._snapshot is not None and self._snapshot.version == version:
             return self._snapshot
         identities = self.identities.all()
-        recipient = self.keyring.recipient_key(today).recipient
         teams = {(identity.tenant, identity.team) for identity in identities}
         self._snapshot = Snapshot(
             version=version,
@@ -273,26 +278,6 @@ class Sequencer:
 
     # -- life ----------------------------------------------------------------------------------
 
-    async def _tell(self) -> None:
-        """Put on record what changed about this installation since its last start."""
-        identities = await self.ask(self.identities.all)
-        news = await self.ask(
-            lambda: system.pending(
-                self.state,
-                self.clock,
-                self.config,
-                receipt_vkey=self.receipt_vkey,
-                log_vkey=self.log.keys.terms[0].vkey,  # those that follow are told by the log
-                post_quantum=self.log.keys.vkeys[-1] if self.config.log.post_quantum else "",
-                identities=identities,
-            )
-        )
-        news += await self.ask(functools.partial(approving.untold, self))
-        news += await self.ask(functools.partial(self.renewing.untold, self))
-        for record, name, digest in news:
-            await self.record(record)
-            await self.ask(functools.partial(system.told, self.state, name, digest))
-
     async def record_key_change(
         self, identity: Identity, change: str, by: dict[str, Any] | None
     ) -> None:
@@ -318,6 +303,7 @@ class Sequencer:
             "published": self.log.published,
             "minimum": self.log_reader.minimum(),
             "pruning_problem": self.pruning.problem,
+            "erasing_problem": self.erasing.problem,
             "indexed": self.indexing.size,
             "index_rebuilding": self.indexing.rebuilding,
             "backlog_bytes": self.intake.backlog,
@@ -348,11 +334,12 @@ class Sequencer:
             snapshot = await self.ask(self.snapshot)
             self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
             self.journal = self._open_journal()
-            await self._tell()
+            await tell(self)
             await server.start()
             settle()
             ready()
             self.pruning.start()
+            self.erasing.start()
             while not stopping.is_set() and self._failed is self.journal.failure is None:
                 if anchoring.done():
                     self._failed = anchoring.exception()
@@ -362,6 +349,7 @@ class Sequencer:
                 self._recipient = Recipient(snapshot.recipient_day, snapshot.recipient_public)
                 self.journal.retry()
             await self.pruning.stop()
+            await self.erasing.stop()
             self._failed = self._failed or self.journal.failure
             if self._failed is None:
                 record = system.ended(self.clock, self.config, "drained")
@@ -372,6 +360,7 @@ class Sequencer:
             anchoring.cancel()
             await asyncio.gather(anchoring, return_exceptions=True)
             await self.pruning.stop()
+            await self.erasing.stop()
             self._outbound.close()
             await server.stop()
             self._stop.set()

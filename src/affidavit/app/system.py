@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
+import msgspec
 
 from affidavit import __version__, ids, retention
 from affidavit.clock import Clock
@@ -88,7 +89,9 @@ def key_change(
         Chain(identity.tenant, "actor", identity.actor),
     )
     sections = {"who": who, "person": person, "what": what}
-    return make("change.key", clock, config, sections, *dict.fromkeys(chains))
+    made = make("change.key", clock, config, sections, *dict.fromkeys(chains))
+    subjects = (identity.actor,) if identity.kind == "person" else ()
+    return msgspec.structs.replace(made, subjects=subjects)
 
 
 def pending(

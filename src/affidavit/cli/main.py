@@ -19,6 +19,7 @@ from affidavit.cli import (
     demo_provider,
     diff,
     doctor,
+    erase,
     export,
     fsck,
     hold,
@@ -93,6 +94,7 @@ for module in (
     completion,
 ):
     module.register(app)
+app.add_typer(erase.app, name="erase")
 app.add_typer(hold.app, name="hold")
 app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")

@@ -52,7 +52,7 @@ def verify(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Check a bundle, a proof or a receipt; no server, no network.
+    """Check a bundle, a proof, a receipt or a certificate; no server, no network.
 
     Exit code 0 if all of it holds, 1 if something is refused or the policy's quorum is not met, 2
     without a policy or key from outside: what travels in a bundle is no reason to trust it. What
@@ -62,6 +62,7 @@ def verify(
 
     Example: affidavit verify evidence.zip --policy trust.policy
     """
+    from affidavit.evidence import certificate
     from affidavit.evidence import verify as verifier
     from affidavit.evidence.tools import tools
 
@@ -72,6 +73,9 @@ def verify(
         raise UsageError(f"There is no file {file}." if file else "Name the file to check.")
     if policy is not None and key:
         raise UsageError("The policy names the log's keys.", hint="--policy or --key, not both.")
+    with file.open("rb") as opened:
+        if certificate.is_one(opened.read(certificate.MOST)):
+            raise typer.Exit(_certificate(file, policy, key or [], json=json))
     arguments = [str(file)]
     if policy is not None:
         arguments += ["--policy", str(policy)]
@@ -92,3 +96,33 @@ def verify(
     sys.stdout.flush()
     sys.stderr.write(warned.getvalue())
     raise typer.Exit(code)
+
+
+def _certificate(file: Path, policy: Path | None, keys: list[str], *, json: bool) -> int:
+    """Check a certificate of erasure: 0 if a key from outside signed it, 2 without one."""
+    from affidavit.evidence import certificate
+    from affidavit.ledger.note import read_vkeys
+
+    if policy is not None:
+        raise UsageError(
+            "A certificate is signed by a key of its own, which no policy names.",
+            hint="--key VKEY, from outside; affidavit log keys shows it.",
+        )
+    known = []
+    for one in keys:
+        named = Path(one)
+        known += read_vkeys(named.read_text(encoding="utf-8") if named.is_file() else one)
+    opened = certificate.check(file.read_bytes(), known)
+    if json:
+        lines: dict[str, list[str]] = {}
+        for name, value in opened.lines:
+            lines.setdefault(name, []).append(value)
+        output.json_line({"certificate": lines, "signed_by": list(opened.keys)})
+    else:
+        for name, value in opened.lines:
+            output.plain(f"{name}: {value}")
+        signed = f"Signed by {', '.join(opened.keys)}."
+        if not opened.keys:
+            signed = "Self-consistent only: no key from outside was given, so nobody vouches."
+        output.say(signed)
+    return 0 if opened.keys else 2

@@ -203,9 +203,15 @@ class Access:
                 for name in SECTIONS
             ),
             chains=chains,
+            subjects=_subjects(said.get("who", {})),
         )
         await services.journal.commit(record, ())
         return record.id
+
+
+def _subjects(who: dict[str, Any]) -> tuple[str, ...]:
+    """Whose key seals what identifies the reader: a person's own, so that it can be erased."""
+    return (who["actor"],) if who.get("kind") == "person" else ()
 
 
 def _agreed(reader: Reader, what: dict[str, Any]) -> dict[str, Any]:

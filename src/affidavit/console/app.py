@@ -23,6 +23,7 @@ from affidavit.console import (
     completion_api,
     diff_api,
     document,
+    erasures_api,
     export_api,
     holds_api,
     keys_api,
@@ -82,6 +83,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(keys_api.router(services, authenticator))
     app.include_router(saved_api.router(services, authenticator, access))
     app.include_router(approvals_api.router(services, authenticator, access))
+    app.include_router(erasures_api.router(services, authenticator, access))
     app.include_router(holds_api.router(services, authenticator, access))
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))

@@ -49,6 +49,7 @@ _ALSO: dict[str, dict[int, type[AffidavitError]]] = {
     "approvals_deny": {422: KeyReusedError},
     "approvals_break_glass": {422: KeyReusedError},
     "approvals_end_glass": {422: KeyReusedError},
+    "erasures_ask": {422: KeyReusedError},
     "holds_place": {422: KeyReusedError},
     "holds_release": {422: KeyReusedError},
 }
@@ -58,6 +59,7 @@ _FILES = {
     "metrics": ("text/plain",),
     "log_file": ("application/octet-stream", "text/plain", "application/timestamp-reply"),
     "export": ("application/zip",),
+    "erasures_certificate": ("text/plain",),
 }
 """Answers that are no JSON."""
 _KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"affidavitKey": []}]
@@ -90,6 +92,12 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "approvals_deny": {"reason": "ticket 4711: the digest will do"},
     "approvals_break_glass": {"reason": "incident 4711: on call alone"},
     "holds_place": {"expression": "session:support-17", "matter": "Doe v. Acme", "reason": "suit"},
+    "erasures_ask": {
+        "kind": "session",
+        "target": "support-17",
+        "basis": "GDPR Art. 17(1)(b)",
+        "dry_run": True,
+    },
     "holds_release": {"reason": "settled"},
     "saved_save": {"expression": "has:error since:24h", "scope": "team"},
 }

@@ -83,5 +83,9 @@ class Answered:
             (asked.name, asked.request, self._clock.now(), msgspec.msgpack.encode(kept)),
         )
 
+    def clear(self) -> None:
+        """Forget all of them, within the caller's transaction: an erased person may be in one."""
+        self._db.execute("delete from idempotency")
+
     def _since(self) -> str:
         return add_seconds(self._clock.now(), -KEPT_SECONDS)

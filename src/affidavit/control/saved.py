@@ -74,6 +74,13 @@ class SavedQueries:
             found += [msgspec.msgpack.decode(body, type=SavedQuery) for (body,) in rows]
         return found
 
+    def all(self) -> list[SavedQuery]:
+        """Every query, whosever."""
+        rows = self._db.execute(
+            "select body from saved_queries order by tenant, scope, holder, name"
+        )
+        return [msgspec.msgpack.decode(body, type=SavedQuery) for (body,) in rows]
+
     def put(self, query: SavedQuery) -> None:
         """Store a new or changed query; durable on return."""
         with self._db:

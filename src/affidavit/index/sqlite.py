@@ -288,7 +288,10 @@ class RowStore:
 
 
 def truncated(connection: apsw.Connection) -> bool:
-    """Whether all of the write-ahead log is in its file now, and nothing in the log."""
+    """Empty the write-ahead log: all of it is in the file then, and what was deleted is nowhere.
+
+    ``False`` if somebody reads or writes for longer than a few milliseconds, so try again later.
+    """
     connection.set_busy_timeout(_PATIENCE_MS)
     try:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -174,6 +174,8 @@ class Intake:
             news = inbox.waiting < self._batch_bytes and inbox.read(READ_BYTES)
             if not news and not inbox.pending:
                 idle.append(inbox)
+            elif not inbox.pending:
+                inbox.shorten()  # a writer that has gone on to a segment without a record so far
         self._bound_memory()
         written = self._take_in()
         for inbox in idle:

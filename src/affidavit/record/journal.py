@@ -161,12 +161,18 @@ class JournalWriter:
     def retry(self) -> None:
         """After a refusal that may have passed, make room again if there is some now.
 
-        Call it now and then; it asks the disk at most once a second and takes milliseconds.
+        And leave a segment that is sealed to a key before the one in use, so that it can go with
+        what is in it, also when nothing more is recorded. Call it now and then; it asks the disk
+        at most once a second and takes milliseconds.
         """
+        if self.failure is not None or self._closed:
+            return
+        recipient, segment = self._recipient(), self._segment
         waiting = self.refusing is not None and self._clock.monotonic() >= self._retry_at
-        if waiting and self.failure is None and not self._closed:
+        old = self.refusing is None and segment is not None and segment.day != recipient.day
+        if waiting or old:
             with contextlib.suppress(CannotRecordError):
-                self._begin_segment(self._recipient(), 0)
+                self._begin_segment(recipient, 0)
 
     async def close(self, ended: Record) -> None:
         """Commit the last record (``ledger.ended``), sync, and give the lease back.

@@ -35,11 +35,12 @@ from affidavit.vault.rewrap import NOTHING, Doomed, Look, look, only_held, rewri
 from affidavit.vault.segments import Bucket, days_in, segments_in, wraps_path
 from affidavit.vault.whole_files import WholeFile, read_wraps
 
-What = Literal["content", "sections"]
-"""What goes of a record: its content section and parts, or these and all other sections."""
+What = Literal["person", "content", "sections"]
+"""What goes of a record: content, its section and parts; with ``person``; with all sections."""
 
 _EVERY_KIND = frozenset(range(len(SECTIONS))) | {wraps.PART}
 _GOES: dict[What, frozenset[int]] = {
+    "person": wraps.OF_THE_SUBJECT,
     "content": frozenset({SECTIONS.index("content"), wraps.PART}),
     "sections": _EVERY_KIND,
 }

@@ -54,6 +54,19 @@ def subject_ends(keyring: Keyring, subject: Subject) -> dict[int, End]:
     return {int(number): End(retired, destroyed) for number, retired, destroyed in rows}
 
 
+def classes_of(keyring: Keyring, subject: str) -> dict[str, list[str]]:
+    """The classes in which a person (a pseudonym) has a key that is not destroyed, by tenant."""
+    rows = keyring.read(
+        "SELECT DISTINCT tenant, class FROM subject_keys WHERE subject = ? "
+        "AND wrapped IS NOT NULL ORDER BY tenant, class",
+        (subject,),
+    )
+    found: dict[str, list[str]] = {}
+    for tenant, name in rows:
+        found.setdefault(str(tenant), []).append(str(name))
+    return found
+
+
 def buckets_in_use(keyring: Keyring, tenant: str, retention_class: str) -> list[Bucket]:
     """The buckets of a class that new records may still come under the key of, by day."""
     rows = keyring.read(

@@ -14,6 +14,7 @@ from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.erasures import ErasureStore
 from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Glass, Snapshot
 from affidavit.control.link import ControlLink
@@ -156,6 +157,8 @@ class _Host:
         self.identities = IdentityStore(state, SystemClock())
         self.approvals = ApprovalStore(state)
         self.holds = HoldStore(state)
+        self.erasures = ErasureStore(state)
+        self.erasing: Any = None  # whoever erases asks it; nobody does here
         self.state, self.clock, self.deciding = state, SystemClock(), asyncio.Lock()
         self.config = Config()
         self.recorded: list[str] = []

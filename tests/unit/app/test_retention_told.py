@@ -24,7 +24,13 @@ def config(text: str) -> Config:
 def start(state: apsw.Connection, made: Config) -> list[Record]:
     """What a start with this configuration says of policies."""
     news = system.pending(
-        state, FakeClock(), made, receipt_vkey="r", log_vkey="l", post_quantum="", identities=[]
+        state,
+        FakeClock(),
+        made,
+        receipt_vkey="r",
+        log_vkey="l",
+        post_quantum="",
+        identities=[],
     )
     for _, name, fact in news:
         system.told(state, name, fact)

@@ -50,7 +50,13 @@ class Played:
         self.asked.append(("log.keys", params))
         vkeys = [NEW, OLD] if self.rotating else [NEW]
         policy = [f"log {OLD}", f"#valid {OLD} 0 7", f"log {NEW}", f"#valid {NEW} 5 -"]
-        return {"origin": ORIGIN, "vkeys": vkeys, "rotating": self.rotating, "policy": policy}
+        return {
+            "origin": ORIGIN,
+            "vkeys": vkeys,
+            "certificate_vkey": "c",
+            "rotating": self.rotating,
+            "policy": policy,
+        }
 
     async def _rotate(self, params: dict[str, Any]) -> Any:
         if params["finish"] and not self.rotating:

@@ -52,6 +52,15 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/approvals"): (READERS, "/api/approvals", None),
     ("POST", "/api/approvals/{approval}/grant"): (APPROVERS, "/api/approvals/none/grant", {}),
     ("POST", "/api/approvals/{approval}/deny"): (APPROVERS, "/api/approvals/none/deny", {}),
+    ("GET", "/api/erasures"): (APPROVERS, "/api/erasures", None),
+    ("POST", "/api/erasures"): (
+        PRESERVERS, "/api/erasures",
+        {"kind": "session", "target": "none", "basis": "a test", "dry_run": True},
+    ),
+    ("GET", "/api/erasures/{erasure}"): (APPROVERS, "/api/erasures/none", None),
+    ("GET", "/api/erasures/{erasure}/certificate"): (
+        APPROVERS, "/api/erasures/none/certificate", None,
+    ),
     ("GET", "/api/holds"): (APPROVERS, "/api/holds", None),
     ("POST", "/api/holds"): (
         PRESERVERS, "/api/holds", {"expression": "model:x", "matter": "m", "reason": "a test"},

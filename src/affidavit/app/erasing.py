@@ -1,0 +1,204 @@
+"""What the sequencer decides about erasure requests: asking, and approving by a second person.
+
+Rules: what is asked for is looked for within the boundary of who asks. Nobody, an owner neither,
+removes what is below its minimum or held: a request of which nothing may go yet is refused, unless
+it is asked to wait; of any other, what may not go yet goes when it may. Nothing is destroyed before
+another person has granted it, on record; a request that is denied or lapses leaves its records, and
+no more. A person's name is in no record of it: records have the pseudonym. Not here: the search
+(``selecting``) and the run (``erasure_run``).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from affidavit import ids
+from affidavit.app import deciding
+from affidavit.app.selecting import Found, Left
+from affidavit.control.approvals import Approval
+from affidavit.control.erasures import KINDS, Erasure, ErasureStore, Portion, What
+from affidavit.control.identity import OWNER, Identity, check_preserves
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.query.boundary import inject
+from affidavit.query.tree import Match, Or, Tree
+
+_BY = ("email", "subject", "end_user")
+"""By which fields of ``person`` records of nobody's key are somebody's."""
+
+
+class Runner(Protocol):
+    """What carries erasures out."""
+
+    async def search(self, tree: Tree, what: What) -> Found:
+        """What would go, now and later."""
+
+    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
+        """Why these do not go yet."""
+
+    def wake(self) -> None:
+        """There is something to do."""
+
+
+class Host(deciding.Host, Protocol):
+    """What is needed of the sequencer process beside what every decision needs."""
+
+    erasures: ErasureStore
+
+    @property
+    def erasing(self) -> Runner:
+        """What carries erasures out."""
+
+
+async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """Plan an erasure; unless it is ``dry``, ask for it, and a second person has to grant it."""
+    who, now = await deciding.asker(host, params["identity"])
+    check_preserves(who)
+    kind = params["kind"]
+    if kind not in KINDS:
+        raise UsageError(f"An erasure is of a {', '.join(KINDS)}.")
+    if kind == "tenant" and who.role != OWNER:
+        raise RefusedError("A whole tenant is erased by an owner's request alone.")
+    tree: Tree = msgspec.json.decode(params["tree"], type=Tree)
+    target = str(params["recorded"])
+    names: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    if kind == "subject":
+        every = await host.ask(host.identities.all)
+        tree, target, names, keys = _person(who, str(params["target"]), target, every)
+    within = await deciding.boundary(host, who, now)
+    bound = inject(tree, within, str(params["basis"]))
+    what: What = "person" if kind == "subject" else params["what"]
+    found = await host.erasing.search(bound, what)
+    _check(found, waits=bool(params["when_due"] or params["dry"]))
+    plan = {
+        "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
+        "records": found.now + sum(one.records for one in found.later), "now": found.now,
+        "later": [one._asdict() for one in found.later], "digest": found.digest,
+        "keys": list(keys),
+    }  # fmt: skip
+    if params["dry"]:
+        return plan
+    async with host.deciding:
+        made = Erasure(
+            id=ids.record_id(), tenant=who.tenant, kind=kind,
+            target="" if kind == "expression" else target, what=what,
+            expression=str(params["recorded"]) if kind == "expression" else "",
+            tree=msgspec.json.encode(bound), basis=plan["basis"], by=who.id, actor=who.actor,
+            asked=now, planned=plan["records"], digest=found.digest, who=params["by"] or {},
+            names=names,
+        )  # fmt: skip
+        told = {name: plan[name] for name in ("basis", "records", "now", "digest")}
+        told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
+        asked = await deciding.question(
+            host, who, now, "erase", params["by"], target=made.id, reason=plan["basis"], what=told,
+            more=lambda: host.erasures.put(made),
+        )  # fmt: skip
+    return plan | {"id": made.id, "asked": asked.id, "until": asked.until}
+
+
+def _person(
+    who: Identity, target: str, recorded: str, every: Sequence[Identity]
+) -> tuple[Tree, str, tuple[str, ...], tuple[str, ...]]:
+    """The records of a person, the pseudonym (or digest), the names, and the keys in force.
+
+    ``UsageError`` if a name stands for several people; ``RefusedError`` for the last owner.
+    """
+    mine = [one for one in every if who.role == OWNER or one.tenant == who.tenant]
+    wanted = target.casefold()
+    theirs = [
+        one for one in mine if wanted in (one.actor, one.name.casefold(), one.email.casefold())
+    ]
+    actors = sorted({one.actor for one in theirs})
+    if len(actors) > 1:
+        raise UsageError(
+            "More than one person is meant by this.", hint=f"Name one: {', '.join(actors)}"
+        )
+    owners = {one.actor for one in every if one.role == OWNER and one.revoked is None}
+    if owners and owners <= set(actors):
+        raise RefusedError(
+            "This is the only owner of the installation, whose keys an erasure revokes.",
+            hint="First hand over: affidavit keys give-up",
+        )
+    pseudonym = actors[0] if actors else target if target.startswith("act_") else ""
+    mails = {one.email for one in theirs if one.email}
+    values = mails | ({target} if not pseudonym or "@" in target else set())
+    parts: list[Tree] = [Match("actor", pseudonym)] if pseudonym else []
+    parts += [Match(field, value) for value in sorted(values) for field in _BY]
+    names = tuple(sorted({one.name for one in theirs if one.name} | values))
+    keys = tuple(one.id for one in theirs if one.revoked is None)
+    return Or(tuple(parts)), pseudonym or recorded, names, keys
+
+
+def _check(found: Found, *, waits: bool) -> None:
+    """``NotFoundError`` if nothing is meant; ``RefusedError`` if nothing of it may go yet."""
+    if not found.now and not found.later:
+        raise NotFoundError("Nothing that may still be read is meant by this.")
+    if found.now or waits:
+        return
+    first = max(found.later, key=lambda one: one.records)
+    when = f" before {first.until}" if first.until else ""
+    total = sum(one.records for one in found.later)
+    raise RefusedError(
+        f"None of these {total} records may be removed{when}: {first.why}.",
+        hint="--when-due has it done as soon as it may be, once a second person agrees.",
+    )
+
+
+async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every request, oldest first, with the question that waits for an answer."""
+    now = host.clock.now()
+
+    def read() -> list[dict[str, Any]]:
+        asked = {one.target: one.id for one in host.approvals.open(now)
+                 if one.kind == "erase" and one.state == "pending"}  # fmt: skip
+        every = host.erasures.all()
+        known = [one for one in every if one.state != "asked" or one.id in asked]
+        return [shown(one) | {"question": asked.get(one.id, "")} for one in known]
+
+    return await host.ask(read)
+
+
+async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+    """One request, with what is left of it and why, and its certificates."""
+    found = await host.ask(lambda: host.erasures.find(params["id"]))
+    parts = await host.ask(lambda: host.erasures.parts(found.id))
+    left = await host.erasing.left(parts)
+    later = [one._asdict() for one in left]
+    return shown(found) | {"later": later, "certificates": list(found.certificates)}
+
+
+async def approved(host: Host, approval: Approval, second: Identity) -> None:
+    """Let a granted request begin; its grant is on record."""
+    found = await host.ask(lambda: host.erasures.find(approval.target))
+    begun = msgspec.structs.replace(
+        found, state="running", approval=approval.id, approver=second.actor,
+        approved=approval.decided, run=1,
+    )  # fmt: skip
+
+    def put() -> None:
+        with host.state:
+            host.approvals.put(approval)
+            host.erasures.put(begun)
+
+    await host.ask(put)
+    host.erasing.wake()
+
+
+async def denied(host: Host, approval: Approval) -> None:
+    """Forget a request that was denied."""
+
+    def put() -> None:
+        with host.state:
+            host.approvals.put(approval)
+            host.erasures.forget(approval.target)
+
+    await host.ask(put)
+
+
+def shown(erasure: Erasure) -> dict[str, Any]:
+    """A request as people and scripts see it."""
+    found: dict[str, Any] = msgspec.to_builtins(erasure)
+    for name in ("tree", "who", "names", "certificates", "selected"):
+        del found[name]
+    return found | {"certified": len(erasure.certificates)}

@@ -1,0 +1,129 @@
+"""What erasing needs of the sequencer process, and the one thread on which it works.
+
+Rules: the thread rests between slices, so that sequencing, capture and reads go on beside it, and
+leaves off at the next slice when the process ends. Not here: what it does.
+"""
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import apsw
+
+from affidavit.app.indexing import Indexing
+from affidavit.app.renewing import Renewing
+from affidavit.app.selecting import Selecting
+from affidavit.clock import Clock
+from affidavit.config import Config
+from affidavit.control.erasures import ErasureStore
+from affidavit.control.holds import HoldStore
+from affidavit.control.idempotency import Answered
+from affidavit.control.saved import SavedQueries
+from affidavit.control.store import IdentityStore
+from affidavit.errors import UnavailableError
+from affidavit.ledger.intake import Intake
+from affidavit.ledger.log import Log
+from affidavit.record.model import Record
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.vault import Vault
+
+T = TypeVar("T")
+REST = 0.005
+"""Seconds without work after each slice."""
+LOOK = 0.1
+WAIT = 60.0
+"""How long is waited for others: writers to leave their segments, the index to come up."""
+
+
+class Host(Protocol):
+    """What is needed of the sequencer process."""
+
+    config: Config
+    state: apsw.Connection
+    identities: IdentityStore
+    saved: SavedQueries
+    answered: Answered
+    holds: HoldStore
+    erasures: ErasureStore
+    keyring: Keyring
+    log: Log
+    vault: Vault
+    indexing: Indexing
+    intake: Intake
+    renewing: Renewing
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Run ``work`` where the state may be touched."""
+
+    async def record(self, record: Record) -> None:
+        """Put a record on record; durable on return."""
+
+    def tell_changed(self) -> None:
+        """Wake whoever waits for a newer snapshot."""
+
+
+class StoppedError(Exception):
+    """The process ends."""
+
+
+class Worker:
+    """One thread; ``selecting`` is made on it when it is first needed."""
+
+    def __init__(self, selecting: Callable[[], Selecting], clock: Clock) -> None:
+        self._make = selecting
+        self._made: Selecting | None = None
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "erasing")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the process ends."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Leave off at the next slice."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Wait for the end of the slice."""
+        self._thread.shutdown(wait=True)
+
+    def select(self) -> Selecting:
+        """What finds leaves; on the thread."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def rest(self) -> None:
+        """Between two slices, on the thread; ``StoppedError`` when the process ends."""
+        if self._stop.is_set():
+            raise StoppedError
+        time.sleep(REST)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Run ``work`` on the thread; ``StoppedError`` when the process ends."""
+        if self._stop.is_set():
+            raise StoppedError
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def look(self) -> None:
+        """Wait a moment; ``StoppedError`` when the process ends."""
+        if self._stop.is_set():
+            raise StoppedError
+        await asyncio.sleep(LOOK)
+
+    async def until(self, good: Callable[[], bool], why: str) -> None:
+        """Wait until it is so; ``UnavailableError`` with ``why`` after a minute."""
+        until = self._clock.monotonic() + WAIT
+        while not good():
+            if self._clock.monotonic() > until:
+                raise UnavailableError(why, hint="It is tried again by itself.")
+            await self.look()

@@ -1,0 +1,130 @@
+"""The one that erases, of a sequencer process: rounds over holds, requests and what waits.
+
+Rules: one thing at a time, the oldest request first; a round that fails is tried again, and the
+status says why. What waits for its day is looked at once a day and when a hold was released. Not
+here: the steps of a run (``erasure_run``), holds in the vault (``keeping``).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from affidavit.app import opening
+from affidavit.app.erasure_host import Host, StoppedError, Worker
+from affidavit.app.erasure_run import Runs
+from affidavit.app.keeping import Keeping
+from affidavit.app.paths import Paths
+from affidavit.app.purging import Purging
+from affidavit.app.selecting import Found, Left, Selecting
+from affidavit.control.erasures import Portion, What
+from affidavit.durable import Disk
+from affidavit.errors import AffidavitError, UnavailableError
+from affidavit.index.reader import Reader
+from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.note import Signer
+from affidavit.query.search import Searcher
+from affidavit.query.tree import Tree
+from affidavit.vault.erase import Eraser
+from affidavit.vault.reader import VaultReader
+
+PAUSE = 5.0
+"""Seconds from one round to the next, if nobody wakes it."""
+
+
+def erasing_for(host: Host, disk: Disk, paths: Paths, reader: LogReader) -> "Erasing":
+    """The one of a sequencer process; it finds leaves with readers of its own."""
+
+    def selecting() -> Selecting:
+        keyring = opening.keyring(paths, host.clock)
+        index = Reader(paths.root, keyring.database_key("index.db"))
+        vault = VaultReader(paths.vault, keyring, reader.decoded)
+        return Selecting(Searcher(index, None), vault, host.config)
+
+    seed = host.keyring.secret("certificate/seed")
+    signer = Signer(f"{host.config.log.origin}/certificates", seed)
+    return Erasing(host, disk, paths.vault, selecting, signer)
+
+
+class Erasing:
+    """Made with what it needs; ``start`` once the process records; on the event loop."""
+
+    def __init__(
+        self,
+        host: Host,
+        disk: Disk,
+        vault: Path,
+        selecting: Callable[[], Selecting],
+        signer: Signer,
+    ) -> None:
+        self._host = host
+        self._worker = worker = Worker(selecting, host.clock)
+        engine = Eraser(disk, vault, host.keyring, host.clock, worker.rest)
+        purging = Purging(host, worker)
+        self._keeping = Keeping(host, engine, worker, purging)
+        self._runs = Runs(host, engine, worker, purging, signer)
+        self.vkey = signer.vkey
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._day = ""
+        self._error: AffidavitError | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the latest round did not come to its end; it is tried again."""
+        return None if self._error is None else self._error.message
+
+    def start(self) -> None:
+        """Begin, and go on with what an earlier process began."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Leave off at the next slice; what is not finished goes on at the next start."""
+        self._worker.stop()
+        self._woken.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._worker.close()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._woken.set()
+
+    async def search(self, tree: Tree, what: What) -> Found:
+        """What would go of what an injected tree means, now and later."""
+        holds = await self._host.ask(self._host.holds.in_force)
+        now = self._host.clock.now()
+
+        return await self._worker.do(lambda: self._worker.select().found(tree, what, holds, now))
+
+    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
+        """Why what is left of these does not go yet."""
+        return await self._runs.left(portions)
+
+    async def _run(self) -> None:
+        while not self._worker.stopped:
+            self._woken.clear()
+            try:
+                await self._round()
+                self._error = None
+            except StoppedError:
+                return
+            except AffidavitError as error:
+                self._error = error
+            except (OSError, apsw.Error) as error:
+                self._error = UnavailableError(f"An erasure waits: {error}.")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), PAUSE)
+
+    async def _round(self) -> None:
+        host, today = self._host, self._host.clock.now()[:10]
+        await self._keeping.keep()
+        swept = await self._keeping.sweep()
+        if swept or today != self._day:
+            for one in await host.ask(lambda: host.erasures.all("waiting")):
+                await self._runs.again(one)
+            self._day = today
+        for one in await host.ask(lambda: host.erasures.all("running")):
+            await self._runs.carry_out(one)

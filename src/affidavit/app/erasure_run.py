@@ -1,0 +1,275 @@
+"""Carrying out one erasure, step by step.
+
+The steps of a run, and what a crash within each leaves:
+
+1. names: keys of the person revoked, name and address gone from ``state.db`` (done again);
+2. select: what goes now and what later, stored (done again, from what is stored and found);
+3. vault: keys destroyed, ciphertext overwritten (the engine goes on and knows the sums);
+4. index: rows and text derived anew, in slices; then nothing left of it in its files;
+5. state and journal: no page of ``state.db`` and no journal segment of before, and the keys of the
+   day destroyed with which those were sealed;
+6. keys: all keys under a new key-encryption key, so that old copies of ``keys.db`` open nothing;
+7. certificate: signed, stored, on record; what is left waits for its day.
+
+So what is in doubt is gone on with, and asked twice nothing happens twice. Holds are looked at
+again before each portion goes. Not here: who asked and agreed (``erasing``), when
+(``erasure_loop``).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import msgspec
+
+from affidavit.app import forgetting, proving, system
+from affidavit.app.erasure_host import Host, Worker
+from affidavit.app.purging import Purging
+from affidavit.app.selecting import Left, digest
+from affidavit.control.erasures import Erasure, Portion, Tally
+from affidavit.control.holds import Hold
+from affidavit.errors import UsageError
+from affidavit.ledger.note import Signer
+from affidavit.query.tree import Tree
+from affidavit.vault import key_ends
+from affidavit.vault.erase import Eraser
+from affidavit.vault.erased import Erased
+from affidavit.vault.segments import Bucket
+
+_AGAIN = frozenset({"subject", "session", "tenant"})
+"""Kinds that mean what has come meanwhile, too."""
+
+
+class Runs:
+    """Carries out runs, one at a time, for one sequencer process; on the event loop."""
+
+    def __init__(
+        self,
+        host: Host,
+        engine: Eraser,
+        worker: Worker,
+        purging: Purging,
+        signer: Signer,
+    ) -> None:
+        self._host = host
+        self._engine = engine
+        self._worker = worker
+        self._purging = purging
+        self._signer = signer
+
+    async def again(self, erasure: Erasure) -> None:
+        """Have another run begin if something of what waits may go now."""
+        host, now = self._host, self._host.clock.now()
+        holds = await host.ask(host.holds.in_force)
+        parts = await host.ask(lambda: host.erasures.parts(erasure.id))
+
+        def may_go() -> bool:
+            divided = self._worker.select().divided
+            return any(divided(one, holds, now).now for one in parts)
+
+        if await self._worker.do(may_go):
+            begun = msgspec.structs.replace(
+                erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally()
+            )
+            await host.ask(lambda: host.erasures.put(begun))
+
+    async def carry_out(self, erasure: Erasure) -> None:
+        """Carry out the run that is under way; where it was left, it goes on."""
+        host = self._host
+        if len(erasure.certificates) == erasure.run:  # and perhaps not told
+            await self._tell(erasure, await host.ask(lambda: host.erasures.parts(erasure.id)))
+            return
+        if not erasure.selected:
+            erasure = await self._choose(await self._names(erasure))
+        parts = await host.ask(lambda: host.erasures.parts(erasure.id))
+        try:
+            done, parts = await self._destroy(erasure, parts)
+        except UsageError:  # something of the person came meanwhile: look again, next time
+            again = msgspec.structs.replace(erasure, selected=False)
+            await host.ask(lambda: host.erasures.put(again))
+            return
+        touched = sorted({index for one in done for index in one.indexes})
+        gone = sorted({*touched, *(index for one in parts for index in one.now)})
+        await self._purging.index(touched)
+        await self._purging.databases()
+        behind = await self._purging.journals()
+        await host.renewing.renew(host, reason=f"erasure {erasure.id}")
+        erasure = await self._certify(erasure, parts, done, gone, behind=behind)
+        await self._tell(erasure, parts)
+        for one in done:
+            await self._worker.do(functools.partial(self._engine.settle, one))
+
+    async def _names(self, erasure: Erasure) -> Erasure:
+        """Forget who a person was, and end the keys; what comes from now on gets other keys."""
+        host = self._host
+        if erasure.kind not in ("subject", "tenant"):
+            return erasure
+
+        def forget() -> Erasure:
+            every = host.identities.all()
+            field = "actor" if erasure.kind == "subject" else "tenant"
+            known = [one for one in every if getattr(one, field) == erasure.target]
+            with host.state:
+                revoked = forgetting.forget(
+                    host.state, host.identities, host.saved, host.answered, known, erasure.names,
+                    host.clock.now(),
+                )  # fmt: skip
+                made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
+                host.erasures.put(made)
+            return made
+
+        made = await host.ask(forget)
+        host.tell_changed()
+        await host.ask(lambda: self._retire(made.target))
+        return made
+
+    def _retire(self, subject: str) -> None:
+        for tenant, classes in key_ends.classes_of(self._host.keyring, subject).items():
+            self._host.vault.retire_subject(tenant, subject, classes)
+
+    async def _choose(self, erasure: Erasure) -> Erasure:
+        """Look for what is meant, once the index has come up, and store what goes now."""
+        host = self._host
+        size = await host.ask(lambda: host.log.size)
+        why = "An erasure waits for the index, which is behind the ledger."
+        await self._worker.until(lambda: host.indexing.size >= size, why)
+        holds = await host.ask(host.holds.in_force)
+        stored = await host.ask(lambda: host.erasures.parts(erasure.id))
+        portions = await self._worker.do(lambda: self._portions(erasure, stored, holds))
+        made = msgspec.structs.replace(erasure, selected=True)
+
+        def put() -> None:
+            with host.state:
+                host.erasures.put_parts(erasure.id, portions)
+                host.erasures.put(made)
+
+        await host.ask(put)
+        return made
+
+    def _portions(
+        self, erasure: Erasure, stored: Sequence[Portion], holds: Sequence[Hold]
+    ) -> list[Portion]:
+        """What is stored and what is found now, divided."""
+        select, now = self._worker.select(), self._host.clock.now()
+        merged = {_bucket(one): one for one in stored}
+        if erasure.run == 1 or erasure.kind in _AGAIN:
+            tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
+            for one in select.portions(select.matching(tree, erasure.what)):
+                known = merged.get(_bucket(one), one)
+                every = sorted({*known.now, *known.later, *one.later})
+                merged[_bucket(one)] = msgspec.structs.replace(one, later=tuple(every))
+        self._hold(holds, [i for one in merged.values() for i in (*one.now, *one.later)])
+        return [select.divided(one, holds, now) for one in merged.values()]
+
+    def _hold(self, holds: Sequence[Hold], indexes: Sequence[int]) -> set[int]:
+        """Put into the vault's holds what they match of these; all that is held."""
+        found = self._worker.select().held(holds, sorted(indexes))
+        for hold, kept in found.items():
+            self._engine.hold(hold, kept)
+        return set().union(*found.values())
+
+    async def _destroy(
+        self, erasure: Erasure, parts: Sequence[Portion]
+    ) -> tuple[list[Erased], list[Portion]]:
+        """Have the vault erase; what it did, and the portions, without what is held after all.
+
+        ``UsageError`` if a key of the person is in use again that was retired.
+        """
+        host, request = self._host, f"{erasure.id}/{erasure.run}"
+        done: list[Erased] = []
+        if erasure.kind == "subject":
+            spare = {index for one in parts for index in one.later}
+            for tenant, classes in key_ends.classes_of(host.keyring, erasure.target).items():
+                work = functools.partial(
+                    self._engine.subject, tenant, erasure.target, classes, spare, request
+                )
+                done.append(await self._worker.do(work))
+        left: list[Portion] = []
+        for part in parts:
+            holds = await host.ask(host.holds.in_force)
+            kept: set[int] = set()
+            if part.now and holds:
+                kept = await self._worker.do(functools.partial(self._hold, holds, part.now))
+            goes = [index for index in part.now if index not in kept]
+            if goes:
+                erased = await self._records(erasure, _bucket(part), goes, request)
+                kept |= set(erased.held)
+                done.append(erased)
+            now = tuple(index for index in part.now if index not in kept)
+            later = tuple(sorted({*part.later, *kept}))
+            left.append(msgspec.structs.replace(part, now=now, later=later))
+        return done, left
+
+    async def _records(
+        self, erasure: Erasure, bucket: Bucket, indexes: Sequence[int], request: str
+    ) -> Erased:
+        erase = functools.partial(self._engine.records, bucket, indexes, erasure.what, request)
+        if erasure.kind == "subject":  # most of it is gone with the person's key
+            try:
+                return await self._worker.do(erase)
+            except UsageError:
+                pass
+        await self._host.ask(lambda: self._host.vault.retire([bucket]))
+        return await self._worker.do(erase)
+
+    async def _certify(
+        self, erasure: Erasure, parts: Sequence[Portion], done: Sequence[Erased],
+        gone: Sequence[int], *, behind: bool,
+    ) -> Erasure:  # fmt: skip
+        """Store the sums and the certificate."""
+        host = self._host
+        named = f"certificate key {self._signer.vkey}"
+        if not await host.ask(lambda: system.is_told(host.state, named)):
+            await host.record(proving.of_key(host, self._signer.vkey))
+            await host.ask(lambda: system.told(host.state, named, ""))
+        tally = Tally(
+            records=len(gone), blobs=sum(one.blobs for one in done),
+            bytes=sum(one.bytes for one in done), locked=sum(one.locked for one in done),
+            subject_keys=sum(one.subject_keys for one in done), digest=digest(gone),
+        )  # fmt: skip
+        left = await self.left(parts)
+        made = msgspec.structs.replace(erasure, tally=tally, finished=host.clock.now())
+        text = proving.certificate(host.config, made, left, self._signer, behind=behind)
+        made = msgspec.structs.replace(made, certificates=(*made.certificates, text))
+
+        def put() -> None:
+            with host.state:
+                host.erasures.put_parts(made.id, parts)
+                host.erasures.put(made)
+
+        await host.ask(put)
+        return made
+
+    async def _tell(self, erasure: Erasure, parts: Sequence[Portion]) -> None:
+        """Put on record what went; what is left waits, or the request is done and forgets."""
+        host = self._host
+        name = f"erased {erasure.id} {erasure.run}"
+        waits = any(one.later for one in parts)
+        if not await host.ask(lambda: system.is_told(host.state, name)):
+            await host.record(proving.of_run(host, erasure, await self.left(parts)))
+            if not waits and erasure.run > 1:
+                await host.record(proving.completed(host, erasure))
+        made = msgspec.structs.replace(erasure, state="waiting" if waits else "done")
+        if not waits:
+            made = msgspec.structs.replace(made, tree=b"", names=())
+
+        def put() -> None:
+            rest = [msgspec.structs.replace(one, now=()) for one in parts]
+            with host.state:
+                host.erasures.put(made)
+                host.erasures.put_parts(made.id, rest)
+                system.told(host.state, name, "")
+
+        await host.ask(put)
+        await self._purging.databases()  # what the request knew of the person is gone from disk
+
+    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
+        """Why what is left of these does not go yet."""
+        holds = await self._host.ask(self._host.holds.in_force)
+        now = self._host.clock.now()
+        return await self._worker.do(
+            lambda: tuple(self._worker.select().left(portions, holds, now))
+        )
+
+
+def _bucket(portion: Portion) -> Bucket:
+    return Bucket(portion.tenant, portion.retention_class, portion.day)

@@ -1,0 +1,60 @@
+"""What ``state.db`` knows of a person, taken away: names, keys, saved queries, kept answers.
+
+Rules: an identity stays as what a pseudonym could do (role, kind, team, since and until when), so
+that what it approved, placed or administrated can still be judged; its name, address and groups go,
+and its keys are revoked, as nobody may act whom nobody knows. A saved query goes if it is the
+person's own or names the person. Answers kept for repeated writes go, whosever they are: they are
+of the last day. On the thread that owns the state; one transaction. Not here: records.
+"""
+
+from collections.abc import Collection, Sequence
+
+import apsw
+import msgspec
+
+from affidavit.control.idempotency import Answered
+from affidavit.control.identity import Identity
+from affidavit.control.saved import SavedQueries
+from affidavit.control.store import IdentityStore
+from affidavit.errors import ExpressionError
+from affidavit.query import language
+from affidavit.query.tree import Match, Phrase, leaves
+
+
+def forget(
+    state: apsw.Connection,
+    identities: IdentityStore,
+    saved: SavedQueries,
+    answered: Answered,
+    known: Sequence[Identity],
+    names: Collection[str],
+    now: str,
+) -> tuple[str, ...]:
+    """Forget the people of these identities; ids of the keys that are revoked by it."""
+    revoked = tuple(one.id for one in known if one.revoked is None)
+    gone = [
+        msgspec.structs.replace(one, name="", email="", groups=(), revoked=one.revoked or now)
+        for one in known
+    ]
+    actors = {one.actor for one in known}
+    folded = {name.casefold() for name in names}
+    with state:
+        if gone:
+            identities.put(*gone)
+        for query in saved.all():
+            own = query.scope == "own" and query.holder in actors
+            if own or _names(query.expression, folded, query.saved):
+                saved.remove(query)
+        answered.clear()
+    return revoked
+
+
+def _names(expression: str, names: Collection[str], now: str) -> bool:
+    """Whether an expression says one of these names."""
+    try:
+        tree = language.parse(expression, now)
+    except ExpressionError:
+        return any(name in expression.casefold() for name in names)
+    said = [leaf.value for leaf in leaves(tree) if isinstance(leaf, Match)]
+    said += [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
+    return any(name in one.casefold() for one in said for name in names)

@@ -1,0 +1,70 @@
+"""Legal holds in the vault: what they match is under their keys before anything else may take it.
+
+Rules: as the index grows, what it took in is looked at once for each hold, in slices; what a record
+becomes later (its answer names another model) is looked at again before it would go
+(``erasure_run``). What a released hold alone had kept goes with its key, on record. Not here: who
+places and releases (``holding``).
+"""
+
+import functools
+
+import msgspec
+
+from affidavit.app import proving
+from affidavit.app.erasure_host import Host, Worker
+from affidavit.app.purging import Purging
+from affidavit.control.holds import Hold
+from affidavit.errors import NotFoundError
+from affidavit.query.tree import Tree
+from affidavit.vault.erase import Eraser
+from affidavit.vault.erased import Erased
+
+SPAN = 100_000
+"""Leaves in which matches of a hold are looked for at once."""
+
+
+class Keeping:
+    """For one sequencer process; on the event loop."""
+
+    def __init__(self, host: Host, engine: Eraser, worker: Worker, purging: Purging) -> None:
+        self._host = host
+        self._engine = engine
+        self._worker = worker
+        self._purging = purging
+
+    async def keep(self) -> None:
+        """Put into the vault's holds what the index has taken in since the last time."""
+        host = self._host
+        for hold in await host.ask(host.holds.in_force):
+            low = await host.ask(functools.partial(host.holds.seen, hold.id))
+            while low < (size := await self._worker.do(lambda: self._worker.select().size)):
+                high = min(low + SPAN, size)
+                await self._worker.do(functools.partial(self._put, hold, low, high))
+                await host.ask(functools.partial(host.holds.saw, hold.id, high))
+                low = high
+
+    def _put(self, hold: Hold, low: int, high: int) -> None:
+        tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+        found = self._worker.select().matching(tree, None, low, high)
+        if found:
+            self._engine.hold(hold.id, found)
+
+    async def sweep(self) -> bool:
+        """Destroy the keys of released holds; whether there were any."""
+        host = self._host
+        released = await host.ask(host.holds.to_sweep)
+        for hold in released:
+            erased = await self._worker.do(functools.partial(self._release, hold))
+            if erased is not None and len(erased.indexes):
+                await self._purging.index(erased.indexes)
+                await host.record(proving.of_release(host, hold, erased))
+            await host.ask(functools.partial(host.holds.swept, hold.id))
+            if erased is not None:
+                await self._worker.do(functools.partial(self._engine.settle, erased))
+        return bool(released)
+
+    def _release(self, hold: Hold) -> Erased | None:
+        try:
+            return self._engine.release(hold.id, hold.id)
+        except NotFoundError:
+            return None  # it never held anything

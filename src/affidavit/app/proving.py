@@ -1,0 +1,140 @@
+"""What stays of an erasure: its certificate, and the records that say it happened.
+
+Rules: neither names a person: pseudonyms, digests of leaf indexes, counts. The record holds the
+certificate, so whoever has the ledger's word has the certificate's. What remains, and until when,
+is in both; so is what this log cannot know. Not here: the form of a certificate
+(``evidence.certificate``).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from affidavit.app import deciding, system
+from affidavit.app.deciding import Setting
+from affidavit.app.selecting import Left, digest
+from affidavit.config import Config
+from affidavit.control.erasures import Erasure
+from affidavit.control.holds import Hold
+from affidavit.evidence.certificate import make
+from affidavit.ledger.note import Signer
+from affidavit.record.model import Chain, Record
+from affidavit.vault.erased import Erased
+
+_WHAT = {
+    "person": "what identifies the person, and content",
+    "content": "content",
+    "sections": "all sections and content",
+}
+UNKNOWN = (
+    (
+        "copies of this data directory made before, which open nothing without a copy of keys.db "
+        "and its key-encryption key of then"
+    ),
+    "what callers, providers and readers kept themselves",
+)
+"""What no certificate of this log can say."""
+
+
+def remaining(erasure: Erasure, left: Sequence[Left], *, behind: bool = False) -> list[str]:
+    """What remains of what was asked for, a sentence each, with the day it goes."""
+    lines = [_left(one) for one in left]
+    if erasure.tally.locked:
+        lines.append(f"{erasure.tally.locked} bytes of ciphertext without a key, which are locked")
+    if behind:
+        lines.append("journal segments of a writer that does not go on, until they are taken in")
+    return lines
+
+
+def certificate(
+    config: Config, erasure: Erasure, left: Sequence[Left], signer: Signer, *, behind: bool
+) -> str:
+    """The signed certificate of a run."""
+    tally = erasure.tally
+    facts: dict[str, Any] = {
+        "log": config.log.origin,
+        "request": erasure.id,
+        "certificate": str(erasure.run),
+        "kind": erasure.kind,
+        "of": erasure.target or erasure.expression,
+        "erased": _WHAT[erasure.what],
+        "records": str(tally.records),
+        "sections and parts": str(tally.blobs),
+        "bytes": str(tally.bytes),
+        "leaf digest": tally.digest,
+        "keys destroyed": f"{tally.subject_keys} of the person, those of each record and of days",
+        "legal basis": erasure.basis,
+        "asked by": erasure.actor,
+        "asked": erasure.asked,
+        "approved by": erasure.approver,
+        "approved": erasure.approved,
+        "finished": erasure.finished,
+        "remains": remaining(erasure, left, behind=behind) or ["nothing of what was asked for"],
+        "not known to this log": list(UNKNOWN),
+    }
+    return make(facts, signer)
+
+
+def of_key(host: Setting, vkey: str) -> Record:
+    """``ledger.key``: what certificates are signed with; on record before the first one."""
+    what = {"purpose": "certificate", "vkey": vkey}
+    return system.make("ledger.key", host.clock, host.config, {"what": what})
+
+
+def of_run(host: Setting, erasure: Erasure, left: Sequence[Left]) -> Record:
+    """``retention.erased``: what went in a run, under which certificate."""
+    tally = erasure.tally
+    what = _of(erasure) | {
+        "counts": {"records": tally.records, "blobs": tally.blobs, "bytes": tally.bytes,
+                   "locked": tally.locked, "subject_keys": tally.subject_keys},
+        "digest": tally.digest,
+        "remains": [one._asdict() for one in left],
+        "keys_revoked": list(erasure.revoked),
+        "certificate": erasure.certificates[-1],
+    }  # fmt: skip
+    return _record(host, "retention.erased", erasure, what)
+
+
+def completed(host: Setting, erasure: Erasure) -> Record:
+    """``retention.completed``: nothing is left of what waited."""
+    what = _of(erasure) | {"certificates": len(erasure.certificates), "remains": []}
+    return _record(host, "retention.completed", erasure, what)
+
+
+def of_release(host: Setting, hold: Hold, erased: Erased) -> Record:
+    """``retention.erased``: what only a released hold had kept from going."""
+    what = {
+        "operation": "erase", "kind": "release", "hold": hold.id, "matter": hold.matter,
+        "asked_by": hold.releaser, "approval": hold.approval,
+        "counts": {"records": len(erased.indexes), "blobs": erased.blobs, "bytes": erased.bytes,
+                   "locked": erased.locked, "subject_keys": 0},
+        "digest": digest(erased.indexes), "remains": [],
+    }  # fmt: skip
+    who = {"tenant": hold.tenant, "kind": "service", "role": "owner"}
+    sections = {"who": who, "what": what, "control": {"approval": hold.approval}}
+    chains = [Chain(hold.tenant, "actor", hold.actor)]
+    return system.make("retention.erased", host.clock, host.config, sections, *chains)
+
+
+def _of(erasure: Erasure) -> dict[str, Any]:
+    return {
+        "operation": "erase", "request": erasure.id, "run": erasure.run, "kind": erasure.kind,
+        "of": erasure.target or erasure.expression, "erased": erasure.what,
+        "basis": erasure.basis, "asked_by": erasure.actor, "asked": erasure.asked,
+        "approved_by": erasure.approver, "approved": erasure.approved,
+        "finished": erasure.finished,
+    }  # fmt: skip
+
+
+def _record(host: Setting, kind: str, erasure: Erasure, what: dict[str, Any]) -> Record:
+    control = {
+        "approval": erasure.approval, "approver": erasure.approver, "decision": "allow",
+    }  # fmt: skip
+    actors = [erasure.actor, erasure.approver]
+    actors += [erasure.target] if erasure.kind == "subject" else []
+    who = {"tenant": erasure.tenant, "kind": "service", "role": "owner"}
+    return deciding.recorded(host, kind, who, what, control, erasure.tenant, actors)
+
+
+def _left(one: Left) -> str:
+    until = f"until {one.until}, " if one.until else ""
+    return f"{one.records} records, {until}{one.why}"

@@ -1,0 +1,217 @@
+"""What an erasure, a hold or retention means, as leaf indexes: found in the index and the vault.
+
+Rules: used on one worker thread; nothing is changed. An exchange goes and is held whole: where one
+half matches, the other one is meant, too. What is below its minimum, of a class that nobody has
+said how long to keep, or held, is no part of what goes now. Not here: who may ask for what
+(``holding``, ``erasing``).
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from affidavit import retention
+from affidavit.config import Config
+from affidavit.control.erasures import Portion, What, packed
+from affidavit.control.holds import Hold
+from affidavit.errors import PrunedError
+from affidavit.index.schema import Row
+from affidavit.presets import presets
+from affidavit.query.boundary import Boundary, nothing
+from affidavit.query.search import MAX_LIMIT, Searcher
+from affidavit.query.tree import Tree
+from affidavit.record.model import SECTIONS
+from affidavit.vault.reader import VaultReader
+from affidavit.vault.segments import Bucket
+
+_PERSON, _CONTENT = 1 << SECTIONS.index("person"), 1 << SECTIONS.index("content")
+_OF: dict[What, int] = {
+    "person": _PERSON | _CONTENT, "content": _CONTENT, "sections": (1 << len(SECTIONS)) - 1,
+}  # fmt: skip
+"""The sections of which one has to be readable, for there to be anything to erase."""
+
+
+class Left(NamedTuple):
+    """Why some records do not go yet: ``until`` a day (``""``: not known), under ``why``."""
+
+    records: int
+    until: str
+    why: str
+
+
+class Found(NamedTuple):
+    """What a request would erase: how many records now, and later with the reasons.
+
+    ``digest``: of the leaf indexes of all of these.
+    """
+
+    now: int
+    later: tuple[Left, ...]
+    digest: str
+
+
+class Selecting:
+    """Finds leaves for one ledger; ``searcher`` without contents, ``vault`` of this thread."""
+
+    def __init__(self, searcher: Searcher, vault: VaultReader, config: Config) -> None:
+        self._searcher = searcher
+        self._vault = vault
+        self._config = config
+
+    @property
+    def size(self) -> int:
+        """How many leaves the index has taken in, text included."""
+        return min(one.size for one in self._searcher.reader.built())
+
+    def matching(
+        self, tree: Tree, what: What | None = None, low: int = 0, high: int | None = None
+    ) -> list[int]:
+        """The records of an injected tree between two indexes, with the other halves, ascending.
+
+        With ``what``: those alone of which something is left that it takes away.
+        """
+        found: set[int] = set()
+        seen: dict[int, int] = {}
+        for row in self._rows(tree, low, high):
+            seen[row.idx] = row.shown
+            found |= {row.idx, *(one for one in (row.re, row.answered) if one is not None)}
+        if what is not None:
+            found = {index for index in found if self._shown(index, seen) & _OF[what]}
+        return sorted(found)
+
+    def held(self, holds: Iterable[Hold], indexes: Sequence[int]) -> dict[str, list[int]]:
+        """Which of these records each hold keeps, by its id; holds that keep none are left out."""
+        halves: dict[int, int] = {}
+        for index in indexes:
+            row = self._searcher.reader.row(index)
+            other = None if row is None else row.re if row.re is not None else row.answered
+            if other is not None:
+                halves[index] = other
+        every = sorted({*indexes, *halves.values()})
+        found: dict[str, list[int]] = {}
+        for hold in holds:
+            tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+            kept = set(self._searcher.within(every, _where(tree)))
+            mine = [one for one in indexes if one in kept or halves.get(one) in kept]
+            if mine:
+                found[hold.id] = mine
+        return found
+
+    def portions(self, indexes: Iterable[int]) -> list[Portion]:
+        """These records by bucket of the vault, all of them ``later``."""
+        by_bucket: dict[Bucket, list[int]] = {}
+        for index in indexes:
+            bucket = self.bucket(index)
+            if bucket is not None:
+                by_bucket.setdefault(bucket, []).append(index)
+        return [
+            Portion(*bucket, self._removable(bucket), later=tuple(mine))
+            for bucket, mine in sorted(by_bucket.items())
+        ]
+
+    def divided(self, portion: Portion, holds: Sequence[Hold], now: str) -> Portion:
+        """The same, with what may go ``now`` (a stored time) apart from what may not."""
+        every = sorted({*portion.now, *portion.later})
+        removable = self._removable(Bucket(*msgspec.structs.astuple(portion)[:3]))
+        may = bool(removable) and removable <= now[:10]
+        kept: set[int] = set()
+        if may and holds:
+            kept = set().union(*self.held(holds, every).values())
+        goes = tuple(index for index in every if may and index not in kept)
+        stays = tuple(index for index in every if not may or index in kept)
+        return msgspec.structs.replace(portion, removable=removable, now=goes, later=stays)
+
+    def left(self, portions: Iterable[Portion], holds: Sequence[Hold], now: str) -> list[Left]:
+        """Why what is ``later`` does not go yet, summed by reason."""
+        found: dict[tuple[str, str], int] = {}
+        for portion in portions:
+            if not portion.later:
+                continue
+            if not portion.removable or portion.removable > now[:10]:
+                key = portion.removable, self.why(portion.retention_class)
+                found[key] = found.get(key, 0) + len(portion.later)
+                continue
+            matters = {hold.id: hold.matter for hold in holds}
+            under = self.held(holds, portion.later)
+            for hold, indexes in under.items():
+                key = "", f"legal hold: {matters[hold]}"
+                found[key] = found.get(key, 0) + len(indexes)
+            free = set(portion.later).difference(*under.values())
+            if free:
+                found["", "not held any more: goes with the next run"] = len(free)
+        return [Left(count, until, why) for (until, why), count in sorted(found.items())]
+
+    def found(self, tree: Tree, what: What, holds: Sequence[Hold], now: str) -> Found:
+        """What would go of what an injected tree means, ``now`` and later."""
+        every = [self.divided(one, holds, now) for one in self.portions(self.matching(tree, what))]
+        meant = [index for one in every for index in (*one.now, *one.later)]
+        later = tuple(self.left(every, holds, now))
+        return Found(sum(len(one.now) for one in every), later, digest(meant))
+
+    def why(self, retention_class: str) -> str:
+        """Why a class has the minimum that it has: its days, and the articles that want them."""
+        terms = retention.terms(self._config, retention_class)
+        if terms.kept.name != retention_class:
+            return f"the class {retention_class} is not in the configuration"
+        articles = [presets()[name].article for name in terms.minimum.by if name]
+        said = f" ({'; '.join(articles)})" if articles else ""
+        return f"the class {retention_class} is kept for {terms.kept.minimum} days at least{said}"
+
+    def bucket(self, index: int) -> Bucket | None:
+        """The bucket of a record, ``None`` if the vault has nothing of it."""
+        try:
+            found = self._vault.bucket(index)
+        except PrunedError:
+            return None
+        return None if found is None else Bucket(*found)
+
+    def slices(self, indexes: Sequence[int], most: int) -> Iterator[list[int]]:
+        """The same records in slices of about ``most``, no session in two of them."""
+        alone: dict[tuple[str, str] | int, list[int]] = {}
+        for index in indexes:
+            row = self._searcher.reader.row(index)
+            named = row is not None and row.session
+            key = (row.tenant or "", row.session or "") if row is not None and named else index
+            alone.setdefault(key, []).append(index)
+        batch: list[int] = []
+        for together in alone.values():
+            batch += together
+            if len(batch) >= most:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _removable(self, bucket: Bucket) -> str:
+        kept = retention.kept(self._config, bucket.retention_class)
+        if kept.name != bucket.retention_class:
+            return ""
+        if not kept.minimum:
+            return bucket.day
+        return retention.dates(kept, bucket.day).removable
+
+    def _rows(self, tree: Tree, low: int, high: int | None) -> Iterator[Row]:
+        while True:
+            rows = self._searcher.rows_of(tree, MAX_LIMIT, low, high)
+            yield from rows
+            if len(rows) < MAX_LIMIT:
+                return
+            low = rows[-1].idx + 1
+
+    def _shown(self, index: int, seen: dict[int, int]) -> int:
+        if index not in seen:
+            row = self._searcher.reader.row(index)
+            seen[index] = 0 if row is None else row.shown
+        return seen[index]
+
+
+def digest(indexes: Collection[int]) -> str:
+    """Hex SHA-256 of leaf indexes, ascending, each as u64be."""
+    return hashlib.sha256(packed(sorted(indexes))).hexdigest()
+
+
+def _where(tree: Tree) -> Boundary:
+    """The records for which a tree holds, as ``Searcher.within`` asks for them."""
+    return nothing("")._replace(rows=tree)

@@ -1,0 +1,35 @@
+"""What changed about an installation since its last start, and what a crash kept from being told.
+
+Rules: each is put on record, then remembered as told; a crash between the two tells it again. Not
+here: the records (``system``, ``approving``, ``renewing``).
+"""
+
+import functools
+from typing import TYPE_CHECKING
+
+from affidavit.app import approving, system
+
+if TYPE_CHECKING:
+    from affidavit.app.sequencer import Sequencer
+
+
+async def tell(sequencer: "Sequencer") -> None:
+    """Put all of it on record; once the process records."""
+    identities = await sequencer.ask(sequencer.identities.all)
+    log = sequencer.log
+    news = await sequencer.ask(
+        lambda: system.pending(
+            sequencer.state,
+            sequencer.clock,
+            sequencer.config,
+            receipt_vkey=sequencer.receipt_vkey,
+            log_vkey=log.keys.terms[0].vkey,  # those that follow are told by the log
+            post_quantum=log.keys.vkeys[-1] if sequencer.config.log.post_quantum else "",
+            identities=identities,
+        )
+    )
+    news += await sequencer.ask(functools.partial(approving.untold, sequencer))
+    news += await sequencer.ask(functools.partial(sequencer.renewing.untold, sequencer))
+    for record, name, digest in news:
+        await sequencer.record(record)
+        await sequencer.ask(functools.partial(system.told, sequencer.state, name, digest))

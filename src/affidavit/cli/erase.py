@@ -1,0 +1,158 @@
+"""``affidavit erase``: what is to be destroyed, by two persons, under a certificate."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.cli.client import Client
+from affidavit.errors import UsageError
+
+app = typer.Typer(help="Erasure under a certificate.", invoke_without_command=True)
+Id = Annotated[str, typer.Argument(help="The request's id.", metavar="ID")]
+_KINDS = ("subject", "session", "record", "tenant", "expression")
+
+
+@app.callback()
+def erase(
+    context: typer.Context,
+    subject: Annotated[
+        str, typer.Option("--subject", help="A person: act_…, a name, an e-mail.", metavar="WHO")
+    ] = "",
+    session: Annotated[str, typer.Option("--session", help="A session.", metavar="NAME")] = "",
+    record: Annotated[
+        str, typer.Option("--record", help="A record, with its other half.", metavar="ID")
+    ] = "",
+    tenant: Annotated[str, typer.Option("--tenant", help="A whole tenant.", metavar="NAME")] = "",
+    expression: Annotated[
+        str, typer.Option("--expression", help="All that matches.", metavar="EXPR")
+    ] = "",
+    basis: Annotated[str, typer.Option("--basis", help="The legal basis.", metavar="TEXT")] = "",
+    content: Annotated[
+        bool, typer.Option("--content-only", help="Of other records than a person's.")
+    ] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    due: Annotated[
+        bool, typer.Option("--when-due", help="Ask also if nothing may go yet.")
+    ] = False,
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Ask that records are erased for good; another person has to grant it. It is recorded.
+
+    Of a person: what identifies the person, and content, and the keys end; of anything else, all
+    sections. What is below its minimum or under a hold goes when it may.
+
+    Example: affidavit erase --subject alice@example.com --basis 'GDPR Art. 17(1)(b)' --dry-run
+    """
+    if context.invoked_subcommand is not None:
+        return
+    given = [(kind, value) for kind, value in zip(
+        _KINDS, (subject, session, record, tenant, expression), strict=True) if value]  # fmt: skip
+    if len(given) != 1:
+        raise UsageError("Say what is to be erased.", hint=f"One of --{', --'.join(_KINDS)}")
+    if not basis.strip():
+        raise UsageError("An erasure needs a legal basis.", hint="--basis 'GDPR Art. 17(1)(b)'")
+    ((kind, target),) = given
+    body = {"kind": kind, "target": target, "basis": basis, "dry_run": dry, "when_due": due}
+    made = Client(data, url).post(
+        "/api/erasures", body | {"what": "content" if content else "sections"}
+    )
+    if json:
+        output.json_line(made)
+        return
+    output.plain(f"{made['now']} of {made['records']} records {'would go' if dry else 'go'} now.")
+    _later(made["later"])
+    for key in made["keys"]:
+        output.indented(f"the key {key} is revoked", 2)
+    if dry:
+        output.say("Nothing was asked. The same command without --dry-run does.")
+        return
+    until = output.moment(made["until"])
+    output.say(f"Until {until} UTC somebody else may grant it: affidavit approvals grant "
+               f"{made['asked']}")  # fmt: skip
+    output.say(f"How it goes: affidavit erase show {made['id']}")
+
+
+@app.command("list")
+def listing(data: options.Data = None, url: options.Url = None, json: options.Json = False) -> None:
+    """List the erasure requests of which you may know.
+
+    Example: affidavit erase list
+    """
+    found = Client(data, url).get("/api/erasures")["erasures"]
+    if json:
+        for one in found:
+            output.json_line(one)
+        return
+    for one in found:
+        _tell(one)
+    if not found:
+        output.plain("There is no erasure of which you may know.")
+
+
+@app.command("show")
+def show(
+    erasure: Id, data: options.Data = None, url: options.Url = None, json: options.Json = False
+) -> None:
+    """Show one request: what went, what is left and until when.
+
+    Example: affidavit erase show 0199c0de-…
+    """
+    found = Client(data, url).get(f"/api/erasures/{quote(erasure, safe='')}")
+    if json:
+        output.json_line(found)
+        return
+    _tell(found)
+    _later(found["later"])
+
+
+@app.command("certificate")
+def certificate(
+    erasure: Id,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to put it.", metavar="FILE")
+    ] = None,
+    data: options.Data = None,
+    url: options.Url = None,
+) -> None:
+    """Fetch the certificate of what went; affidavit verify checks it.
+
+    Example: affidavit erase certificate 0199c0de-… -o erased.txt
+    """
+    from affidavit.durable import Disk
+
+    path = f"/api/erasures/{quote(erasure, safe='')}"
+    every = Client(data, url).get(path)["certificates"]
+    if not every:
+        raise UsageError("Nothing went yet.", hint=f"affidavit erase show {erasure}")
+    if out is None:
+        output.plain(every[-1].rstrip("\n"))
+        return
+    Disk().write_file(out, every[-1].encode())
+    output.say(f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY")
+
+
+def _tell(one: dict[str, Any]) -> None:
+    output.title(one["id"])
+    of = one["target"] or one["expression"]
+    output.indented(f"{one['kind']} {of}: {one['state']}", 2)
+    output.indented(f"asked by {one['actor']} {output.moment(one['asked'])} UTC", 2)
+    output.indented(f"legal basis: {one['basis']}", 2)
+    if one["approver"]:
+        when = output.moment(one["approved"])
+        output.indented(f"approved by {one['approver']} {when} UTC", 2)
+    if one["finished"]:
+        gone = one["tally"]["records"]
+        output.indented(f"{gone} records went by {output.moment(one['finished'])} UTC", 2)
+    elif one["state"] == "asked":
+        output.indented(f"{one['planned']} records are meant", 2)
+
+
+def _later(later: list[dict[str, Any]]) -> None:
+    for one in later:
+        until = f"until {one['until']}: " if one["until"] else ""
+        output.indented(f"{one['records']} records stay {until}{one['why']}", 2)

@@ -1,0 +1,31 @@
+"""Which key of the day writers seal their journals to, and the next one before its day.
+
+Rules: a day has one key and no second one, so where an erasure asks for another key within a day,
+it is that of the day after the newest there is. The newest is in use, unless it was made on a day
+before today. So the names of these keys may run ahead of the calendar; their order is that in which
+they were used. Not here: making, opening and destroying them (``keyring``).
+"""
+
+from datetime import date, timedelta
+
+from affidavit.record.seal import RecipientKey
+from affidavit.vault.keyring import Keyring
+
+_NEWEST = "SELECT day, created FROM recipients ORDER BY day DESC LIMIT 1"
+
+
+def in_use(keyring: Keyring, today: str) -> RecipientKey:
+    """The key to which writers seal now; ``today`` is ``YYYY-MM-DD``."""
+    for day, created in keyring.read(_NEWEST):
+        if day > today and created[:10] < today:
+            return keyring.recipient_key(renewed(keyring, today))
+        return keyring.recipient_key(max(day, today))
+    return keyring.recipient_key(today)
+
+
+def renewed(keyring: Keyring, today: str) -> str:
+    """Make another key to seal to from now on, durable on return; the day it is called after."""
+    for day, _ in keyring.read(_NEWEST):
+        after = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        return keyring.recipient_key(max(after, today)).day
+    return keyring.recipient_key(today).day
