@@ -15,7 +15,7 @@ from affidavit.durable import Disk
 from affidavit.ledger.collect import collect
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
-from affidavit.vault import day_keys
+from affidavit.vault import recipients
 from affidavit.vault.keyring import Keyring
 
 HOUR = 3600.0
@@ -50,4 +50,4 @@ class Chores:
         yesterday = clock_module.add_seconds(self._clock.now(), -86_400)[:10]
         oldest = self._intake.oldest_day()
         if oldest != "":
-            day_keys.destroy(self._keyring, min(oldest or yesterday, yesterday))
+            recipients.destroy(self._keyring, min(oldest or yesterday, yesterday))

@@ -62,5 +62,5 @@ class Purging:
             await self._worker.look()
         if oldest != "":
             before = min(oldest or day, day)
-            await host.ask(lambda: host.keyring.destroy_recipients(before))
+            await host.ask(lambda: recipients.destroy(host.keyring, before))
         return oldest is not None and oldest < day

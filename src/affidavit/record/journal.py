@@ -7,7 +7,7 @@ Rules:
 2. ``piece`` returns after its frame was written; it is synced with the next commit.
 3. A segment is preallocated, so a full disk shows when the next segment is made, where nothing
    is lost: the writer then refuses, tries again at most once a second, and goes on by itself.
-   ``retry`` tries without a record, so that a writer nobody calls finds out, too.
+   ``retry`` tries without a record.
 4. If a frame does not fit on the disk nevertheless, its first bytes are blanked, the segment is
    left as it stands, and the next segment's header says how many frames of it count.
 5. After any other failed write, and after a failed fdatasync, the writer has failed for good:
@@ -161,9 +161,8 @@ class JournalWriter:
     def retry(self) -> None:
         """After a refusal that may have passed, make room again if there is some now.
 
-        And leave a segment that is sealed to a key before the one in use, so that it can go with
-        what is in it, also when nothing more is recorded. Call it now and then; it asks the disk
-        at most once a second and takes milliseconds.
+        And leave a segment that is sealed to a key before the one in use, so that it can go. Call
+        it now and then; it asks the disk at most once a second and takes milliseconds.
         """
         if self.failure is not None or self._closed:
             return

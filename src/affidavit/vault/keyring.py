@@ -17,7 +17,7 @@ which part keys are wrapped once more; **keys of the day**, to which writers sea
 and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets, the keys of
 the other encrypted databases).
 
-Not here: how keys end (``key_ends``, ``day_keys``), rewrapping, renewal of the key-encryption key.
+Not here: how keys end (``key_ends``, ``recipients``), rewrapping, a new key-encryption key.
 """
 
 import contextlib

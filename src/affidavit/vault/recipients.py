@@ -3,7 +3,8 @@
 Rules: a day has one key and no second one, so where an erasure asks for another key within a day,
 it is that of the day after the newest there is. The newest is in use, unless it was made on a day
 before today. So the names of these keys may run ahead of the calendar; their order is that in which
-they were used. Not here: making, opening and destroying them (``keyring``).
+they were used. A destroyed key is off the disk on return, free pages and write-ahead log
+included. Not here: making and opening them (``keyring``), and whether a journal still needs one.
 """
 
 from datetime import date, timedelta
@@ -29,3 +30,27 @@ def renewed(keyring: Keyring, today: str) -> str:
         after = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
         return keyring.recipient_key(max(after, today)).day
     return keyring.recipient_key(today).day
+
+
+def days(keyring: Keyring) -> list[str]:
+    """Days whose key still exists, oldest first."""
+    rows = keyring.read("SELECT day FROM recipients WHERE wrapped IS NOT NULL ORDER BY day")
+    return [str(day) for (day,) in rows]
+
+
+def destroy(keyring: Keyring, before: str) -> list[str]:
+    """Destroy the keys of all days before ``before``; returns those days.
+
+    Only when no journal segment of such a day is left and no writer may still begin one: a journal
+    whose key is gone is unreadable.
+    """
+    gone = [day for day in days(keyring) if day < before]
+    if gone:
+        with keyring.changing() as change:
+            change.database.execute(
+                "UPDATE recipients SET wrapped = NULL, destroyed = ? "
+                "WHERE day < ? AND wrapped IS NOT NULL",
+                (change.now, before),
+            )
+        keyring.leave_nothing()
+    return gone

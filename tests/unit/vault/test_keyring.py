@@ -11,7 +11,7 @@ from affidavit.durable import open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.ids import key as new_key
 from affidavit.record.keys import KeyEncryptionKey
-from affidavit.vault import day_keys
+from affidavit.vault import recipients
 from affidavit.vault.keyring import DATABASES, Keyring
 
 
@@ -75,8 +75,8 @@ def test_the_next_process_finds_the_same_keys(
     assert keyring.subjects([subject]) == again.subjects([subject])
     private = [ring.recipient_key("2026-11-23").private_bytes() for ring in (keyring, again)]
     assert private[0] == private[1]
-    assert day_keys.days(again) == ["2026-11-23"]
-    assert day_keys.destroy(again, "2026-11-23") == []
+    assert recipients.days(again) == ["2026-11-23"]
+    assert recipients.destroy(again, "2026-11-23") == []
     again.close()
 
 
@@ -120,8 +120,8 @@ def test_a_key_of_a_day_is_destroyed_for_good(
     """After destruction a journal of that day stays shut, and no second key is made for it."""
     wrapped = keyring.recipient_key("2026-01-01").recipient.wrap(b"k" * 32)
     keyring.recipient_key("2026-01-02")
-    assert day_keys.destroy(keyring, "2026-01-02") == ["2026-01-01"]
-    assert day_keys.days(keyring) == ["2026-01-02"]
+    assert recipients.destroy(keyring, "2026-01-02") == ["2026-01-01"]
+    assert recipients.days(keyring) == ["2026-01-02"]
     for ring in (keyring, _again(tmp_path, kek)):
         with pytest.raises(NotFoundError, match="destroyed at"):
             ring.open_segment_key("2026-01-01", wrapped)
