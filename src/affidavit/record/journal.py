@@ -6,8 +6,7 @@ Rules:
    runs at a time, in a thread; the next starts when it returns and covers all who wait; no timer.
 2. ``piece`` returns after its frame was written; it is synced with the next commit.
 3. A segment is preallocated, so a full disk shows when the next segment is made, where nothing
-   is lost: the writer then refuses, tries again at most once a second, and goes on by itself.
-   ``retry`` tries without a record.
+   is lost: it then refuses, tries again at most once a second (``retry``), and goes on by itself.
 4. If a frame does not fit on the disk nevertheless, its first bytes are blanked, the segment is
    left as it stands, and the next segment's header says how many frames of it count.
 5. After any other failed write, and after a failed fdatasync, the writer has failed for good:
