@@ -81,12 +81,17 @@ class Bound(NamedTuple):
     by: tuple[str, ...]
 
 
-class Conflict(_Section):
+class Decision(_Section):
+    """Who decided something, and why; it is put on record."""
+
+    reason: Line
+    decided_by: Line
+
+
+class Conflict(Decision):
     """What holds where a minimum is longer than a maximum: who decided it, and why."""
 
     keep: Literal["minimum", "maximum"]
-    reason: Line
-    decided_by: Line
 
 
 class RetentionClass(_Section):
@@ -94,7 +99,8 @@ class RetentionClass(_Section):
 
     At least ``minimum``, no longer than ``maximum``, ``hot`` of it at hand at once, and what the
     ``regimes`` (names of presets) want. ``expires``: what goes, the content, all sections with it,
-    or the ledger's entries too.
+    or the ledger's entries too. ``shortened``: who decided that the minimum is shorter than it was
+    in an earlier configuration, without which none that says so starts.
     """
 
     regimes: list[PresetName] = Field(default_factory=list)
@@ -103,6 +109,7 @@ class RetentionClass(_Section):
     hot: Duration | None = None
     expires: Expires = "content"
     conflict: Conflict | None = None
+    shortened: Decision | None = None
 
     @property
     def wanted(self) -> tuple[Bound, Bound | None, Bound]:

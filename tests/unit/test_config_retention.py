@@ -18,7 +18,7 @@ def retention(text: str) -> Config:
     [
         ("{classes: {a: {regimes: [hipa-6y]}}}", "did you mean hipaa-6y?", "retention.md"),
         ("{classes: {a: {minium: 1d}}}", "a.minium is not a known key", "minimum"),
-        ("{classes: {a: {conflict: {kep: minimum}}}}", "conflict.keep is missing", ""),
+        ("{classes: {a: {conflict: {kep: minimum}}}}", "conflict.reason is missing", ""),
         ("{classes: {a: {minimum: 6m}}}", "a.minimum must be a number of days", ""),
         ("{classes: {A: {}}}", "not usable as the name of a class", ""),
         ("{classes: {a: {expires: all}}}", "a.expires must be", ""),

@@ -87,6 +87,7 @@ class Sequencer:
         self.receipt_key = ReceiptKey(config.log.origin, self.receipt_seed, self.receipt_vkey)
         state_key = self.keyring.database_key("state.db")
         self.state = durable.open_database(paths.state, state_key)
+        system.refuse_shorter(self.state, config)
         self.identities = IdentityStore(self.state, clock)
         self.answered = Answered(self.state, clock)
         self.writing = asyncio.Lock()

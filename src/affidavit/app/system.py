@@ -17,6 +17,7 @@ from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.config_retention import said
 from affidavit.control.identity import Identity
+from affidavit.errors import ConfigError
 from affidavit.ledger.prune import Expired
 from affidavit.presets import presets
 from affidavit.record.classes import class_of
@@ -118,7 +119,7 @@ def pending(
     if post_quantum:
         facts.append(("ledger.key", "log/06", {"purpose": "log", "vkey": post_quantum}, ()))
     if config.retention.classes or _in_force_as(state, "retention") is not None:
-        facts.append(("change.policy", "retention", _policy(config), ()))
+        facts.append(("change.policy", "retention", _policy(state, config), ()))
     for owner in [identity for identity in identities if identity.role == "owner"][:1]:
         what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
         chain = Chain(owner.tenant, "actor", owner.actor)
@@ -165,16 +166,48 @@ def _in_force(config: Config) -> dict[str, Any]:
     return {"after": config.settings(), "config_hash": config.hash()}
 
 
-def _policy(config: Config) -> dict[str, Any]:
-    """How long each class is kept in fact, presets and decided conflicts taken in."""
+def refuse_shorter(state: apsw.Connection, config: Config) -> None:
+    """``ConfigError`` if a class is to be kept for less time than is on record of it.
+
+    Unless the configuration says who decided that, and why; then that is put on record.
+    """
+    state.execute(_SCHEMA)
+    for name, days in _minimums(state).items():
+        kept, one = retention.kept(config, name), config.retention.classes.get(name)
+        decided = one is not None and one.shortened is not None
+        if kept.name == name and kept.minimum < days and not decided:
+            raise ConfigError(
+                f"retention.classes.{name} was kept for {days} days at least, and is now to be "
+                f"kept for {kept.minimum}: nobody has decided that.",
+                hint="shortened: {reason, decided_by} in the class does, and is put on record.",
+            )
+
+
+def _minimums(state: apsw.Connection) -> dict[str, int]:
+    """The minimum on record of each class that ever was in force, in days."""
+    known = _in_force_as(state, "retention")
+    after = {} if known is None else json.loads(known)["after"]
+    found: dict[str, int] = dict(after.get("unnamed", {}))
+    return found | {name: one["minimum"] for name, one in after.get("classes", {}).items()}
+
+
+def _policy(state: apsw.Connection, config: Config) -> dict[str, Any]:
+    """How long each class is kept in fact, presets and decisions taken in.
+
+    ``unnamed``: the minimums of classes that were configured and are not any more.
+    """
     classes: dict[str, Any] = {}
-    for name in config.retention.classes:
-        terms = retention.terms(config, name)
+    for name, one in config.retention.classes.items():
+        terms, shortened = retention.terms(config, name), one.shortened
         classes[name] = terms.kept._asdict() | {
             "regimes": {one: str(presets()[one].date) for one in terms.kept.regimes},
             "conflict": None,
+            "shortened": shortened and shortened.model_dump(),
         }
         if terms.decision is not None and terms.maximum is not None:
             between = {"minimum": said(terms.minimum), "maximum": said(terms.maximum)}
             classes[name]["conflict"] = terms.decision.model_dump() | between
-    return {"target": {"kind": "policy", "name": "retention"}, "after": {"classes": classes}}
+    after: dict[str, Any] = {"classes": classes}
+    unnamed = {name: days for name, days in _minimums(state).items() if name not in classes}
+    after |= {"unnamed": unnamed} if unnamed else {}
+    return {"target": {"kind": "policy", "name": "retention"}, "after": after}

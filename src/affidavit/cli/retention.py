@@ -238,7 +238,8 @@ def plan(
         for line in found["lines"]:
             output.json_line(line)
         return
-    output.plain(f"As of {output.moment(found['at'])} UTC:")
+    nothing = "" if found["lines"] else " there is nothing that would ever go."
+    output.plain(f"As of {output.moment(found['at'])} UTC:{nothing}")
     for state, total in found["totals"].items():
         said = f"{output.counted(total['records'], 'record')}, {_size(total['bytes'])}"
         output.plain(f"  {_SUMS[state]}: {said} in {output.counted(total['buckets'], 'bucket')}")

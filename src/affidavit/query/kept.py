@@ -202,8 +202,11 @@ def _of(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _holding(
     searcher: Searcher, row: Row, boundary: Boundary, holds: Sequence[Hold]
 ) -> tuple[Holding, ...]:
+    """An exchange is held whole, by either half."""
+    other = row.re if row.re is not None else row.answered
+    both = [row.idx] if other is None else [row.idx, other]
     return tuple(
-        one.holding for one in holds if searcher.within([row.idx], boundary._replace(rows=one.tree))
+        one.holding for one in holds if searcher.within(both, boundary._replace(rows=one.tree))
     )
 
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import apsw
+import pytest
 
 from affidavit.app import system
 from affidavit.config import Config, parse
+from affidavit.errors import ConfigError
 from affidavit.record.disclose import open_disclosure
 from affidavit.record.model import SECTIONS, Record
 from tests.world.clock import FakeClock
@@ -66,5 +68,38 @@ def test_a_decided_conflict_is_on_record_with_what_it_decides() -> None:
     assert what(changed)["before"] == told["after"]
     assert what(changed)["after"]["classes"]["a"]["minimum"] == 730
     (gone,) = start(state, Config())
-    assert what(gone)["after"] == {"classes": {}}
+    assert what(gone)["after"] == {"classes": {}, "unnamed": {"a": 730}}
     assert start(state, Config()) == []
+
+
+SHORT = "retention: {classes: {a: {minimum: 9d MORE}}}"
+WHY = ", shortened: {reason: the contract ended, decided_by: the officer}"
+
+
+def test_a_minimum_gets_shorter_by_a_decision_on_record_alone() -> None:
+    """Also where the class was away for a while; a longer one needs no decision."""
+    state = apsw.Connection(":memory:")
+    system.refuse_shorter(state, config(DECIDED))
+    start(state, config(DECIDED))
+    system.refuse_shorter(state, config(DECIDED))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="2192 days at least, and is now to be kept for 9:"):
+            system.refuse_shorter(state, config(SHORT.replace("MORE", "")))
+        system.refuse_shorter(state, Config())
+        start(state, Config())  # and now without the class for a while
+    decided = config(SHORT.replace("MORE", WHY))
+    system.refuse_shorter(state, decided)
+    (record,) = start(state, decided)
+    assert what(record)["after"]["classes"]["a"]["shortened"] == {
+        "reason": "the contract ended", "decided_by": "the officer",
+    }  # fmt: skip
+    assert what(record)["before"] == {"classes": {}, "unnamed": {"a": 2192}}
+    system.refuse_shorter(state, config(SHORT.replace("MORE", "")))
+
+
+def test_the_default_class_is_known_without_being_named() -> None:
+    """Taking its limits out of the configuration shortens it, too."""
+    state = apsw.Connection(":memory:")
+    start(state, config("retention: {classes: {default: {minimum: 1y}}}"))
+    with pytest.raises(ConfigError, match=r"classes\.default was kept for 366 days"):
+        system.refuse_shorter(state, Config())
