@@ -9,6 +9,7 @@ class names one that there is. Not here: what of it holds for a record (``retent
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
@@ -209,6 +210,12 @@ class Retention(_Section):
     prune_after_days: int | None = Field(default=None, ge=1, le=36_500)
     classes: dict[ClassName, RetentionClass] = Field(default_factory=dict)
     rules: list[Rule] = Field(default_factory=list)
+
+    @cached_property
+    def conditions(self) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]:
+        """Of each rule what it asks: names of facts, and the values of which any will do."""
+        asked = (rule.when.conditions() for rule in self.rules)
+        return tuple(tuple((name, tuple(any_)) for name, any_ in one.items()) for one in asked)
 
     @property
     def names(self) -> list[str]:

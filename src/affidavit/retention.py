@@ -101,16 +101,22 @@ def rule_of(config: Config, facts: Facts) -> int | None:
     """The place of the rule that gives a record its class; ``None`` if none is met."""
     if facts.type.startswith(_LEDGER_TYPES):
         return None
-    for number, rule in enumerate(config.retention.rules):
-        if all(_meets(facts, name, asked) for name, asked in rule.when.conditions().items()):
+    for number, conditions in enumerate(config.retention.conditions):
+        for name, asked in conditions:
+            if not _meets(facts, name, asked):
+                break
+        else:
             return number
     return None
 
 
 def _meets(facts: Facts, name: str, asked: Collection[str]) -> bool:
     value = getattr(facts, name)
-    values = (value,) if isinstance(value, str) else value
-    return any(one and _fits(one, pattern) for one in values for pattern in asked)
+    for one in (value,) if isinstance(value, str) else value:
+        for pattern in asked if one else ():
+            if _fits(one, pattern):
+                return True
+    return False
 
 
 def _fits(value: str, pattern: str) -> bool:

@@ -83,7 +83,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         def find() -> list[Line]:
             return list(
                 retention.plan(
-                    services.vault.stocks(),
+                    services.vault.stocks,
                     services.config,
                     moment,
                     tenant=lambda tenant: oversees(reader, tenant),

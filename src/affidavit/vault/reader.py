@@ -54,14 +54,15 @@ class VaultReader:
 
     ``leaf`` returns the committed leaf of an index (``LogReader.leaf``). All methods raise
     ``CorruptError`` if stored bytes are not what the leaf commits to, and pass on what ``leaf``
-    raises. ``tenant``, where known, makes finding faster when there are many.
+    raises. ``tenant``, where known, makes finding faster when there are many. ``stocks`` counts
+    what there is.
     """
 
     def __init__(self, root: Path, keyring: Keyring, leaf: Callable[[int], Leaf]) -> None:
         self._keyring = keyring
         self._leaf = leaf
         self._lock = threading.Lock()
-        self._root = root
+        self.stocks = Stocktaking(root, keyring)
         self._catalogue = Catalogue(root)
         self._directories: OrderedDict[Path, Directory] = OrderedDict()
 
@@ -105,10 +106,6 @@ class VaultReader:
         """Tenant, class and day under which the record is kept; ``None`` if nothing of it is."""
         stored = self._find(self._leaf(index), tenant)
         return None if stored is None else self._keyring.bucket_of(stored.bucket)
-
-    def stocks(self) -> Stocktaking:
-        """Counts what the vault holds."""
-        return Stocktaking(self._root, self._keyring)
 
     def view(self, index: int, tenant: str | None = None) -> View:
         """The record with everything that can be read of it."""

@@ -7,8 +7,10 @@ nothing, and may run beside the writer: what it has not finished writing is not 
 what may go (``retention``), opening anything.
 """
 
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -20,7 +22,11 @@ from affidavit.vault.segments import Bucket, days_in, groups_in, segments_in, wr
 What = Literal["content", "sections"]
 """What goes of a record: the section ``content`` and the parts, or these and all other sections."""
 
-_CONTENT = SECTIONS.index("content")
+_GOES: dict[What, int] = {
+    "content": 1 << SECTIONS.index("content") | 1 << wraps.PART,
+    "sections": (1 << len(SECTIONS)) - 1 | 1 << wraps.PART,
+}
+"""The kinds of blob that go, as ``wraps.live_kinds`` has them."""
 
 
 class Buckets(Protocol):
@@ -53,9 +59,10 @@ _Counted = tuple[tuple[int, ...], int, int, int]
 
 
 class Stocktaking:
-    """Counts what stands under ``root``; remembers what it counted. One thread at a time.
+    """Counts what stands under ``root``; remembers what it counted.
 
-    ``rest`` is called after each file that was read, for the sake of others.
+    Calls from several threads take turns. ``rest`` is called after each file that was read, for the
+    sake of others.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Stocktaking:
         self._root = root
         self._keyring = keyring
         self._rest = rest
+        self._lock = threading.Lock()
         self._names: dict[Path, tuple[str, str] | None] = {}
         self._counted: dict[tuple[Path, What], _Counted] = {}
 
@@ -71,7 +79,7 @@ class Stocktaking:
         """Every bucket there is a directory of, in order of tenant, class and day."""
         found = []
         for group in groups_in(self._root):
-            days = [day for day in days_in(group) if len(day) == 10]
+            days = [day for day in days_in(group) if _is_day(day)]
             names = self._named(group, days)
             if names is not None:
                 found += [Bucket(*names, day) for day in days]
@@ -85,7 +93,8 @@ class Stocktaking:
         for path in sorted(directory.glob("*.hold")):
             holds.setdefault(path.name.partition(".")[0], []).append(path)
         for segment in segments_in(directory):
-            found = self._file(segment.path, holds.get(segment.path.stem, []), what, held)
+            with self._lock:
+                found = self._file(segment.path, holds.get(segment.path.stem, []), what, held)
             records, size = records + found.records, size + found.bytes
             left, kept = left + found.left, kept + found.held
         return Stock(records, size, left, kept)
@@ -118,9 +127,7 @@ class Stocktaking:
         rest = data[wraps.HEADER_BYTES :]
         places = list(wraps.scan(rest))
         left = frozenset(
-            index
-            for index, begin, end in places
-            if any(_goes(blob, what) for blob in wraps.unpack(rest[begin:end]).blobs)
+            index for index, begin, end in places if wraps.live_kinds(rest[begin:end]) & _GOES[what]
         )
         self._rest()
         return int.from_bytes(data[8 : wraps.HEADER_BYTES], "big"), len(places), left
@@ -160,6 +167,13 @@ def _is_there(secret: Callable[[int], bytes], number: int) -> bool:
     return True
 
 
+def _is_day(name: str) -> bool:
+    try:
+        return date.fromisoformat(name).isoformat() == name
+    except ValueError:
+        return False
+
+
 def _text(component: str) -> str | None:
     """What ``segments.component`` made this of; ``None`` if it is not to be told from it."""
     if component == "%":
@@ -178,8 +192,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _goes(blob: wraps.Blob, what: What) -> bool:
-    counts = what == "sections" or blob.kind in (_CONTENT, wraps.PART)
-    return counts and wraps.taken_at(blob.wrapped) is None

@@ -149,6 +149,23 @@ def outline(data: bytes) -> tuple[int, tuple[int, ...]]:
     )
 
 
+def live_kinds(data: bytes) -> int:
+    """The kinds of blob, as bits ``1 << kind``, that have a wrap in one whole entry of ``scan``."""
+    at = _FRAME.size + _PLACE.size
+    at += 1 + data[at]
+    at += 1 + 8 * data[at]
+    count, at = data[at] << 8 | data[at + 1], at + 2
+    found = 0
+    for _ in range(count):
+        kind, at = data[at], at + 1
+        if kind == PART:
+            at += 1 + data[at]
+        if not data.startswith(_NO_WRAP, at + 4):
+            found |= 1 << kind
+        at += _BLOB.size
+    return found
+
+
 def unpack(data: bytes) -> Entry:
     """One whole entry, as ``pack`` made it; ``CorruptError`` for anything else."""
     try:

@@ -71,7 +71,8 @@ def test_buckets_are_those_of_the_directories(tmp_path: Path) -> None:
     for number, bucket in enumerate(found, 1):
         keys.names[number] = bucket
         write(tmp_path, bucket, number, [entry(0)])
-    (tmp_path / "acme" / "default" / "notes").mkdir()
+    for name in ("notes", "2026-13-01", "20260101", "2026-1-001"):
+        (tmp_path / "acme" / "default" / name).mkdir()
     assert list(Stocktaking(tmp_path, keys).buckets()) == sorted(found)
 
 

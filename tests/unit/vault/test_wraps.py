@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from affidavit.errors import CorruptError
 from affidavit.record.keys import hkdf
+from affidavit.record.model import SECTIONS
 from affidavit.vault import wraps
 from affidavit.vault.wraps import Blob, Entry
 
@@ -81,3 +82,27 @@ def test_the_wrapping_key_is_the_one_of_the_format() -> None:
     assert wraps.wrapping_key(bucket, [one, two]) == hkdf(bucket + one + two, "affidavit/wrap/v1")
     keys = {wraps.wrapping_key(bucket, s) for s in ([], [one], [two], [one, two], [two, one])}
     assert len(keys) == 5
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, wraps.PART), st.booleans(), st.text(max_size=60)), max_size=9
+    ),
+    st.lists(st.integers(0, 2**64 - 1), max_size=3),
+)
+def test_kinds_with_a_wrap_are_those_of_the_blobs(
+    blobs: list[tuple[int, bool, str]], subjects: list[int]
+) -> None:
+    """The short way says what the long one does."""
+    gone = wraps.taken("2026-01-01T00:00:00.000000Z")
+    made = tuple(
+        wraps.Blob(
+            kind, name if kind == wraps.PART else SECTIONS[kind], 7, b"\1" * 40 if live else gone
+        )
+        for kind, live, name in blobs
+    )
+    packed = wraps.pack(wraps.Entry(5, 8, "0" * 36, tuple(subjects), made))
+    live = {
+        blob.kind for blob in wraps.unpack(packed).blobs if wraps.taken_at(blob.wrapped) is None
+    }
+    assert wraps.live_kinds(packed) == sum(1 << kind for kind in live)
