@@ -51,6 +51,16 @@ def _all_but_held(world: Erasable) -> None:
     world.eraser.settle(world.expire(_DAY))
 
 
+def _held_and_erased(eraser: Eraser) -> Erased:
+    eraser.hold("late", {1, 3})
+    return eraser.records(_DAY, {1, 2}, "sections")
+
+
+def _expects_held_and_erased(world: Erasable) -> None:
+    world.expects_held("late", {1, 3})
+    world.expects_erased(_DAY, {1, 2}, "sections")
+
+
 STORIES = {
     "records": Story(
         _retired,
@@ -76,6 +86,11 @@ STORIES = {
         _held,
         lambda eraser: eraser.subject("acme", "sub_2", ["default"], {6}),
         lambda world: world.expects_forgotten("acme", "sub_2", ["default"], {6}),
+    ),
+    "what was just held": Story(
+        _retired,
+        _held_and_erased,
+        _expects_held_and_erased,
     ),
     "a release": Story(
         _all_but_held,

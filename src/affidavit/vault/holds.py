@@ -10,7 +10,7 @@ it (``erase``).
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,26 +119,35 @@ def _places(
 
 def _add(
     disk: Disk, keyring: Keyring, key: Key, segment: Path, wanted: set[int]
-) -> Iterable[wraps.Entry]:
+) -> list[wraps.Entry]:
     """Wrap the keys of these records for the hold; the entries its file has of them now."""
     file = read_wraps(segment)
-    there = [(begin, end) for index, begin, end in file.places if index in wanted]
+    there = {index: file.data[begin:end] for index, begin, end in file.places if index in wanted}
     if not there:
         return []
     old = read_hold(segment, key.id)
-    entries = {} if old is None else {entry.index: entry for entry in old.entries()}
-    wrapping, elsewhere = hold_wrapping(keyring, key.id), keys_of(keyring, segment)
-    found = []
-    for begin, end in there:
-        entry = wraps.unpack(file.data[begin:end])
-        if entry.index not in entries:
-            own = wrapping_of(keyring, file.key, entry.subjects)
-            known = elsewhere.get(entry.index, {})
-            keys = [known.get(at, part_key(own, blob)) for at, blob in enumerate(entry.blobs)]
-            entries[entry.index] = _held(wrapping, entry, keys)
-        found.append(entries[entry.index])
-    body = b"".join(wraps.pack(entries[index]) for index in sorted(entries))
-    disk.write_file(hold_path(segment, key.id), wraps.header(key.id, HOLD_MAGIC) + body)
+    packed = {} if old is None else {i: old.data[begin:end] for i, begin, end in old.places}
+    found = [wraps.unpack(packed[index]) for index in there if index in packed]
+    path, fresh = hold_path(segment, key.id), there.keys() - packed.keys()
+    if not fresh:
+        disk.effects.fsync_dir(str(path.parent))  # who wrote it may have died before
+        return found
+    wrapping = hold_wrapping(keyring, key.id)
+    elsewhere: dict[int, dict[int, bytes]] | None = None
+    for index in sorted(fresh):
+        data = there[index]
+        entry = wraps.unpack(data)
+        own = wrapping_of(keyring, file.key, entry.subjects)
+        keys = [part_key(own, blob) for blob in entry.blobs]
+        if any(isinstance(one, str) for one in keys):
+            elsewhere = keys_of(keyring, segment) if elsewhere is None else elsewhere
+            known = elsewhere.get(index, {})
+            keys = [known.get(at, one) for at, one in enumerate(keys)]
+        entry = _held(wrapping, entry, keys)
+        packed[index] = wraps.pack(entry)
+        found.append(entry)
+    body = b"".join(packed[index] for index in sorted(packed))
+    disk.write_file(path, wraps.header(key.id, HOLD_MAGIC) + body)
     return found
 
 
