@@ -16,7 +16,7 @@ from affidavit.errors import CorruptError
 from affidavit.ledger.scan import row_of
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import SECTIONS, Placed
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.check import VaultCheck
 from affidavit.vault.erase import Eraser, What
 from affidavit.vault.erased import Erased
@@ -217,7 +217,29 @@ class Erasable:
             if any("20" not in why for why in missing.values()):
                 found.append(f"leaf {item.index}: no time in {sorted(set(missing.values()))}")
         checked = self.checked()
-        return found + self.left() + ([f"fsck: {checked}"] if checked else [])
+        return found + self.left() + self.idle() + ([f"fsck: {checked}"] if checked else [])
+
+    def idle(self) -> list[str]:
+        """Keys that were retired, wrap nothing any more and still exist."""
+        headers = {
+            wraps.parse_header(path.read_bytes()[: wraps.HEADER_BYTES])
+            for path in self.root.rglob("*.wraps")
+        }
+        buckets = {self.bucket(item.index) for item in self.records}
+        return [
+            f"bucket key {number} of {bucket.day} wraps nothing"
+            for bucket in buckets
+            for number, end in key_ends.bucket_ends(self.keyring, bucket).items()
+            if end.is_retired and number not in headers and self.erased_from(bucket)
+        ]
+
+    def erased_from(self, bucket: Bucket) -> bool:
+        """Whether anything of a bucket is not owed by its own keys any more."""
+        return any(
+            len(self.own[item.index]) < len(SECTIONS) + len(item.record.parts)
+            for item in self.records
+            if self.bucket(item.index) == bucket
+        )
 
     def in_doubt(self, before: "Erasable") -> list[str]:
         """What is wrong while an erasure has begun: each record is as before, or as it will be."""

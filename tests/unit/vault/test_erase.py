@@ -8,7 +8,7 @@ import pytest
 
 from affidavit.durable import Disk, Effects
 from affidavit.errors import CorruptError, UsageError
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.segments import Bucket
 from tests.world.canary import find
 from tests.world.erasing import Erasable
@@ -16,16 +16,22 @@ from tests.world.erasing import Erasable
 _DAY = Bucket("acme", "default", "2026-11-23")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Erasable]:
+def lived(base: Path) -> Erasable:
     """A vault of six records in two segments of one day, and two of another day."""
-    made = Erasable(tmp_path)
+    made = Erasable(base)
     made.put([b"one", b"two", b"three"], subjects=("sub_1",))
     made.restart()
     made.put([b"four", b"five"], subjects=("sub_1", "sub_2"))
     made.put([b"six"])
     made.put([b"seven", b"eight"], day="2026-11-24", subjects=("sub_2",))
     assert made.wrong() == []
+    return made
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Erasable]:
+    """That vault, closed in the end."""
+    made = lived(tmp_path)
     yield made
     made.close()
 
@@ -82,6 +88,8 @@ def test_a_person_goes_from_all_days(world: Erasable) -> None:
     assert (list(erased.indexes), erased.sections, erased.parts) == ([3, 4, 6, 7], 8, 8)
     assert erased.subject_keys == 1
     assert world.wrong() == []
+    ends = key_ends.subject_ends(world.keyring, ("acme", "sub_2", "default"))
+    assert all(end.destroyed for end in ends.values())
     assert world.reader.missing(6)["person"].startswith("It was erased at 20")
     assert world.forget("acme", "sub_2") == erased
     assert world.forget("acme", "nobody").records == 0
@@ -111,7 +119,8 @@ def test_held_records_survive_all_of_it(world: Erasable) -> None:
     world.hold("matter", {1, 4, 7})
     world.hold("other", {4})
     assert world.eraser.hold("matter", {1, 99}).missing == (99,)
-    assert list(world.erase(_DAY, {0, 1}).held) == [1]
+    erased = world.erase(_DAY, {0, 1})
+    assert (list(erased.indexes), list(erased.held)) == ([0], [1])
     assert world.wrong() == []
     assert list(world.forget("acme", "sub_2").held) == [4, 7]
     assert world.wrong() == []
@@ -127,6 +136,19 @@ def test_held_records_survive_all_of_it(world: Erasable) -> None:
     assert list(_DAY.directory(world.root).iterdir()) == []
     with pytest.raises(UsageError, match="was released at"):
         world.eraser.hold("matter", {6})
+
+
+def test_a_hold_takes_over_what_only_another_one_keeps(world: Erasable) -> None:
+    """Placed after an erasure, it has the keys from the hold that was there before."""
+    world.hold("first", {2, 4})
+    world.hold("first", {1})
+    world.erase(_DAY, {1, 2})
+    world.forget("acme", "sub_2")
+    world.hold("second", {0, 1, 2, 4})
+    assert world.release("first").records == 0
+    assert world.wrong() == []
+    assert list(world.release("second").indexes) == [1, 2, 4]
+    assert world.wrong() == []
 
 
 def test_what_is_written_to_is_not_touched(world: Erasable) -> None:

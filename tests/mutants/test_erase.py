@@ -1,0 +1,108 @@
+"""Each mistake that would leave something behind, or take too much along, is noticed."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.clock import SystemClock
+from affidavit.vault.keyring import Keyring
+from tests.mutants.runner import Mutant, breed
+from tests.unit.vault import test_erase, test_key_ends
+from tests.world.erasing import KEK
+
+REWRAP, OVERWRITE, ERASE = (
+    "affidavit.vault.rewrap",
+    "affidavit.vault.overwrite",
+    "affidavit.vault.erase",
+)
+HOLDS, ENDS, READER = "affidavit.vault.holds", "affidavit.vault.key_ends", "affidavit.vault.reader"
+CHECK = "affidavit.vault.check"
+WRONG = [
+    (REWRAP, "blobs.append(blob._replace(wrapped=taken))", "blobs.append(blob)"),
+    (
+        REWRAP,
+        "blobs.append(blob._replace(wrapped=_again(opens, closes, blob)))",
+        "blobs.append(blob)",
+    ),
+    (
+        REWRAP,
+        "lost = [blob for at, blob in gone if at not in kept]",
+        "lost = [one for _, one in gone]",
+    ),
+    (REWRAP, "            tally.held(index)\n", "            pass\n"),
+    (REWRAP, "open_still = set(others.get(entry.index, ()))", "open_still: set[int] = set()"),
+    (OVERWRITE, "if is_live(wrapping, blob) or at in kept:", "if is_live(wrapping, blob):"),
+    (OVERWRITE, "if there.count(0) == len(there):", "if there:"),
+    (OVERWRITE, "    if dead and not held:\n", "    if dead:\n"),
+    (OVERWRITE, "key_ends.mark_emptied(keyring, bucket)", "pass"),
+    (ERASE, "key_ends.destroy_buckets(self._keyring, ended)", "pass"),
+    (ERASE, "if found.stays} - dying", "if found.stays}"),
+    (ERASE, "if seen[segment][1].goes and ends[file.key].in_use:", "if False:"),
+    (ERASE, "key_ends.destroy_subject(self._keyring, person.subject, person.dying)", "pass"),
+    (ERASE, "successors = dict.fromkeys(person.dying, fresh.id)", "successors = {}"),
+    (ERASE, "sorted(person.goes | spared)", "sorted(person.goes)"),
+    (ERASE, "key_ends.destroy_hold(self._keyring, name)", "pass"),
+    (ERASE, "self._unsettled.write(erased)", "pass"),
+    (HOLDS, "keys = [known.get(at, one) for at, one in enumerate(keys)]", "pass"),
+    (
+        HOLDS,
+        "{} if old is None else {i: old.data[begin:end] for i, begin, end in old.places}",
+        "{}",
+    ),
+    (ENDS, "    keyring.leave_nothing()\n", "    pass\n"),
+    (ENDS, "if End(retired, destroyed).in_use:", "if False:"),
+    (READER, "key = held.get(at, key)", "pass"),
+    (CHECK, 'found["held"] += held is not None', "held = None"),
+]
+
+
+def _noticed(base: Path) -> bool:
+    """Whether any of the tests of erasure and of keys fails."""
+    for module in (test_erase, test_key_ends):
+        for name, test in sorted(vars(module).items()):
+            place = base / name
+            if name.startswith("test_") and _fails(test, place):
+                return True
+    return False
+
+
+def _fails(test: Callable[..., None], place: Path) -> bool:
+    needs = set(inspect.signature(test).parameters)
+    if not needs <= {"tmp_path", "kek", "keyring", "world"}:
+        return False
+    place.mkdir()
+    given: dict[str, Any] = {"tmp_path": place, "kek": KEK}
+    try:
+        if "world" in needs:
+            given["world"] = test_erase.lived(place)
+        if "keyring" in needs:
+            given["keyring"] = Keyring.open(place / "keys.db", KEK, SystemClock())
+        test(**{need: given[need] for need in needs})
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure notices
+        return True
+    finally:
+        for one in ("world", "keyring"):
+            if one in given:
+                given[one].close()
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "right", "wrong"), WRONG)
+def test_a_mistake_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, right: str, wrong: str
+) -> None:
+    """By the tests of the vault."""
+    importlib.import_module(module)
+    breed(Mutant(module, right, wrong), monkeypatch)
+    assert _noticed(tmp_path)
+
+
+@pytest.mark.slow
+def test_what_is_right_passes(tmp_path: Path) -> None:
+    """Without a mistake nothing is noticed."""
+    assert not _noticed(tmp_path)
