@@ -1,7 +1,8 @@
 """The one that erases, of a sequencer process: rounds over holds, requests and what waits.
 
 Rules: one thing at a time, the oldest request first; a round that fails is tried again, and the
-status says why. What waits for its day is looked at once a day and when a hold was released. Not
+status says why. What waits for its day is looked at once a day and when a hold was released, what
+is over its maximum once a day, at the start and when somebody asks. Not
 here: the steps of a run (``erasure_run``), holds in the vault (``keeping``).
 """
 
@@ -15,6 +16,7 @@ import apsw
 from affidavit.app import opening
 from affidavit.app.erasure_host import Host, StoppedError, Worker
 from affidavit.app.erasure_run import Runs
+from affidavit.app.expiring import Expiring
 from affidavit.app.keeping import Keeping
 from affidavit.app.paths import Paths
 from affidavit.app.purging import Purging
@@ -29,6 +31,7 @@ from affidavit.query.search import Searcher
 from affidavit.query.tree import Tree
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import VaultReader
+from affidavit.vault.stocktaking import Stocktaking
 
 PAUSE = 5.0
 """Seconds from one round to the next, if nobody wakes it."""
@@ -64,11 +67,14 @@ class Erasing:
         engine = Eraser(disk, vault, host.keyring, host.clock, worker.rest)
         purging = Purging(host, worker)
         self._keeping = Keeping(host, engine, worker, purging)
+        stocks = Stocktaking(vault, host.keyring, worker.rest)
+        self.expiring = Expiring(host, engine, worker, purging, stocks)
         self._runs = Runs(host, engine, worker, purging, signer)
         self.vkey = signer.vkey
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._day = ""
+        self._expire = False
         self._error: AffidavitError | None = None
 
     @property
@@ -91,6 +97,13 @@ class Erasing:
     def wake(self) -> None:
         """There is something to do."""
         self._woken.set()
+
+    def expire(self) -> None:
+        """Take away what is over its maximum, now."""
+        if not self.expiring.status["running"]:
+            self.expiring.status = self.expiring.status | {"running": True}
+            self._expire = True
+            self._woken.set()
 
     async def search(self, tree: Tree, what: What) -> Found:
         """What would go of what an injected tree means, now and later."""
@@ -125,6 +138,9 @@ class Erasing:
         if swept or today != self._day:
             for one in await host.ask(lambda: host.erasures.all("waiting")):
                 await self._runs.again(one)
+        if today != self._day or self._expire:
+            self._expire = False
+            await self.expiring.run()
             self._day = today
         for one in await host.ask(lambda: host.erasures.all("running")):
             await self._runs.carry_out(one)

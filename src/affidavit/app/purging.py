@@ -23,18 +23,27 @@ class Purging:
         self._host = host
         self._worker = worker
 
-    async def index(self, touched: Sequence[int]) -> None:
-        """Derive rows and text of these records anew, and have the rest leave the files."""
+    async def rows(self, touched: Sequence[int]) -> None:
+        """Derive rows and text of these records anew."""
         worker, indexing = self._worker, self._host.indexing
 
         def refresh() -> None:
             for batch in worker.select().slices(touched, SLICE):
                 indexing.refresh(batch)
                 worker.rest()
+
+        await worker.do(refresh)
+
+    async def index(self, touched: Sequence[int]) -> None:
+        """The same, and have what went leave the files."""
+        worker, indexing = self._worker, self._host.indexing
+        await self.rows(touched)
+
+        def purge() -> None:
             for _ in indexing.purge():
                 worker.rest()
 
-        await worker.do(refresh)
+        await worker.do(purge)
 
     async def databases(self) -> None:
         """Empty the write-ahead logs of ``state.db`` and ``keys.db``; ``UnavailableError``."""

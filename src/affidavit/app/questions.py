@@ -77,6 +77,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "once.keep": _once_keep,
         "prove": _prove,
         "receipt": _receipt,
+        "retention.run": _retention_run,
         "saved.list": saved.listed,
         "saved.put": saved.put,
         "saved.remove": saved.remove,
@@ -239,6 +240,13 @@ async def _log_prune(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     if before is not None:
         sequencer.pruning.begin(str(before))
     return sequencer.pruning.status()
+
+
+async def _retention_run(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """How the latest run went; ``begin``: have one begin, unless one is under way."""
+    if params.get("begin"):
+        sequencer.erasing.expire()
+    return sequencer.erasing.expiring.status | {"problem": sequencer.erasing.problem}
 
 
 async def _prove(sequencer: Sequencer, params: dict[str, Any]) -> Any:

@@ -147,6 +147,20 @@ def is_told(state: apsw.Connection, name: str) -> bool:
     return state.execute("select 1 from told where name = ?", (name,)).fetchone() is not None
 
 
+def names_told(state: apsw.Connection, beginning: str) -> list[str]:
+    """The names that begin so of which ``told`` was said, in order."""
+    rows = state.execute(
+        "select name from told where substr(name, 1, ?) = ? order by name",
+        (len(beginning), beginning),
+    )
+    return [str(name) for (name,) in rows]
+
+
+def untell(state: apsw.Connection, beginning: str) -> None:
+    """Forget that ``told`` was said of the names that begin so."""
+    state.execute("delete from told where substr(name, 1, ?) = ?", (len(beginning), beginning))
+
+
 def told(state: apsw.Connection, name: str, fact: str) -> None:
     """Remember that ``name`` is on record, with the ``fact`` in JSON unless it is ``""``."""
     table, column = ("in_force", "fact") if fact else ("told", "digest")

@@ -33,6 +33,7 @@ from affidavit.cli import (
     record,
     report,
     retention,
+    retention_run,
     reveal,
     show,
     sums,
@@ -92,6 +93,7 @@ for module in (
     witness,
     demo_provider,
     completion,
+    retention_run,
 ):
     module.register(app)
 app.add_typer(erase.app, name="erase")

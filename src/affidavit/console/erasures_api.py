@@ -1,4 +1,4 @@
-"""Erasure requests over HTTP: ``/api/erasures``.
+"""Erasure requests over HTTP: ``/api/erasures``; and a run of retention.
 
 Rules: what is meant is looked for within the boundary of whoever asks; the sequencer looks, decides
 and records. Who oversees a tenant sees its requests, others none. A dry run is a read and is
@@ -123,6 +123,23 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         if not every or run > len(every):
             raise NotFoundError("There is no such certificate yet.", hint="affidavit erase list")
         return Response(every[(run or len(every)) - 1], media_type="text/plain")
+
+    @routes.post("/retention/run", tags=["erasures"], summary="Have retention run now")
+    async def retention_run(request: Request) -> dict[str, Any]:
+        """What is over its maximum goes, as once a day by itself; how it goes is asked by GET."""
+        reader = authenticator.api(request)
+        check_preserves(reader.identity)
+        await access.read("access.query", reader, {"operation": "retention.run"})
+        found: dict[str, Any] = await services.control.call("retention.run", {"begin": True})
+        return found
+
+    @routes.get("/retention/run", tags=["erasures"], summary="How the latest run went")
+    async def retention_runs(request: Request) -> dict[str, Any]:
+        reader = authenticator.api(request)
+        check_preserves(reader.identity)
+        await access.often("access.query", reader, {"operation": "retention.status"}, "retention")
+        found: dict[str, Any] = await services.control.call("retention.run", {})
+        return found
 
     return routes
 

@@ -182,3 +182,52 @@ async def _nothing(link: ControlLink) -> None:
     """A round goes by."""
     await asyncio.sleep(1.0)
     assert (await link.call("status", {}))["erasing_problem"] is None
+
+
+@pytest.mark.slow
+def test_what_is_over_its_maximum_goes_by_itself_but_what_is_held(tmp_path: Path) -> None:
+    """At the start of a later day: on record first, content alone, the held exchange stays."""
+    root = _root(tmp_path, "retention: {classes: {short: {maximum: 2d}}}\n")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner = await _key(link, "Ann", "owner")
+        bot = await _key(link, "bot", "caller")
+        recorder = await Recorder.open(root, link)
+        for n in range(3):
+            await recorder.exchange(bot, f"goes {n}", session="s1", retention_class="short")
+        held = await recorder.exchange(bot, "held", session="s3", retention_class="short")
+        stays = await recorder.exchange(bot, "stays", session="s2")
+        tree = msgspec.json.encode(language.parse("session:ses_s3", NOW)).decode()
+        await link.call("holds.place", {
+            "expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
+            "reason": "r", **_by(owner)})  # fmt: skip
+        await recorder.indexed()
+        found = await link.call("retention.run", {"begin": True})
+        while found["running"]:
+            await asyncio.sleep(0.05)
+            found = await link.call("retention.run", {})
+        assert (found["buckets"], found["problem"]) == (0, None)
+        kept.update(held=held, stays=stays)
+        await recorder.close()
+
+    async def later(link: ControlLink) -> None:
+        for _ in range(400):
+            found = await link.call("retention.run", {})
+            if found["buckets"] and not found["running"]:
+                break
+            await asyncio.sleep(0.05)
+        assert (found["buckets"], found["records"], found["problem"]) == (1, 6, None)
+
+    assert _sequencer(root, story) == 0
+    assert _sequencer(root, _nothing, _Later(1)) == 0
+    found = audit(root, beside=tmp_path / "one")
+    assert sum(bool(view.parts) for view in found.requests.values()) == 5
+    assert _sequencer(root, later, _Later(4)) == 0
+    found = audit(root, beside=tmp_path / "two")
+    left = {request for request, view in found.requests.items() if view.parts}
+    assert left == {kept["held"], kept["stays"]}
+    assert all("who" in view.sections for view in found.requests.values())
+    assert found.types["retention.expired"] == 1
+    assert _sequencer(root, _nothing, _Later(5)) == 0
+    assert _types(root).count("retention.expired") == 1

@@ -62,3 +62,15 @@ def test_a_certificate_is_checked_with_a_key_from_outside(
     file.write_text(text.replace("records: 6", "records: 5"))
     assert command("verify", str(file), "--key", SIGNER.vkey).code == 1
     assert command("verify", str(file), "--policy", str(file)).code == 2
+
+
+def test_retention_runs_for_who_decides(command: Command, become: As) -> None:
+    """Nothing is over a maximum here; a member may not have it run."""
+    become("")
+    assert "Nothing is over its maximum" in command("retention", "run", "--dry-run").out
+    assert "Gone: nothing" in command("retention", "run").out
+    assert command("retention", "run", "--json").rows[0]["buckets"] == 0
+    key = command("keys", "create", "Zoe", "--role", "auditor").out.strip()
+    become(key)
+    assert command("retention", "run").code == 3
+    become("")

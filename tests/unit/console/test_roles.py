@@ -61,6 +61,8 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ("GET", "/api/erasures/{erasure}/certificate"): (
         APPROVERS, "/api/erasures/none/certificate", None,
     ),
+    ("GET", "/api/retention/run"): (PRESERVERS, "/api/retention/run", None),
+    ("POST", "/api/retention/run"): (PRESERVERS, "/api/retention/run", None),
     ("GET", "/api/holds"): (APPROVERS, "/api/holds", None),
     ("POST", "/api/holds"): (
         PRESERVERS, "/api/holds", {"expression": "model:x", "matter": "m", "reason": "a test"},

@@ -1,0 +1,129 @@
+"""What is over its maximum goes by itself: bucket by bucket, on record first, holds spared.
+
+Rules: the plan decides (``vault.retention``), asked anew for each run, as of now; what a hold
+matches of a bucket is put into the vault's hold before anything of the bucket goes. Each bucket is
+on record (``retention.expired``) before its keys are destroyed; index rows follow, and in the end
+of a run the files are purged and all keys renewed. A crash leaves a bucket that is in the next plan
+again, or whose rows are derived anew then: ``expiring`` says of which that is. Not here: leaves of
+the ledger (``pruning``), what somebody asked for (``erasure_run``).
+"""
+
+import functools
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+
+from affidavit.app import system
+from affidavit.app.erasure_host import Host, Worker
+from affidavit.app.purging import Purging
+from affidavit.control.holds import Hold
+from affidavit.query.tree import And, Moment, Tree
+from affidavit.record.model import Chain, Record
+from affidavit.vault.erase import Eraser
+from affidavit.vault.erased import Erased
+from affidavit.vault.retention import Line, plan
+from affidavit.vault.segments import Bucket
+from affidavit.vault.stocktaking import Stocktaking
+
+
+class Expiring:
+    """For one sequencer process; on the event loop. ``status`` tells of the latest run."""
+
+    def __init__(
+        self, host: Host, engine: Eraser, worker: Worker, purging: Purging, stocks: Stocktaking
+    ) -> None:
+        self._host = host
+        self._engine = engine
+        self._worker = worker
+        self._purging = purging
+        self._stocks = stocks
+        self.status: dict[str, Any] = {"running": False, "as_of": "", "buckets": 0, "records": 0}
+
+    async def run(self) -> None:
+        """Take away everything that is due now and may go; nothing if nothing is."""
+        host, now = self._host, self._host.clock.now()
+        self.status = {"running": True, "as_of": now, "buckets": 0, "records": 0}
+        try:
+            holds = await host.ask(host.holds.in_force)
+            held = functools.partial(self._held, holds)
+
+            def due() -> list[Line]:
+                found = plan(self._stocks, host.config, now, held, due_only=True)
+                return [line for line in found if line.goes]
+
+            lines = await self._worker.do(due)
+            left = await host.ask(lambda: system.names_told(host.state, "expiring "))
+            if not lines and not left:
+                return
+            done = [await self._expire(line) for line in lines]
+            for name in left:  # what an earlier process had taken away, and perhaps not from here
+                bucket, what = msgspec.json.decode(name.removeprefix("expiring "), type=_Named)
+                if not any(line.bucket == Bucket(*bucket) for line in lines):
+                    done.append(await self._again(Bucket(*bucket), what))
+            for erased in done:
+                await self._purging.rows(erased.indexes)
+                self.status["records"] += len(erased.indexes)
+            await self._purging.index(())
+            await self._purging.databases()
+            await host.renewing.renew(host, reason="retention")
+            for erased in done:
+                await self._worker.do(functools.partial(self._engine.settle, erased))
+            await host.ask(lambda: system.untell(host.state, "expiring "))
+        finally:
+            self.status["running"] = False
+
+    async def _expire(self, line: Line) -> Erased:
+        """One bucket: on record, retired, erased."""
+        host = self._host
+        await host.record(_record(host, line))
+        name = f"expiring {msgspec.json.encode([line.bucket, line.what]).decode()}"
+        await host.ask(lambda: system.told(host.state, name, ""))
+        self.status["buckets"] += 1
+        return await self._again(line.bucket, line.what)
+
+    async def _again(self, bucket: Bucket, what: Any) -> Erased:
+        host = self._host
+        holds = await host.ask(host.holds.in_force)  # one may have been placed since the plan
+        spare = await self._worker.do(functools.partial(self._held, holds, bucket, keep=True))
+        await host.ask(lambda: host.vault.retire([bucket]))
+        return await self._worker.do(
+            functools.partial(self._engine.expire, bucket, what, spare, "retention")
+        )
+
+    def _held(self, holds: Sequence[Hold], bucket: Bucket, *, keep: bool = False) -> frozenset[int]:
+        """What holds match of the days around a bucket's; ``keep``: the vault's holds get it."""
+        found: set[int] = set()
+        day = date.fromisoformat(bucket.day)
+        since = f"{day - timedelta(days=1)}T00:00:00.000000Z"
+        until = f"{day + timedelta(days=2)}T00:00:00.000000Z"
+        window = (Moment("time", ">=", since), Moment("time", "<", until))
+        for hold in holds:
+            tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+            kept = self._worker.select().matching(And((tree, *window)))
+            if keep and kept:
+                self._engine.hold(hold.id, kept)
+            found.update(kept)
+        return frozenset(found)
+
+
+_Named = tuple[tuple[str, str, str], str]
+
+
+def _record(host: Host, line: Line) -> Record:
+    bucket = line.bucket
+    what = {
+        "operation": "retention.expire",
+        "target": {"kind": "class", "name": bucket.retention_class},
+        "day": bucket.day,
+        "erased": line.what,
+        "due": line.due,
+        "policy": {"minimum": line.kept.minimum, "maximum": line.kept.maximum,
+                   "regimes": list(line.kept.regimes)},
+        "counts": {"records": line.may_go, "held": line.stock.held},
+    }  # fmt: skip
+    who = {"tenant": bucket.tenant, "kind": "service", "role": "owner"}
+    chain = Chain(bucket.tenant, "actor.unattributed", "")
+    sections = {"who": who, "what": what}
+    return system.make("retention.expired", host.clock, host.config, sections, chain)

@@ -1,0 +1,55 @@
+"""``affidavit retention run``: what is over its maximum goes now instead of within the day."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from affidavit.cli import options, output, retention
+from affidavit.cli.client import Client
+from affidavit.errors import UnavailableError
+
+PAUSE = 0.3
+"""Seconds between two looks at how it goes."""
+
+
+def register(_: typer.Typer) -> None:
+    """Add the verb to its group."""
+    retention.app.command("run")(run)
+
+
+def run(
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    data: options.Data = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Take away what is over its maximum and not held. The system does it once a day by itself.
+
+    Nothing below its minimum goes, whoever asks. It is recorded.
+
+    Example: affidavit retention run --dry-run
+    """
+    client = Client(data, url)
+    if dry:
+        lines = [one for one in client.get("/api/retention/plan")["lines"] if one["goes"]]
+        for line in lines:
+            if json:
+                output.json_line(line)
+                continue
+            goes = line["left"] - line["held"]
+            output.plain(f"{line['retention_class']} of {line['day']}: {goes} records would go.")
+        if not lines and not json:
+            output.plain("Nothing is over its maximum.")
+        return
+    found = client.post("/api/retention/run", {})
+    while found["running"] and not found["problem"]:
+        time.sleep(PAUSE)
+        found = client.get("/api/retention/run")
+    if found["problem"]:
+        raise UnavailableError(f"It did not come to its end: {found['problem']}")
+    if json:
+        output.json_line(found)
+        return
+    what = f"{found['records']} records of {found['buckets']} buckets" if found["buckets"] else ""
+    output.plain(f"Gone: {what or 'nothing, as nothing is over its maximum'}.")
