@@ -102,7 +102,13 @@ def test_what_is_drawn_and_not_shown_is_counted(world: World) -> None:
 )
 def test_another_sample_is_refused(world: World, change: dict[str, Any]) -> None:
     """Whatever else the manifest says of seed, size or population does not fit what is shown."""
-    files = members(world.bundle(by_model(), Choice(sample=Sample(3, "S"))).data)
+    records = list(world.answer(by_model()).records)
+    pairs = dict(world.pairs) | {response: request for request, response in world.pairs}
+    for seed in "ABCDEFGHIJKLMNOPQRS":  # one whose third is not the other half of its first two
+        *two, third = expected(world, records, seed, 3)
+        if pairs.get(third) not in two:
+            break
+    files = members(world.bundle(by_model(), Choice(sample=Sample(3, seed))).data)
     manifest = json.loads(files["manifest.json"])
     files["manifest.json"] = bundle._json(
         {**manifest, "sampling": {**manifest["sampling"], **change}}
