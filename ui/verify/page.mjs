@@ -102,9 +102,10 @@ function showQuestion(stated, verdict) {
     ["Clock", question.get("clock")],
     ["Conditions", question.get("conditions").map(inWords).join("\n") || "none"],
     ["Shown", question.get("show") === "count" ? "how many records" : "records"],
+    ["Drawn", verdict.facts.get("sample")?.join(", ") ?? "no sample: all records"],
     ["Ledger", `${verdict.facts.get("origin")}, ${verdict.facts.get("size")} leaves`],
   ];
-  table("question", chains.length ? evaluated : [evaluated[0], evaluated[4], evaluated[6]]);
+  table("question", chains.length ? evaluated : [evaluated[0], evaluated[4], evaluated.at(-1)]);
   const disclosed = stated.get("disclosed");
   table("stated", [
     ["Question, as put", question.get("expression") || "everything"],
@@ -127,17 +128,18 @@ function plain(value) {
   return value instanceof Map ? [...value].map(([k, v]) => `${k}: ${plain(v)}`).join("; ") : `${value}`;
 }
 
+/** What a row of the table has: its field, its title, and how it breaks. */
 const COLUMNS = [
-  ["index", "leaf"],
-  ["time", "time"],
-  ["type", "type"],
-  ["actor", "actor"],
-  ["model", "model"],
-  ["outcome", "outcome"],
-  ["tier", "tier"],
-  ["met", "meets the conditions"],
-  ["sections", "sections shown"],
-  ["half", "other half"],
+  ["index", "leaf", "n"],
+  ["time", "time", "n"],
+  ["type", "type", "t k"],
+  ["actor", "actor", "t"],
+  ["model", "model", "t"],
+  ["outcome", "outcome", "t"],
+  ["tier", "tier", "n"],
+  ["met", "meets the conditions", ""],
+  ["sections", "sections shown", ""],
+  ["half", "other half", "n"],
 ];
 
 /** Start the page; `source` is the text of this script, for the worker. */
@@ -200,7 +202,7 @@ export function start(source) {
     },
     rows({ start: first, rows }) {
       const body = rows.map((row) => {
-        const cells = COLUMNS.map(([name]) => said("td", row[name], name === "time" ? "n" : ""));
+        const cells = COLUMNS.map(([name, , look]) => said("td", row[name], look));
         const open = element("button", { type: "button", className: "open" }, visible(row.index));
         open.setAttribute("aria-label", `Show record at leaf ${row.index}`);
         open.addEventListener("click", () => send({ op: "record", index: row.index }));
