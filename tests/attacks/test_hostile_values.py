@@ -14,7 +14,7 @@ HOSTILE: list[Any] = [
     None, True, -1, 0, 1, 2**63, 2**70, 1.5, "", "x", "A" * 43, "\x00", [], [[]], {}, {"a": 1},
     [None], ["x", -1],
 ]  # fmt: skip
-FREE = {"boundary", "disclosed", "expression"}
+FREE = {"retention", "custody", "boundary", "disclosed", "expression"}
 """Statements of the exporter that no other byte of the bundle confirms."""
 
 

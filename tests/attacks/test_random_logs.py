@@ -137,11 +137,11 @@ def judge(files: dict[str, bytes], question: dict[str, Any], world: World | None
     origin = files["checkpoint"].split(b"\n")[0].decode()
     manifest = {
         "origin": origin, "size": size, "question": question, "counts": counts, "made": "",
-        "boundary": {}, "disclosed": {},
+        "boundary": {}, "disclosed": {}, "sampling": None,
     }  # fmt: skip
     views = {name: memoryview(body) for name, body in files.items()}
     trust = verify.read_keys([world.vkey] if world else [])
-    facts: dict[str, Any] = verify.judge(views, manifest, trust, verify.NO_TOOLS).facts
+    facts: dict[str, Any] = verify.judge(views, manifest, trust, verify.NO_TOOLS)[0].facts
     return facts
 
 

@@ -12,6 +12,9 @@ from affidavit.cli import options, output, report, saved
 from affidavit.cli.client import Client
 from affidavit.errors import UsageError
 
+PATIENCE = 1800.0
+"""Seconds: a bundle of very many records takes minutes to make, and nothing comes before it is."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -71,7 +74,7 @@ def export(
     if pdf is not None:
         report.check_free(pdf, force=force)
         browser = printing.browser()
-    client = Client(data, url)
+    client = Client(data, url, timeout=PATIENCE)
     expression = saved.words(client, expression)
     asked = {
         "expression": expression,

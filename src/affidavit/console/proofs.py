@@ -39,7 +39,7 @@ LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
 DISAGREE = "the index and the ledger disagree"
 UNPLACED = "some of the matching records are attributed to no chain of the question"
-MAX_LISTED = 10_000
+MAX_LISTED = 100_000
 """Records that an export lists where no chain proves that they are all."""
 
 

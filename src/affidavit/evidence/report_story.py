@@ -64,8 +64,13 @@ def story(answer: verify.Answer, shown: Shown, content: Mapping[str, bytes]) -> 
 def _parts(
     index: int, sections: Mapping[str, Any], content: Mapping[str, bytes]
 ) -> dict[str, bytes]:
-    names = sections.get("content", {}).get("parts", [])
-    bodies = {part["name"]: content.get(f"content/{index}-{n}") for n, part in enumerate(names)}
+    section = sections.get("content")
+    names = section.get("parts") if isinstance(section, Mapping) else None
+    bodies = {
+        str(part["name"]): content.get(f"content/{index}-{n}")
+        for n, part in enumerate(names if isinstance(names, list) else [])
+        if isinstance(part, Mapping) and "name" in part
+    }
     return {name: body for name, body in bodies.items() if body is not None}
 
 

@@ -1297,14 +1297,16 @@ def check(data: bytes, policy: Policy, named: str = "", tools: Tools = NO_TOOLS)
     digest = b64u(hashlib.sha256(members["manifest.json"]).digest())
     need(named in ("", digest), "wrong-manifest", f"The manifest is {digest}, not {show(named)}.")
     manifest = read_manifest(members)
-    verdict = judge(members, manifest, policy, tools)
+    verdict: Verdict = judge(members, manifest, policy, tools)[0]
+    counts, stated = show(verdict.facts["counts"]), show(manifest["counts"])
+    need(counts == stated, "false-count", f"Found {counts}, stated {stated}.")
     verdict.facts["manifest_named"] = bool(named)
     unsaid = unchecked(manifest["question"], bool(named))
     return verdict._replace(manifest=digest, unchecked=unsaid)
 
 
-def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: Tools) -> Verdict:
-    """Check what the members say, without their digests; ``Refused`` likewise."""
+def judge(members: dict[str, Any], manifest: Any, policy: Policy, tools: Tools) -> Any:
+    """Check all but digests and counts; returns the verdict, the answer, and what is disclosed."""
     files = {name: bytes(body) for name, body in members.items() if name[:8] != "content/"}
     note = read_checkpoint(files["checkpoint"], policy, tools)
     good = show([note.origin, note.size]) == show([manifest["origin"], manifest["size"]])
@@ -1323,8 +1325,6 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     parts = check_content(members, shown)
     counts = count(answer, shown, question["conditions"])
     drawn, sample = check_sample(answer, shown, question["conditions"], manifest["sampling"])
-    good = show(counts) == show(manifest["counts"])
-    need(good, "false-count", f"Found {show(counts)}, stated {show(manifest['counts'])}.")
     newest = answer.epochs[0][1] if answer.epochs else max(answer.leaves, default=0)
     facts = vouch(policy, note, stamps, newest)
     held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
@@ -1344,7 +1344,7 @@ def judge(members: dict[str, memoryview], manifest: Any, policy: Policy, tools: 
     said = completeness(answer, question, counts, sample + partly(answer, shown), replayed)
     who, how = assurance(policy, facts["assurance"]), coverage(answer)
     what, rest = about(answer, question["conditions"]), unchecked(question, False)
-    return Verdict(integrity, said, who, how, what, "", rest, facts)
+    return Verdict(integrity, said, who, how, what, "", rest, facts), answer, shown
 
 
 def vouch(policy: Policy, note: Note, stamps: list[Stamp], newest: int) -> dict[str, Any]:

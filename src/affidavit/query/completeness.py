@@ -28,7 +28,7 @@ from affidavit.query.prover import EpochProof, Proofs, Prover
 from affidavit.query.question import Question, unproved
 from affidavit.record.model import UNATTRIBUTED, Chain
 
-MAX_LEAVES = 65_000
+MAX_LEAVES = 150_000
 """An answer holds at most this many leaves; a narrower window is asked for beyond."""
 
 SLACK_SECONDS = 300

@@ -97,23 +97,34 @@ def test_what_is_drawn_and_not_shown_is_counted(world: World) -> None:
     assert "1 of them withheld" in drawn(world, made.data)[0].completeness
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": "T"}, {"size": 2}, {"population": 20}, {"digest": "A" * 43}], ids=str
-)
-def test_another_sample_is_refused(world: World, change: dict[str, Any]) -> None:
-    """Whatever else the manifest says of seed, size or population does not fit what is shown."""
-    records = list(world.answer(by_model()).records)
-    pairs = dict(world.pairs) | {response: request for request, response in world.pairs}
-    for seed in "ABCDEFGHIJKLMNOPQRS":  # one whose third is not the other half of its first two
-        *two, third = expected(world, records, seed, 3)
-        if pairs.get(third) not in two:
-            break
-    files = members(world.bundle(by_model(), Choice(sample=Sample(3, seed))).data)
+@pytest.mark.parametrize("change", [{"population": 20}, {"digest": "A" * 43}], ids=str)
+def test_another_population_is_refused(world: World, change: dict[str, Any]) -> None:
+    """Whatever else the manifest says of the population is not what the chain holds."""
+    files = members(world.bundle(by_model(), Choice(sample=Sample(3, "S"))).data)
+    assert refused(restated(world, files, **change), world.vkey) == "wrong-sample"
+
+
+def restated(world: World, files: dict[str, bytes], **change: Any) -> bytes:
+    """The bundle with something else said of its sample."""
     manifest = json.loads(files["manifest.json"])
-    files["manifest.json"] = bundle._json(
-        {**manifest, "sampling": {**manifest["sampling"], **change}}
-    )
-    assert refused(repaired(world, files), world.vkey) == "wrong-sample"
+    stated = {**manifest["sampling"], **change}
+    files["manifest.json"] = bundle._json({**manifest, "sampling": stated})
+    return repaired(world, files)
+
+
+def test_another_draw_is_refused(world: World) -> None:
+    """A seed that draws other exchanges, or fewer of them, does not fit what is shown."""
+    pairs = {response: request for request, response in world.pairs}
+    records = list(world.answer(by_model()).records)
+
+    def exchanges(seed: str, size: int = 3) -> set[int]:
+        return {pairs.get(index, index) for index in expected(world, records, seed, size)}
+
+    seed = next(name for name in "STUVWXYZ" if len(exchanges(name)) == 3)
+    other = next(name for name in "abcdefgh" if not exchanges(seed) <= exchanges(name))
+    made = world.bundle(by_model(), Choice(sample=Sample(3, seed)))
+    for change in ({"seed": other}, {"size": 2}):
+        assert refused(restated(world, members(made.data), **change), world.vkey) == "wrong-sample"
 
 
 def test_no_record_is_slipped_in_beside_the_sample(world: World) -> None:
