@@ -50,7 +50,7 @@ def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
         reader = authenticator.api(request)
         wanted = Wanted(
             body.expression, tuple(body.withhold), body.content, body.purpose, body.count,
-            body.sample, body.seed, custody=True,
+            body.sample, body.seed, people=True,
         )  # fmt: skip
         made = await proofs.export(reader, wanted)
         headers = {

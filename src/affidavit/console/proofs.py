@@ -11,7 +11,7 @@ export commits to the manifest and is durable before the first byte. Not here: t
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from affidavit.console import resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
+from affidavit.console.retention_api import known_holds
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import PrunedError, RefusedError, UnavailableError, UsageError
 from affidavit.evidence import bundle
@@ -27,6 +28,8 @@ from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
 from affidavit.query.custody import custody
+from affidavit.query.kept import Hold
+from affidavit.query.kept_records import kept_records
 from affidavit.query.question import Question, counting, question, sampling, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.model import SECTIONS
@@ -48,7 +51,8 @@ class Wanted:
     """What to export: which records, which sections to leave out, how much of the content.
 
     ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
-    records, drawn by ``seed``; 0 for all of them. ``custody``: say who has read them.
+    records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
+    are kept, under which of the ``holds`` that the reader may know of.
     """
 
     expression: str
@@ -58,7 +62,8 @@ class Wanted:
     count: bool = False
     sample: int = 0
     seed: str = ""
-    custody: bool = False
+    people: bool = False
+    holds: Sequence[Hold] | None = None
 
 
 class Proofs:
@@ -121,6 +126,8 @@ class Proofs:
         if (wanted.sample > 0) != bool(wanted.seed) or (wanted.sample and wanted.count):
             raise UsageError("A sample needs its size and a seed, and shows what it draws.")
         reader.boundary.demand(wanted.purpose)
+        holds = await known_holds(self._services, reader) if wanted.people else None
+        wanted = dataclasses.replace(wanted, holds=holds)
         with self._services.limits.expensive(reader.account):
             made = await self._services.blocking(lambda: self._make(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
@@ -193,21 +200,28 @@ class Proofs:
             made=now,
             policy=trust.policy(services),
             tools=TOOLS,
-            custody=self._custody(reader, wanted, answer) if wanted.custody else (),
+            **self._for_people(reader, wanted, answer, now),
         )
         return answer, made
 
-    def _custody(self, reader: Reader, wanted: Wanted, answer: Answer) -> list[dict[str, Any]]:
-        """The reads on record that touched what is in the bundle; none where only a count is.
+    def _for_people(
+        self, reader: Reader, wanted: Wanted, answer: Answer, now: str
+    ) -> dict[str, Any]:
+        """Custody and retention of what is in the bundle; none where only a count is.
 
         Of the reads, too, no section is told that is withheld.
         """
-        if answer.question.count:
-            return []
+        if answer.question.count or not wanted.people:
+            return {}
+        services = self._services
         sections = reader.boundary.sections.difference(wanted.withhold)
         boundary = reader.boundary._replace(sections=sections)
         records = sorted({*answer.records, *answer.halves.values()})
-        return custody(self._services.searcher, boundary, records, answer.size)
+        kept = kept_records(
+            services.searcher, services.vault, services.config, boundary, records, now, wanted.holds
+        )
+        reads = custody(services.searcher, boundary, records, answer.size)
+        return {"retention": kept, "custody": reads}
 
     def _contradicted(
         self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle

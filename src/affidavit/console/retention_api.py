@@ -30,28 +30,34 @@ MAX_LINES = 10_000
 _FIRST = ("overdue", "due", "kept", "minimum")
 
 
+async def known_holds(services: ConsoleServices, reader: Reader) -> list[Hold] | None:
+    """The holds in force of which the reader may know; ``None`` if of none by role."""
+    if reader.identity.role not in APPROVE:
+        return None
+    found = await services.control.call("holds.trees", {})
+    return [
+        Hold(
+            Holding(one["id"], one["matter"], one["owner"], one["placed"]),
+            msgspec.json.decode(one["tree"], type=Tree),
+        )
+        for one in found
+        if oversees(reader, one["tenant"])
+    ]
+
+
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/retention", route_class=StrictRoute, tags=["retention"])
-
-    async def holds(reader: Reader) -> list[Hold] | None:
-        if reader.identity.role not in APPROVE:
-            return None
-        found = await services.control.call("holds.trees", {})
-        return [
-            Hold(
-                Holding(one["id"], one["matter"], one["owner"], one["placed"]),
-                msgspec.json.decode(one["tree"], type=Tree),
-            )
-            for one in found
-            if oversees(reader, one["tenant"])
-        ]
 
     @routes.get("/explain/{name:path}", summary="How long a record is kept, and why")
     async def explain(name: str, request: Request) -> dict[str, Any]:
         """One record, by its id or index (``#12``)."""
         reader = authenticator.api(request)
-        boundary, now, known = reader.boundary, services.clock.now(), await holds(reader)
+        boundary, now, known = (
+            reader.boundary,
+            services.clock.now(),
+            await known_holds(services, reader),
+        )
         what: dict[str, Any] = {"operation": "retention.explain", "boundary": boundary.as_json()}
 
         def find() -> kept.Kept:

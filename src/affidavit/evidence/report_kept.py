@@ -76,7 +76,7 @@ class _Why:
         if isinstance(self._sections, list) and section not in self._sections:
             return "outside the boundary of who exported"
         if index in self._erased:
-            return f"erased under certificate {self._erased[index]}"
+            return f"erased or expired; certificate: {self._erased[index] or 'not stated'}"
         if self._whole is not None and index not in self._whole:
             return "not drawn into the sample"
         if self._conditions:
@@ -116,7 +116,7 @@ def retention(manifest: Manifest) -> str:
         entries = kept.get(key)
         if entries:
             rows = [(one.get(name, ""), _some(one.get("records", []))) for one in entries]
-            title = "Legal hold" if key == "holds" else "Erased under certificate"
+            title = "Legal hold" if key == "holds" else "Erased, by certificate (ledger record)"
             said.append(table([(title, 40), ("Records (leaves)", 60)], rows[:MAX_LISTED]))
         elif entries is not None:
             said.append(paragraph(none))

@@ -170,7 +170,7 @@ def test_a_nasty_report_is_whole(spoilt: World) -> None:
     assert longest < 8 * report_page.MAX_TEXT
     for expected in (
         "gpt-nasty", "Kept longer than the maximum", "180 days", "no limit",
-        "Erased under certificate", "cannot be told", "U+200B", "U+2066", "U+202E", "مرحبا", "世界",
+        "Erased, by certificate", "cannot be told", "U+200B", "U+2066", "U+202E", "مرحبا", "世界",
     ):  # fmt: skip
         assert expected in found.text, expected
 

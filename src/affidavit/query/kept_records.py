@@ -1,0 +1,89 @@
+"""How many records together are kept: by class, under which holds, what of them is gone.
+
+Rules: the class is the one under which the vault keeps a record; limits are those of the
+configuration in force. Told within the boundary; of holds only to who may know of them.
+Certificates are not told record by record, as they name how many and a digest: those recorded
+later than the first of the records are named together. Not here: one record and why (``kept``),
+looks (``evidence.report_kept``).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from affidavit import retention
+from affidavit.config import Config
+from affidavit.query.boundary import Boundary, inject
+from affidavit.query.kept import Buckets, Hold
+from affidavit.query.search import Searcher
+from affidavit.query.tree import And, Has, Match, Or, Tree
+
+MOST = 10_000
+"""Records that are named where each is; of more, the first."""
+CERTIFICATES = 20
+_OF_ERASURE = Or((Match("type", "retention.erased"), Match("type", "retention.expired")))
+
+
+def kept_records(
+    searcher: Searcher,
+    vault: Buckets,
+    config: Config,
+    boundary: Boundary,
+    records: Sequence[int],
+    now: str,
+    holds: Sequence[Hold] | None,
+) -> dict[str, Any]:
+    """What a manifest says of retention (docs/format/evidence.md), as of ``now``.
+
+    ``holds`` is ``None`` for who may not know of holds: then nothing is said of them.
+    """
+    days: dict[str, list[str]] = {}
+    due: list[int] = []
+    gone = 0
+    for index in records:
+        bucket = vault.bucket(index)
+        if bucket is None:
+            gone += 1
+            continue
+        days.setdefault(bucket[1], []).append(bucket[2])
+        if retention.due(retention.kept(config, bucket[1]), bucket[2], now):
+            due.append(index)
+    told: dict[str, Any] = {"classes": [_class(config, name, of) for name, of in days.items()]}
+    if gone:
+        told["classes"].append({"class": "nothing but the leaf is kept", "records": gone})
+    if holds is not None:
+        matters = [(one.holding.matter, one.tree) for one in holds]
+        held = [{"matter": name, "records": _which(searcher, boundary, records, tree)}
+                for name, tree in matters]  # fmt: skip
+        told["holds"] = [one for one in held if one["records"]]
+    erased = _which(searcher, boundary, records, And((boundary.rows, Has("erased"))))
+    names = _certificates(searcher, boundary, erased[0]) if erased else ""
+    told["erased"] = [{"certificate": names, "records": erased}] if erased else []
+    told["due"] = due[:MOST]
+    return told
+
+
+def _class(config: Config, name: str, days: list[str]) -> dict[str, Any]:
+    kept = retention.kept(config, name)
+    return {
+        "class": name if kept.name == name else f"{name}, which is kept as {kept.name}",
+        "records": len(days),
+        "minimum_days": kept.minimum,
+        "maximum_days": kept.maximum,
+        "expires": kept.expires,
+        "regimes": list(kept.regimes),
+        "first_day": min(days),
+        "last_day": max(days),
+    }
+
+
+def _which(searcher: Searcher, boundary: Boundary, records: Sequence[int], tree: Tree) -> list[int]:
+    return searcher.within(list(records), boundary._replace(rows=tree))[:MOST]
+
+
+def _certificates(searcher: Searcher, boundary: Boundary, first: int) -> str:
+    """The records of erasures later than ``first``: one of them is the certificate."""
+    found = searcher.rows_of(inject(_OF_ERASURE, boundary), CERTIFICATES + 1, first)
+    names = ", ".join(f"#{row.idx}" for row in found[:CERTIFICATES])
+    if not names:
+        return "none that who exported may see"
+    return f"one of {names}{' and more' if len(found) > CERTIFICATES else ''}"
