@@ -1,6 +1,7 @@
 """Retention of one record: first match, combined limits, whole days of ledger time."""
 
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
@@ -202,6 +203,29 @@ def test_a_rule_that_is_told_to_be_useless_is_never_met(
     made = Config.model_validate({"retention": {"rules": rules}})
     told = {one.rule for one in retention.useless(made, TYPES)}
     assert not told & {retention.rule_of(made, facts) for facts in every}
+
+
+@given(
+    st.lists(_WHEN, max_size=4),
+    st.builds(lambda t, m, n: Facts("custom", tenant=t, team=n, model=tuple(m)),
+              _NAMES, st.lists(_NAMES, max_size=2), _NAMES),
+)  # fmt: skip
+def test_the_rule_that_counts_is_found_as_by_hand(
+    whens: list[dict[str, list[str]]], facts: Facts
+) -> None:
+    """The first of which each condition has a value that some value of the record is like."""
+    rules = [{"when": when, "class": "default"} for when in whens]
+    made = Config.model_validate({"retention": {"rules": rules}})
+    said = {"tenant": [facts.tenant], "team": [facts.team], "model": list(facts.model)}
+    like = [
+        number
+        for number, when in enumerate(whens)
+        if all(
+            any(one != "" and fnmatchcase(one, pattern) for one in said[name] for pattern in any_)
+            for name, any_ in when.items()
+        )
+    ]
+    assert retention.rule_of(made, facts) == (like[0] if like else None)
 
 
 def test_tiers_are_those_of_records() -> None:

@@ -57,17 +57,20 @@ def check(
     if json:
         told = {"file": str(path), "hash": loaded.hash(), "process": process}
         output.json_line({**told, "providers": providers, "anchored": loaded.anchored,
-             "boundaries": list(loaded.boundaries), "one_half": halves})  # fmt: skip
+             "boundaries": list(loaded.boundaries),
+             "classes": list(loaded.retention.classes), "one_half": halves})  # fmt: skip
         return
     bounded = ", ".join(loaded.boundaries) or "none: what a reader sees follows from the role"
     vouching = [] if policy is None else [f"witness {one.name}" for one in policy.witnesses]
     vouching += [f"timestamps of {loaded.timestamps.url}"] if loaded.timestamps.url else []
     vouching += [f"copies in {loaded.anchors.copy_to}"] if loaded.anchors.copy_to else []
     vouched = ", ".join(vouching) or "nobody: every verdict says own key only"
+    kept = f"classes {', '.join(loaded.retention.classes)}; affidavit retention check"
+    kept = kept if loaded.retention.classes else "no class has a limit: everything is kept"
     asked = f"as the running process {process} has them" if process else "as this shell has them"
     output.facts(
         [("File", path), ("Hash", loaded.hash()), ("Vouched for by", vouched),
-         ("Boundaries", bounded),
+         ("Boundaries", bounded), ("Retention", kept),
          ("Keys of providers", asked)]
     )  # fmt: skip
     for title, conditions in halves.items():

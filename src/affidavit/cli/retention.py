@@ -205,6 +205,8 @@ def _given(given: dict[str, Any] | None) -> str:
     if given is None:
         return "not to be told: the sections that it was given by are not shown to you or are gone"
     said = "no rule: it is the default class"
+    if given["today"] == "ledger":
+        said = "no rule: it is the ledger's own"
     if given["rule"]:
         asked = ", ".join(f"{name} {' or '.join(any_)}" for name, any_ in given["when"].items())
         said = f"rule {given['rule']}: {asked}"
@@ -245,11 +247,13 @@ def plan(
         output.plain(f"  {_SUMS[state]}: {said} in {output.counted(total['buckets'], 'bucket')}")
     if found["lines"]:
         output.table(
-            ("State", "Tenant", "Class", "Days", "Goes", "On", "Records", "Held"),
+            ("State", "Tenant", "Class", "Days", "Goes", "On", "Records", "Held", "Size"),
             _grouped(found["lines"]),
         )
-    for why in dict.fromkeys(line["why"] for line in found["lines"] if not line["known"]):
-        output.say(why, "bold")
+    for class_, why in dict.fromkeys(
+        (one["retention_class"], one["why"]) for one in found["lines"]
+    ):
+        output.indented(f"{class_}: {why}", 2)
     if found["more"]:
         output.say("There are more buckets than are shown here; the sums are of all.")
 
@@ -270,7 +274,8 @@ def _grouped(lines: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
         (state, tenant or "-", class_ + ("" if found[0]["known"] else " (unknown)"),
          _span([one["day"] for one in found]), what,
          _span([one["due"] for one in found]) or "never",
-         sum(one["left"] for one in found), sum(one["held"] for one in found) or "")
+         sum(one["left"] for one in found), sum(one["held"] for one in found) or "",
+         _size(sum(one["bytes"] for one in found)))
         for (state, tenant, class_, what), found in groups.items()
     ]  # fmt: skip
 

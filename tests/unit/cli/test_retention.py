@@ -101,6 +101,7 @@ def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, 
     assert "As of 2029-01-01 00:00:00 UTC" in plan
     assert "overdue: 2 records" in plan
     assert "overdue acme failed 2026-11-23 sections 2028-11-24 2" in plan
+    assert "failed: Over its maximum of 731 days." in plan
     (line,) = (
         one for one in command("retention", "plan", "--json").rows
         if one["retention_class"] == "failed"
