@@ -289,7 +289,7 @@ def _counted(sums: Late, line: Line, limits: Limits, free: int, held: int, *, la
     )  # fmt: skip
 
 
-FAST = settings(max_examples=20, stateful_step_count=15, deadline=None)
+FAST = settings(max_examples=12, stateful_step_count=15, deadline=None)
 TestRetention = RetentionMachine.TestCase
 TestRetention.settings = FAST
 

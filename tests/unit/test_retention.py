@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affidavit import retention
@@ -132,6 +132,7 @@ DAYS = st.integers(0, 4000)
 _CAPPED = ("gdpr-cap-24m",)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(sorted(presets())), max_size=5), DAYS, DAYS, st.booleans())
 def test_combination_keeps_every_promise_or_says_which_not(
     regimes: list[str], minimum: int, maximum: int, keeps: bool
@@ -154,6 +155,7 @@ def test_combination_keeps_every_promise_or_says_which_not(
     assert (found.decision is None) == (max(minima) <= min(maxima))
 
 
+@settings(max_examples=40)
 @given(st.dates(date(1990, 1, 1), date(2200, 1, 1)), DAYS, st.integers(-3, 4003))
 def test_dates_and_the_two_questions_agree(day: date, days: int, later: int) -> None:
     """``dates`` names the very first day on which each is answered with yes."""
@@ -190,6 +192,7 @@ _WHEN = st.dictionaries(
 _NAMES = st.sampled_from(["", "a", "ab", "abc", "b", "ba"])
 
 
+@settings(max_examples=40)
 @given(
     st.lists(_WHEN, min_size=1, max_size=4),
     st.lists(st.builds(lambda t, m, n: Facts("custom", tenant=t, team=n, model=tuple(m)),
@@ -205,6 +208,7 @@ def test_a_rule_that_is_told_to_be_useless_is_never_met(
     assert not told & {retention.rule_of(made, facts) for facts in every}
 
 
+@settings(max_examples=40)
 @given(
     st.lists(_WHEN, max_size=4),
     st.builds(lambda t, m, n: Facts("custom", tenant=t, team=n, model=tuple(m)),
