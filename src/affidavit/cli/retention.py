@@ -152,6 +152,7 @@ def _preset(preset: Any) -> dict[str, Any]:
 @app.command("explain")
 def explain(
     record: Annotated[str, typer.Argument(help="A record's id, or #INDEX.", metavar="ID")],
+    reason: options.Reason = "",
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -160,7 +161,8 @@ def explain(
 
     Example: affidavit retention explain '#12'
     """
-    found = Client(data, url).get(f"/api/retention/explain/{quote(record, safe='')}")
+    path = f"/api/retention/explain/{quote(record, safe='')}"
+    found = Client(data, url).get(path, purpose=reason or None)
     if json:
         output.json_line(found)
         return
@@ -226,6 +228,7 @@ def plan(
     at: Annotated[
         str, typer.Option("--at", help="As of a time, or 90d from now.", metavar="TIME")
     ] = "",
+    reason: options.Reason = "",
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -234,8 +237,7 @@ def plan(
 
     Example: affidavit retention plan --at 90d
     """
-    asked = f"?at={quote(at, safe='')}" if at else ""
-    found = Client(data, url).get(f"/api/retention/plan{asked}")
+    found = Client(data, url).get("/api/retention/plan", at=at or None, purpose=reason or None)
     if json:
         for line in found["lines"]:
             output.json_line(line)

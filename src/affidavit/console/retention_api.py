@@ -27,6 +27,7 @@ from affidavit.vault import retention
 from affidavit.vault.retention import Line
 
 MAX_LINES = 10_000
+Purpose = Annotated[str, Query(max_length=500)]
 _FIRST = ("overdue", "due", "kept", "minimum")
 
 
@@ -50,14 +51,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     routes = APIRouter(prefix="/api/retention", route_class=StrictRoute, tags=["retention"])
 
     @routes.get("/explain/{name:path}", summary="How long a record is kept, and why")
-    async def explain(name: str, request: Request) -> dict[str, Any]:
+    async def explain(name: str, request: Request, purpose: Purpose = "") -> dict[str, Any]:
         """One record, by its id or index (``#12``)."""
         reader = authenticator.api(request)
-        boundary, now, known = (
-            reader.boundary,
-            services.clock.now(),
-            await known_holds(services, reader),
-        )
+        boundary, now = reader.boundary, services.clock.now()
+        boundary.demand(purpose)
+        known = await known_holds(services, reader)
         what: dict[str, Any] = {"operation": "retention.explain", "boundary": boundary.as_json()}
 
         def find() -> kept.Kept:
@@ -69,20 +68,22 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             found = await services.blocking(find)
         except NotFoundError:
             what["name"] = recorded_name(services.snapshot(), reader.identity.tenant, name)
-            await access.missed("access.query", reader, what)
+            await access.missed("access.query", reader, what, purpose)
             raise
-        await access.read("access.query", reader, what | {"name": f"#{found.index}", "rows": 1})
+        what |= {"name": f"#{found.index}", "rows": 1}
+        await access.read("access.query", reader, what, purpose)
         told: dict[str, Any] = msgspec.to_builtins(found)
         return told
 
     @routes.get("/plan", summary="What would go when, why, and how much")
     async def plan(
-        request: Request, at: Annotated[str, Query(max_length=40)] = ""
+        request: Request, at: Annotated[str, Query(max_length=40)] = "", purpose: Purpose = ""
     ) -> dict[str, Any]:
         """As of now, or of a time (``2027-01-01``, ``90d`` from now). Nothing is removed by it."""
         reader = authenticator.api(request)
         if reader.identity.role not in APPROVE:
             raise RefusedError(f"The role {reader.identity.role} does not see what is kept.")
+        reader.boundary.demand(purpose)
         now = services.clock.now()
         moment = parse_moment(at, now) if at else now
 
@@ -99,7 +100,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         with services.limits.expensive(reader.account):
             lines = await services.blocking(find)
         what = {"operation": "retention.plan", "at": moment, "rows": len(lines)}
-        await access.read("access.query", reader, what)
+        await access.read("access.query", reader, what, purpose)
         lines.sort(key=lambda line: (_FIRST.index(line.state), line.bucket))
         return {
             "at": moment,

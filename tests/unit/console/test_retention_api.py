@@ -14,6 +14,7 @@ from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import TENANT, Machine
 
 CONFIG = """
+boundaries: {careful: {purpose: required}}
 retention:
   default_class: short
   classes:
@@ -131,14 +132,29 @@ def test_both_are_reads_on_record(client: Client, machine: Machine) -> None:
     """G13: what was asked, and how much there was; a name that is nothing, too."""
     before = len(machine.records("access.query"))
     index = index_of(machine, "exchange.request", "demo-chat")
-    explained(client("auditor"), index)
-    client("auditor").get("/api/retention/plan?at=2030-01-01")
-    assert client("auditor").get("/api/retention/explain/somebody").status_code == 404
-    one, two, three = (record["what"] for record in machine.records("access.query")[before:])
+    why = "purpose=ticket+7"
+    assert client("auditor").get(f"/api/retention/explain/%23{index}?{why}").is_success
+    client("auditor").get(f"/api/retention/plan?at=2030-01-01&{why}")
+    assert client("auditor").get(f"/api/retention/explain/somebody?{why}").status_code == 404
+    found = machine.records("access.query")[before:]
+    one, two, three = (record["what"] for record in found)
+    assert {record["who"]["purpose"] for record in found} == {"ticket 7"}
     assert (one["operation"], one["name"], one["rows"]) == ("retention.explain", f"#{index}", 1)
     assert (two["operation"], two["at"]) == ("retention.plan", "2030-01-01T00:00:00.000000Z")
     assert two["rows"] >= 2
     assert (three["rows"], three["name"][:5]) == (0, "hmac:")
+
+
+@pytest.mark.parametrize("path", ["explain/%231", "plan"])
+def test_a_boundary_may_ask_for_the_purpose(client: Client, path: str) -> None:
+    """As of every read."""
+    asked = {"name": "Carla", "role": "auditor", "boundary": "careful"}
+    token = client("owner").post("/api/keys", json=asked).json()["token"]
+    mine = {"authorization": f"Bearer {token}"}
+    reader = client("")
+    assert reader.get(f"/api/retention/{path}", headers=mine).status_code == 403
+    answer = reader.get(f"/api/retention/{path}?purpose=ticket", headers=mine)
+    assert answer.status_code in (200, 404), answer.text
 
 
 @pytest.mark.parametrize("path", ["explain/%231", "plan"])
