@@ -241,7 +241,8 @@ class Told:
             base.mkdir()
             materialise(self.states[number], base / "vault")
             version = int((base / "vault" / _VERSION).read_bytes())
-            (base / "vault" / _VERSION).unlink()
+            for path in (base / "vault").glob(f"{_VERSION}*"):
+                path.unlink()
             for name, data in self._versions[version].items():
                 (base / name).write_bytes(data)
             wrong = self.scene.judge(base)

@@ -41,7 +41,7 @@ WRONG = [
     (OVERWRITE, "key_ends.mark_emptied(keyring, bucket)", "pass"),
     (ERASE, "key_ends.destroy_buckets(self._keyring, ended)", "pass"),
     (ERASE, "if found.stays} - dying", "if found.stays}"),
-    (ERASE, "if seen[segment][1].goes and ends[file.key].in_use:", "if False:"),
+    (ERASE, "if seen[segment][1].goes and _may_grow(ends, file.key):", "if False:"),
     (ERASE, "key_ends.destroy_subject(self._keyring, person.subject, person.dying)", "pass"),
     (ERASE, "successors = dict.fromkeys(person.dying, fresh.id)", "successors = {}"),
     (ERASE, "sorted(person.goes | spared)", "sorted(person.goes)"),

@@ -216,6 +216,7 @@ class Erasable:
                 found.append(f"leaf {item.index}: {sorted(missing)} are said to be missing")
             if any("20" not in why for why in missing.values()):
                 found.append(f"leaf {item.index}: no time in {sorted(set(missing.values()))}")
+        found += [f"{path.name} was left" for path in self.root.rglob("*.tmp")]
         checked = self.checked()
         return found + self.left() + self.idle() + ([f"fsck: {checked}"] if checked else [])
 

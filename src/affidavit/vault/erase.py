@@ -18,7 +18,7 @@ Not here: whose time has come, who asked, and the record of it; the index; the l
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -167,7 +167,7 @@ class Eraser:
         seen: dict[Path, tuple[int, Look]] = {}
         for segment, file in self._files(bucket):
             seen[segment] = file.key, self._look(segment, file, doomed, tally)
-            if seen[segment][1].goes and ends[file.key].in_use:
+            if seen[segment][1].goes and _may_grow(ends, file.key):
                 raise _not_retired(bucket.day)
         erased = self._write_down(tally, before, token)
         dying = {key for key, found in seen.values() if found.goes}
@@ -198,7 +198,7 @@ class Eraser:
             of_day = key_ends.bucket_ends(self._keyring, bucket)
             for segment, file in self._files(bucket):
                 found = self._look(segment, file, person.doomed, tally)
-                if found.goes and of_day[file.key].in_use:
+                if found.goes and _may_grow(of_day, file.key):
                     raise _not_retired(day)
                 person.note(segment, file, found)
         alive = {number for number, end in ends.items() if end.is_retired}
@@ -221,7 +221,10 @@ class Eraser:
     # What all have in common.
 
     def _files(self, bucket: Bucket) -> Iterator[tuple[Path, WholeFile]]:
-        for segment in segments_in(bucket.directory(self._root)):
+        directory = bucket.directory(self._root)
+        if strays := sorted(directory.glob("*.tmp")):  # of an attempt that was cut short
+            self._disk.remove(*strays)
+        for segment in segments_in(directory):
             yield segment.path, read_wraps(segment.path)
 
     def _look(self, segment: Path, file: WholeFile, doomed: Doomed, tally: Tally) -> Look:
@@ -297,6 +300,11 @@ def _of(indexes: frozenset[int], kinds: frozenset[int]) -> Doomed:
 
 def _but(indexes: frozenset[int], kinds: frozenset[int]) -> Doomed:
     return lambda index, _: NOTHING if index in indexes else kinds
+
+
+def _may_grow(ends: Mapping[int, key_ends.End], key: int) -> bool:
+    """Whether its writer may still append to files under a bucket key, perhaps one made since."""
+    return key not in ends or ends[key].in_use
 
 
 def _not_retired(what: str) -> UsageError:

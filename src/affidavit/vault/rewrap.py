@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from affidavit.errors import CorruptError, NotFoundError
 from affidavit.record.keys import wrap_key
 from affidavit.vault import wraps
 from affidavit.vault.erased import Tally
@@ -48,10 +49,13 @@ class Wrappings:
         self._known: dict[tuple[int, ...], Wrapping] = {}
 
     def of(self, subjects: tuple[int, ...]) -> Wrapping:
-        """Those for records of these subjects."""
+        """Those for records of these subjects; ``CorruptError`` if no such keys ever were."""
         found = self._known.get(subjects)
         if found is None:
-            found = wrapping_of(self._keyring, self._bucket, subjects)
+            try:
+                found = wrapping_of(self._keyring, self._bucket, subjects)
+            except NotFoundError as error:
+                raise CorruptError(f"A record is under a key that never was: {error}") from error
             self._known[subjects] = found
         return found
 

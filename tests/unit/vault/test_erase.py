@@ -9,6 +9,7 @@ import pytest
 from affidavit.durable import Disk, Effects
 from affidavit.errors import CorruptError, UsageError
 from affidavit.vault import key_ends, wraps
+from affidavit.vault.keyring import Keyring
 from affidavit.vault.segments import Bucket
 from tests.world.canary import find
 from tests.world.erasing import Erasable
@@ -162,6 +163,28 @@ def test_what_is_written_to_is_not_touched(world: Erasable) -> None:
     assert world.wrong() == []
 
 
+def test_a_key_made_meanwhile_is_one_in_use(
+    world: Erasable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer comes to the bucket again just after it was looked which keys are retired."""
+    today = _DAY._replace(day="2026-11-24")
+    world.vault.retire([today])
+    true = key_ends.bucket_ends
+
+    def ends(keyring: Keyring, bucket: Bucket) -> dict[int, key_ends.End]:
+        found = true(keyring, bucket)
+        if len(world.records) == 8:
+            world.put([b"later"], day=today.day)
+        return found
+
+    monkeypatch.setattr(key_ends, "bucket_ends", ends)
+    world.eraser.records(today, {6}, "sections")
+    world.expects_erased(today, {6}, "sections")
+    with pytest.raises(UsageError, match="not retired"):
+        world.eraser.expire(today, "sections")
+    assert world.wrong() == []
+
+
 def test_the_writer_goes_on_in_new_segments(world: Erasable) -> None:
     """After a bucket was retired, records of the same day come under another key."""
     today = _DAY._replace(day="2026-11-24")
@@ -172,6 +195,16 @@ def test_the_writer_goes_on_in_new_segments(world: Erasable) -> None:
         world.eraser.expire(today, "sections")
     world.eraser.expire(today, "sections", {8})
     assert world.wrong() == []
+
+
+def test_a_key_that_never_was_is_damage(world: Erasable) -> None:
+    """A file of wraps that names one is refused before anything goes."""
+    world.vault.retire([_DAY])
+    path = min(_DAY.directory(world.root).glob("*.wraps"))
+    path.write_bytes(wraps.header(77) + path.read_bytes()[wraps.HEADER_BYTES :])
+    with pytest.raises(CorruptError, match="under a key that never was"):
+        world.eraser.expire(_DAY, "sections")
+    assert world.reader.parts(5)["request.body"] == b"six"
 
 
 def test_a_canary_is_nowhere(world: Erasable) -> None:
