@@ -32,8 +32,8 @@ from affidavit.vault.segments import MAGIC, Bucket, wraps_path
 _OPEN_FILES = 32
 _REMEMBERED = 4096
 _CONTENT = SECTIONS.index("content")
-_CERTIFICATES = frozenset({"retention.erased", "retention.completed"})
-"""Not ``retention.expired``, which is of leaves, and those that it is of are not looked for."""
+_CERTIFICATES = frozenset({"retention.erased", "retention.expired", "retention.completed"})
+"""What says that something of the vault may be gone. Of which day or leaf is sealed in there."""
 
 
 class VaultCheck:

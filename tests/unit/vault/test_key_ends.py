@@ -1,5 +1,6 @@
 """How keys end: retired before they are destroyed, and off the disk once they are."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,35 @@ def test_who_reads_for_long_is_named(
     key_ends.destroy_hold(keyring, "matter")
     assert (tmp_path / "keys.db-wal").stat().st_size == 0
     raw.close()
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(9))])
+def test_no_history_of_keys_leaves_a_destroyed_one(
+    tmp_path: Path, kek: KeyEncryptionKey, keyring: Keyring, seed: int
+) -> None:
+    """Keys of all kinds and lengths of name, made, retired and destroyed in any order."""
+    draw, gone = random.Random(seed), []
+    for turn in range(30):
+        people = [
+            ("t" * draw.randint(1, 40), f"sub_{turn}_{n}" * draw.randint(1, 5), "default")
+            for n in range(draw.randint(1, 40))
+        ]
+        keyring.subjects(people)
+        key_ends.new_bucket_key(keyring, _BUCKET)
+        key_ends.hold_key(keyring, f"hold {turn}")
+        ending = draw.sample(people, draw.randint(0, len(people)))
+        numbers = {name: key.id for name, key in keyring.subjects(ending).items()}
+        key_ends.retire_subjects(keyring, ending)
+        for name, number in numbers.items():
+            gone += keyring.read("SELECT wrapped FROM subject_keys WHERE id = ?", (number,))
+            key_ends.destroy_subject(keyring, name, [number])
+        if turn % 3 == 0:
+            gone += keyring.read("SELECT wrapped FROM bucket_keys WHERE id = ?", (turn + 1,))
+            gone += keyring.read("SELECT wrapped FROM hold_keys WHERE hold = ?", (f"hold {turn}",))
+            key_ends.destroy_bucket(keyring, turn + 1)
+            key_ends.destroy_hold(keyring, f"hold {turn}")
+    raw = open_database(tmp_path / "keys.db", kek.derive("keys.db"), read_only=True)
+    pages = raw.serialize("main")
+    raw.close()
+    assert len(gone) > 100
+    assert [wrapped for (wrapped,) in gone if wrapped in pages] == []
