@@ -96,6 +96,43 @@ def test_traffic_and_reveals_go_on_while_the_key_is_renewed(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_backup_under_traffic_is_restored_and_goes_on(tmp_path: Path) -> None:
+    """Made while calls, reveals and renewals go on; restored it is whole, and takes new calls."""
+    machine = Machine(tmp_path / "data", demo=True)
+    try:
+        machine.wait_rows(f"model:{MODEL} type:exchange.request", 1)
+        with _Going(machine) as going:
+            _ask(machine, "Question first?")
+            machine.cli("keys", "rotate")
+            place, keys = str(tmp_path / "b"), str(tmp_path / "keys")
+            told = machine.cli("backup", "-o", place, "--with-keys", keys, "--json")
+        assert going.failed == []
+        assert "destroy it when something was erased" in told.stderr
+        leaves = json.loads(told.stdout)["leaves"]
+        assert machine.stop() == 0, machine.messages()
+    finally:
+        if machine.process.poll() is None:
+            machine.kill()
+    restored = tmp_path / "restored"
+    refused = run_cli(
+        "restore", place, "--keys", str(machine.data), "--data", str(restored), check=False
+    )
+    assert (refused.returncode, "fork" in refused.stderr, restored.exists()) == (1, True, False)
+    done = run_cli("restore", place, "--keys", keys, "--data", str(restored), "--json")
+    assert json.loads(done.stdout)["size"] == leaves
+    assert run_cli("fsck", "--deep", "--data", str(restored)).returncode == 0
+    again = Machine(restored, demo=True)
+    try:
+        _ask(again, "Question again?")
+        assert len(again.wait_rows(f"model:{MODEL} type:exchange.request", 2)) >= 2
+        assert again.stop() == 0, again.messages()
+    finally:
+        if again.process.poll() is None:
+            again.kill()
+    audit(restored, beside=tmp_path / "beside")
+
+
+@pytest.mark.slow
 def test_a_key_under_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made, rotated, restarted under it; no process shows it to another; a wrong one is told."""
     config = tmp_path / "config.yaml"

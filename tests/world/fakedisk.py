@@ -183,7 +183,9 @@ class FakeEffects(Effects):
 
         def act() -> None:
             Effects.rename(self, source, target)
-            self._named[new] = self._named.pop(old)
+            self._named.pop(new, None)
+            if old in self._named:  # a database makes files of its own
+                self._named[new] = self._named.pop(old)
 
         self._do(Step("rename", old, self._named.get(old, -1), target=new), act)
 

@@ -142,6 +142,10 @@ class PlayedLink(ControlLink):
         return None
 
 
+def _subjects(who: Mapping[str, Any]) -> tuple[str, ...]:
+    return (who["actor"],) if who["kind"] == "person" else ()
+
+
 def _public(identity: Identity) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(identity)
     del shown["key_hash"]
@@ -324,13 +328,15 @@ class Machine:
         """Record one chat exchange of the caller; returns the ids of request and response.
 
         ``more``: model, session (the caller's own id), outcome; raw (the response's bytes as
-        they were on the wire) and encoding (its content encoding); caller (another identity).
+        they were on the wire) and encoding (its content encoding); caller (another identity);
+        person: whether the caller is one, whose keys then seal what is theirs.
         """
         model = more.get("model", "demo-chat")
         caller = more.get("caller") or self.identity("caller")
         session = more.get("session")
         who: dict[str, Any] = {
-            "tenant": TENANT, "actor": caller.actor, "kind": "service", "role": "caller",
+            "tenant": TENANT, "actor": caller.actor,
+            "kind": "person" if more.get("person") else "service", "role": "caller",
             "team": caller.team, "credential": caller.id, "authenticated_by": "key",
             "assurance": "key", "session": "unknown", "session_source": "none",
         }  # fmt: skip
@@ -396,6 +402,7 @@ class Machine:
             retention_class=class_of(self.config, "exchange.request", sections["who"], chains),
             sections=tuple(disclose(n, every[n]) if n in every else None for n in SECTIONS),
             chains=tuple(chains), parts=(part,), parent=parent,
+            subjects=_subjects(sections["who"]),
         )  # fmt: skip
         asyncio.run(_commit(self._gateway, record, data))
         return record.id

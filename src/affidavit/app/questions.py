@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import approving, erasing, holding, saved, system
+from affidavit.app import approving, backup, erasing, holding, saved, system
 from affidavit.app.retaining import Retaining
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
@@ -59,6 +59,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "erasures.ask": erasing.ask,
         "erasures.list": erasing.listing,
         "erasures.show": erasing.show,
+        "backup.cut": _backup_cut,
         "glass.break": approving.break_glass,
         "glass.end": approving.end_glass,
         "holds.list": holding.listing,
@@ -194,6 +195,11 @@ def public(identity: Identity) -> dict[str, Any]:
 
 async def _keys_list(sequencer: Sequencer, _: dict[str, Any]) -> Any:
     return [public(identity) for identity in await sequencer.ask(sequencer.identities.all)]
+
+
+async def _backup_cut(sequencer: Sequencer, params: dict[str, Any]) -> Any:
+    """Where the log ends, for a backup (``backup.cut``)."""
+    return await backup.cut(sequencer, params)
 
 
 async def _keys_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:

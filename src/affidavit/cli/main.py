@@ -13,6 +13,7 @@ import typer.exceptions
 
 from affidavit.cli import (
     approvals,
+    backup,
     completion,
     config,
     demo,
@@ -89,6 +90,7 @@ for module in (
     verify,
     fsck,
     doctor,
+    backup,
     version,
     witness,
     demo_provider,

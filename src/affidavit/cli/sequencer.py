@@ -10,7 +10,9 @@ WITHIN = 30.0
 """Seconds after which the sequencer is given up."""
 
 
-def call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+def call(
+    data: Path | None, method: str, params: dict[str, Any], within: float = WITHIN
+) -> dict[str, Any]:
     """Ask the sequencer of a data directory; ``UnavailableError`` if it does not answer."""
     from affidavit.app.paths import Paths
     from affidavit.control.link import ControlLink
@@ -18,7 +20,7 @@ def call(data: Path | None, method: str, params: dict[str, Any]) -> dict[str, An
     async def ask() -> dict[str, Any]:
         link = ControlLink(Paths(options.data_directory(data)).control_socket)
         try:
-            answer: dict[str, Any] = await link.call(method, params, within=WITHIN)
+            answer: dict[str, Any] = await link.call(method, params, within=within)
         finally:
             await link.close()
         return answer

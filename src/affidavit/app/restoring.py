@@ -1,0 +1,291 @@
+"""A data directory made from a backup and the keys as they are now.
+
+Rules: everything is made in a directory beside the new one, which takes its name in the end, at
+once; a restore that was cut left nothing in the place, and the next one begins anew. Every file is
+what the manifest says. The keys belong to this log, know every bucket key that the backup names,
+and have seen no longer log than this one; nobody outside has either (``starting``), as going on
+would fork the log. What was erased since the backup stays erased: whatever no key opens any more is
+overwritten or removed, whose keys have ended is forgotten by name, and the index is made anew from
+what is left. The keys are the last to be put in. Not here: what is in a backup (``backup``).
+"""
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import msgspec
+
+from affidavit import config as configuration
+from affidavit.app import opening, rebuild, starting
+from affidavit.app.backup import (
+    KEYS,
+    MANIFEST,
+    VERSION,
+    File,
+    Manifest,
+    Told,
+    Writer,
+    copy_database,
+)
+from affidavit.app.cosigning import load_policy
+from affidavit.app.paths import Paths
+from affidavit.clock import Clock
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk, check_database, open_database
+from affidavit.errors import CorruptError, NotFoundError, UnavailableError, UsageError
+from affidavit.ledger import publish
+from affidavit.ledger.note import Signer, read_vkeys
+from affidavit.record.kek import KeyFile
+from affidavit.record.model import SECTIONS
+from affidavit.vault import wraps
+from affidavit.vault.key_database import open_in_force
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.overwrite import overwrite
+from affidavit.vault.whole_files import read_wraps
+
+_SUFFIX = ".restoring"
+_AT_ONCE = 1 << 20
+_EVERYTHING = frozenset({*range(len(SECTIONS)), wraps.PART})
+_NOT_EMPTY = "Give a directory with --data that is not there or empty."
+
+
+class Restored(NamedTuple):
+    """What a restore made: ``size`` leaves; how many segments no key opens any more and went.
+
+    ``forgotten``: identities whose names went, as the person was erased since the backup;
+    ``records``: records in the new index.
+    """
+
+    size: int
+    removed: int
+    forgotten: int
+    records: int
+
+
+class Restoring:
+    """One restore of the backup in ``source`` into the directory ``target``.
+
+    ``keys``: a data directory, or a copy that ``backup --with-keys`` made, of now and not of then.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        keys: Path,
+        disk: Disk,
+        clock: Clock,
+        environ: Mapping[str, str],
+        told: Told = lambda *_: None,
+    ) -> None:
+        self._source = source
+        self._target = target.absolute()
+        self._keys = keys
+        self._disk = disk
+        self._clock = clock
+        self._environ = environ
+        self._told = told
+        self._made = self._target.with_name(self._target.name + _SUFFIX)
+
+    def run(self) -> Restored:
+        """Restore; the directory is there, whole, on return.
+
+        ``UsageError`` if the place is taken; ``NotFoundError`` if that is no backup, or no keys;
+        ``CorruptError`` if a file is not what the manifest says, the keys are of another log, or
+        somebody knows a longer one; ``UnavailableError`` if the keys do not open.
+        """
+        if self._target.exists() and (not self._target.is_dir() or any(self._target.iterdir())):
+            raise UsageError(f"{self._target} is not empty.", hint=_NOT_EMPTY)
+        if self._made.resolve().is_relative_to(self._source.resolve()):
+            raise UsageError(f"{self._target} is inside the backup.", hint=_NOT_EMPTY)
+        manifest = self._manifest()
+        try:
+            return self._make(manifest)
+        except BaseException:
+            shutil.rmtree(self._made, ignore_errors=True)
+            raise
+
+    def _make(self, manifest: Manifest) -> Restored:
+        if self._made.exists():  # of one that was cut
+            shutil.rmtree(self._made)
+        paths = Paths(self._made)
+        paths.create(self._disk)
+        self._copy(manifest)
+        keyring = self._open(paths)
+        try:
+            self._check(paths, manifest, keyring)
+            removed = self._erase(paths, keyring)
+            forgotten = self._forget(paths, keyring)
+        finally:
+            keyring.close()
+        records = self._index(paths)
+        self._disk.effects.rename(str(self._made), str(self._target))
+        self._disk.effects.fsync_dir(str(self._target.parent))
+        return Restored(manifest.size, removed, forgotten, records)
+
+    # what is there
+
+    def _manifest(self) -> Manifest:
+        path = self._source / MANIFEST
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except FileNotFoundError:
+            hint = "A backup that was not finished has no manifest.json and cannot be used."
+            raise NotFoundError(f"{self._source} is not a backup.", hint=hint) from None
+        except msgspec.MsgspecError as error:
+            raise CorruptError(f"{path} is not the manifest of a backup.") from error
+        if manifest.v != VERSION:
+            raise CorruptError(f"{path} is of version {manifest.v}, not {VERSION}.")
+        for file in manifest.files:
+            if not _is_plain(file.path):
+                raise CorruptError(f"{path} names the file {file.path!r}.")
+        return manifest
+
+    def _copy(self, manifest: Manifest) -> None:
+        writer, done = Writer(self._disk, self._made), 0
+        for number, file in enumerate(manifest.files, 1):
+            try:
+                found = writer.write(file.path, _bytes_of(self._source / file.path))
+            except FileNotFoundError:
+                raise _damaged(file, "is not there") from None
+            if found != file:
+                raise _damaged(file, "is not what the manifest says")
+            done += file.size
+            self._told(number, done)
+
+    def _open(self, paths: Paths) -> Keyring:
+        """The keys as they are now, copied beside everything else, and opened for writing."""
+        database, kek = (self._keys / name for name in KEYS)
+        if not kek.is_file():
+            kek = Paths(self._keys).key_encryption_key
+        if not (database.is_file() and kek.is_file()):
+            raise NotFoundError(
+                f"{self._keys} has no keys.db and no key-encryption key.",
+                hint="Give the data directory they are in, or a copy by backup --with-keys.",
+            )
+        file = opening.key_file(Paths(self._keys))
+        file = KeyFile(kek, list(file.sources.values()))
+        source, key, _ = open_in_force(database, file)
+        try:
+            copy_database(source, paths.key_database, key.derive("keys.db"))
+        finally:
+            source.close()
+        for path in (file.next, file.path):
+            if path.exists() and (path == file.path or file.is_next(key)):
+                self._disk.write_file(paths.key_encryption_key, path.read_bytes())
+                break
+        return Keyring.open(paths.key_database, key, self._clock)
+
+    # whether it may be
+
+    def _check(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> None:
+        hint = "Give the keys of the installation that the backup was made of, as they are now."
+        config = configuration.load(paths.config, self._environ)
+        config = config.named(manifest.origin)
+        vkeys = read_vkeys((paths.log / "log.vkey").read_text(encoding="ascii"))
+        signers = _signers(manifest.origin, keyring)
+        if vkeys[0].vkey not in {signer.vkey for signer in signers}:
+            raise CorruptError("These are the keys of another log.", hint=hint)
+        try:
+            state = open_database(paths.state, keyring.database_key("state.db"))
+        except UnavailableError as error:
+            raise CorruptError(
+                "These keys do not open state.db of the backup.", hint=hint
+            ) from error
+        with contextlib.closing(state):
+            check_database(state, "state.db")
+        self._as_new(manifest, keyring)
+        starting.run(paths, config, load_policy(config), signers[0], keyring)
+
+    def _as_new(self, manifest: Manifest, keyring: Keyring) -> None:
+        """Neither the keys nor the directory they come from know a longer log."""
+        names = keyring.read("SELECT name FROM secrets WHERE name LIKE 'epoch/%'", ())
+        epoch = max(int(str(name).partition("/")[2]) for (name,) in names)
+        there = max(publish.size_of(self._keys / "log", name) for name in _HEADS)
+        longest = max(epoch + 1, there)
+        if longest > manifest.size:
+            raise CorruptError(
+                f"The keys are of a log of {longest} leaves or more; the backup has"
+                f" {manifest.size}.",
+                hint="An older log in the place of a newer one would fork it: use the newest.",
+            )
+
+    # what was erased since
+
+    def _erase(self, paths: Paths, keyring: Keyring) -> int:
+        """Overwrite or remove what no key opens; how many segments went."""
+        known = {int(number) for (number,) in keyring.read("SELECT id FROM bucket_keys", ())}
+        before = sorted(paths.vault.rglob("*.wraps"))
+        for path in before:
+            if read_wraps(path.with_suffix(".seg")).key not in known:
+                raise CorruptError(
+                    "These keys are older than the backup.",
+                    hint="Give the keys as they are now, not as they were then.",
+                )
+            overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
+        return sum(not path.exists() for path in before)
+
+    def _forget(self, paths: Paths, keyring: Keyring) -> int:
+        """Take away the names of whom a key has ended, and nobody comes back under it."""
+        rows = keyring.read(
+            "SELECT DISTINCT tenant, subject FROM subject_keys LEFT JOIN subject_keys_retired "
+            "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL",
+            (),
+        )
+        ended = {(str(tenant), str(subject)) for tenant, subject in rows}
+        with contextlib.closing(
+            open_database(paths.state, keyring.database_key("state.db"))
+        ) as state:
+            store = IdentityStore(state, self._clock)
+            gone = [
+                msgspec.structs.replace(
+                    one, name="", email="", groups=(), revoked=one.revoked or self._clock.now()
+                )
+                for one in store.all()
+                if (one.tenant, one.actor) in ended and (one.name or one.email)
+            ]
+            if gone:
+                store.put(*gone)
+        return len(gone)
+
+    def _index(self, paths: Paths) -> int:
+        beside = paths.run / "index"
+        self._disk.make_dir(beside)
+        count = rebuild.run(paths.root, beside)
+        rebuild.put_in_place(self._disk, beside, paths.root)
+        self._disk.remove_dir(beside)
+        return count
+
+
+def _signers(origin: str, keyring: Keyring) -> list[Signer]:
+    """The keys that ever signed for the log, the first one first."""
+    names = ["log/seed", *(f"log/seed/{number}" for number in range(1, 1_000))]
+    there = itertools.takewhile(keyring.has_secret, names)
+    return [Signer(origin, keyring.secret(name)) for name in there]
+
+
+_HEADS = (publish.CHECKPOINT, publish.INTEGRATED)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name leads to a file of a backup, and nowhere else."""
+    path = PurePosixPath(name)
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or path.as_posix() != name:
+        return False
+    return name in ("config.yaml", "state.db") or (len(parts) > 1 and parts[0] in ("log", "vault"))
+
+
+def _bytes_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_AT_ONCE):
+            yield piece
+
+
+def _damaged(file: File, what: str) -> CorruptError:
+    return CorruptError(
+        f"The backup is damaged: {file.path} {what}.", hint="Nothing was restored. Use another one."
+    )

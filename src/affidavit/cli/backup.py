@@ -1,0 +1,141 @@
+"""``affidavit backup`` and ``affidavit restore``: copies that leave what was erased erased."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from affidavit.cli import options, output
+from affidavit.errors import LockedError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from affidavit.app.backup import Cut
+    from affidavit.app.paths import Paths
+    from affidavit.durable import Disk
+
+_KEYS_WARNING = (
+    "Whoever has this copy can open the backup, and what is erased from now on, too: destroy it "
+    "when something was erased, and make another."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+def backup(
+    target: Annotated[
+        Path, typer.Option("-o", "--output", help="A directory to be made.", metavar="DIR")
+    ],
+    with_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--with-keys",
+            help="Another directory to be made, for keys.db and the key-encryption key.",
+            metavar="DIR",
+        ),
+    ] = None,
+    data: options.Data = None,
+    json: options.Json = False,
+) -> None:
+    """Copy log, vault, state and configuration, while everything runs; keys and index not.
+
+    What is in the backup opens with the keys of the installation alone, as they are when it is
+    restored: what was erased by then stays erased. Journals are not in it: what is not ordered yet.
+
+    Example: affidavit backup -o /mnt/backup/monday
+    """
+    from affidavit.app.backup import KEYS, Copying
+    from affidavit.app.paths import Paths
+    from affidavit.durable import Disk
+
+    paths, disk = Paths(options.data_directory(data)), Disk()
+    for path in (target, with_keys):
+        if path is not None and path.exists():
+            raise UsageError(f"{path} is there already.", hint="Name a directory to be made.")
+    with _cut(paths, disk, keys=with_keys is not None) as cut:
+        made = Copying(paths, cut, target, disk, lambda *_: None).run()
+        if with_keys is not None:
+            disk.make_dir(with_keys)
+            for name in KEYS:
+                disk.write_file(with_keys / name, (cut.place / name).read_bytes())
+    if with_keys is not None:
+        output.say(f"The keys are in {with_keys}. {_KEYS_WARNING}")
+    size = sum(file.size for file in made.files)
+    if json:
+        output.json_line(
+            {"leaves": made.size, "root": made.root, "files": len(made.files), "bytes": size}
+        )
+        return
+    output.plain(f"{made.size} leaves, {len(made.files)} files, {size} bytes in {target}.")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup.", metavar="BACKUP")],
+    keys: Annotated[
+        Path,
+        typer.Option(
+            "--keys",
+            help="The data directory with the keys, or a copy by --with-keys; as they are now.",
+            metavar="DIR",
+        ),
+    ],
+    data: options.Data = None,
+    json: options.Json = False,
+) -> None:
+    """Make a data directory from a backup and the keys as they are now.
+
+    The directory is new or empty. What was erased since the backup stays erased. A log that is
+    older than one that the keys, witnesses or copies of checkpoints know of is refused.
+
+    Example: affidavit restore /mnt/backup/monday --keys /mnt/keys --data ./affidavit-data
+    """
+    from affidavit.app.restoring import Restoring
+    from affidavit.clock import SystemClock
+    from affidavit.durable import Disk
+
+    directory = options.data_directory(data)
+    done = Restoring(source, directory, keys, Disk(), SystemClock(), options.environment()).run()
+    if json:
+        output.json_line(done._asdict())
+        return
+    output.plain(f"{done.size} leaves, {done.records} of them in the new index, in {directory}.")
+    if done.removed or done.forgotten:
+        output.plain(
+            f"Erased since: {done.removed} segments that no key opens were removed, "
+            f"{done.forgotten} identities have no name any more."
+        )
+    output.say(f"Look at it before it runs: affidavit fsck --deep --data {directory}")
+
+
+@contextmanager
+def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
+    """Where the log ends, said by the sequencer, or by us if none runs; removed in the end."""
+    import shutil
+
+    from affidavit.app.backup import Cut, stopped
+    from affidavit.cli.sequencer import call
+    from affidavit.clock import SystemClock
+
+    if not paths.initialised:
+        raise UnavailableError(f"{paths.root} is not a data directory.", hint="Give it by --data.")
+    try:
+        with disk.locked(paths.sequencer_lock, "backup"):
+            cut = stopped(paths, disk, SystemClock(), keys=keys)
+            try:
+                yield cut
+            finally:
+                shutil.rmtree(cut.place, ignore_errors=True)
+            return
+    except LockedError:
+        pass
+    answer = call(paths.root, "backup.cut", {"keys": keys}, within=600.0)
+    cut = Cut(**(answer | {"place": Path(answer["place"])}))
+    try:
+        yield cut
+    finally:
+        shutil.rmtree(cut.place, ignore_errors=True)

@@ -1,0 +1,328 @@
+"""A backup brings back what was there, and nobody who was erased since."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from affidavit.app import backup, opening
+from affidavit.app.backup import Copying, Manifest
+from affidavit.app.checking import Checking, Result
+from affidavit.app.paths import Paths
+from affidavit.app.restoring import Restored, Restoring
+from affidavit.clock import SystemClock
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk, open_database
+from affidavit.errors import AffidavitError, CorruptError, NotFoundError, UsageError
+from affidavit.index.rebuild import dump
+from affidavit.ledger import tiles
+from affidavit.ledger.log_reader import LogReader
+from affidavit.record.kek import KeyFile
+from affidavit.vault import key_ends
+from affidavit.vault.erase import Eraser
+from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
+from affidavit.vault.renewal import Renewal
+from affidavit.vault.segments import Bucket
+from tests.world import ledger
+from tests.world.canary import find
+from tests.world.fakedisk import Crash, FakeEffects, Fault, at
+from tests.world.machine import TENANT, Machine
+
+ANNA, BERT = "Anna Canary 5f2e", "Bert Neighbour"
+SAID = "I said canary 77d1"
+CLOCK = SystemClock()
+
+
+def _made(root: Path, exchanges: int = 3) -> None:
+    """An installation that is stopped: of two people some exchanges, and of a service."""
+    root.mkdir()
+    machine = Machine(root)
+    people = {}
+    for name in (ANNA, BERT):
+        people[name], _ = machine.identities.draft(tenant=TENANT, name=name, kind="person")
+        machine.identities.put(people[name])
+    for number in range(exchanges):
+        machine.exchange(f"{SAID} {number}", "Noted.", caller=people[ANNA], person=True)
+        machine.exchange(f"Bert asks {number}", "An answer.", caller=people[BERT], person=True)
+        machine.exchange(f"Service {number}", "Served.")
+        machine.settle()
+    (root / "config.yaml").write_text("{}\n")
+    machine.close()
+    (root / "log" / "origin").write_text("test.example/log\n")
+
+
+def _backup(root: Path, target: Path, keys: Path | None = None) -> Manifest:
+    paths, disk = Paths(root), Disk()
+    cut = backup.stopped(paths, disk, CLOCK, keys=keys is not None)
+    if keys is not None:
+        keys.mkdir()
+        for name in backup.KEYS:
+            shutil.copy(cut.place / name, keys / name)
+    made = Copying(paths, cut, target, disk, lambda *_: None).run()
+    shutil.rmtree(cut.place)
+    return made
+
+
+def _owner(root: Path) -> Keyring:
+    return opening.owner(Paths(root), Disk(), CLOCK)
+
+
+def _erase(root: Path, name: str) -> str:
+    """What an erasure of a person does to keys and vault, and the renewal after it; the actor."""
+    paths, disk = Paths(root), Disk()
+    keyring = _owner(root)
+    actor: str = next(one.actor for one in _identities(root) if one.name == name)
+    classes = ["default"]
+    with keyring.alone() as (database, _):
+        days = [day for (day,) in database.execute("SELECT DISTINCT day FROM bucket_keys")]
+    key_ends.retire_buckets(keyring, [Bucket(TENANT, one, day) for one in classes for day in days])
+    key_ends.retire_subjects(keyring, [(TENANT, actor, one) for one in classes])
+    erased = Eraser(disk, paths.vault, keyring, CLOCK).subject(TENANT, actor, classes)
+    assert erased.records
+    Renewal(disk, paths.key_database, opening.key_file(paths), keyring).run()
+    keyring.close()
+    return actor
+
+
+def _identities(root: Path) -> tuple[Any, ...]:
+    state = open_database(root / "state.db", opening.database_key(Paths(root), "state.db"))
+    found = IdentityStore(state, CLOCK).all()
+    state.close()
+    return found
+
+
+def _restore(source: Path, target: Path, keys: Path, disk: Disk | None = None) -> Restored:
+    return Restoring(source, target, keys, disk or Disk(), CLOCK, {}).run()
+
+
+def _fsck(root: Path) -> Result:
+    return Checking(root, None, lambda *_: None, deep=True, anew=True).run()
+
+
+def _seen(root: Path) -> str:
+    """All that can be opened of a directory: every record, the index, the identities."""
+    paths = Paths(root)
+    keyring = opening.keyring(paths, CLOCK)
+    reader = LogReader(paths.log)
+    vault = VaultReader(paths.vault, keyring, reader.decoded)
+    views = [vault.view(index) for index in range(reader.checkpoint().size)]
+    index = list(dump(root, keyring.database_key("index.db")))
+    vault.close()
+    keyring.close()
+    plain = [f"{view.sections} {view.parts}" for view in views]
+    return "\n".join([*plain, *index, *map(str, _identities(root))])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """``live``, a backup ``then`` with its keys, the erasure of Anna, and the keys ``now``."""
+    with pytest.MonkeyPatch.context() as patch:
+        ledger.quick(patch)
+        room = tmp_path_factory.mktemp("backup")
+        _made(room / "live")
+        _backup(room / "live", room / "then", room / "old-keys")
+        _erase(room / "live", ANNA)
+        _backup(room / "live", room / "after", room / "keys")
+        yield room
+
+
+def test_a_backup_holds_no_key_and_no_index(place: Path) -> None:
+    """And nothing else that opens something; each file is in the manifest, as it is."""
+    files = {str(path.relative_to(place / "then")) for path in (place / "then").rglob("*.*")}
+    names = {name.rpartition("/")[2] for name in files}
+    assert not {
+        name for name in names if name.startswith(("keys", "kek", "index", "text", "owner"))
+    }
+    manifest = msgspec.json.decode((place / "then" / "manifest.json").read_bytes(), type=Manifest)
+    there = {path for path in (place / "then").rglob("*") if path.is_file()}
+    assert {place / "then" / file.path for file in manifest.files} == there - {
+        place / "then" / "manifest.json"
+    }
+    assert manifest.size == LogReader(place / "live" / "log").checkpoint().size
+    assert find([ANNA, SAID], [place / "then"]) == []
+
+
+def test_restored_with_its_keys_it_is_what_it_was(tmp_path: Path) -> None:
+    """Every record and the index as before, a deep check green, and it goes on where it stood."""
+    _made(tmp_path / "live")
+    before = _seen(tmp_path / "live")
+    _backup(tmp_path / "live", tmp_path / "b", tmp_path / "keys")
+    done = _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    assert (done.removed, done.forgotten) == (0, 0)
+    assert _seen(tmp_path / "new") == before
+    result = _fsck(tmp_path / "new")
+    assert (result.finding, result.size) == (None, done.size)
+    assert not (tmp_path / "new.restoring").exists()
+
+
+def test_a_backup_from_before_an_erasure_does_not_bring_the_person_back(
+    place: Path, tmp_path: Path
+) -> None:
+    """Nothing said, no name, in nothing that opens; all others are as they were; fsck is green."""
+    done = _restore(place / "then", tmp_path / "new", place / "keys")
+    seen = _seen(tmp_path / "new")
+    assert ANNA not in seen
+    assert SAID not in seen
+    assert BERT in seen
+    assert seen.count("Bert asks 1") >= 1
+    assert seen.count("Service 2") >= 1
+    assert done.forgotten == 1
+    result = _fsck(tmp_path / "new")
+    assert result.finding is None
+    assert result.counts["erased"] > 0
+    assert find([ANNA, SAID], [tmp_path / "new"]) == []
+
+
+def test_no_sealed_byte_of_the_person_comes_back_either(place: Path, tmp_path: Path) -> None:
+    """What was sealed under the person's key, and stands in the backup, is zeros in its place."""
+    _restore(place / "then", tmp_path / "new", place / "keys")
+    differing = 0
+    for path in (place / "then" / "vault").rglob("*.seg"):
+        then = path.read_bytes()
+        now = (tmp_path / "new" / path.relative_to(place / "then")).read_bytes()
+        assert len(then) == len(now)
+        differing += sum(one != other for one, other in zip(then, now, strict=True))
+        assert all(other in (one, 0) for one, other in zip(then, now, strict=True))
+    assert differing > 1000
+
+
+def test_old_keys_without_their_old_key_encryption_key_open_nothing(
+    place: Path, tmp_path: Path
+) -> None:
+    """A copy of ``keys.db`` from before the erasure is worthless beside the key of now."""
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(place / "old-keys" / "keys.db", mixed)
+    shutil.copy(place / "keys" / "kek", mixed)
+    with pytest.raises(AffidavitError, match="did not open"):
+        _restore(place / "then", tmp_path / "new", mixed)
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "new.restoring").exists()
+
+
+def test_what_the_copy_of_the_keys_is_warned_of_is_true(place: Path, tmp_path: Path) -> None:
+    """Both from before the erasure bring the person back: so such copies have to be destroyed."""
+    _restore(place / "then", tmp_path / "new", place / "old-keys")
+    assert SAID in _seen(tmp_path / "new")
+
+
+def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> None:
+    """The directory that the keys are taken from knows a longer one; nothing is made."""
+    root = tmp_path / "live"
+    root.mkdir()
+    machine = Machine(root)
+    machine.exchange()
+    machine.settle()
+    (root / "config.yaml").write_text("{}\n")
+    machine.close()
+    _backup(root, tmp_path / "b", tmp_path / "keys")
+    shutil.copytree(root, tmp_path / "newer")
+    text = (root / "log" / "checkpoint").read_text()
+    size = LogReader(root / "log").checkpoint().size
+    (tmp_path / "newer" / "log" / "checkpoint").write_text(
+        text.replace(f"\n{size}\n", f"\n{size + 1}\n")
+    )
+    with pytest.raises(CorruptError, match=f"{size + 1} leaves or more"):
+        _restore(tmp_path / "b", tmp_path / "new", tmp_path / "newer")
+    keyring = Keyring.open(
+        tmp_path / "keys" / "keys.db",
+        next(KeyFile(tmp_path / "keys" / "kek").candidates()),
+        CLOCK,
+    )
+    keyring.secret(f"epoch/{size + 7}")
+    keyring.close()
+    with pytest.raises(CorruptError, match=f"{size + 8} leaves or more"):
+        _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    assert not (tmp_path / "new").exists()
+
+
+def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Path) -> None:
+    """A sentence each; nothing is made."""
+    _made(tmp_path / "other", 1)
+    with pytest.raises(CorruptError, match="keys of another log"):
+        _restore(place / "then", tmp_path / "new", tmp_path / "other")
+    with pytest.raises(NotFoundError, match=r"no keys\.db"):
+        _restore(place / "then", tmp_path / "new", tmp_path)
+    with pytest.raises(NotFoundError, match="not a backup"):
+        _restore(tmp_path / "other", tmp_path / "new", place / "keys")
+    older = tmp_path / "older"
+    shutil.copytree(place / "old-keys", older)
+    kek = next(KeyFile(older / "kek").candidates())
+    keyring = Keyring.open(older / "keys.db", kek, CLOCK)
+    with keyring.alone() as (database, _):
+        database.execute("DELETE FROM bucket_keys")
+    keyring.close()
+    with pytest.raises(CorruptError, match="older than the backup"):
+        _restore(place / "then", tmp_path / "new", older)
+    with pytest.raises(UsageError, match="not empty"):
+        _restore(place / "then", place, place / "keys")
+    assert not (tmp_path / "new").exists()
+
+
+def test_any_file_that_is_not_what_was_copied_is_refused(place: Path, tmp_path: Path) -> None:
+    """Changed by one byte, shortened, gone; and no name leads out of the directory."""
+    copy = tmp_path / "then"
+    shutil.copytree(place / "then", copy)
+    manifest = msgspec.json.decode((copy / "manifest.json").read_bytes(), type=Manifest)
+    for file in manifest.files:
+        path = copy / file.path
+        data = path.read_bytes()
+        for wrong in (data[:-1], bytes([data[0] ^ 1]) + data[1:]) if data else (b"x",):
+            path.write_bytes(wrong)
+            with pytest.raises(CorruptError, match=f"{file.path} is not what"):
+                _restore(copy, tmp_path / "new", place / "keys")
+        path.unlink()
+        with pytest.raises(CorruptError, match=f"{file.path} is not there"):
+            _restore(copy, tmp_path / "new", place / "keys")
+        path.write_bytes(data)
+    (one, *rest) = manifest.files
+    for name in ("../x", "/x", "log/../../x", "keys/kek", "keys.db", "", "run/x", "log//x"):
+        bad = msgspec.structs.replace(
+            manifest, files=(msgspec.structs.replace(one, path=name), *rest)
+        )
+        (copy / "manifest.json").write_bytes(msgspec.json.encode(bad))
+        with pytest.raises(CorruptError, match="names the file"):
+            _restore(copy, tmp_path / "new", place / "keys")
+    for text in (
+        b"{}",
+        b"",
+        b'{"v":1}',
+        msgspec.json.encode(msgspec.structs.replace(manifest, v=2)),
+    ):
+        (copy / "manifest.json").write_bytes(text)
+        with pytest.raises(CorruptError, match=r"manifest|version"):
+            _restore(copy, tmp_path / "new", place / "keys")
+
+
+def test_partial_tiles_that_went_are_cut_out_of_the_full_ones() -> None:
+    """Hashes by 32 bytes, bundles by entry."""
+    hashes = b"".join(bytes([n]) * 32 for n in range(256))
+    assert backup._narrow(tiles.TilePath("tile/0", 3, 2), hashes) == hashes[:64]
+    entries = [b"one", b"", b"three"]
+    bundle = b"".join(tiles.frame(entry) for entry in entries)
+    assert backup._narrow(tiles.TilePath(tiles.LINKS, 0, 2), bundle) == b"\0\x03one\0\0"
+
+
+@pytest.mark.parametrize("step", [0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0])
+def test_a_restore_that_was_cut_leaves_nothing_and_is_made_again(
+    place: Path, tmp_path: Path, step: float
+) -> None:
+    """Cut at an effect, the place is not there; made again, it is whole."""
+    counting = FakeEffects(tmp_path)
+    _restore(place / "then", tmp_path / "once", place / "keys", Disk(counting))
+    number = min(int(counting.count * step), counting.count - 2)
+    effects = FakeEffects(tmp_path, Fault(at(number), error=0))
+    with pytest.raises(Crash):
+        _restore(place / "then", tmp_path / "new", place / "keys", Disk(effects))
+    if (tmp_path / "new").exists():
+        assert number >= counting.count - 2
+    (tmp_path / "new.restoring").mkdir(exist_ok=True)
+    (tmp_path / "new.restoring" / "left.seg").write_bytes(b"of one that was killed")
+    if not (tmp_path / "new").exists():
+        _restore(place / "then", tmp_path / "new", place / "keys")
+        assert not (tmp_path / "new.restoring").exists()
+    assert _fsck(tmp_path / "new").finding is None
