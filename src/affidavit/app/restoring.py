@@ -31,8 +31,11 @@ from affidavit.app.backup import (
     copy_database,
 )
 from affidavit.app.cosigning import load_policy
+from affidavit.app.forgetting import forget
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
+from affidavit.control.idempotency import Answered
+from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError, UsageError
@@ -236,19 +239,14 @@ class Restoring:
             (),
         )
         ended = {(str(tenant), str(subject)) for tenant, subject in rows}
-        with contextlib.closing(
-            open_database(paths.state, keyring.database_key("state.db"))
-        ) as state:
-            store = IdentityStore(state, self._clock)
-            gone = [
-                msgspec.structs.replace(
-                    one, name="", email="", groups=(), revoked=one.revoked or self._clock.now()
-                )
-                for one in store.all()
-                if (one.tenant, one.actor) in ended and (one.name or one.email)
-            ]
+        key = keyring.database_key("state.db")
+        with contextlib.closing(open_database(paths.state, key)) as state:
+            store, saved = IdentityStore(state, self._clock), SavedQueries(state)
+            gone = [one for one in store.all() if (one.tenant, one.actor) in ended and one.name]
+            names = {word for one in gone for word in (one.name, one.email) if word}
+            answered = Answered(state, self._clock)
             if gone:
-                store.put(*gone)
+                forget(state, store, saved, answered, gone, names, self._clock.now())
         return len(gone)
 
     def _index(self, paths: Paths) -> int:

@@ -40,6 +40,7 @@ def test_all_verbs_are_there() -> None:
         "verify", "fsck", "index", "keys", "log", "config", "doctor", "version", "demo-provider",
         "witness", "demo", "completion", "diff", "pivot", "record", "approvals", "break-glass",
         "hold", "retention", "erase", "report",
+        "hold", "retention", "backup", "restore", "report", "erase",
         "sums", "facets", "histogram",
     }  # fmt: skip
 
