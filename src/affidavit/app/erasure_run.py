@@ -87,9 +87,9 @@ class Runs:
             again = msgspec.structs.replace(erasure, selected=False)
             await host.ask(lambda: host.erasures.put(again))
             return
-        touched = sorted({index for one in done for index in one.indexes})
-        gone = sorted({*touched, *(index for one in parts for index in one.now)})
-        await self._purging.index(touched)
+        touched = {index for one in done for index in one.indexes}
+        gone = sorted(touched.union(*(one.now for one in parts)))
+        await self._purging.index(gone)
         await self._purging.databases()
         behind = await self._purging.journals()
         await host.renewing.renew(host, reason=f"erasure {erasure.id}")
@@ -119,6 +119,14 @@ class Runs:
 
         made = await host.ask(forget)
         host.tell_changed()
+        for one in await host.ask(host.identities.all):
+            told = f"revoked {one.id}"
+            if one.id in made.revoked and not await host.ask(
+                functools.partial(system.is_told, host.state, told)
+            ):
+                by = dict(erasure.who)
+                await host.record(system.key_change(host.clock, host.config, one, "revoked", by))
+                await host.ask(functools.partial(system.told, host.state, told, ""))
         await host.ask(lambda: self._retire(made.target))
         return made
 

@@ -89,9 +89,12 @@ def key_change(
         actor,
         Chain(identity.tenant, "actor", identity.actor),
     )
-    sections = {"who": who, "person": person, "what": what}
+    sections: dict[str, Any] = {"who": who, "what": what}
+    if any(person.values()):  # else the person was erased
+        sections["person"] = person
     made = make("change.key", clock, config, sections, *dict.fromkeys(chains))
-    subjects = (identity.actor,) if identity.kind == "person" else ()
+    named = identity.kind == "person" and "person" in sections
+    subjects = (identity.actor,) if named else ()
     return msgspec.structs.replace(made, subjects=subjects)
 
 

@@ -55,10 +55,9 @@ def subject_ends(keyring: Keyring, subject: Subject) -> dict[int, End]:
 
 
 def classes_of(keyring: Keyring, subject: str) -> dict[str, list[str]]:
-    """The classes in which a person (a pseudonym) has a key that is not destroyed, by tenant."""
+    """The classes in which a person (a pseudonym) ever had a key, by tenant."""
     rows = keyring.read(
-        "SELECT DISTINCT tenant, class FROM subject_keys WHERE subject = ? "
-        "AND wrapped IS NOT NULL ORDER BY tenant, class",
+        "SELECT DISTINCT tenant, class FROM subject_keys WHERE subject = ? ORDER BY tenant, class",
         (subject,),
     )
     found: dict[str, list[str]] = {}
