@@ -193,6 +193,30 @@ def test_it_can_be_used_without_a_mouse(page: Page, world: World) -> None:
     assert page.tab.value("document.documentElement.lang") == "en"
 
 
+@pytest.mark.timeout(900)
+def test_a_large_bundle_does_not_freeze_the_window(
+    page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of 10,000 records: the page goes on while they are checked, and turns to the last ones."""
+    world = World(tmp_path_factory.mktemp("large") / "log")
+    for _ in range(5_000):
+        world.exchange(seconds=0.01)
+    data = world.bundle(by_model()).data
+    vkey = world.vkey
+    world.close()
+    status = "document.getElementById('status').textContent"
+    page.do("window.seen = []")
+    page.do(f"window.ticking = setInterval(() => seen.push({status}), 20)")
+    assert page.check(data, vkey, seconds=600).startswith("All checks hold")
+    page.do("clearInterval(ticking)")
+    told = set(page.tab.value("seen"))
+    assert {"Checking leaves and chains …", "Checking disclosed sections …"} <= told
+    assert page.tab.value("seen.filter(text => text.startsWith('Checking')).length") > 10
+    for _ in range(3):
+        page.do("document.getElementById('on').click()")
+    page.until("document.getElementById('place').textContent === '301 to 400 of 10000'")
+
+
 def test_it_asked_for_nothing(page: Page) -> None:
     """After all this: the one file, a worker of its own, no error, no dialog."""
     asked = [one["request"]["url"] for one in page.tab.told("Network.requestWillBeSent")]
