@@ -8,7 +8,8 @@ Rules:
    later.
 3. Days are whole days in UTC by ledger time, and a number of days counts from the end of the
    record's day: a record of day D is at its minimum when D + 1 + minimum days have begun, and
-   over its maximum in the same way. So a minimum is never short, not by hours either.
+   over its maximum in the same way. So a minimum is never short, not by hours either; where there
+   is none, a record may go on its own day.
 4. A class that no configuration names any more is kept by the rules of the default class, under
    whose name it is told.
 
@@ -154,12 +155,13 @@ def is_known(config: Config, class_name: str) -> bool:
 def dates(kept: Kept, day: str) -> Dates:
     """The dates of a record of ``day`` (``YYYY-MM-DD``, ledger time)."""
     due = "" if kept.maximum is None else _after(day, kept.maximum)
-    return Dates(_after(day, kept.minimum), due, _after(day, kept.hot))
+    least, at_hand = (_after(day, n) if n else day for n in (kept.minimum, kept.hot))
+    return Dates(least, due, at_hand)
 
 
 def removable(kept: Kept, day: str, now: str) -> bool:
     """Whether the minimum of a record of ``day`` is over; ``now`` a stored time or a day."""
-    return now[:10] >= _after(day, kept.minimum)
+    return now[:10] >= dates(kept, day).removable
 
 
 def due(kept: Kept, day: str, now: str) -> bool:

@@ -188,8 +188,6 @@ class Selecting:
         kept = retention.kept(self._config, bucket.retention_class)
         if kept.name != bucket.retention_class:
             return ""
-        if not kept.minimum:
-            return bucket.day
         return retention.dates(kept, bucket.day).removable
 
     def _rows(self, tree: Tree, low: int, high: int | None) -> Iterator[Row]:

@@ -60,7 +60,7 @@ def test_each_line_says_when_what_and_how_much(root: Path) -> None:
     assert set(found) == {"short", "long", "ever", "old", "ledger"}
     short, long = found["short"], found["long"]
     assert (short.state, short.what, short.removable, short.due) == (
-        "due", "content", "2026-01-02", "2026-01-12",
+        "due", "content", "2026-01-01", "2026-01-12",
     )  # fmt: skip
     assert (short.stock.records, short.stock.left, short.may_go, short.goes) == (3, 2, 2, True)
     assert (long.state, long.what, long.removable, long.due) == (
