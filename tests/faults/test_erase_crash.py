@@ -188,7 +188,7 @@ def _killed(scene: Scene, told: list[Callable[[str], None]], number: int) -> str
 
 
 @pytest.mark.parametrize("name", STORIES)
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_at_any_step_is_made_good(
     tmp_path: Path, keys: list[Callable[[str], None]], name: str, every: int
 ) -> None:
@@ -259,7 +259,7 @@ class Told:
 
 
 @pytest.mark.parametrize("name", STORIES)
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_loss_of_power_is_made_good(
     tmp_path: Path, keys: list[Callable[[str], None]], name: str, every: int
 ) -> None:

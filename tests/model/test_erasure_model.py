@@ -119,7 +119,7 @@ def _lived(base: Path, steps: list[tuple[object, ...]]) -> None:
 _IMPATIENT = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=_IMPATIENT)
+@settings(max_examples=5, deadline=None, suppress_health_check=_IMPATIENT)
 @given(steps=st.lists(_step, min_size=5, max_size=14))
 def test_what_is_owed_is_there_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]

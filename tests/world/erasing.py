@@ -3,12 +3,14 @@
 ``Erasable`` puts records, retires, erases, holds and releases, and keeps for each record which of
 its sections and parts are still owed: by its own keys, and by each hold. ``wrong`` says what the
 vault shows that it must not, or does not show that it must, and which sealed bytes of what is gone
-still stand in any file of it.
+still stand in any file of it. It remembers the key of every section and part, and tries them all.
 """
 
+import contextlib
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
@@ -16,20 +18,34 @@ from affidavit.errors import CorruptError
 from affidavit.ledger.scan import row_of
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import SECTIONS, Placed
+from affidavit.record.seal import open_blob
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.check import VaultCheck
 from affidavit.vault.erase import Eraser, What
 from affidavit.vault.erased import Erased
 from affidavit.vault.keyring import Keyring
+from affidavit.vault.opening import part_key, wrapping_of
 from affidavit.vault.reader import VaultReader
-from affidavit.vault.segments import Bucket, groups_in, segments_in, wraps_path
+from affidavit.vault.segments import Bucket, groups_in, segments_in
 from affidavit.vault.vault import Vault
+from affidavit.vault.whole_files import read_wraps
 from tests.unit.vault.makers import Leaves, leaf_of, place, record
 
 KEK = KeyEncryptionKey(bytes(range(32)))
 OF_A_PERSON = frozenset({"person", "content"})
 NEEDLE = slice(7, 31)
 """What is looked for of sealed bytes: random, and long enough not to be there by chance."""
+
+
+class Sealed(NamedTuple):
+    """A section or part as it was written: where, what of it is looked for, its key and place."""
+
+    segment: str
+    offset: int
+    size: int
+    needle: bytes
+    key: bytes
+    associated: bytes
 
 
 class Erasable:
@@ -43,7 +59,7 @@ class Erasable:
         self.records: list[Placed] = []
         self.own: dict[int, set[str]] = {}
         self.holds: dict[str, dict[int, set[str]]] = {}
-        self.sealed: dict[tuple[int, str], bytes] = {}
+        self.sealed: dict[tuple[int, str], Sealed] = {}
         self._open(Disk())
 
     def _open(self, disk: Disk) -> None:
@@ -275,15 +291,22 @@ class Erasable:
         return "" if right else f"{owed} owed, {check.counts}"
 
     def left(self) -> list[str]:
-        """Sealed bytes of what is gone that still stand in any file of the vault."""
+        """What is gone and still opens by its old key, or stands sealed in any file."""
         gone = [one for one in self.sealed if one[1] not in self.owed(one[0])]
         files = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
-        return [
-            f"leaf {index}: sealed bytes of {name} are in {path.name}"
-            for index, name in gone
-            for path, data in files.items()
-            if self.sealed[index, name] in data
-        ]
+        found = []
+        for index, name in gone:
+            one = self.sealed[index, name]
+            found += [
+                f"leaf {index}: sealed bytes of {name} are in {path.name}"
+                for path, data in files.items()
+                if one.needle in data
+            ]
+            sealed = files.get(self.root / one.segment, b"")[one.offset : one.offset + one.size]
+            with contextlib.suppress(CorruptError):
+                open_blob(one.key, sealed, one.associated)
+                found.append(f"leaf {index}: {name} opens by its old key")
+        return found
 
     def _lose(self, index: int, what: What) -> None:
         if what == "sections":
@@ -298,13 +321,21 @@ class Erasable:
         for group in groups_in(self.root):
             for day in group.iterdir():
                 for segment in segments_in(day):
-                    data = wraps_path(segment.path).read_bytes()[wraps.HEADER_BYTES :]
-                    for index, begin, end in wraps.scan(data):
-                        if index in indexes:
-                            self._sealed(segment.path, wraps.unpack(data[begin:end]))
+                    file = read_wraps(segment.path)
+                    for entry in file.entries():
+                        if entry.index in indexes:
+                            self._sealed(segment.path, file.key, entry)
 
-    def _sealed(self, segment: Path, entry: wraps.Entry) -> None:
+    def _sealed(self, segment: Path, bucket: int, entry: wraps.Entry) -> None:
         data, at = segment.read_bytes(), entry.offset
+        wrapping = wrapping_of(self.keyring, bucket, entry.subjects)
+        place = str(segment.relative_to(self.root))
         for blob in entry.blobs:
-            self.sealed[entry.index, blob.name] = data[at : at + blob.size][NEEDLE]
+            key = part_key(wrapping, blob)
+            assert isinstance(key, bytes)
+            sealed, associated = data[at : at + blob.size], (entry.id + blob.name).encode()
+            open_blob(key, sealed, associated)
+            self.sealed[entry.index, blob.name] = Sealed(
+                place, at, blob.size, sealed[NEEDLE], key, associated
+            )
             at += blob.size
