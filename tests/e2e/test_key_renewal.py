@@ -1,6 +1,7 @@
 """The key-encryption key is renewed under traffic, in real processes, and kept otherwise."""
 
 import json
+import re
 import shutil
 import threading
 import urllib.request
@@ -148,6 +149,8 @@ def test_a_key_under_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 + Path(f"/proc/{pid}/cmdline").read_bytes()
             )
             assert PASSPHRASE.encode() not in shown, name
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 +0 ", limits), name
             assert (b"AFFIDAVIT_PASSPHRASE_FD" in shown) == (name != "gateway")
         before = kek.read_bytes()
         machine.cli("keys", "rotate")

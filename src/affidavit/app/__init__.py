@@ -5,10 +5,11 @@ and returning an exit code. May import every stage; nothing but ``cli`` imports 
 rules of its own about records, proofs or queries.
 """
 
-import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from affidavit.app import memory
 
 if TYPE_CHECKING:
     from affidavit.app.checking import Result, Told
@@ -28,7 +29,7 @@ def run_up(
     """Run everything on this machine until a signal; prints what to do next. Exit code."""
     from affidavit.app.up import up as run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, config, gateway, console, workers, demo=demo, as_json=as_json)
 
 
@@ -36,7 +37,7 @@ def run_gateway(data: Path, config: Path | None, listen: str | None, fd: int = -
     """Run one gateway worker, on an address of its own or an inherited listening socket."""
     from affidavit.app.gateway import run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, config, listen, fd)
 
 
@@ -44,7 +45,7 @@ def run_sequencer(data: Path, config: Path | None) -> int:
     """Run the sequencer of a data directory."""
     from affidavit.app.sequencing import run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, config)
 
 
@@ -52,7 +53,7 @@ def run_console(data: Path, config: Path | None, listen: str | None, fd: int = -
     """Run the console, on an address of its own or an inherited listening socket."""
     from affidavit.app.console import run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, config, listen, fd)
 
 
@@ -72,7 +73,7 @@ def witness(
     """Run a witness or a monitor, which needs nothing else of an installation."""
     from affidavit.app.witnessing import Options, run
 
-    _no_core_dumps()
+    memory.seal()
     options = Options(data, listen, name, policy, logs, monitor, post_quantum, key_file, ca_file)
     return run(options, as_json=as_json)
 
@@ -85,16 +86,8 @@ def rebuild_index(data: Path, into: Path | None) -> int:
     """
     from affidavit.app.rebuild import run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, into)
-
-
-def _no_core_dumps() -> None:
-    """What is in memory stays there: a core dump would hold keys and content in the clear.
-
-    Holds for the children, too.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def fsck(
@@ -116,5 +109,5 @@ def fsck(
     """
     from affidavit.app.checking import run
 
-    _no_core_dumps()
+    memory.seal()
     return run(data, vkeys, told, stop, deep=deep, policy=policy, keys=keys, kept=kept, anew=anew)

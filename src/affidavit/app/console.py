@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from affidavit import config as configuration
-from affidavit.app import opening, snapshots, system
+from affidavit.app import memory, opening, snapshots, system
 from affidavit.app.listen import listen, split
 from affidavit.app.paths import Paths
 from affidavit.app.ready import tell_ready
@@ -68,6 +68,8 @@ class QuietServer(uvicorn.Server):
 def run(data: Path, config_path: Path | None, address: str | None, fd: int) -> int:
     """Serve on ``fd`` or ``address``, and on the owner's socket, until SIGTERM."""
     import uvloop
+
+    memory.lock()  # the sequencer says so if it may not
 
     paths = Paths(data)
     config = configuration.load(config_path or paths.config, os.environ)

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from affidavit import config as configuration
-from affidavit.app import early, origin, questions
+from affidavit.app import early, memory, origin, questions
 from affidavit.app.paths import Paths
 from affidavit.app.ready import tell_ready
 from affidavit.app.sequencer import Sequencer
+from affidavit.app.trouble import say
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
 from affidavit.errors import LockedError, NotFoundError
@@ -47,6 +48,8 @@ def run(data: Path, config_path: Path | None) -> int:
     if not paths.initialised:
         raise NotFoundError(f"{data} is not a data directory.", hint="Start with: affidavit up")
     with _locked(paths, disk):
+        if swapped := memory.lock():
+            say(swapped)
         config = config.named(origin.settled(paths, disk, config.log.origin, file))
         sequencer = Sequencer(paths, config, disk, SystemClock())
         code = asyncio.run(sequencer.run(questions.handlers(sequencer), tell_ready))

@@ -52,7 +52,7 @@ def doctor(data: options.Data = None, url: options.Url = None, json: options.Jso
 
 def _here(directory: Path) -> Iterator[Finding]:
     """What the machine itself shows."""
-    from affidavit.app import opening, running
+    from affidavit.app import memory, opening, running
     from affidavit.app.paths import Paths
     from affidavit.config import load
     from affidavit.record.keys import LOST
@@ -82,6 +82,8 @@ def _here(directory: Path) -> Iterator[Finding]:
     state = "ok" if free >= _LOW_SPACE else "warn"
     yield Finding("Disk", state, f"{free / 2**30:.1f} GiB free; recording refuses when it is full")
     runs = running.find(directory)
+    if runs and (swapped := memory.told_of(_sequencer(paths.sequencer_lock))):
+        yield Finding("Memory", "warn", swapped)
     file = Path(runs.config) if runs else directory / "config.yaml"
     try:
         config = load(file, options.environment())
@@ -99,6 +101,15 @@ def _here(directory: Path) -> Iterator[Finding]:
     text = "; ".join(off) or ("every provider on" if config.providers else "no providers")
     state = "ok" if config.providers and not off else "warn"
     yield Finding("Configuration", state, f"{file}: {text} ({whose})")
+
+
+def _sequencer(lock: Path) -> int:
+    """The process that holds a sequencer's lock, as the file says; 0 if it says none."""
+    try:
+        word = lock.read_text(encoding="ascii", errors="replace").rpartition(" ")[2].strip()
+    except OSError:
+        return 0
+    return int(word) if word.isdigit() else 0
 
 
 def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
