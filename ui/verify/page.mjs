@@ -4,6 +4,7 @@
  */
 
 import { inWords } from "./conditions.mjs";
+import { cut, written } from "./records.mjs";
 import { service } from "./worker.mjs";
 
 const UNSEEN = /([\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}])/u;
@@ -110,22 +111,20 @@ function showQuestion(stated, verdict) {
   table("stated", [
     ["Question, as put", question.get("expression") || "everything"],
     ...(chains.length ? [] : [["Not proved, because", question.get("not_proved")]]),
-    ["Boundary", [...stated.get("boundary")].map(([k, v]) => `${k}: ${plain(v)}`).join("\n") || "none"],
+    ["Boundary", stating(stated.get("boundary"), "none")],
     ["Withheld", disclosed.get("withhold").join(", ") || "nothing"],
     ["Content", disclosed.get("content")],
-    ["Sample", stated.get("sampling") ? plain(stated.get("sampling")) : "none"],
-    ["Retention", plain(stated.get("retention")) || "nothing is said"],
-    ["Read before by", stated.get("custody").map(plain).join("\n") || "nobody, as far as is said"],
+    ["Sample", stating(stated.get("sampling"), "none")],
+    ["Retention", stating(stated.get("retention"), "nothing is said")],
+    ["Read before", stating(stated.get("custody"), "by nobody, as far as is said")],
     ["Made", stated.get("made")],
   ]);
 }
 
-/** A value of the boundary in one line. */
-function plain(value) {
-  if (Array.isArray(value)) {
-    return value.map(plain).join(", ");
-  }
-  return value instanceof Map ? [...value].map(([k, v]) => `${k}: ${plain(v)}`).join("; ") : `${value}`;
+/** What the exporter states, over several lines; `none` if that is nothing. */
+function stating(value, none) {
+  const empty = value === null || value.size === 0 || value.length === 0;
+  return empty ? none : cut(written(value));
 }
 
 /** What a row of the table has: its field, its title, and how it breaks. */

@@ -8,11 +8,15 @@ import { holds } from "./conditions.mjs";
 import { dumps } from "./json.mjs";
 import { SECTIONS } from "./leaves.mjs";
 
+const MAX_CELL = 150; // characters of a name in the table
 const MAX_TEXT = 50_000; // characters shown of a section or a part
 
 /** A value as text over several lines, its characters as they are. */
-function written(value, margin = "") {
+export function written(value, margin = "") {
   const inner = `${margin}  `;
+  if (Array.isArray(value) && value.length && value.every((one) => typeof one !== "object")) {
+    return `[${value.map((one) => written(one)).join(", ")}]`;
+  }
   if (Array.isArray(value) && value.length) {
     return `[\n${value.map((one) => inner + written(one, inner)).join(",\n")}\n${margin}]`;
   }
@@ -25,7 +29,8 @@ function written(value, margin = "") {
   return typeof value === "string" ? JSON.stringify(value) : dumps(value);
 }
 
-function cut(text) {
+/** Text, cut where it is longer than people read. */
+export function cut(text) {
   const more = text.length - MAX_TEXT;
   return more > 0 ? `${text.slice(0, MAX_TEXT)} … (${more} characters more)` : text;
 }
@@ -33,8 +38,9 @@ function cut(text) {
 function field(shown, index, section, ...names) {
   const value = shown.value(index, section);
   for (const name of value instanceof Map ? names : []) {
-    if (typeof value.get(name) === "string") {
-      return value.get(name);
+    const text = value.get(name);
+    if (typeof text === "string") {
+      return text.length > MAX_CELL ? `${text.slice(0, MAX_CELL)} …` : text;
     }
   }
   return "";
