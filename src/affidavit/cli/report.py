@@ -1,14 +1,15 @@
-"""``affidavit report``: the report of a bundle, as a page or as PDF."""
+"""``affidavit report``: the report of a bundle as a page or as PDF, and that of a period."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from affidavit.cli import options, output
-from affidavit.errors import UnavailableError, UsageError
+from affidavit.cli import bundles, options, output
+from affidavit.cli.client import Client
+from affidavit.errors import UsageError
 
-Force = Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")]
+PERIOD = "period"
 
 
 def register(app: typer.Typer) -> None:
@@ -17,57 +18,62 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    bundle: Annotated[Path, typer.Argument(help="An evidence bundle.", metavar="BUNDLE")],
-    file: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", help="File to write: .pdf, or .html for the page.", metavar="FILE"
-        ),
+    what: Annotated[
+        str, typer.Argument(help="A bundle's file, or the word period.", metavar="BUNDLE|period")
     ],
-    force: Force = False,
+    file: bundles.Output,
+    since: Annotated[str, typer.Option(help="Of a period: from when.", metavar="TIME")] = "",
+    until: Annotated[str, typer.Option(help="Of a period: until when.", metavar="TIME")] = "",
+    tenant: Annotated[str, typer.Option(help="Of a period: of this tenant.", metavar="NAME")] = "",
+    pdf: bundles.Pdf = None,
+    force: bundles.Force = False,
+    reason: options.Reason = "",
+    data: options.Data = None,
+    url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Take the report out of a bundle, for people; no server, no network.
+    """Take the report out of a bundle, for people; or make a bundle about a period.
 
-    A PDF is printed by Chromium, which has to be there: on the PATH, or named in
-    AFFIDAVIT_BROWSER. It gets no network and runs no script. The report is not evidence; affidavit
-    verify checks the bundle.
+    Of a bundle, the file to write is .html or .pdf; no server, no network. A PDF is printed by
+    Chromium, which has to be there: on the PATH, or named in AFFIDAVIT_BROWSER. The report is not
+    evidence; affidavit verify checks the bundle.
+
+    Of a period, a bundle (.zip) is made of all that says how the installation was run: gaps,
+    changes of configuration, keys, roles and policies, approvals, retention, erasure, holds.
 
     Example: affidavit report evidence.zip -o evidence.pdf
     """
+    for one in (file, pdf):
+        if one is not None:
+            bundles.check_free(one, force=force)
+    if what == PERIOD:
+        if file.suffix in (".pdf", ".html"):
+            raise UsageError(f"{file} is to be a bundle.", hint="-o period.zip --pdf period.pdf")
+        words = (("since", since), ("until", until), ("tenant", tenant))
+        expression = " ".join(f"{name}:{value}" for name, value in words if value)
+        asked: dict[str, object] = {"expression": expression, "purpose": reason, "report": PERIOD}
+        client = Client(data, url, timeout=bundles.PATIENCE)
+        bundles.fetch(client, asked, file, pdf, json=json)
+        return
+    if since or until or tenant or pdf is not None:
+        raise UsageError("--since, --until, --tenant and --pdf are of a period.")
+    _taken_out(Path(what), file, json=json)
+
+
+def _taken_out(bundle: Path, file: Path, *, json: bool) -> None:
+    """The page of a bundle, or a PDF of it."""
     from affidavit.evidence import pdf
 
     if file.suffix not in (".pdf", ".html"):
         raise UsageError(f"{file} is neither .pdf nor .html.", hint="-o report.pdf")
-    check_free(file, force=force)
     try:
         data = bundle.read_bytes()
     except OSError as error:
         raise UsageError(f"{bundle} cannot be read: {error.strerror}.") from error
     page = pdf.report_of(data)
     made = pdf.printed(page, pdf.browser()) if file.suffix == ".pdf" else page
-    put(file, made)
+    bundles.put(file, made)
     if json:
         output.json_line({"file": str(file), "size": len(made)})
     else:
         output.plain(f"{len(made)} bytes: {file} (for people; affidavit verify checks {bundle})")
-
-
-def check_free(file: Path, *, force: bool) -> None:
-    """``UsageError`` if a file is there that may not be replaced, or its directory is not."""
-    if file.exists() and not force:
-        raise UsageError(f"{file} is there already.", hint="Another name, or --force.")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"There is no directory {file.parent}.", hint="Nothing was written.")
-
-
-def put(file: Path, data: bytes, kept: str = "") -> None:
-    """Write a file whole; ``UnavailableError`` says why not, and what was ``kept``."""
-    from affidavit.durable import Disk
-
-    try:
-        Disk().write_file(file.absolute(), data)
-    except OSError as error:
-        raise UnavailableError(
-            f"{file} could not be written: {error.strerror}.", kept=kept
-        ) from error

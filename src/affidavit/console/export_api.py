@@ -27,6 +27,7 @@ class ExportBody(BaseModel):
     count: bool = False
     sample: int = Field(default=0, ge=0, le=100_000)
     seed: str = Field(default="", max_length=200)
+    report: Literal["records", "period", "attestation"] = "records"
 
 
 def lines(verdict: tuple[str, ...]) -> dict[str, str]:
@@ -50,7 +51,7 @@ def router(authenticator: Authenticator, proofs: Proofs) -> APIRouter:
         reader = authenticator.api(request)
         wanted = Wanted(
             body.expression, tuple(body.withhold), body.content, body.purpose, body.count,
-            body.sample, body.seed, people=True,
+            body.sample, body.seed, people=True, report=body.report,
         )  # fmt: skip
         made = await proofs.export(reader, wanted)
         headers = {

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.clock import add_seconds
-from affidavit.console import resolve, trust
+from affidavit.console import report_kinds, resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
 from affidavit.console.reads import Reads
 from affidavit.console.retention_api import known_holds
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import PrunedError, RefusedError, UnavailableError, UsageError
-from affidavit.evidence import bundle
+from affidavit.evidence import bundle, report
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
 from affidavit.query.completeness import Answer
@@ -52,7 +52,8 @@ class Wanted:
 
     ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
-    are kept, under which of the ``holds`` that the reader may know of.
+    are kept, under which of the ``holds`` that the reader may know of. ``report``: what the page
+    is about; ``witnesses``: what is known of them, for that of a period.
     """
 
     expression: str
@@ -64,6 +65,8 @@ class Wanted:
     seed: str = ""
     people: bool = False
     holds: Sequence[Hold] | None = None
+    report: report_kinds.Kind = "records"
+    witnesses: Sequence[dict[str, Any]] = ()
 
 
 class Proofs:
@@ -126,8 +129,7 @@ class Proofs:
         if (wanted.sample > 0) != bool(wanted.seed) or (wanted.sample and wanted.count):
             raise UsageError("A sample needs its size and a seed, and shows what it draws.")
         reader.boundary.demand(wanted.purpose)
-        holds = await known_holds(self._services, reader) if wanted.people else None
-        wanted = dataclasses.replace(wanted, holds=holds)
+        wanted = await self._completed(reader, wanted)
         with self._services.limits.expensive(reader.account):
             made = await self._services.blocking(lambda: self._make(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
@@ -139,11 +141,23 @@ class Proofs:
             "content": wanted.content,
             "count": wanted.count,
             **({"sample": wanted.sample, "seed": wanted.seed} if wanted.sample else {}),
+            **({"report": wanted.report} if wanted.report != "records" else {}),
             "rows": made.counts["records"],
             "size": len(made.data),
         }
         await self._access.read("access.export", reader, what, wanted.purpose)
         return made
+
+    async def _completed(self, reader: Reader, wanted: Wanted) -> Wanted:
+        """What is wanted, with what the sequencer knows of it."""
+        services, kind = self._services, wanted.report
+        count = wanted.count or kind == "attestation"
+        holds = await known_holds(services, reader) if wanted.people and not count else None
+        status = await services.control.call("status") if kind == "period" else {}
+        return dataclasses.replace(
+            wanted, holds=holds, count=count, witnesses=status.get("witnesses", ()),
+            expression=report_kinds.asked_for(kind, wanted.expression, services.clock.now()),
+        )  # fmt: skip
 
     def _make(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
         services = self._services
@@ -159,6 +173,9 @@ class Proofs:
         boundary = reader.boundary
         if not boundary.whole_tenants and not (wanted.count and boundary.counts):
             asked = unproved(asked, NARROW)
+        if wanted.report == "attestation":
+            models, _ = report_kinds.models_of(services.searcher, boundary, searched)
+            asked = report_kinds.attested(asked, models)
         if wanted.count:
             asked = counting(asked)
         if wanted.sample:
@@ -200,9 +217,22 @@ class Proofs:
             made=now,
             policy=trust.policy(services),
             tools=TOOLS,
+            render=self._page(reader, wanted, searched, asked),
             **self._for_people(reader, wanted, answer, now),
         )
         return answer, made
+
+    def _page(
+        self, reader: Reader, wanted: Wanted, searched: Tree, asked: Question
+    ) -> report_kinds.Render:
+        """What makes the page of the bundle."""
+        searcher, boundary = self._services.searcher, reader.boundary
+        if wanted.report == "period":
+            return report_kinds.page_of_period(searcher, boundary, searched, wanted.witnesses)
+        if wanted.report == "attestation":
+            _, number = report_kinds.models_of(searcher, boundary, searched)
+            return report_kinds.page_of_attestation(self._services.config, asked, number)
+        return report.render
 
     def _for_people(
         self, reader: Reader, wanted: Wanted, answer: Answer, now: str

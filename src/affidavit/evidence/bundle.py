@@ -88,15 +88,16 @@ def make(
     tools: verify.Tools = verify.NO_TOOLS,
     retention: Mapping[str, Any] | None = None,
     custody: Sequence[Mapping[str, Any]] = (),
+    render: Callable[..., str] = report.render,
 ) -> Bundle:
     """Make the bundle of ``answer``.
 
     ``show`` gives what the reader may see of a leaf; ``boundary`` is what the manifest says of
     that; ``made`` the time; ``policy`` what this installation trusts, under which the bundle is
     checked with ``tools`` (it is not in the bundle). ``retention`` and ``custody``: what the
-    manifest says of them. A timestamp that would be refused is left
-    out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if it would be too large,
-    or if a sample is wanted of what no chain proves to be all.
+    manifest says of them. ``render`` makes the page, as ``report.render`` does. A timestamp that
+    would be refused is left out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if
+    it would be too large, or if a sample is wanted of what no chain proves to be all.
     """
     members = _proof_members(answer)
     question = _question(answer)
@@ -121,7 +122,7 @@ def make(
         }
         verdict, checked, shown = verify.judge(members, manifest, policy, tools)
         manifest["counts"] = verdict.facts["counts"]
-        members["report.html"] = report.render(manifest, verdict, checked, shown, content).encode()
+        members["report.html"] = render(manifest, verdict, checked, shown, content).encode()
         members["verify.py"] = Path(verify.__file__).read_bytes()
         members["verify.html"] = Path(verify.__file__).with_name("verify.html").read_bytes()
         members["README.txt"] = report.readme(manifest).encode()

@@ -54,10 +54,7 @@ def render(
         f"Evidence: {question['expression'] or 'everything'}",
         f"<h1>Evidence from {text(manifest['origin'])}</h1>",
         f'<p class="lead">{text(_in_short(manifest))}</p>',
-        f'<div class="box">{paragraph(NOT_EVIDENCE)}</div>',
-        section("Verdict", _verdict(verdict, manifest)),
-        section("Question and scope", facts(_scope(manifest))),
-        section("Parameters of the export", facts(_parameters(manifest, drawn))),
+        *opening(manifest, verdict),
         section("Counts", _counts(manifest)),
         section("Records", records(told), new=True),
         section("What happened", narrative(told), new=True),
@@ -68,10 +65,27 @@ def render(
         ),
         section("Retention and holds", report_kept.retention(manifest)),
         section("Chain of custody", report_kept.custody(manifest)),
+        *ending(),
+    )
+
+
+def opening(manifest: Mapping[str, Any], verdict: verify.Verdict) -> list[str]:
+    """How every page begins: that it is no evidence, the verdict, what was asked and how."""
+    return [
+        f'<div class="box">{paragraph(NOT_EVIDENCE)}</div>',
+        section("Verdict", _verdict(verdict, manifest)),
+        section("Question and scope", facts(_scope(manifest))),
+        section("Parameters of the export", facts(_parameters(manifest, verdict.facts["sample"]))),
+    ]
+
+
+def ending() -> list[str]:
+    """How every page ends: what it does not show, how to verify it, what our words mean."""
+    return [
         section("What this does not show", _list(LIMITS), new=True),
         section("How to verify", *map(paragraph, HOW[:1]), block(VERIFY), *map(paragraph, HOW[1:])),
         section("Glossary", facts(GLOSSARY)),
-    )
+    ]
 
 
 def readme(manifest: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ attributed stand where they belong. The page lists so many records and says how 
 Not here: what is withheld and why (``report_kept``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from affidavit.evidence import verify
@@ -125,13 +125,17 @@ def _extent(view: View) -> str:
 
 def narrative(told: Story) -> str:
     """What happened, record by record: a sentence, who, what else it says, what was said."""
-    lines = [_line(told, index) for index in sorted(told.entries)]
-    if not lines:
+    if not told.entries:
         return paragraph("Only numbers are shown in this bundle.", "q")
-    body = "".join(lines)
     spoken = any(view.parts for view, _ in told.entries.values())
     unsaid = "" if spoken else paragraph("No content is shown in this bundle.", "q")
-    return f'{unsaid}<table class="long"><tbody>{body}</tbody></table>{_more(told)}'
+    return unsaid + lines(told, sorted(told.entries)) + _more(told)
+
+
+def lines(told: Story, indexes: Sequence[int]) -> str:
+    """A line for each of these records."""
+    body = "".join(_line(told, index) for index in indexes)
+    return f'<table class="long"><tbody>{body}</tbody></table>'
 
 
 def _line(told: Story, index: int) -> str:

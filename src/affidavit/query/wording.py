@@ -104,6 +104,16 @@ def details(kind: str, sections: Sections) -> Details:
             "config_hash",
         ):
             _put(found, name, what.get(name))
+    elif kind.startswith("retention."):
+        for name in (
+            "matter", "hold", "expression", "reason", "request", "kind", "of", "erased", "basis",
+            "asked_by", "approved_by", "digest",
+        ):  # fmt: skip
+            _put(found, name, what.get(name))
+        for inner in ("counts", "pruned"):
+            told = what.get(inner)
+            for name, value in told.items() if isinstance(told, Mapping) else ():
+                _put(found, name, value)
     elif kind.startswith("ledger."):
         for name in ("reason", "count", "purpose", "vkey", "writer", "worker"):
             _put(found, name, what.get(name))

@@ -68,3 +68,26 @@ def test_a_sample_needs_a_seed(command: Command, site: Site, tmp_path: Path) -> 
     drawn = command(*asked, "--sample", "2", "--seed", "2026-Q3")
     assert drawn.code == 0
     assert "sample of 2 of 4 drawn by the seed" in " ".join(drawn.out.split())
+
+
+def test_a_period_and_an_attestation_are_bundles(
+    command: Command, site: Site, tmp_path: Path
+) -> None:
+    """Both verify; a page is no bundle, and what belongs to a period does not to a bundle."""
+    period, numbers = tmp_path / "period.zip", tmp_path / "numbers.zip"
+    made = command("report", "period", "--since", "90d", "-o", str(period), "--data", site.data)
+    assert made.code == 0
+    told = command(
+        "export", "--attestation", "tenant:acme", "-o", str(numbers), "--data", site.data
+    )
+    assert told.code == 0
+    assert "counted, none shown" in told.out
+    for file in (period, numbers):
+        assert command("verify", str(file), "--key", site.machine.log.vkey).code == 0
+    for arguments in (
+        ("report", "period", "-o", str(tmp_path / "p.pdf"), "--data", site.data),
+        ("report", str(period), "-o", str(tmp_path / "p.html"), "--since", "90d"),
+        ("export", "-o", str(tmp_path / "x.zip"), "--data", site.data),
+    ):
+        refused = command(*arguments)
+        assert (refused.code, refused.out) == (2, "")
