@@ -85,3 +85,27 @@ def test_labels_are_short_and_seen(client: Client, asked: dict[str, object]) -> 
     """As names are."""
     made = client("owner").post("/api/keys", json={"name": "Pia", **asked})
     assert made.status_code == 400
+
+
+def test_every_record_explains_its_class_by_what_it_says(client: Client, machine: Machine) -> None:
+    """The rule that is found again in its sections gives the class that it was given."""
+    machine.exchange("Hello?", "Good day.", model="gpt-5")
+    for kind, target, models in (
+        ("change.model", "gpt-5", []), ("change.prompt", "greeting", ["gpt-5"]),
+        ("change.alias", "prod", []), ("change.deployment", "eu-1", []),
+    ):  # fmt: skip
+        change = {"type": kind, "target": target, "models": models, "after": "gpt-5"}
+        assert client("caller").post("/api/records", json=change).status_code == 201
+    client("caller").get("/api/keys")
+    client("owner").get("/api/approvals")
+    machine.settle()
+    seen: dict[str, int] = {}
+    for index in range(machine.log.published):
+        answer = client("owner").get(f"/api/retention/explain/%23{index}")
+        if answer.status_code == 200:
+            found = answer.json()
+            seen[found["retention_class"]] = seen.get(found["retention_class"], 0) + 1
+            assert found["given"]["today"] == found["retention_class"], found
+            assert found["given"]["unchanged"] in (True, None)
+    assert seen.keys() >= {"audit", "models", "told", "default"}
+    assert seen["models"] >= 3

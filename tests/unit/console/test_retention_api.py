@@ -14,7 +14,7 @@ from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import TENANT, Machine
 
 CONFIG = """
-boundaries: {careful: {purpose: required}}
+boundaries: {careful: {purpose: required}, narrow: {sections: [what, control]}}
 retention:
   default_class: short
   classes:
@@ -106,6 +106,16 @@ def test_the_rule_is_told_to_who_may_see_what_it_goes_by(client: Client, machine
     assert explained(client("member"), index)["holds"] is None
     unseen = client("administrator").get(f"/api/retention/explain/%23{index}")
     assert unseen.status_code == 404
+
+
+def test_by_which_rule_is_not_told_to_who_may_not_see_who(client: Client, machine: Machine) -> None:
+    """What a rule asks of the key would tell of the section that is withheld."""
+    asked = {"name": "Nora", "role": "auditor", "boundary": "narrow"}
+    token = client("owner").post("/api/keys", json=asked).json()["token"]
+    index = index_of(machine, "exchange.request", "demo-error")
+    mine = {"authorization": f"Bearer {token}"}
+    found = client("").get(f"/api/retention/explain/%23{index}", headers=mine).json()
+    assert (found["retention_class"], found["given"]) == ("long", None)
 
 
 def test_the_plan_has_all_buckets_of_the_tenant_due_ones_first(
