@@ -51,7 +51,7 @@ def held_of(keyring: Keyring, segment: Path, without: int = 0) -> Held:
         file = None if number == without else read_hold(segment, number)
         for entry in () if file is None else file.entries():
             found[entry.index] = found.get(entry.index, frozenset()) | {
-                at for at, blob in enumerate(entry.blobs) if wraps.taken_at(blob.wrapped) is None
+                at for at, blob in enumerate(entry.blobs) if not wraps.is_taken(blob.wrapped)
             }
     return found
 
@@ -93,7 +93,7 @@ def place(
     for segment, wanted in _places(root, sorted(left), tenant):
         for entry in _add(disk, keyring, key, segment, wanted):
             left.discard(entry.index)
-            there = sum(wraps.taken_at(blob.wrapped) is None for blob in entry.blobs)
+            there = sum(not wraps.is_taken(blob.wrapped) for blob in entry.blobs)
             records, blobs = records + bool(there), blobs + there
     return Placed(records, blobs, tuple(sorted(left)))
 

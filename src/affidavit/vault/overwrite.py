@@ -17,7 +17,7 @@ from affidavit.durable import Disk
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.holds import held_of
 from affidavit.vault.keyring import Keyring
-from affidavit.vault.rewrap import Doomed, Wrappings, is_live
+from affidavit.vault.rewrap import Doomed, Wrappings, live
 from affidavit.vault.segments import wraps_path
 from affidavit.vault.whole_files import WholeFile, read_wraps
 
@@ -70,13 +70,14 @@ def _free(
         if open_still and not kinds:
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
-        kept = held.get(index, frozenset())
+        opens = held.get(index, frozenset()).union(live(wrapping, entry))
+        open_still = open_still or bool(opens)
         end = entry.offset
         for at, blob in enumerate(entry.blobs):
             begin, end = end, end + blob.size
-            if is_live(wrapping, blob) or at in kept:
-                open_still = True
-            elif free and free[-1][1] == begin:
+            if at in opens:
+                continue
+            if free and free[-1][1] == begin:
                 free[-1] = (free[-1][0], end)
             else:
                 free.append((begin, end))

@@ -60,9 +60,14 @@ class Wrappings:
         return found
 
 
-def is_live(wrapping: Wrapping, blob: wraps.Blob) -> bool:
-    """Whether the blob's own wrap opens."""
-    return isinstance(wrapping.of(blob.kind), bytes) and wraps.taken_at(blob.wrapped) is None
+def live(wrapping: Wrapping, entry: wraps.Entry) -> list[int]:
+    """Which blobs of an entry, counted from 0, their own wraps open."""
+    opens = [kind for kind in range(wraps.PART + 1) if isinstance(wrapping.of(kind), bytes)]
+    return [
+        at
+        for at, blob in enumerate(entry.blobs)
+        if blob.kind in opens and not wraps.is_taken(blob.wrapped)
+    ]
 
 
 def look(
@@ -89,14 +94,14 @@ def look(
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
         kept = held.get(index, frozenset())
-        live = [(at, blob) for at, blob in enumerate(entry.blobs) if is_live(wrapping, blob)]
-        gone = [(at, blob) for at, blob in live if blob.kind in kinds]
-        stays = stays or len(gone) < len(live)
+        open_still = live(wrapping, entry)
+        gone = [at for at in open_still if entry.blobs[at].kind in kinds]
+        stays = stays or len(gone) < len(open_still)
         if any(entry.blobs[at].kind in kinds for at in kept):
             tally.held(index)
         if gone:
             goes = True
-            lost = [blob for at, blob in gone if at not in kept]
+            lost = [entry.blobs[at] for at in gone if at not in kept]
             tally.gone(index, [(blob.kind == wraps.PART, blob.size) for blob in lost])
     return Look(meant, goes, stays, frozenset(people))
 
@@ -115,13 +120,11 @@ def only_held(keyring: Keyring, segment: Path, number: int, tally: Tally) -> fro
         open_still = set(others.get(entry.index, ()))
         if data is not None:
             wrapped = wraps.unpack(data)
-            wrapping = wrappings.of(wrapped.subjects)
-            blobs = enumerate(wrapped.blobs)
-            open_still.update(at for at, blob in blobs if is_live(wrapping, blob))
+            open_still.update(live(wrappings.of(wrapped.subjects), wrapped))
         lost = [
             (blob.kind == wraps.PART, blob.size)
             for at, blob in enumerate(entry.blobs)
-            if at not in open_still and wraps.taken_at(blob.wrapped) is None
+            if at not in open_still and not wraps.is_taken(blob.wrapped)
         ]
         tally.gone(entry.index, lost)
     return frozenset(index for index, _, _ in hold.places)
@@ -156,11 +159,11 @@ def rewritten(
             continue
         entry = wraps.unpack(data)
         opens, closes = old.of(before), new.of(after)
-        blobs = []
-        for blob in entry.blobs:
-            if blob.kind in kinds and wraps.taken_at(blob.wrapped) is None:
+        open_still, blobs = set(live(opens, entry)), []
+        for at, blob in enumerate(entry.blobs):
+            if blob.kind in kinds and not wraps.is_taken(blob.wrapped):
                 blobs.append(blob._replace(wrapped=taken))
-            elif is_live(opens, blob) and opens.of(blob.kind) != closes.of(blob.kind):
+            elif at in open_still and opens.of(blob.kind) != closes.of(blob.kind):
                 blobs.append(blob._replace(wrapped=_again(opens, closes, blob)))
             else:
                 blobs.append(blob)

@@ -86,9 +86,14 @@ def taken(when: str) -> bytes:
     return _NO_WRAP + to_unix_us(when).to_bytes(8, "big")
 
 
+def is_taken(wrapped: bytes) -> bool:
+    """Whether what stands in place of a wrap is none."""
+    return wrapped.startswith(_NO_WRAP)
+
+
 def taken_at(wrapped: bytes) -> str | None:
     """Since when there is no wrap, ``None`` if there is one."""
-    if not wrapped.startswith(_NO_WRAP):
+    if not is_taken(wrapped):
         return None
     return from_unix_us(min(int.from_bytes(wrapped[len(_NO_WRAP) :], "big"), _LAST_MOMENT))
 
