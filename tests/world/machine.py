@@ -143,7 +143,7 @@ class PlayedLink(ControlLink):
 
 
 def _subjects(who: Mapping[str, Any]) -> tuple[str, ...]:
-    return (who["actor"],) if who["kind"] == "person" else ()
+    return (who["actor"],) if who.get("kind") == "person" else ()
 
 
 def _public(identity: Identity) -> dict[str, Any]:

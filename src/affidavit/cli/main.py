@@ -37,6 +37,7 @@ from affidavit.cli import (
     retention_run,
     reveal,
     show,
+    subject,
     sums,
     tail,
     verify,
@@ -100,6 +101,7 @@ for module in (
     module.register(app)
 app.add_typer(erase.app, name="erase")
 app.add_typer(hold.app, name="hold")
+app.add_typer(subject.app, name="subject")
 app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")

@@ -34,6 +34,7 @@ from affidavit.console import (
     reporting,
     retention_api,
     saved_api,
+    subjects_api,
     sums_api,
 )
 from affidavit.console.access import Access
@@ -87,6 +88,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(holds_api.router(services, authenticator, access))
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
+    app.include_router(subjects_api.router(services, authenticator, proofs))
     app.include_router(retention_api.router(services, authenticator, access))
     app.include_router(problems.router())
     app.include_router(reporting.router(services, authenticator, access))

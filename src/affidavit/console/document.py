@@ -59,6 +59,7 @@ _FILES = {
     "metrics": ("text/plain",),
     "log_file": ("application/octet-stream", "text/plain", "application/timestamp-reply"),
     "export": ("application/zip",),
+    "subjects_export": ("application/zip",),
     "erasures_certificate": ("text/plain",),
 }
 """Answers that are no JSON."""
@@ -92,6 +93,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "approvals_deny": {"reason": "ticket 4711: the digest will do"},
     "approvals_break_glass": {"reason": "incident 4711: on call alone"},
     "holds_place": {"expression": "session:support-17", "matter": "Doe v. Acme", "reason": "suit"},
+    "subjects_export": {"subject": "alice@example.com", "purpose": "request of 3 May"},
     "erasures_ask": {
         "kind": "session",
         "target": "support-17",

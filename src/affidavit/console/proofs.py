@@ -26,12 +26,14 @@ from affidavit.errors import PrunedError, RefusedError, UnavailableError, UsageE
 from affidavit.evidence import bundle, report
 from affidavit.evidence.tools import tools
 from affidavit.query import completeness, language
+from affidavit.query.boundary import subject as subject_boundary
 from affidavit.query.completeness import Answer
 from affidavit.query.custody import custody
 from affidavit.query.kept import Hold
 from affidavit.query.kept_records import kept_records
 from affidavit.query.question import Question, counting, question, sampling, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
+from affidavit.record.disclose import open_disclosure
 from affidavit.record.model import SECTIONS
 
 PAGE = 1000
@@ -53,7 +55,8 @@ class Wanted:
     ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
     are kept, under which of the ``holds`` that the reader may know of. ``report``: what the page
-    is about; ``witnesses``: what is known of them, for that of a period.
+    is about; ``witnesses``: what is known of them, for that of a period. ``subject``: the pseudonym
+    of whom it is about; of records of others, ``who`` and ``person`` are left out.
     """
 
     expression: str
@@ -67,6 +70,7 @@ class Wanted:
     holds: Sequence[Hold] | None = None
     report: report_kinds.Kind = "records"
     witnesses: Sequence[dict[str, Any]] = ()
+    subject: str = ""
 
 
 class Proofs:
@@ -142,6 +146,7 @@ class Proofs:
             "count": wanted.count,
             **({"sample": wanted.sample, "seed": wanted.seed} if wanted.sample else {}),
             **({"report": wanted.report} if wanted.report != "records" else {}),
+            **({"subject": wanted.subject} if wanted.subject else {}),
             "rows": made.counts["records"],
             "size": len(made.data),
         }
@@ -171,7 +176,8 @@ class Proofs:
         )
         searched = resolve.widened(tree, reader, snapshot)
         boundary = reader.boundary
-        if not boundary.whole_tenants and not (wanted.count and boundary.counts):
+        own = bool(wanted.subject) and boundary.rows == self._rows_of(reader, wanted.subject)
+        if not boundary.whole_tenants and not own and not (wanted.count and boundary.counts):
             asked = unproved(asked, NARROW)
         if wanted.report == "attestation":
             models, _ = report_kinds.models_of(services.searcher, boundary, searched)
@@ -290,6 +296,10 @@ class Proofs:
         fewer = found < sure - absent and not asked.count  # records not indexed yet are not known
         return DISAGREE if more > 0 or fewer else ""
 
+    def _rows_of(self, reader: Reader, subject: str) -> Tree:
+        """The rows of a person's boundary, which are those of the person's chain."""
+        return subject_boundary(subject, reader.identity.tenant).rows
+
     def _tenants(self, reader: Reader) -> list[str]:
         """The tenants a question is about: the reader's; all of them, and none, for an owner."""
         if reader.identity.role != "owner":
@@ -338,10 +348,18 @@ class Proofs:
                 parts = services.vault.salted_parts(index) if wanted.content == "full" else ()
             except PrunedError:  # since the answer was made; the verdict says what is not disclosed
                 return bundle.NOTHING
+            shown = reader.boundary.sections
+            if wanted.subject and _of_another(texts[0], wanted.subject):
+                shown = shown - {"who", "person"}
             disclosures = tuple(
-                text if name in reader.boundary.sections else None
-                for name, text in zip(SECTIONS, texts, strict=True)
+                text if name in shown else None for name, text in zip(SECTIONS, texts, strict=True)
             )
             return bundle.Shown(disclosures, parts)
 
         return show
+
+
+def _of_another(text: str | None, subject: str) -> bool:
+    """Whether the ``who`` in a disclosure is somebody else than the ``subject``."""
+    who = None if text is None else open_disclosure(text, "who")
+    return isinstance(who, dict) and who.get("actor") != subject

@@ -63,6 +63,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], str, Any]] = {
     ),
     ("GET", "/api/retention/run"): (PRESERVERS, "/api/retention/run", None),
     ("POST", "/api/retention/run"): (PRESERVERS, "/api/retention/run", None),
+    ("POST", "/api/subjects/export"): (PRESERVERS | {"subject"}, "/api/subjects/export", {}),
     ("GET", "/api/holds"): (APPROVERS, "/api/holds", None),
     ("POST", "/api/holds"): (
         PRESERVERS, "/api/holds", {"expression": "model:x", "matter": "m", "reason": "a test"},

@@ -1,0 +1,63 @@
+"""Subject access: everything of one person, proved, and nobody else in it."""
+
+import asyncio
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from affidavit.app import system
+from affidavit.record.disclose import open_disclosure
+from tests.unit.cli.conftest import As, Command, Site, flat
+
+
+def _disclosed(file: Path) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(file) as bundle:
+        lines = bundle.read("disclosures.jsonl").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_person_gets_all_of_the_own_records_and_nobody_else(
+    command: Command, become: As, site: Site, tmp_path: Path
+) -> None:
+    """With content and the proof; of the administrator who made the key nothing is told."""
+    machine = site.machine
+    person, owner = machine.identity("subject"), machine.identity("owner")
+    for turn in range(2):
+        machine.exchange(f"mine {turn}", "answer", caller=person)
+    machine.exchange("of another", "answer")
+    by = {"tenant": owner.tenant, "actor": owner.actor, "kind": "person", "role": "owner"}
+    made = system.key_change(machine.clock, machine.config, person, "created", by)
+    asyncio.run(machine.played.record(made))
+    machine.settle()
+    become(machine.keys["subject"])
+    file = tmp_path / "mine.zip"
+    told = command("subject", "export", "-o", str(file), "--json").rows[0]
+    assert (told["subject"], told["records"], told["content"]) == (person.actor, 5, "full")
+    assert "all 5 records" in told["verdict"]["completeness"]
+    who = [line for line in _disclosed(file) if line["section"] == "who"]
+    assert len(who) == 4
+    assert {open_disclosure(line["disclosure"], "who")["actor"] for line in who} == {person.actor}
+    with zipfile.ZipFile(file) as bundle:
+        assert not any(owner.actor.encode() in bundle.read(name) for name in bundle.namelist())
+        bodies = [bundle.read(name) for name in bundle.namelist() if name.startswith("content/")]
+    assert any(b"mine 0" in body for body in bodies)
+    assert not any(b"of another" in body for body in bodies)
+    checked = command("verify", str(file), "--key", machine.log.vkey)
+    assert checked.code == 0, checked.out + checked.err
+    assert command("subject", "export", owner.actor, "-o", str(tmp_path / "no.zip")).code == 3
+
+
+def test_who_decides_about_keeping_asks_for_a_person(
+    command: Command, become: As, site: Site, tmp_path: Path
+) -> None:
+    """By name or pseudonym, without content where it is out of bounds; an auditor does not."""
+    machine = site.machine
+    become(machine.keys["compliance"])
+    file = tmp_path / "hers.zip"
+    asked = command("subject", "export", "the caller", "-o", str(file))
+    assert asked.code == 0, asked.err
+    assert "with a key" in flat(asked.err)
+    assert command("subject", "export", "nobody", "-o", str(tmp_path / "x.zip")).code == 1
+    become(machine.keys["auditor"])
+    assert command("subject", "export", "the caller", "-o", str(tmp_path / "y.zip")).code == 3
