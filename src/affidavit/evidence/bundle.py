@@ -105,6 +105,7 @@ def make(
         sampling, choice = _sampled(members, question, answer, show, choice)
         disclosures, content = _disclosed(answer, show, choice)
         members["disclosures.jsonl"] = b"".join(disclosures)
+        del disclosures  # of very many records it is as large as the member
         members.update(content)
         for stamp in answer.stamps:
             members.update(_stamped(stamp, answer.checkpoint, policy, tools))

@@ -73,9 +73,12 @@ thead{display:table-header-group}tr{break-inside:avoid}.long tr,pre{break-inside
 
 def visible(value: Any) -> str:
     """Text as HTML: escaped, and what is not seen or turns text around shown as its number."""
+    whole = str(value)
+    if whole.isascii() and whole.isprintable():  # most of it is, and a page has much of it
+        return escape(whole, quote=True)
     output = []
     marks, before = 0, "\0"
-    for character in str(value):
+    for character in whole:
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         joins = character in _JOINERS and before > "\x7f"
