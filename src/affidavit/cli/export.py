@@ -22,7 +22,9 @@ def export(
     withhold: Annotated[
         list[str] | None,
         typer.Option(
-            "--withhold", help="Section to leave out; may be repeated.", metavar="SECTION"
+            "--withhold",
+            help="Section to leave out, or custody, or retention; may be repeated.",
+            metavar="SECTION",
         ),
     ] = None,
     content: Annotated[

@@ -21,7 +21,7 @@ class ExportBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     expression: str = Field(default="", max_length=4096)
-    withhold: list[str] = Field(default_factory=list, max_length=7)
+    withhold: list[str] = Field(default_factory=list, max_length=9)
     content: Literal["none", "digest", "full"] = "digest"
     purpose: str = Field(default="", max_length=500)
     count: bool = False

@@ -43,6 +43,8 @@ WITNESS_SECONDS = 3.0
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
 DISAGREE = "the index and the ledger disagree"
+WITHHELD = (*SECTIONS, "custody", "retention")
+"""What may be left out: sections, who has read the records, how they are kept."""
 UNPLACED = "some of the matching records are attributed to no chain of the question"
 MAX_LISTED = 100_000
 """Records that an export lists where no chain proves that they are all."""
@@ -119,10 +121,10 @@ class Proofs:
         ``UsageError`` for a section that does not exist; ``RefusedError`` for content outside
         the boundary.
         """
-        unknown = [name for name in wanted.withhold if name not in SECTIONS]
+        unknown = [name for name in wanted.withhold if name not in WITHHELD]
         if unknown:
             raise UsageError(
-                f"There is no section {unknown[0]}.", hint=f"Sections: {', '.join(SECTIONS)}"
+                f"There is no section {unknown[0]}.", hint=f"Sections: {', '.join(WITHHELD)}"
             )
         if wanted.content == "full" and not reader.boundary.shows_content(wanted.purpose):
             stated = "--reason TEXT" if reader.boundary.content == "with_reason" else ""
@@ -253,11 +255,15 @@ class Proofs:
         sections = reader.boundary.sections.difference(wanted.withhold)
         boundary = reader.boundary._replace(sections=sections)
         records = sorted({*answer.records, *answer.halves.values()})
-        kept = kept_records(
-            services.searcher, services.vault, services.config, boundary, records, now, wanted.holds
-        )
-        reads = custody(services.searcher, boundary, records, answer.size)
-        return {"retention": kept, "custody": reads}
+        told: dict[str, Any] = {}
+        if "retention" not in wanted.withhold:
+            told["retention"] = kept_records(
+                services.searcher, services.vault, services.config, boundary, records, now,
+                wanted.holds,
+            )  # fmt: skip
+        if "custody" not in wanted.withhold:
+            told["custody"] = custody(services.searcher, boundary, records, answer.size)
+        return told
 
     def _contradicted(
         self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle

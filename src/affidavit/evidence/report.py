@@ -163,7 +163,7 @@ def _parameters(manifest: Mapping[str, Any], drawn: Any) -> list[tuple[str, Any]
     return [
         ("Extracted", f"{manifest['made']} (by the exporter's clock)"),
         ("Shown", "records" if show == "records" else "only how many there are"),
-        ("Sections left out", ", ".join(chosen["withhold"]) or "none"),
+        ("Left out", ", ".join(chosen["withhold"]) or "none"),
         ("Content shown", _CONTENT.get(chosen["content"], chosen["content"])),
         ("Sample", sample),
         ("Boundary of who exported", boundary or "not stated"),

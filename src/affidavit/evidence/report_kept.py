@@ -89,6 +89,8 @@ class _Why:
 def retention(manifest: Manifest) -> str:
     """How long the records are kept, by class, and which are held or erased."""
     kept = manifest["retention"]
+    if "retention" in manifest["disclosed"]["withhold"]:
+        return paragraph("Left out by the exporter.", "q")
     if not kept:
         return paragraph("The bundle says nothing of retention and holds.", "q")
     said = [
@@ -139,6 +141,8 @@ def _some(indexes: Any) -> str:
 def custody(manifest: Manifest) -> str:
     """Every read on record that touched the records, in order."""
     entries = manifest["custody"]
+    if "custody" in manifest["disclosed"]["withhold"]:
+        return paragraph("Left out by the exporter.", "q")
     said = paragraph(
         "Every question, reveal and export through the product is a record. Listed are those "
         "that touched the records of this bundle, as far as who exported may see them; this export "

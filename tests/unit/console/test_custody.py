@@ -138,6 +138,21 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     assert second == {"class": "nothing but the leaf is kept", "records": 2}
 
 
+def test_both_are_left_out_where_the_recipient_is_not_to_know(
+    console: TestClient, machine: Machine
+) -> None:
+    """Neither stands in the manifest, and the page says that they were left out."""
+    body = {"expression": "model:demo-one", "withhold": ["custody", "retention"]}
+    made = ask(console, machine, "auditor", "/api/export", **body)
+    members = verify.read_zip(made.content)
+    manifest = json.loads(bytes(members["manifest.json"]))
+    assert (manifest["custody"], manifest["retention"]) == ([], {})
+    assert manifest["disclosed"]["withhold"] == ["custody", "retention"]
+    page = bytes(members["report.html"]).decode()
+    assert page.count("Left out by the exporter.") == 2
+    assert verify.check(made.content, verify.read_keys([machine.log.vkey])).facts["ok"]
+
+
 def test_a_reader_without_what_is_asked_is_told_nothing(machine: Machine) -> None:
     """The boundary comes first; and too many reads are said to be too many."""
     from affidavit.query import boundary
