@@ -8,7 +8,7 @@ Rules, in the order in which they were learnt:
    ``sync``.
 3. After a failed fsync nothing is retried: the kernel may have dropped the pages and would
    report success the second time. The file is dead (``AppendFile.broken``), its owner gives up.
-4. Every system call goes through ``Effects``, so a test can fail, cut or record each of them.
+4. Every system call that matters goes through ``Effects``, so a test can fail, cut or record it.
    Above each function stands the sequence of calls that the tests compare with what happens.
 
 Not here: what the bytes mean, who may write them, and retries.
@@ -18,6 +18,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -292,6 +293,10 @@ class Disk:
             self.effects.rmdir(str(path))
         self.effects.fsync_dir(str(path.parent))
 
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory that nothing rests on, and all in it; durable is none of that."""
+        shutil.rmtree(path, ignore_errors=True)
+
     # unlink(p)… fsync(dir of p)
     def remove(self, *paths: Path) -> None:
         """Remove files, durably; no error for those that are not there."""
@@ -381,10 +386,7 @@ def check_database(connection: apsw.Connection, name: str, schema: str = "main")
 
 
 def attach_key(key: bytes) -> str:
-    """How SQLite is told a key of 32 random bytes: as it is.
-
-    A passphrase would be stretched (PBKDF2, 0.1 s at every open), which adds nothing to these.
-    """
+    """How SQLite is told a key of 32 random bytes: as it is, and not stretched (0.1 s an open)."""
     return f"raw:{key.hex()}"
 
 

@@ -12,7 +12,6 @@ anew; journals, which hold what was not ordered yet (well under a second) and go
 import asyncio
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -86,7 +85,7 @@ def copy_database(source: Any, target: Path, key: bytes) -> None:
 def begin(paths: Paths, disk: Disk) -> Path:
     """An empty place for what belongs to a cut, and nothing of an earlier one."""
     place = paths.run / PLACE
-    shutil.rmtree(place, ignore_errors=True)
+    disk.remove_tree(place)
     disk.make_dir(place / "log")
     return place
 

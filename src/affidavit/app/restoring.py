@@ -11,7 +11,6 @@ what is left. The keys are the last to be put in. Not here: what is in a backup 
 
 import contextlib
 import itertools
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -108,12 +107,12 @@ class Restoring:
         try:
             return self._make(manifest)
         except BaseException:
-            shutil.rmtree(self._made, ignore_errors=True)
+            self._disk.remove_tree(self._made)
             raise
 
     def _make(self, manifest: Manifest) -> Restored:
         if self._made.exists():  # of one that was cut
-            shutil.rmtree(self._made)
+            self._disk.remove_tree(self._made)
         paths = Paths(self._made)
         paths.create(self._disk)
         self._copy(manifest)

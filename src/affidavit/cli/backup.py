@@ -115,7 +115,6 @@ def restore(
 @contextmanager
 def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
     """Where the log ends, said by the sequencer, or by us if none runs; removed in the end."""
-    import shutil
 
     from affidavit.app.backup import Cut, stopped
     from affidavit.cli.sequencer import call
@@ -129,7 +128,7 @@ def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
             try:
                 yield cut
             finally:
-                shutil.rmtree(cut.place, ignore_errors=True)
+                disk.remove_tree(cut.place)
             return
     except LockedError:
         pass
@@ -138,4 +137,4 @@ def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
     try:
         yield cut
     finally:
-        shutil.rmtree(cut.place, ignore_errors=True)
+        disk.remove_tree(cut.place)
