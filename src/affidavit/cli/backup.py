@@ -115,7 +115,6 @@ def restore(
 @contextmanager
 def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
     """Where the log ends, said by the sequencer, or by us if none runs; removed in the end."""
-
     from affidavit.app.backup import Cut, stopped
     from affidavit.cli.sequencer import call
     from affidavit.clock import SystemClock
