@@ -56,6 +56,8 @@ WRONG = [
     (ENDS, "    keyring.leave_nothing()\n", "    pass\n"),
     (ENDS, "if End(retired, destroyed).in_use:", "if False:"),
     (READER, "key = held.get(at, key)", "pass"),
+    (READER, "return [] if again is None else self._unsealed(again, kinds)", "raise"),
+    (CHECK, "            self._wrappings.clear()\n            self._held.clear()\n", ""),
     (CHECK, 'found["held"] += held is not None', "held = None"),
 ]
 
@@ -72,10 +74,11 @@ def _noticed(base: Path) -> bool:
 
 def _fails(test: Callable[..., None], place: Path) -> bool:
     needs = set(inspect.signature(test).parameters)
-    if not needs <= {"tmp_path", "kek", "keyring", "world"}:
+    if not needs <= {"tmp_path", "kek", "keyring", "world", "index", "monkeypatch"}:
         return False
     place.mkdir()
-    given: dict[str, Any] = {"tmp_path": place, "kek": KEK}
+    given: dict[str, Any] = {"tmp_path": place, "kek": KEK, "index": 4}
+    given["monkeypatch"] = pytest.MonkeyPatch()
     try:
         if "world" in needs:
             given["world"] = test_erase.lived(place)
@@ -85,6 +88,7 @@ def _fails(test: Callable[..., None], place: Path) -> bool:
     except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure notices
         return True
     finally:
+        given["monkeypatch"].undo()
         for one in ("world", "keyring"):
             if one in given:
                 given[one].close()

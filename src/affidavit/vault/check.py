@@ -73,17 +73,18 @@ class VaultCheck:
         there = [blob.kind for blob in entry.blobs if blob.kind != wraps.PART]
         if there != [kind for kind, digest in enumerate(digests) if digest != b"null"]:
             raise self._wrong(stored, "has other sections than the leaf")
+        end = self._ends.get(stored.path, len(MAGIC))
         try:
             found = self._blobs(stored, entry, digests)
         except CorruptError:
-            # Erased while we looked, perhaps: then its entry is another one by now, or not there.
+            # Erased while we looked, perhaps: then keys or entry are others by now, or not there.
             again = self._entries.again(stored)
-            if again == stored:
-                raise
             if again is None:
                 self._missing(row)
                 return
-            self._ends[stored.path] = entry.offset
+            self._wrappings.clear()
+            self._held.clear()
+            self._ends[stored.path] = end
             found = self._blobs(again, self._entry(again, row), digests)
         self.counts.update(found)
         self.counts["records"] += 1

@@ -19,12 +19,22 @@ from affidavit.vault.keyring import Keyring
 HOLD_MAGIC = b"AFHOLDS1"
 """What a hold's file beside a segment begins with; the rest is laid out as a wraps file."""
 
+_EVERY_KIND = frozenset(range(wraps.PART + 1))
+_NOT_OF_THE_SUBJECT = _EVERY_KIND - wraps.OF_THE_SUBJECT
+
 
 class Wrapping(NamedTuple):
     """The wrapping keys without and with the subjects' keys; in place of each, why it is gone."""
 
     alone: bytes | str
     shared: bytes | str
+
+    @property
+    def kinds(self) -> frozenset[int]:
+        """The kinds of blob that it wraps the keys of; without the subjects' keys not theirs."""
+        if isinstance(self.shared, bytes):
+            return _EVERY_KIND
+        return _NOT_OF_THE_SUBJECT if isinstance(self.alone, bytes) else frozenset()
 
     def of(self, kind: int) -> bytes | str:
         """The one for a kind of blob."""

@@ -195,10 +195,8 @@ class VaultReader:
         try:
             return self._unsealed(stored, kinds)
         except (CorruptError, FileNotFoundError):
-            # Erased while we looked, perhaps: then its entry is another one by now, or not there.
+            # Erased while we looked, perhaps: then keys or entry are others by now, or not there.
             again = self._stored_again(stored)
-            if again == stored and stored.path.exists():
-                raise
             return [] if again is None else self._unsealed(again, kinds)
 
     def _unsealed(

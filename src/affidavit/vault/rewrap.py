@@ -62,7 +62,7 @@ class Wrappings:
 
 def live(wrapping: Wrapping, entry: wraps.Entry) -> list[int]:
     """Which blobs of an entry, counted from 0, their own wraps open."""
-    opens = [kind for kind in range(wraps.PART + 1) if isinstance(wrapping.of(kind), bytes)]
+    opens = wrapping.kinds
     return [
         at
         for at, blob in enumerate(entry.blobs)

@@ -3,13 +3,18 @@
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from affidavit.durable import Disk, Effects
 from affidavit.errors import CorruptError, UsageError
 from affidavit.vault import key_ends, wraps
+from affidavit.vault.check import VaultCheck
+from affidavit.vault.entries import Stored
+from affidavit.vault.erased import Erased
 from affidavit.vault.keyring import Keyring
+from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import Bucket
 from tests.world.canary import find
 from tests.world.erasing import Erasable
@@ -182,6 +187,45 @@ def test_a_key_made_meanwhile_is_one_in_use(
     world.expects_erased(today, {6}, "sections")
     with pytest.raises(UsageError, match="not retired"):
         world.eraser.expire(today, "sections")
+    assert world.wrong() == []
+
+
+@pytest.mark.parametrize("index", [0, 4])
+def test_who_reads_meanwhile_hears_of_no_damage(
+    world: Erasable, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """The bucket expires between a look at the keys and one at what they seal; a segment stays."""
+    world.hold("matter", {3})
+    true, began = VaultReader._keys, list[Erased]()
+
+    def keys(self: VaultReader, *rest: Any) -> Any:
+        found = true(self, *rest)
+        if not began:
+            began.append(world.expire(_DAY))
+        return found
+
+    monkeypatch.setattr(VaultReader, "_keys", keys)
+    assert world.reader.parts(index) == {}
+    assert began
+    assert world.wrong() == []
+
+
+@pytest.mark.parametrize("index", [1, 4])
+def test_who_checks_meanwhile_finds_no_damage(
+    world: Erasable, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """The same between two records of a segment, whose keys are remembered from the first."""
+    world.hold("matter", {3})
+    true, began = VaultCheck._sealed, list[Erased]()
+
+    def sealed(self: VaultCheck, stored: Stored, entry: wraps.Entry) -> bytes:
+        if stored.position == index and not began:
+            began.append(world.expire(_DAY))
+        return true(self, stored, entry)
+
+    monkeypatch.setattr(VaultCheck, "_sealed", sealed)
+    assert world.checked(counted=False) == ""
+    assert began
     assert world.wrong() == []
 
 
