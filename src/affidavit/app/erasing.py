@@ -75,7 +75,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
         "records": found.now + sum(one.records for one in found.later), "now": found.now,
         "later": [one._asdict() for one in found.later], "digest": found.digest,
-        "keys": list(keys),
+        "keys": list(keys), "exports": [one._asdict() for one in found.exports],
     }  # fmt: skip
     if params["dry"]:
         return plan

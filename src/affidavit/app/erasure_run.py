@@ -143,7 +143,10 @@ class Runs:
         holds = await host.ask(host.holds.in_force)
         stored = await host.ask(lambda: host.erasures.parts(erasure.id))
         portions = await self._worker.do(lambda: self._portions(erasure, stored, holds))
-        made = msgspec.structs.replace(erasure, selected=True)
+        going = [index for one in portions for index in one.now]
+        listed = await self._worker.do(lambda: [*self._worker.select().exports(going)])
+        exports = tuple(one._asdict() for one in listed)
+        made = msgspec.structs.replace(erasure, selected=True, exports=exports)
 
         def put() -> None:
             with host.state:

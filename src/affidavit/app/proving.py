@@ -70,6 +70,11 @@ def certificate(
         "finished": erasure.finished,
         "remains": remaining(erasure, left, behind=behind) or ["nothing of what was asked for"],
         "not known to this log": list(UNKNOWN),
+        "exported before": [
+            f"{one['records']} of these records, {one['time']}, by {one['by']}, "
+            f"manifest {one['manifest']}"
+            for one in erasure.exports
+        ],
     }
     return make(facts, signer)
 
@@ -89,6 +94,7 @@ def of_run(host: Setting, erasure: Erasure, left: Sequence[Left]) -> Record:
         "digest": tally.digest,
         "remains": [one._asdict() for one in left],
         "keys_revoked": list(erasure.revoked),
+        "exports": list(erasure.exports),
         "certificate": erasure.certificates[-1],
     }  # fmt: skip
     return _record(host, "retention.erased", erasure, what)

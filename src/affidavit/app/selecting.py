@@ -7,6 +7,7 @@ said how long to keep, or held, is no part of what goes now. Not here: who may a
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from affidavit.index.schema import Row
 from affidavit.presets import presets
 from affidavit.query.boundary import Boundary, nothing
 from affidavit.query.search import MAX_LIMIT, Searcher
-from affidavit.query.tree import Tree
+from affidavit.query.tree import Match, Tree
 from affidavit.record.model import SECTIONS
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import Bucket
@@ -41,6 +42,16 @@ class Left(NamedTuple):
     why: str
 
 
+class Export(NamedTuple):
+    """A bundle in which some of the records were: its record, when, by whom (a pseudonym)."""
+
+    record: str
+    time: str
+    by: str
+    records: int
+    manifest: str
+
+
 class Found(NamedTuple):
     """What a request would erase: how many records now, and later with the reasons.
 
@@ -50,6 +61,7 @@ class Found(NamedTuple):
     now: int
     later: tuple[Left, ...]
     digest: str
+    exports: tuple[Export, ...] = ()
 
 
 class Selecting:
@@ -148,7 +160,21 @@ class Selecting:
         every = [self.divided(one, holds, now) for one in self.portions(self.matching(tree, what))]
         meant = [index for one in every for index in (*one.now, *one.later)]
         later = tuple(self.left(every, holds, now))
-        return Found(sum(len(one.now) for one in every), later, digest(meant))
+        exports = tuple(self.exports(meant))
+        return Found(sum(len(one.now) for one in every), later, digest(meant), exports)
+
+    def exports(self, indexes: Iterable[int]) -> Iterator[Export]:
+        """The exports that may have disclosed something of these records, oldest first."""
+        wanted = sorted(indexes)
+        for row in self._rows(Match("type", "access.export"), 0, None):
+            what = self._vault.sections(row.idx).get("what") or {}
+            leaves = what.get("leaves") or []
+            count = sum(
+                bisect_right(wanted, last) - bisect_left(wanted, first) for first, last in leaves
+            )
+            if count:
+                manifest = str(what.get("manifest", ""))
+                yield Export(row.id, row.time, row.actor or "", count, manifest)
 
     def why(self, retention_class: str) -> str:
         """Why a class has the minimum that it has: its days, and the articles that want them."""

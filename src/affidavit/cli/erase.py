@@ -66,6 +66,7 @@ def erase(
         return
     output.plain(f"{made['now']} of {made['records']} records {'would go' if dry else 'go'} now.")
     _later(made["later"])
+    _exports(made["exports"])
     for key in made["keys"]:
         output.indented(f"the key {key} is revoked", 2)
     if dry:
@@ -107,6 +108,7 @@ def show(
         output.json_line(found)
         return
     _tell(found)
+    _exports(found["exports"])
     _later(found["later"])
 
 
@@ -150,6 +152,15 @@ def _tell(one: dict[str, Any]) -> None:
         output.indented(f"{gone} records went by {output.moment(one['finished'])} UTC", 2)
     elif one["state"] == "asked":
         output.indented(f"{one['planned']} records are meant", 2)
+
+
+def _exports(exports: list[dict[str, Any]]) -> None:
+    for one in exports:
+        when = output.moment(one["time"])
+        output.indented(
+            f"{one['records']} of them were exported {when} UTC by {one['by']} "
+            f"(manifest {one['manifest']})", 2
+        )  # fmt: skip
 
 
 def _later(later: list[dict[str, Any]]) -> None:

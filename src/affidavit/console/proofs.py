@@ -40,6 +40,8 @@ PAGE = 1000
 TOOLS = tools()
 WITNESS_SECONDS = 3.0
 """How long an answer waits for the cosignatures of witnesses over its newest leaf."""
+MAX_RUNS = 1_000
+"""Runs of leaves that the record of an export names."""
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
 DISAGREE = "the index and the ledger disagree"
@@ -149,6 +151,7 @@ class Proofs:
             **({"sample": wanted.sample, "seed": wanted.seed} if wanted.sample else {}),
             **({"report": wanted.report} if wanted.report != "records" else {}),
             **({"subject": wanted.subject} if wanted.subject else {}),
+            "leaves": runs(made.records),
             "rows": made.counts["records"],
             "size": len(made.data),
         }
@@ -363,6 +366,28 @@ class Proofs:
             return bundle.Shown(disclosures, parts)
 
         return show
+
+
+def runs(leaves: Sequence[int]) -> list[list[int]]:
+    """First and last of each run of leaves; of very many, runs that are near count as one.
+
+    So an erasure can list who was given what; never is a leaf missing.
+    """
+    gap, found = 1, _runs(leaves, 1)
+    while len(found) > MAX_RUNS:
+        gap *= 2
+        found = _runs(leaves, gap)
+    return found
+
+
+def _runs(leaves: Sequence[int], gap: int) -> list[list[int]]:
+    found: list[list[int]] = []
+    for index in leaves:
+        if found and index - found[-1][1] <= gap:
+            found[-1][1] = index
+        else:
+            found.append([index, index])
+    return found
 
 
 def _of_another(text: str | None, subject: str) -> bool:

@@ -56,7 +56,7 @@ class Erasure(msgspec.Struct, frozen=True):
     basis, in words. ``planned``: how many records were found when it was asked, and a digest of
     their indexes as in ``Tally``. ``run``: the number of the latest run, ``selected`` once what
     goes in it is stored. ``revoked``: ids of keys. ``certificates``: signed notes, one for each run
-    in which something went.
+    in which something went. ``exports``: the bundles in which records of this run were.
     """
 
     id: str
@@ -83,6 +83,7 @@ class Erasure(msgspec.Struct, frozen=True):
     tally: Tally = Tally()
     revoked: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    exports: tuple[dict[str, str | int], ...] = ()
     finished: str = ""
 
 

@@ -69,12 +69,16 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle that passed its own verifier: its bytes, b64u manifest digest, and the verdict."""
+    """A bundle that passed its own verifier: its bytes, b64u manifest digest, and the verdict.
+
+    ``records``: the leaves of which it may disclose something, ascending.
+    """
 
     data: bytes
     manifest_digest: str
     verdict: tuple[str, str, str, str]
     counts: dict[str, int]
+    records: tuple[int, ...] = ()
 
 
 def make(
@@ -139,7 +143,9 @@ def make(
             refused=refused.name,
         ) from refused
     lines = (verdict.integrity, verdict.completeness, verdict.assurance, verdict.coverage)
-    return Bundle(data, _digest(members["manifest.json"]), lines, manifest["counts"])
+    records = () if answer.question.count else {*answer.records, *answer.halves.values()}
+    digest = _digest(members["manifest.json"])
+    return Bundle(data, digest, lines, manifest["counts"], tuple(sorted(records)))
 
 
 def _check(data: bytes, judged: Mapping[str, bytes]) -> None:

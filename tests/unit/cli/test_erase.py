@@ -11,7 +11,7 @@ BASIS = ("--basis", "GDPR Art. 17(1)(b)")
 
 
 def test_an_erasure_is_planned_asked_for_and_granted(
-    command: Command, become: As, site: Site
+    command: Command, become: As, site: Site, tmp_path: Path
 ) -> None:
     """A dry run changes nothing; the one who asked does not grant it; who oversees sees it."""
     become("")
@@ -25,6 +25,13 @@ def test_an_erasure_is_planned_asked_for_and_granted(
     assert command("erase", "--session", "nothing", *BASIS).code == 1
     dry = command("erase", "--session", "my-session", *BASIS, "--dry-run")
     assert flat(dry.out) == "4 of 4 records would go now."
+    become("")
+    given = command("export", "model:demo-chat", "-o", str(tmp_path / "given.zip"), "--json")
+    site.machine.settle()
+    become(ann)
+    dry = command("erase", "--session", "my-session", *BASIS, "--dry-run", "--json")
+    (export,) = dry.rows[0]["exports"]
+    assert (export["records"], export["manifest"]) == (4, given.rows[0]["manifest"])
     assert command("erase", "list").out.startswith("There is no erasure")
     phrase = command("erase", "--expression", '"a witness"', *BASIS)
     assert phrase.code == 3
