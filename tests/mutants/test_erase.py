@@ -22,12 +22,8 @@ REWRAP, OVERWRITE, ERASE = (
 HOLDS, ENDS, READER = "affidavit.vault.holds", "affidavit.vault.key_ends", "affidavit.vault.reader"
 CHECK = "affidavit.vault.check"
 WRONG = [
-    (REWRAP, "blobs.append(blob._replace(wrapped=taken))", "blobs.append(blob)"),
-    (
-        REWRAP,
-        "blobs.append(blob._replace(wrapped=_again(opens, closes, blob)))",
-        "blobs.append(blob)",
-    ),
+    (REWRAP, "append(wraps.Blob(blob.kind, blob.name, blob.size, taken))", "append(blob)"),
+    (REWRAP, "    return wraps.Blob(blob.kind, blob.name, blob.size, wrapped)", "    return blob"),
     (
         REWRAP,
         "lost = [entry.blobs[at] for at in gone if at not in kept]",

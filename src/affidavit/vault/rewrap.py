@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from affidavit.errors import CorruptError, NotFoundError
-from affidavit.record.keys import wrap_key
+from affidavit.record.keys import unwrap_key, wrap_key
 from affidavit.vault import wraps
 from affidavit.vault.erased import Tally
 from affidavit.vault.holds import Held, held_of
 from affidavit.vault.keyring import Keyring
-from affidavit.vault.opening import Wrapping, part_key, wrapping_of
+from affidavit.vault.opening import Wrapping, wrapping_of
 from affidavit.vault.segments import wraps_path
 from affidavit.vault.whole_files import WholeFile, read_hold, read_wraps
 
@@ -159,21 +159,22 @@ def rewritten(
             continue
         entry = wraps.unpack(data)
         opens, closes = old.of(before), new.of(after)
-        open_still, blobs = set(live(opens, entry)), []
-        for at, blob in enumerate(entry.blobs):
-            if blob.kind in kinds and not wraps.is_taken(blob.wrapped):
-                blobs.append(blob._replace(wrapped=taken))
-            elif at in open_still and opens.of(blob.kind) != closes.of(blob.kind):
-                blobs.append(blob._replace(wrapped=_again(opens, closes, blob)))
-            else:
+        blobs = []
+        for blob in entry.blobs:
+            if wraps.is_taken(blob.wrapped):
                 blobs.append(blob)
+            elif blob.kind in kinds:
+                blobs.append(wraps.Blob(blob.kind, blob.name, blob.size, taken))
+            else:
+                blobs.append(_again(opens.of(blob.kind), closes.of(blob.kind), blob))
         out.append(wraps.pack(wraps.Entry(index, entry.offset, entry.id, after, tuple(blobs))))
     out.append(file.data[file.end :])
     return b"".join(out)
 
 
-def _again(opens: Wrapping, closes: Wrapping, blob: wraps.Blob) -> bytes:
-    key, over = part_key(opens, blob), closes.of(blob.kind)
-    assert isinstance(key, bytes)
-    assert isinstance(over, bytes)
-    return wrap_key(over, key)
+def _again(opens: bytes | str, closes: bytes | str, blob: wraps.Blob) -> wraps.Blob:
+    """The blob with its key under another wrapping key; as it is, if nothing opens it any more."""
+    if isinstance(opens, str) or isinstance(closes, str) or opens == closes:
+        return blob
+    wrapped = wrap_key(closes, unwrap_key(opens, blob.wrapped))
+    return wraps.Blob(blob.kind, blob.name, blob.size, wrapped)
