@@ -2,8 +2,9 @@
 
 Rules: what is read is checked against the leaf of that index (record id, digest of each section)
 and against the content section (digest of each part); bytes that are there and are not what was
-committed to are an error, never an answer. What is not there has a reason. Nothing is cached but
-where things stand and, in the keyring, keys. Not here: who may read what (``query``).
+committed to are an error, never an answer. What its own wraps do not open, those of a hold may;
+what is not there has a reason. Nothing is cached but where things stand and, in the keyring, keys.
+Not here: who may read what (``query``).
 """
 
 import contextlib
