@@ -7,7 +7,6 @@ made; a directory that is there is never made again.
 
 import contextlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -91,14 +90,13 @@ def prepare(
     demo: bool,
     configured: bool,
     file: KeyFile | None = None,
-    kind: Callable[[], str] = lambda: "file",
+    kind: str = "file",
 ) -> bool:
     """Make what is missing; ``True`` if this was the first start.
 
     ``configured``: the configuration is elsewhere, so none is written here. ``file``: what this
-    process has of the key-encryption key; ``kind``: how a new one is kept, asked when there is a
-    configuration. ``UnavailableError`` if the directory cannot be written or holds something else;
-    errors of the key's source.
+    process has of the key-encryption key; ``kind``: how a new one is kept. ``UnavailableError`` if
+    the directory cannot be written or holds something else; errors of the key's source.
     """
     file = file or opening.key_file(paths)
     check_root(paths)
@@ -108,7 +106,7 @@ def prepare(
             disk.write_file(paths.config, (DEMO_YAML if demo else DEFAULT_YAML).encode())
         first = not paths.initialised
         if first:
-            file.create(disk, kind())
+            file.create(disk, kind)
         _owner(paths, disk, clock, file, "demo" if demo else "default")
     except (OSError, apsw.Error) as error:
         raise refused(paths, error) from error

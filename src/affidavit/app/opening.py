@@ -5,9 +5,12 @@ Rules: whoever needs a key of a database, of the vault or of the log gets it her
 all others open read-only, and go on with the new key when it is renewed.
 """
 
+from affidavit.app import origin
+from affidavit.app.aws_kms import AwsKms
 from affidavit.app.passphrase import Passphrases
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock, SystemClock
+from affidavit.config import Config
 from affidavit.durable import Disk
 from affidavit.record.kek import KeyFile, Passphrase
 from affidavit.record.keys import PlainFile
@@ -15,12 +18,27 @@ from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
 
-def key_file(paths: Paths, asked: Passphrases | None = None) -> KeyFile:
+def key_file(
+    paths: Paths, asked: Passphrases | None = None, config: Config | None = None
+) -> KeyFile:
     """The files of the key-encryption key, whatever kind they are of.
 
-    ``asked``: the passphrase as this process finds it.
+    ``asked``: the passphrase as this process finds it; ``config`` says how new keys are kept, which
+    who only opens need not know.
     """
-    sources = (PlainFile(), Passphrase(asked or Passphrases()))
+    known = config or Config()
+
+    def named() -> str:
+        """The ledger's name; chosen now at a first start."""
+        if config is None and not (paths.log / origin.FILE).exists():
+            return ""  # keys alone, apart from their ledger
+        return origin.settled(paths, Disk(), known.log.origin, paths.config)
+
+    sources = (
+        PlainFile(),
+        Passphrase(asked or Passphrases()),
+        AwsKms(known.keys.aws_kms_key, named),
+    )
     return KeyFile(paths.key_encryption_key, sources)
 
 

@@ -77,7 +77,7 @@ class Sequencer:
         self.clock = clock
         self._disk = disk
         policy = load_policy(config)
-        key_file = opening.key_file(paths)
+        key_file = opening.key_file(paths, config=config)
         self.keyring = opening.owner(paths, disk, clock, key_file)
         self.renewing = Renewing(disk, paths, key_file, self.keyring)
         signer = self._log_key(0)

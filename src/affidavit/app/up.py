@@ -65,7 +65,11 @@ def up(
                 f"{paths.config} is not there (was --config given before?): the default is written."
             )
         asked = passphrase.Passphrases(twice=not paths.initialised)
-        file = opening.key_file(paths, asked)
+        where = config_path or paths.config
+        part = configuration.Config()
+        if where.exists():
+            part = configuration.load_part(where, os.environ, "keys", "log")
+        file = opening.key_file(paths, asked, part)
         first = first_start.prepare(
             paths,
             disk,
@@ -73,13 +77,12 @@ def up(
             demo=demo,
             configured=configured,
             file=file,
-            kind=lambda: (
-                configuration.load_part(config_path or paths.config, os.environ, "keys").keys.kind
-            ),
+            kind=part.keys.kind,
         )
         machine = Machine(paths, config_path, gateway, console, workers, demo=demo)
         if file.kind == Passphrase.kind or passphrase.given(os.environ) is not None:
             machine.passphrase = passphrase.in_memory(asked())
+        del file, asked  # this process needs no key from here on
         origin.settled(paths, disk, machine.config.log.origin, machine.config_path)
         first_start.check_space(paths.root, machine.workers + 2)  # console and sequencer write, too
         return asyncio.run(machine.run(first=first, as_json=as_json))

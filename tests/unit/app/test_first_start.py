@@ -140,7 +140,7 @@ def test_a_new_key_is_kept_as_the_configuration_says(
     file = opening.key_file(Paths(root))
     assert first_start.prepare(
         Paths(root), Disk(), SystemClock(), demo=False, configured=False, file=file,
-        kind=lambda: "passphrase",
+        kind="passphrase",
     )  # fmt: skip
     assert file.kind == "passphrase"
     assert not _prepare(root)
