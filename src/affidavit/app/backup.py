@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from affidavit.app import opening, system
+from affidavit.app import opening, running, system
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
 from affidavit.clock import Clock
@@ -220,8 +220,10 @@ class Copying:
             name = path.relative_to(self._cut.place)
             if path.is_file() and name.name not in KEYS:
                 self._put(name.as_posix(), path)
-        if self._paths.config.exists():
-            self._put("config.yaml", self._paths.config)
+        runs = running.find(self._paths.root)
+        config = Path(runs.config) if runs else self._paths.config
+        if config.exists():  # of a stopped installation it may be anywhere
+            self._put("config.yaml", config)
         self._log()
         self._vault()
         cut = self._cut

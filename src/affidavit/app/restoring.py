@@ -71,6 +71,7 @@ class Restoring:
     """One restore of the backup in ``source`` into the directory ``target``.
 
     ``keys``: a data directory, or a copy that ``backup --with-keys`` made, of now and not of then.
+    ``config`` says whom to ask about the log; by default the file in the backup, if there is one.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Restoring:
         clock: Clock,
         environ: Mapping[str, str],
         told: Told = lambda *_: None,
+        config: Path | None = None,
     ) -> None:
         self._source = source
         self._target = target.absolute()
@@ -90,6 +92,7 @@ class Restoring:
         self._clock = clock
         self._environ = environ
         self._told = told
+        self._config = config
         self._made = self._target.with_name(self._target.name + _SUFFIX)
 
     def run(self) -> Restored:
@@ -185,7 +188,8 @@ class Restoring:
 
     def _check(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> None:
         hint = "Give the keys of the installation that the backup was made of, as they are now."
-        config = configuration.load(paths.config, self._environ)
+        own = paths.config if paths.config.exists() else None
+        config = configuration.load(self._config or own, self._environ)
         config = config.named(manifest.origin)
         vkeys = read_vkeys((paths.log / "log.vkey").read_text(encoding="ascii"))
         signers = _signers(manifest.origin, keyring)

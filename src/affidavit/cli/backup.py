@@ -85,6 +85,7 @@ def restore(
         ),
     ],
     data: options.Data = None,
+    config: options.Config = None,
     json: options.Json = False,
 ) -> None:
     """Make a data directory from a backup and the keys as they are now.
@@ -99,7 +100,8 @@ def restore(
     from affidavit.durable import Disk
 
     directory = options.data_directory(data)
-    done = Restoring(source, directory, keys, Disk(), SystemClock(), options.environment()).run()
+    environ = options.environment()
+    done = Restoring(source, directory, keys, Disk(), SystemClock(), environ, config=config).run()
     if json:
         output.json_line(done._asdict())
         return
