@@ -30,7 +30,7 @@ from affidavit.steady import steady
 from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
-SLICE = 1_000
+SLICE = 200
 """So many rows are copied at once (some milliseconds) while users of the keyring wait."""
 PAUSE = 0.001
 """Seconds between two slices, in which they get their turn."""
@@ -66,6 +66,7 @@ class Renewal:
             with self._watched() as began, contextlib.closing(self._made(kek)) as made:
                 for table in _tables(made):
                     self._copy(made, table, kek)
+                _empty_log(made)  # before anybody waits: there is little left to write then
                 self._finish(made, kek, began)
         except BaseException:
             if not self._in_force:
@@ -89,6 +90,7 @@ class Renewal:
     def _made(self, kek: KeyEncryptionKey) -> apsw.Connection:
         """The new file, with the tables of the old one."""
         made = open_database(self._next, kek.derive("keys.db"))
+        made.pragma("synchronous", "off")  # it is synced whole, before it takes the name
         with self._keyring.alone() as (db, _), made:
             for (sql,) in db.execute(
                 "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' "

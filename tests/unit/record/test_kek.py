@@ -115,3 +115,15 @@ def test_a_passphrase_is_asked_for_once(tmp_path: Path) -> None:
     again = KeyFile(tmp_path / "kek", (Passphrase(ask, CHEAP),))
     assert next(again.candidates()) is next(again.candidates())
     assert len(asked) == 2
+
+
+def test_the_examples_of_the_documentation_are_true() -> None:
+    """docs/keys.md: both files of the same key, and what is derived from it."""
+    page = (Path(__file__).parents[3] / "docs" / "keys.md").read_text(encoding="utf-8")
+    plain, wrapped, *derived = [
+        line for block in page.split("```\n")[-4::2] for line in block.splitlines()
+    ]
+    assert PlainFile().open(f"{plain}\n".encode()) == SECRET
+    assert Passphrase(lambda: b"correct horse battery").open(f"{wrapped}\n".encode()) == SECRET
+    key = KeyEncryptionKey(SECRET)
+    assert [key.derive(name).hex() for name in ("keys.db", "wrap")] == derived

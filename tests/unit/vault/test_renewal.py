@@ -146,7 +146,7 @@ def test_what_changes_meanwhile_is_under_the_new_key_as_it_is_then(
 ) -> None:
     """Keys made, destroyed and made again between any two slices, deleted rows included."""
     monkeypatch.setattr(renewal, "SLICE", 2)
-    _fill(ring, 7)
+    filled = _fill(ring, 7)
     made: dict[int, bytes] = {}
 
     def between(_: float) -> None:
@@ -161,6 +161,7 @@ def test_what_changes_meanwhile_is_under_the_new_key_as_it_is_then(
         key = ring.bucket("t0", "default", DAY)
         made[key.id] = key.secret
         ring.secret(f"during/{number}")
+        ring.secret("epoch/6")  # another one of the same name
 
     monkeypatch.setattr("affidavit.vault.renewal.time.sleep", between)
     Renewal(Disk(), place.path, place.file, ring).run()
@@ -174,7 +175,7 @@ def test_what_changes_meanwhile_is_under_the_new_key_as_it_is_then(
             with pytest.raises(NotFoundError, match="destroyed at then"):
                 reader.bucket_secret(number)
     assert reader.has_secret(f"during/{len(made) - 1}")
-    assert not reader.has_secret("epoch/6")
+    assert reader.secret("epoch/6") == ring.secret("epoch/6") != filled["secret 6"]
     reader.close()
 
 
