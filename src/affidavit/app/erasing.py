@@ -16,13 +16,15 @@ import msgspec
 from affidavit import ids
 from affidavit.app import deciding
 from affidavit.app.selecting import Found, Left
-from affidavit.control.approvals import Approval
+from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import KINDS, Erasure, ErasureStore, Portion, What
 from affidavit.control.identity import OWNER, Identity, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import inject
 from affidavit.query.tree import Match, Or, Tree
 
+MOST = 10_000
+"""Leaves of which is asked at once under which request they were erased."""
 _BY = ("email", "subject", "end_user")
 """By which fields of ``person`` records of nobody's key are somebody's."""
 
@@ -166,6 +168,21 @@ async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     left = await host.erasing.left(parts)
     later = [one._asdict() for one in left]
     return shown(found) | {"later": later, "certificates": list(found.certificates)}
+
+
+async def under(host: Host, params: dict[str, Any]) -> list[list[Any]]:
+    """Of leaves that were erased, under which request: pairs of index and id."""
+    indexes = [int(one) for one in params["indexes"]][:MOST]
+    found = await host.ask(lambda: host.erasures.under(indexes))
+    return [[index, name] for index, name in found.items()]
+
+
+def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) -> None:
+    """Forget requests that nobody has answered in time: their records tell of them."""
+    asked = {one.target for one in approvals.open(now) if one.kind == "erase"}
+    for one in erasures.all("asked"):
+        if one.id not in asked:
+            erasures.forget(one.id)
 
 
 async def approved(host: Host, approval: Approval, second: Identity) -> None:

@@ -18,6 +18,7 @@ from affidavit.app.renewing import Renewing
 from affidavit.app.selecting import Selecting
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.control.approvals import ApprovalStore
 from affidavit.control.erasures import ErasureStore
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
@@ -47,6 +48,7 @@ class Host(Protocol):
     saved: SavedQueries
     answered: Answered
     holds: HoldStore
+    approvals: ApprovalStore
     erasures: ErasureStore
     keyring: Keyring
     log: Log

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from affidavit.app import opening
+from affidavit.app.erasing import forget_lapsed
 from affidavit.app.erasure_host import Host, StoppedError, Worker
 from affidavit.app.erasure_run import Runs
 from affidavit.app.expiring import Expiring
@@ -141,6 +142,7 @@ class Erasing:
         if today != self._day or self._expire:
             self._expire = False
             await self.expiring.run()
+            await host.ask(lambda: forget_lapsed(host.approvals, host.erasures, host.clock.now()))
             self._day = today
         for one in await host.ask(lambda: host.erasures.all("running")):
             await self._runs.carry_out(one)

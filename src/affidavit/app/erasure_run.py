@@ -110,8 +110,8 @@ class Runs:
             known = [one for one in every if getattr(one, field) == erasure.target]
             with host.state:
                 revoked = forgetting.forget(
-                    host.state, host.identities, host.saved, host.answered, known, erasure.names,
-                    host.clock.now(),
+                    host.state, host.identities, host.saved, host.holds, host.answered, known,
+                    erasure.names, host.clock.now(),
                 )  # fmt: skip
                 made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
                 host.erasures.put(made)
@@ -245,6 +245,7 @@ class Runs:
         def put() -> None:
             with host.state:
                 host.erasures.put_parts(made.id, parts)
+                host.erasures.put_gone(made.id, made.run, gone)
                 host.erasures.put(made)
 
         await host.ask(put)

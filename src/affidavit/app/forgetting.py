@@ -3,8 +3,9 @@
 Rules: an identity stays as what a pseudonym could do (role, kind, team, since and until when), so
 that what it approved, placed or administrated can still be judged; its name, address and groups go,
 and its keys are revoked, as nobody may act whom nobody knows. A saved query goes if it is the
-person's own or names the person. Answers kept for repeated writes go, whosever they are: they are
-of the last day. On the thread that owns the state; one transaction. Not here: records.
+person's own or names the person; of a released hold that does, the words go. Answers kept for
+repeated writes go, whosever they are: they are of the last day. On the thread that owns the state;
+one transaction. Not here: records.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,6 +13,7 @@ from collections.abc import Collection, Sequence
 import apsw
 import msgspec
 
+from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
 from affidavit.control.saved import SavedQueries
@@ -25,6 +27,7 @@ def forget(
     state: apsw.Connection,
     identities: IdentityStore,
     saved: SavedQueries,
+    holds: HoldStore,
     answered: Answered,
     known: Sequence[Identity],
     names: Collection[str],
@@ -45,6 +48,10 @@ def forget(
             own = query.scope == "own" and query.holder in actors
             if own or _names(query.expression, folded, query.saved):
                 saved.remove(query)
+        for hold in holds.all():
+            if hold.released and _names(hold.expression, folded, hold.placed):
+                said = msgspec.structs.replace(hold, expression=hold.recorded, tree=b"")
+                holds.put(said)
         answered.clear()
     return revoked
 

@@ -59,6 +59,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "erasures.ask": erasing.ask,
         "erasures.list": erasing.listing,
         "erasures.show": erasing.show,
+        "erasures.under": erasing.under,
         "backup.cut": _backup_cut,
         "glass.break": approving.break_glass,
         "glass.end": approving.end_glass,

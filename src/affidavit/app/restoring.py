@@ -33,6 +33,7 @@ from affidavit.app.cosigning import load_policy
 from affidavit.app.forgetting import forget
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
+from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
@@ -249,7 +250,8 @@ class Restoring:
             names = {word for one in gone for word in (one.name, one.email) if word}
             answered = Answered(state, self._clock)
             if gone:
-                forget(state, store, saved, answered, gone, names, self._clock.now())
+                holds = HoldStore(state)
+                forget(state, store, saved, holds, answered, gone, names, self._clock.now())
         return len(gone)
 
     def _index(self, paths: Paths) -> int:

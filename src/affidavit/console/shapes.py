@@ -136,12 +136,13 @@ class Part(msgspec.Struct):
 
 
 class Half(msgspec.Struct):
-    """The content of one record."""
+    """The content of one record; ``erased_under``: the request under whose certificate it went."""
 
     id: str
     index: int
     type: str
     parts: list[Part]
+    erased_under: str = ""
 
 
 class Revealed(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Erasure requests at rest: two tables in ``state.db``, owned by the sequencer process.
+"""Erasure requests at rest: three tables in ``state.db``, owned by the sequencer process.
 
 Rules: a request stays for good as the answer to what went, and why; what it would show of whom it
 was about (its tree, names) is wiped once nothing of it is left to do. Beside it stand, by bucket of
@@ -8,7 +8,7 @@ here: who may ask and approve (``app.erasing``), the steps of a run (``app.erasu
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import apsw
@@ -30,6 +30,10 @@ create table if not exists erasure_parts (
   erasure text not null, tenant text not null, class text not null, day text not null,
   removable text not null, now blob not null, later blob not null,
   primary key (erasure, tenant, class, day)
+) strict, without rowid;
+create table if not exists erasure_gone (
+  erasure text not null, run integer not null, low integer not null, high integer not null,
+  indexes blob not null, primary key (erasure, run)
 ) strict, without rowid;
 """
 
@@ -151,6 +155,29 @@ class ErasureStore:
     def forget(self, erasure_id: str) -> None:
         """Take away a request that was denied or has lapsed: its records tell of it."""
         self._db.execute("delete from erasures where id = ?", (erasure_id,))
+
+    def put_gone(self, erasure_id: str, run: int, indexes: Sequence[int]) -> None:
+        """Remember which leaves went in a run, ascending: under whose certificate they are."""
+        if indexes:
+            self._db.execute(
+                "insert or replace into erasure_gone values (?, ?, ?, ?, ?)",
+                (erasure_id, run, indexes[0], indexes[-1], packed(indexes)),
+            )
+
+    def under(self, indexes: Sequence[int]) -> dict[int, str]:
+        """Of leaves that went in some run, the latest request under which they did."""
+        found: dict[int, str] = {}
+        if not indexes:
+            return found
+        rows = self._db.execute(
+            "select erasure, indexes from erasure_gone where low <= ? and high >= ? "
+            "order by erasure, run",
+            (max(indexes), min(indexes)),
+        )
+        for name, data in rows:
+            gone = set(unpacked(data))
+            found.update({index: name for index in indexes if index in gone})
+        return found
 
     def parts(self, erasure_id: str) -> list[Portion]:
         """What is left of a request, by bucket."""

@@ -1,0 +1,73 @@
+"""Erasure requests at rest: parts by bucket, and under which request a leaf went."""
+
+from pathlib import Path
+
+import apsw
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit import durable
+from affidavit.app.erasing import forget_lapsed
+from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.erasures import Erasure, ErasureStore, Portion, packed, unpacked
+
+NOW = "2026-11-23T12:00:00.000000Z"
+
+
+def _store(tmp_path: Path) -> tuple[apsw.Connection, ErasureStore]:
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    return state, ErasureStore(state)
+
+
+def _made(name: str, state: str = "asked") -> Erasure:
+    made = Erasure(
+        name, "t", "session", "ses_x", "sections", "", b"tree", "b", "k", "a", NOW, 1, "d"
+    )
+    return msgspec.structs.replace(made, state=state)
+
+
+@given(st.lists(st.integers(0, 2**63 - 1)))
+def test_packed_indexes_are_unpacked(indexes: list[int]) -> None:
+    """As big-endian numbers of eight bytes."""
+    assert unpacked(packed(indexes)) == tuple(indexes)
+    assert packed([1]) == bytes(7) + b"\x01"
+
+
+def test_parts_without_anything_left_go_away(tmp_path: Path) -> None:
+    """What goes now and later is kept apart, by bucket."""
+    state, store = _store(tmp_path)
+    one = Portion("t", "c", "2026-11-23", "2026-11-24", now=(1, 2), later=(3,))
+    other = Portion("t", "c", "2026-11-24", "", later=(9,))
+    store.put_parts("e", [one, other])
+    assert store.parts("e") == [one, other]
+    assert store.parts("f") == []
+    store.put_parts("e", [msgspec.structs.replace(one, now=(), later=())])
+    assert store.parts("e") == [other]
+    state.close()
+
+
+def test_a_leaf_is_found_under_the_latest_request_that_took_of_it(tmp_path: Path) -> None:
+    """And under none if nothing did."""
+    state, store = _store(tmp_path)
+    store.put_gone("e1", 1, [3, 5, 900])
+    store.put_gone("e2", 1, [5])
+    store.put_gone("e2", 2, [])
+    assert store.under([3, 4, 5]) == {3: "e1", 5: "e2"}
+    assert store.under([]) == {}
+    state.close()
+
+
+def test_a_request_that_nobody_answered_is_forgotten(tmp_path: Path) -> None:
+    """One that waits, or is under way, is not."""
+    state, store = _store(tmp_path)
+    approvals = ApprovalStore(state)
+    for name in ("waits", "lapsed"):
+        store.put(_made(name))
+    store.put(_made("runs", "running"))
+    until = "2026-12-23T12:00:00.000000Z"
+    approvals.put(Approval("1", "k", "a", "t", "r", (), NOW, until, kind="erase", target="waits"))
+    approvals.put(Approval("2", "k", "a", "t", "r", (), NOW, NOW, kind="erase", target="lapsed"))
+    forget_lapsed(approvals, store, NOW)
+    assert {one.id for one in store.all()} == {"waits", "runs"}
+    state.close()
