@@ -59,9 +59,12 @@ class Recorder:
 
     async def exchange(
         self, caller: dict[str, Any], prompt: str, *, session: str = "", kind: str = "service",
-        retention_class: str = "default", **person: str,
+        retention_class: str = "default", answer_at: asyncio.Event | None = None, **person: str,
     ) -> str:  # fmt: skip
-        """One exchange of a key; ``session`` is already a pseudonym's end. The request's id."""
+        """One exchange of a key; ``session`` is already a pseudonym's end. The request's id.
+
+        ``answer_at``: the answer comes when it is set.
+        """
         tenant, actor = caller["tenant"], caller["actor"]
         who = {"tenant": tenant, "actor": actor, "kind": kind, "credential": caller["id"],
                "session": f"ses_{session}"}  # fmt: skip
@@ -78,6 +81,8 @@ class Recorder:
         subjects = (actor,) if kind == "person" else ()
         more = (tenant, retention_class, subjects, tuple(chains))
         request = await self._write("exchange.request", sections, "request.body", body, None, more)
+        if answer_at is not None:
+            await answer_at.wait()
         choice = {"index": 0, "finish_reason": "stop",
                   "message": {"role": "assistant", "content": f"answer to {prompt}"}}  # fmt: skip
         answer = {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}

@@ -16,13 +16,14 @@ again before each portion goes. Not here: who asked and agreed (``erasing``), wh
 (``erasure_loop``).
 """
 
+import asyncio
 import functools
 from collections.abc import Sequence
 
 import msgspec
 
 from affidavit.app import forgetting, proving, system
-from affidavit.app.erasure_host import Host, Worker
+from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Left, digest
 from affidavit.control.erasures import Erasure, Portion, Tally
@@ -35,6 +36,8 @@ from affidavit.vault.erase import Eraser
 from affidavit.vault.erased import Erased
 from affidavit.vault.segments import Bucket
 
+KNOWN_SECONDS = 1.5
+"""After which every gateway knows that a key was revoked, and has recorded what it let in."""
 _AGAIN = frozenset({"subject", "session", "tenant"})
 """Kinds that mean what has come meanwhile, too."""
 
@@ -127,6 +130,8 @@ class Runs:
                 by = dict(erasure.who)
                 await host.record(system.key_change(host.clock, host.config, one, "revoked", by))
                 await host.ask(functools.partial(system.told, host.state, told, ""))
+        if made.revoked:
+            await asyncio.sleep(KNOWN_SECONDS)
         await host.ask(lambda: self._retire(made.target))
         return made
 
@@ -137,12 +142,18 @@ class Runs:
     async def _choose(self, erasure: Erasure) -> Erasure:
         """Look for what is meant, once the index has come up, and store what goes now."""
         host = self._host
-        size = await host.ask(lambda: host.log.size)
-        why = "An erasure waits for the index, which is behind the ledger."
-        await self._worker.until(lambda: host.indexing.size >= size, why)
-        holds = await host.ask(host.holds.in_force)
+        until = host.clock.monotonic() + WAIT
         stored = await host.ask(lambda: host.erasures.parts(erasure.id))
-        portions = await self._worker.do(lambda: self._portions(erasure, stored, holds))
+        while True:
+            await self._indexed()
+            holds = await host.ask(host.holds.in_force)
+            work = functools.partial(self._portions, erasure, stored, holds)
+            portions = await self._worker.do(work)
+            unanswered = await host.ask(lambda: set(host.log.open_requests().values()))
+            meant = {index for one in portions for index in (*one.now, *one.later)}
+            if meant.isdisjoint(unanswered) or host.clock.monotonic() > until:
+                break  # else the answers come under the same request
+            await self._worker.look()
         going = [index for one in portions for index in one.now]
         listed = await self._worker.do(lambda: [*self._worker.select().exports(going)])
         exports = tuple(one._asdict() for one in listed)
@@ -155,6 +166,13 @@ class Runs:
 
         await host.ask(put)
         return made
+
+    async def _indexed(self) -> None:
+        """Wait until the index has what the ledger has now."""
+        host = self._host
+        size = await host.ask(lambda: host.log.size)
+        why = "An erasure waits for the index, which is behind the ledger."
+        await self._worker.until(lambda: host.indexing.size >= size, why)
 
     def _portions(
         self, erasure: Erasure, stored: Sequence[Portion], holds: Sequence[Hold]

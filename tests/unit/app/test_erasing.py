@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from affidavit.app import erasure_run
 from affidavit.control.link import ControlLink
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.evidence import certificate
@@ -20,6 +21,7 @@ from tests.world.erasures import Recorder, asked, erased, holds_none
 NOW = "2026-11-23T12:00:00.000000Z"
 
 
+@pytest.mark.slow
 def test_a_session_is_erased_by_two_and_what_is_left_equals_a_rebuild(tmp_path: Path) -> None:
     """Planned, refused to the one who asked, granted, carried out, certified; all proofs stand."""
     root = _root(tmp_path, "")
@@ -66,8 +68,11 @@ def test_a_session_is_erased_by_two_and_what_is_left_equals_a_rebuild(tmp_path: 
     assert lines["remains"] == "nothing of what was asked for"
 
 
-def test_a_person_is_erased_with_names_keys_and_saved_queries(tmp_path: Path) -> None:
+def test_a_person_is_erased_with_names_keys_and_saved_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What identifies the person and content go, wherever; others stay; the keys end."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.2)
     root = _root(tmp_path, "")
     mail, phrase = "alice@example.com", "zanzibar"
 
@@ -86,18 +91,26 @@ def test_a_person_is_erased_with_names_keys_and_saved_queries(tmp_path: Path) ->
                  "saved": NOW}  # fmt: skip
         for name, words in (("hers", f"actor:{mail}"), ("ours", "model:m")):
             await link.call("saved.put", query | {"name": name, "expression": words})
+        late = asyncio.Event()
+        open_ = asyncio.create_task(
+            recorder.exchange(alice, phrase, kind="person", email=mail, answer_at=late)
+        )
         await recorder.indexed()
         ask = asked("subject", mail, me, recorded="hmac:x")
         with pytest.raises(UsageError, match="An erasure is of"):
             await link.call("erasures.ask", ask | {"kind": "everything"})
         made = await link.call("erasures.ask", ask)
         assert (made["target"], made["keys"]) == (alice["actor"], [alice["id"]])
-        assert made["records"] == 9, (
-            "three exchanges, the bot's request and answer, the key's change"
+        assert made["records"] == 10, (
+            "three exchanges, a question, the bot's request and answer, the key's change"
         )
         await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        await asyncio.sleep(0.6)  # longer than until the keys are known to be revoked
+        late.set()
+        mine.append(await open_)
         done = await erased(link, made["id"])
         assert done["tally"]["subject_keys"] >= 1
+        assert done["tally"]["records"] == made["records"] + 1, "the answer that came meanwhile"
         known = {one["id"]: one for one in await link.call("keys.list", {})}
         gone = known[alice["id"]]
         assert (gone["name"], gone["email"], bool(gone["revoked"])) == ("", "", True)
