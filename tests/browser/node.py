@@ -42,8 +42,8 @@ class Process:
 class Node(Process):
     """``verify.html`` in one process for many bundles; ``place`` is a folder for them."""
 
-    def __init__(self, place: Path) -> None:
-        super().__init__(DRIVER, PAGE)
+    def __init__(self, place: Path, page: Path = PAGE) -> None:
+        super().__init__(DRIVER, page)
         self._file = place / "bundle.zip"
 
     def check(self, data: bytes, trust: str, manifest: str = "") -> dict[str, Any]:

@@ -28,7 +28,7 @@ def test_all_bundles_of_other_tests_have_the_same_verdict(node: Node, tmp_path: 
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert done.returncode in (0, 1), done.stdout[-2000:]  # how those tests end is theirs to say
     said: Counter[str] = Counter()
     for line in (folder / "asked.jsonl").read_text().splitlines():
         asked = json.loads(line)
