@@ -79,6 +79,7 @@ def questions(world: World) -> dict[str, tuple[Question, Choice]]:
         "a window": (by_model(since=since, until=until), full),
         "source time": (by_model(since=since, until=until, source_time=True), full),
         "conditions": (by_model(conditions=conditions), Choice(selected={1})),
+        "undetermined": (by_model(conditions=(["stated", "x"],)), Choice()),
         "numbers": (by_model(conditions=numbers), full),
         "several chains": (Question("x", both), full),
         "many chains": (Question("x", tuple(sorted(many))), full),
@@ -155,15 +156,17 @@ def forged(world: World) -> Iterator[bytes]:
     """Numbers, predecessors, times and forms that are wrong, signed by the log."""
     made = world.bundle(by_model(until="2026-11-23T12:00:08.000000Z"), Choice(content="none")).data
     rest = {name: body for name, body in members(made).items() if name[:11] != "timestamps/"}
-    for deed in range(8):
+    for deed in range(9):
         forger = Forger(world, pack(rest))
         chain = forger.chain()
         if deed < 4:
             change = ({"n": 3}, {"prev": chain[0][0]}, {"n": 9}, {"n": 1})[deed]
             forger.relink(chain[3], **change)
+        if deed == 8:
+            forger.relink(chain[2], prev=chain[2][0] - 1)
         earlier = forger.leaves[chain[1][0]]
         changes: list[dict[str, Any]] = [{}, {}, {}, {}, {"at": "2027-01-01T00:00:00.000000Z"}]
-        changes += [{"v": True}, {"src": earlier["src"]}, {"time": earlier["at"], "tier": "x"}]
+        changes += [{"v": True}, {"src": earlier["src"]}, {"time": earlier["at"], "tier": "x"}, {}]
         forger.leaves[chain[2][0]].update(changes[deed])
         yield forger.publish()
 

@@ -127,9 +127,13 @@ def rewritten(world: World, bundles: dict[str, bytes]) -> Iterator[bytes]:
     for change in ({"population": 99}, {"seed": "T"}):
         lie = {**drawn, "sampling": {**drawn["sampling"], **change}}
         yield pack({**sample, "manifest.json": _json(lie)})
-    whole = {**gone, "manifest.json": _json({**json.loads(gone["manifest.json"]),
-             "sampling": drawn["sampling"] | {"size": 1}})}  # fmt: skip
-    yield pack(whole)
+    every = members(bundles["a sample of all"])
+    drawn = json.loads(every["manifest.json"])
+    lie = {**drawn, "sampling": {**drawn["sampling"], "size": 1}}
+    yield pack({**every, "manifest.json": _json(lie)})
+    fewer = json.loads(wide["manifest.json"])
+    fewer["question"]["chains"] = fewer["question"]["chains"][:1]
+    yield repaired(world, {**wide, "manifest.json": _json(fewer)})
 
 
 @pytest.fixture(scope="module")
