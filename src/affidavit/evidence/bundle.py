@@ -128,13 +128,13 @@ def make(
         verdict, checked, shown = verify.judge(members, manifest, policy, tools)
         manifest["counts"] = verdict.facts["counts"]
         members["report.html"] = render(manifest, verdict, checked, shown, content).encode()
+        del checked, shown  # most of the memory, and the zip takes some more
         members["verify.py"] = Path(verify.__file__).read_bytes()
         members["verify.html"] = Path(verify.__file__).with_name("verify.html").read_bytes()
         members["README.txt"] = report.readme(manifest).encode()
         manifest["files"] = {name: _digest(members[name]) for name in sorted(members)}
         members["manifest.json"] = _json(manifest)
         data = zipfile_canonical.encode(members)
-        del checked, shown
         _check(data, members)
     except verify.Refused as refused:
         raise CorruptError(

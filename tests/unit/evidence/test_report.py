@@ -1,8 +1,11 @@
 """The page for people: what it shows, and what no content makes it do."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -183,3 +186,33 @@ def test_why_something_is_withheld_is_told(spoilt: World) -> None:
         assert reason in found
     assert "2 of " in found
     assert 'drawn by the seed "S"' in found
+
+
+ODD: list[Any] = [
+    [], "text", 7, True, 2**70,
+    {"actor": ["x"], "tenant": {}, "session": 5, "purpose": {}, "delegation": [1, {"actor": 2}]},
+    {"parts": [1, {"name": 5}, {"digest": "x"}]},
+    {"outcome": ["x"], "error": "x", "http.response.status_code": "many"},
+    {"target": ["x"], "before": {"a": {"b": [1]}}, "after": {"a": 5}, "expression": {"x": 1},
+     "records": ["x", {"index": {}}], "boundary": [1], "http.request.headers": [["x"], "x"]},
+    {"models": 5, "tools_called": {"x": 1}, "counts": {"records": {"x": 1}}, "pruned": [1]},
+]  # fmt: skip
+"""Sections of which nothing is as it should be."""
+
+
+def test_odd_records_are_told_all_the_same(tmp_path: Path) -> None:
+    """Whatever stands in the sections of a record, there is a page with a line for it."""
+    made = World(tmp_path / "log")
+    kinds = ("exchange.request", "change.config", "access.query", "access.reveal",
+             "approval.requested", "retention.erased", "tool.call", "ledger.gap")  # fmt: skip
+    for kind, odd in itertools.product(kinds, ODD):
+        sections = dict.fromkeys(("who", "person", "what", "context", "control", "outcome"), odd)
+        made.add(kind, body=None, content=odd, **sections)
+    deep: Any = "end"
+    for _ in range(200):
+        deep = {"a": deep}
+    made.add("change.model", body=None, what={"before": {}, "after": deep})
+    text = members(made.bundle(by_model()).data)["report.html"].decode()
+    made.close()
+    assert text.count('<td class="n when">') == len(kinds) * len(ODD) + 1
+    assert ".".join(["a"] * 100) in text
