@@ -73,9 +73,11 @@ def fetch(
     if json:
         output.json_line(told)
         return
-    counted = asked.get("count") or asked.get("report") == "attestation"
-    shown = "counted, none shown" if counted else f"{len(bundle)} bytes"
-    output.plain(f"{told['records']} records, {shown}: {file}")
+    shown = "counted, none shown" if asked.get("count") else f"{len(bundle)} bytes"
+    if asked.get("report") == "attestation":  # whose numbers are of chains that overlap
+        output.plain(f"An attestation, counted, none shown: {file}")
+    else:
+        output.plain(f"{told['records']} records, {shown}: {file}")
     output.plain(f"Manifest {told['manifest']} (SHA-256, also in the record of this export)")
     if pdf is not None:
         output.plain(f"The report in it, printed: {pdf}")

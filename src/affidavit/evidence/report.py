@@ -140,10 +140,13 @@ def _verdict(verdict: verify.Verdict, manifest: Mapping[str, Any]) -> str:
 def _scope(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
     question = manifest["question"]
     window = f"{question['since'] or 'the beginning'} to {question['until'] or 'the head'}"
-    chains = [str(verify.Chain(*chain)) for chain in question["chains"]]
+    chains = [verify.Chain(*chain) for chain in question["chains"]]
+    named = [str(chain) for chain in chains]
+    if len(named) > verify.MAX_NAMED:  # those of one dimension together
+        named = verify.any_of(chains).split(" or ")
     return [
         ("Question as put", question["expression"] or "everything"),
-        ("Chains", chains or f"none: {question['not_proved']}"),
+        ("Chains", named or f"none: {question['not_proved']}"),
         ("Window", f"{window}, {question['clock']} time, edges included"),
         ("Conditions", [verify.in_words(one) for one in question["conditions"]] or "none"),
         ("Ledger", f"{manifest['origin']}, of {manifest['size']:,} leaves"),
