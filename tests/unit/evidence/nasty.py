@@ -1,10 +1,12 @@
 """A ledger whose every name and text tries to spoil the page that tells of it."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from affidavit.evidence import bundle, verify
+from affidavit.evidence import attestation, bundle, period, report, verify
 from affidavit.evidence.bundle import Bundle, Choice, Sample, Shown
 from affidavit.query.question import Question
 from affidavit.record.model import Chain
@@ -101,7 +103,13 @@ def custody(number: int) -> list[dict[str, Any]]:
 
 
 def nasty_bundle(
-    world: World, *, sample: Sample | None = None, reads: int = 12, withheld: bool = False
+    world: World,
+    *,
+    sample: Sample | None = None,
+    reads: int = 12,
+    withheld: bool = False,
+    render: Callable[..., str] = report.render,
+    question: Question | None = None,
 ) -> Bundle:
     """The bundle of all that, with content; ``withheld``: to a reader who sees two sections."""
 
@@ -110,7 +118,7 @@ def nasty_bundle(
         return Shown((texts[0], None, texts[2], *[None] * 4))
 
     return bundle.make(
-        world.answer(asked()),
+        world.answer(question or asked()),
         show if withheld else world.show,
         choice=Choice(content="full", sample=sample),
         boundary={"role": HOSTILE, "sections": ["who", "what"], "rows": WORD},
@@ -118,4 +126,25 @@ def nasty_bundle(
         policy=verify.read_keys([world.vkey]),
         retention=RETENTION,
         custody=custody(reads),
+        render=render,
     )
+
+
+def nasty_period(world: World) -> Bundle:
+    """The page of a period, told of witnesses with nasty names."""
+    pairs = zip(NAMES, TEXTS[:6], strict=True)
+    witnesses = [{"name": name, "size": 5, "error": text} for name, text in pairs]
+    beside = period.Beside({HOSTILE: 3, WORD: 4, "interrupted": 1}, True, witnesses)
+    return nasty_bundle(world, render=functools.partial(period.render, beside=beside))
+
+
+def nasty_attestation(world: World) -> Bundle:
+    """An attestation for a tenant, with nasty models and classes."""
+    terms = [attestation.Terms(text[:300], 1, None, "content", [text[:200]]) for text in TEXTS]
+    chains = {Chain(TENANT, "model", MODEL), Chain(TENANT, "type", "exchange.request")}
+    chains |= {Chain(TENANT, "model", name[:200]) for name in NAMES}
+    question = Question(asked().expression, tuple(sorted(chains)), count=True)
+    render = functools.partial(
+        attestation.render, tenant=HOSTILE + WORD[:200], terms=terms, models=999
+    )
+    return nasty_bundle(world, render=render, question=question)

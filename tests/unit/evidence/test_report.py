@@ -178,6 +178,21 @@ def test_a_nasty_report_is_whole(spoilt: World) -> None:
         assert expected in found.text, expected
 
 
+def test_nasty_pages_of_other_kinds_are_whole(spoilt: World) -> None:
+    """A period and an attestation, of names that are no better."""
+    for made, expected in (
+        (nasty.nasty_period(spoilt), ("Changes of fail mode", "of the newest records alone")),
+        (nasty.nasty_attestation(spoilt), ("more models are not listed", "calls of a model")),
+    ):
+        text = members(made.data)["report.html"].decode()
+        found = Page(text)
+        assert set(found.tags) <= TAGS
+        assert {name for name, _ in found.attributes} <= ATTRIBUTES
+        assert found.tags.count("colgroup") == found.tags.count("thead") >= 2
+        for words in expected:
+            assert words.lower() in found.text.lower(), words
+
+
 def test_why_something_is_withheld_is_told(spoilt: World) -> None:
     """Not drawn, outside the boundary of who exported, erased under a certificate."""
     made = nasty.nasty_bundle(spoilt, sample=Sample(2, "S"), withheld=True)

@@ -22,23 +22,39 @@ CLIPPED = """[...document.querySelectorAll('td,th,pre,p,h1,h2,h3')]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
-    """The nastiest report there is, of hundreds of rows."""
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
+    """The nastiest report there is, of hundreds of rows; of a period, and an attestation."""
     world = nasty.nasty_world(tmp_path_factory.mktemp("nasty") / "log", rounds=2, many=150)
-    made = nasty.nasty_bundle(world, reads=60)
-    yield members(made.data)["report.html"]
+    made = {
+        "report": nasty.nasty_bundle(world, reads=60),
+        "period": nasty.nasty_period(world),
+        "attestation": nasty.nasty_attestation(world),
+    }
+    yield {name: members(one.data)["report.html"] for name, one in made.items()}
     world.close()
 
 
 @pytest.fixture(scope="module")
-def tab(page: bytes) -> Iterator[Tab]:
-    """A browser that has it open."""
+def page(pages: dict[str, bytes]) -> bytes:
+    """The report."""
+    return pages["report"]
+
+
+@pytest.fixture(scope="module")
+def home(pages: dict[str, bytes]) -> Iterator[Path]:
+    """A directory with all pages that a browser can reach."""
     with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        (home / "report.html").write_bytes(page)
-        with chromium(home) as opened:
-            opened.open(home / "report.html")
-            yield opened
+        for kind, page in pages.items():
+            (Path(name) / f"{kind}.html").write_bytes(page)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def tab(home: Path) -> Iterator[Tab]:
+    """A browser that has the report open."""
+    with chromium(home) as opened:
+        opened.open(home / "report.html")
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -109,3 +125,17 @@ def test_the_pdf_has_pages_with_text_on_them(page: bytes, tmp_path: Path, tab: T
     assert sum("Ledger time" in text for text in pages) > 5
     for expected in ("Glossary", "How to verify", "Chain of custody", "leaf 24", "Completeness"):
         assert expected in found
+
+
+@pytest.mark.parametrize("kind", ["period", "attestation"])
+def test_pages_of_other_kinds_keep_to_the_page(home: Path, kind: str) -> None:
+    """Nothing is wider than the screen or the paper on these either."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "page.html").write_bytes((home / f"{kind}.html").read_bytes())
+        with chromium(place) as tab:
+            tab.open(place / "page.html")
+            for width, media in ((1280, "screen"), (360, "screen"), (690, "print")):
+                tab.seen(width, media=media)
+                assert tab.value("document.documentElement.scrollWidth") <= width
+                assert tab.value(CLIPPED) == []
