@@ -1,13 +1,15 @@
 """Chain of custody: the reads on record that touched some records.
 
-Rules: a reveal names its records; an export shows all that its question matches, so the question
-is put again; of a question, a story or a tail only that it matches these records can be told,
+Rules: a reveal names its records, and an export its leaves (of very many, runs that may hold some
+that were not in it); of an older one, which shows all that its question matches, that is put
+again; of a question, a story or a tail only that it matches these records can be told,
 since its record has the question and a number, not which rows. What is recorded as a digest, or
 asks for what this reader may not see, is listed with *cannot be told*. Counts, sums and lists of
 values show no record and are not listed. All within the reader's boundary, newest reads first
 where there are too many to look at. Not here: how it is shown (``evidence.report_kept``).
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,14 +79,24 @@ class _Told:
         if row.type == "access.export":
             if what.get("count") is True:
                 return None
-            asked = condition(what, row.idx, self._boundary)
-            if asked is None:
+            given = self._exported(row, what)
+            if given is None:
                 return self._told(row, seen, None, "whether it showed any cannot be told")
-            touched = self._matching(asked)
-            if touched and what.get("sample"):
+            if given and what.get("sample"):
                 return self._told(row, seen, None, f"drew {what['sample']} by a seed")
-            return self._told(row, seen, touched, "") if touched else None
+            return self._told(row, seen, given, "") if given else None
         return self._question(row, seen, what)
+
+    def _exported(self, row: Row, what: Mapping[str, Any]) -> list[int] | None:
+        """Those of the records that an export showed; ``None`` if it cannot be told."""
+        runs = what.get("leaves")
+        if isinstance(runs, list):
+            spans = sorted((run[0], run[1]) for run in runs if _is_run(run))
+            starts = [first for first, _ in spans]
+            near = ((i, bisect_right(starts, i) - 1) for i in self._records)
+            return [i for i, place in near if place >= 0 and i <= spans[place][1]]
+        asked = condition(what, row.idx, self._boundary)
+        return None if asked is None else self._matching(asked)
 
     def _question(
         self, row: Row, seen: Mapping[str, Any], what: Mapping[str, Any]
@@ -139,6 +151,10 @@ class _Told:
         said = wording.sentence(row, shown, self._boundary).rstrip(".")
         said = f"{said}; {more}." if more else f"{said}."
         return _entry(row, self._boundary, shown, said, touched)
+
+
+def _is_run(value: Any) -> bool:
+    return isinstance(value, list) and [type(end) for end in value] == [int, int]
 
 
 def _entry(
