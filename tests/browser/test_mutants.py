@@ -10,6 +10,7 @@ import pytest
 
 from affidavit.evidence.bundle import _json
 from affidavit.ledger import note
+from tests.attacks.test_every_byte import small
 from tests.attacks.world import World, members, pack, repaired, without
 from tests.browser.node import PAGE, Node, python
 from tests.browser.test_agreement import (
@@ -17,7 +18,6 @@ from tests.browser.test_agreement import (
     bundles,
     forged,
     policies,
-    small,
     tricks,
     world,
 )
