@@ -119,8 +119,13 @@ def _record(host: Host, hold: Hold, kind: str, approval: Approval | None = None)
         "reason": approval.reason if approval else hold.reason, "placed": hold.placed,
     }  # fmt: skip
     if approval is None:
-        return deciding.recorded(host, kind, hold.who, what, {}, hold.tenant, [hold.actor])
+        return deciding.recorded(host, kind, _alone(hold.who), what, {}, hold.tenant, [hold.actor])
     what |= {"asked_by": approval.actor, "asked": approval.asked}
     control = {"approval": approval.id, "approver": approval.approver, "decision": "allow"}
     actors = [approval.actor, approval.approver]
-    return deciding.recorded(host, kind, approval.who, what, control, hold.tenant, actors)
+    return deciding.recorded(host, kind, _alone(approval.who), what, control, hold.tenant, actors)
+
+
+def _alone(who: dict[str, object]) -> dict[str, object]:
+    """Who it was, without the team: a hold is not for the team of who placed it to read of."""
+    return {name: value for name, value in who.items() if name not in ("team", "groups")}

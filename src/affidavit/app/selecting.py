@@ -145,10 +145,9 @@ class Selecting:
                 key = portion.removable, self.why(portion.retention_class)
                 found[key] = found.get(key, 0) + len(portion.later)
                 continue
-            matters = {hold.id: hold.matter for hold in holds}
             under = self.held(holds, portion.later)
             for hold, indexes in under.items():
-                key = "", f"legal hold: {matters[hold]}"
+                key = "", f"legal hold {hold}"  # its matter is for who may see the hold
                 found[key] = found.get(key, 0) + len(indexes)
             free = set(portion.later).difference(*under.values())
             if free:

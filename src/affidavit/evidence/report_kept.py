@@ -112,7 +112,7 @@ def retention(manifest: Manifest) -> str:
         ]  # fmt: skip
         said.append(table(head, classes, wide=True))
     for name, key, none in (
-        ("matter", "holds", "None of the records is under a legal hold."),
+        ("matter", "holds", "The exporter may know of no legal hold on these records."),
         ("certificate", "erased", "None of the records was erased."),
     ):
         entries = kept.get(key)
