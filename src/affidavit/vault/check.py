@@ -24,10 +24,11 @@ from affidavit.record.seal import open_blob
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import listed_parts, open_part, open_section
 from affidavit.vault.entries import Entries, Stored
-from affidavit.vault.holds import keys_of
+from affidavit.vault.holds import HeldKeys, held_of
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.opening import Wrapping, part_key, wrapping_of
 from affidavit.vault.segments import MAGIC, Bucket, wraps_path
+from affidavit.vault.whole_files import read_hold
 
 _OPEN_FILES = 32
 _REMEMBERED = 4096
@@ -54,7 +55,9 @@ class VaultCheck:
         self._ends: OrderedDict[Path, int] = OrderedDict()
         self._files: OrderedDict[Path, tuple[int, int]] = OrderedDict()
         self._wrappings: dict[tuple[int, tuple[int, ...]], Wrapping] = {}
-        self._held: OrderedDict[Path, dict[int, dict[int, bytes]]] = OrderedDict()
+        self._held = None if keyring is None else HeldKeys(keyring)
+        self._holds = {} if keyring is None else key_ends.live_holds(keyring)
+        self._whole: set[Path] = set()
         self._emptied: set[str] = set()
 
     def take(self, row: Row) -> None:
@@ -83,7 +86,6 @@ class VaultCheck:
                 self._missing(row)
                 return
             self._wrappings.clear()
-            self._held.clear()
             self._ends[stored.path] = end
             found = self._blobs(again, self._entry(again, row), digests)
         self.counts.update(found)
@@ -97,6 +99,8 @@ class VaultCheck:
 
     def close(self) -> None:
         """Close all files."""
+        if self._held is not None:
+            self._held.close()
         while self._files:
             os.close(self._files.popitem()[1][0])
 
@@ -211,6 +215,7 @@ class VaultCheck:
     ) -> list[bytes | None]:
         """The key of each blob, ``None`` where there is none any more; counts what is held."""
         wrapping = self._wrapping(keyring, stored, entry.subjects)
+        held = self._held_of(stored, entry) if self._holds else None
         keys: list[bytes | None] = []
         for at, blob in enumerate(entry.blobs):
             try:
@@ -218,22 +223,30 @@ class VaultCheck:
             except CorruptError as error:
                 raise self._wrong(stored, f"has a key of {blob.name} that does not open") from error
             if isinstance(key, str):
-                held = self._held_of(keyring, stored).get(entry.index, {}).get(at)
-                found["held"] += held is not None
-                keys.append(held)
-            else:
-                keys.append(key)
+                held = self._held_of(stored, entry) if held is None else held
+                found["held"] += at in held
+                keys.append(held.get(at))
+                continue
+            if held is not None and held.get(at, key) != key:
+                raise self._other(stored, f"a hold has another key of {blob.name}.")
+            keys.append(key)
         return keys
 
-    def _held_of(self, keyring: Keyring, stored: Stored) -> dict[int, dict[int, bytes]]:
-        if stored.path not in self._held:
-            try:
-                self._held[stored.path] = keys_of(keyring, stored.path)
-            except CorruptError as error:
-                raise self._other(stored, f"a hold's file does not open: {error}") from error
-            while len(self._held) > _OPEN_FILES:
-                self._held.popitem(last=False)
-        return self._held[stored.path]
+    def _held_of(self, stored: Stored, entry: wraps.Entry) -> dict[int, bytes]:
+        """The keys that holds have of a record; each file of theirs is whole."""
+        assert self._held is not None
+        try:
+            if stored.path not in self._whole:
+                files = [read_hold(stored.path, number) for number in self._holds]
+                cut = [file.end for file in files if file and file.end < len(file.data)]
+                if cut:
+                    raise self._other(stored, f"a hold's file is damaged at byte {cut[0]}.")
+                self._whole.add(stored.path)
+            return self._held.of(stored.path, entry)
+        except CorruptError as error:
+            if error.detail.get("object") == self._entries.name(stored.path):
+                raise
+            raise self._other(stored, f"a hold's file does not open: {error}") from error
 
     def _wrapping(self, keyring: Keyring, stored: Stored, subjects: tuple[int, ...]) -> Wrapping:
         found = self._wrappings.get((stored.bucket, subjects))
@@ -254,7 +267,7 @@ class VaultCheck:
     def _opens(self, keyring: Keyring, stored: Stored) -> bool:
         """Whether the bucket key of an entry is there, or a hold has keys of its segment."""
         alone = self._wrapping(keyring, stored, ()).alone
-        return isinstance(alone, bytes) or bool(self._held_of(keyring, stored))
+        return isinstance(alone, bytes) or bool(held_of(keyring, stored.path))
 
 
 def _is_right(blob: wraps.Blob, plain: bytes, digests: list[bytes], listed: dict[str, str]) -> bool:

@@ -7,10 +7,13 @@ its place is told from it. Not here: what an entry says (``wraps``); which files
 import os
 from array import array
 from bisect import bisect_left
+from collections import OrderedDict
 from pathlib import Path
 
 from affidavit.errors import CorruptError
 from affidavit.vault import wraps
+
+_OPEN_FILES = 64
 
 
 class Directory:
@@ -59,3 +62,40 @@ class Directory:
 
     def _read(self, offset: int, size: int) -> bytes:
         return os.pread(self._file.fileno(), size, offset)
+
+
+class Directories:
+    """Those of the files asked about last, which begin with ``magic``; calls have to take turns."""
+
+    def __init__(self, magic: bytes) -> None:
+        self._magic = magic
+        self._known: OrderedDict[Path, Directory] = OrderedDict()
+
+    def get(self, path: Path) -> Directory | None:
+        """That of a file as it is now; ``None`` if it is not there, or its writer just begins it.
+
+        ``CorruptError`` if it is no such file.
+        """
+        known = self._known.get(path)
+        try:
+            if known is not None and known.replaced():
+                self._known.pop(path).close()
+                known = None
+            if known is None:
+                if path.stat().st_size < wraps.HEADER_BYTES:
+                    return None
+                known = self._known[path] = Directory(path, self._magic)
+        except FileNotFoundError:
+            gone = self._known.pop(path, None)
+            if gone is not None:
+                gone.close()
+            return None
+        self._known.move_to_end(path)
+        while len(self._known) > _OPEN_FILES:
+            self._known.popitem(last=False)[1].close()
+        return known
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._known:
+            self._known.popitem()[1].close()

@@ -9,6 +9,7 @@ Not here: which records a hold means and who may place or release it; what goes 
 it (``erase``).
 """
 
+import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from affidavit.durable import Disk
 from affidavit.record.keys import wrap_key
 from affidavit.vault import key_ends, wraps
+from affidavit.vault.directory import Directories
 from affidavit.vault.keyring import Key, Keyring
 from affidavit.vault.opening import (
     HOLD_MAGIC,
@@ -66,6 +68,39 @@ def keys_of(keyring: Keyring, segment: Path) -> dict[int, dict[int, bytes]]:
             opened = {at: key for at, key in keys if isinstance(key, bytes)}
             found.setdefault(entry.index, {}).update(opened)
     return found
+
+
+class HeldKeys:
+    """The keys that holds have of records, one record at a time; calls from threads take turns."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._lock = threading.Lock()
+        self._directories = Directories(HOLD_MAGIC)
+
+    def of(self, segment: Path, entry: wraps.Entry) -> dict[int, bytes]:
+        """Blob of the entry, counted from 0 → its key, where a hold that is not released has it.
+
+        ``CorruptError`` if a file or a wrap of it is damaged.
+        """
+        found: dict[int, bytes] = {}
+        for number in key_ends.live_holds(self._keyring):
+            with self._lock:
+                directory = self._directories.get(hold_path(segment, number))
+                data = None if directory is None else directory.entry(entry.index)
+            if data is None:
+                continue
+            wrapping, held = hold_wrapping(self._keyring, number), wraps.unpack(data)
+            for at, blob in enumerate(held.blobs) if held.id == entry.id else ():
+                key = part_key(wrapping, blob)
+                if isinstance(key, bytes):
+                    found[at] = key
+        return found
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            self._directories.close()
 
 
 def files_of(root: Path, number: int) -> list[Path]:

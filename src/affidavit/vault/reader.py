@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +23,10 @@ from affidavit.record.model import SECTIONS, View
 from affidavit.record.seal import open_blob
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import OpenedPart, listed_parts, open_part, open_section
-from affidavit.vault.directory import Directory
+from affidavit.vault.directory import Directories
+from affidavit.vault.holds import HeldKeys
 from affidavit.vault.keyring import Keyring
-from affidavit.vault.opening import HOLD_MAGIC, hold_path, hold_wrapping, part_key, wrapping_of
+from affidavit.vault.opening import part_key, wrapping_of
 from affidavit.vault.segments import Catalogue, wraps_path
 from affidavit.vault.stocktaking import Stocktaking
 
@@ -34,7 +34,6 @@ NOT_THERE = "Not in the vault."
 REMOVED = "Its segment was removed."
 """Reasons that no destroyed key accounts for."""
 
-_OPEN_FILES = 64
 _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
 _SECTION_KINDS = frozenset(range(len(SECTIONS)))
@@ -65,13 +64,14 @@ class VaultReader:
         self._lock = threading.Lock()
         self.stocks = Stocktaking(root, keyring)
         self._catalogue = Catalogue(root)
-        self._directories: OrderedDict[Path, Directory] = OrderedDict()
+        self._directories = Directories(wraps.MAGIC)
+        self._held = HeldKeys(keyring)
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
-            while self._directories:
-                self._directories.popitem()[1].close()
+            self._directories.close()
+        self._held.close()
 
     def disclosures(self, index: int, tenant: str | None = None) -> tuple[str | None, ...]:
         """The seven exact disclosure strings; ``None`` for an absent or a missing section."""
@@ -230,31 +230,15 @@ class VaultReader:
             if blob.kind in kinds:
                 key = part_key(wrapping, blob) if there else REMOVED
                 if there and isinstance(key, str):
-                    held = self._held(stored) if held is None else held
+                    held = self._held.of(stored.path, stored.entry) if held is None else held
                     key = held.get(at, key)
                 found.append((blob, begin, key))
-        return found
-
-    def _held(self, stored: _Stored) -> dict[int, bytes]:
-        """The keys that holds have of a record's blobs."""
-        found: dict[int, bytes] = {}
-        for number in key_ends.live_holds(self._keyring):
-            with self._lock:
-                directory = self._directory(hold_path(stored.path, number), HOLD_MAGIC)
-                data = None if directory is None else directory.entry(stored.entry.index)
-            if data is None:
-                continue
-            wrapping, entry = hold_wrapping(self._keyring, number), wraps.unpack(data)
-            for at, blob in enumerate(entry.blobs) if entry.id == stored.entry.id else ():
-                key = part_key(wrapping, blob)
-                if isinstance(key, bytes):
-                    found[at] = key
         return found
 
     def _stored_again(self, stored: _Stored) -> _Stored | None:
         """The record as its files have it now."""
         with self._lock:
-            directory = self._directory(wraps_path(stored.path), wraps.MAGIC)
+            directory = self._directories.get(wraps_path(stored.path))
             data = None if directory is None else directory.entry(stored.entry.index)
             if directory is None or data is None:
                 return None
@@ -275,7 +259,7 @@ class VaultReader:
         damaged: CorruptError | None = None
         for segment in self._catalogue.candidates(leaf.index, tenant):
             try:
-                directory = self._directory(wraps_path(segment.path), wraps.MAGIC)
+                directory = self._directories.get(wraps_path(segment.path))
                 data = None if directory is None else directory.entry(leaf.index)
                 if directory is None or data is None:
                     continue
@@ -288,26 +272,6 @@ class VaultReader:
         if damaged is not None:
             raise damaged
         return None
-
-    def _directory(self, path: Path, magic: bytes) -> Directory | None:
-        known = self._directories.get(path)
-        try:
-            if known is not None and known.replaced():
-                self._directories.pop(path).close()
-                known = None
-            if known is None:
-                if path.stat().st_size < wraps.HEADER_BYTES:
-                    return None  # its writer is just beginning it
-                known = self._directories[path] = Directory(path, magic)
-        except FileNotFoundError:
-            gone = self._directories.pop(path, None)
-            if gone is not None:
-                gone.close()
-            return None
-        self._directories.move_to_end(path)
-        while len(self._directories) > _OPEN_FILES:
-            self._directories.popitem(last=False)[1].close()
-        return known
 
 
 def _section(leaf: Leaf, blob: wraps.Blob, plain: bytes) -> str:

@@ -15,11 +15,17 @@ from affidavit.vault.segments import wraps_path
 
 
 class WholeFile:
-    """One such file: ``key`` is the number in its header, ``data`` all its bytes."""
+    """One such file: ``key`` is the number in its header, ``data`` all its bytes.
+
+    ``key`` is 0, and there are no entries, while its writer has not finished the header.
+    """
 
     def __init__(self, path: Path, magic: bytes) -> None:
         self.path = path
         self.data = path.read_bytes()
+        if len(self.data) < wraps.HEADER_BYTES:
+            self.key, self.places, self.end = 0, [], len(self.data)
+            return
         self.key = wraps.parse_header(self.data[: wraps.HEADER_BYTES], magic)
         body = self.data[wraps.HEADER_BYTES :]
         base = wraps.HEADER_BYTES
@@ -50,7 +56,11 @@ def read_wraps(segment: Path) -> WholeFile:
 
 def read_hold(segment: Path, number: int) -> WholeFile | None:
     """What a hold has of a segment; ``None`` if nothing, ``CorruptError`` if it is damaged."""
+    path = hold_path(segment, number)
     try:
-        return WholeFile(hold_path(segment, number), HOLD_MAGIC)
+        file = WholeFile(path, HOLD_MAGIC)
     except FileNotFoundError:
         return None
+    if file.key != number:
+        raise CorruptError(f"{path.name} is of hold {file.key}.", object=str(path))
+    return file

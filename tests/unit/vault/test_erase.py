@@ -157,6 +157,22 @@ def test_a_hold_takes_over_what_only_another_one_keeps(world: Erasable) -> None:
     assert world.wrong() == []
 
 
+def test_a_damaged_hold_is_found_before_it_is_needed(world: Erasable) -> None:
+    """Any byte of its file, or its end, while the records' own keys still open everything."""
+    world.hold("matter", {1, 2})
+    path = next(world.root.rglob("*.hold"))
+    whole = path.read_bytes()
+    for at in (3, 15, 20, 60, len(whole) // 2, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        assert "hold" in world.checked(), at
+    path.write_bytes(whole[:-1])
+    assert "a hold's file is damaged at byte" in world.checked()
+    path.write_bytes(whole)
+    assert world.wrong() == []
+
+
 def test_what_is_written_to_is_not_touched(world: Erasable) -> None:
     """Without the writer's leave nothing goes, of a bucket or a person."""
     with pytest.raises(UsageError, match="not retired"):
@@ -187,6 +203,24 @@ def test_a_key_made_meanwhile_is_one_in_use(
     world.expects_erased(today, {6}, "sections")
     with pytest.raises(UsageError, match="not retired"):
         world.eraser.expire(today, "sections")
+    assert world.wrong() == []
+
+
+def test_a_file_that_its_writer_just_begins_is_passed_over(world: Erasable) -> None:
+    """Empty, or with half a header: there are no records in it yet."""
+    today = _DAY._replace(day="2026-11-24")
+    for number, data in ((8, b""), (9, b"AFWRAPS1\0\0")):
+        (today.directory(world.root) / f"{number:020d}.seg").write_bytes(b"")
+        (today.directory(world.root) / f"{number:020d}.wraps").write_bytes(data)
+    world.hold("matter", {7, 6})
+    world.forget("acme", "sub_2")
+    world.erase(today, {7})
+    world.expire(today)
+    world.release("matter")
+    assert world.eraser.hold("other", {8, 9, 10}).missing == (8, 9, 10)
+    for path in today.directory(world.root).iterdir():
+        assert path.stat().st_size < wraps.HEADER_BYTES
+        path.unlink()
     assert world.wrong() == []
 
 
