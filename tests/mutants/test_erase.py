@@ -53,7 +53,7 @@ WRONG = [
     (ENDS, "if End(retired, destroyed).in_use:", "if False:"),
     (READER, "key = held.get(at, key)", "pass"),
     (READER, "return [] if again is None else self._unsealed(again, kinds)", "raise"),
-    (CHECK, "            self._wrappings.clear()\n", ""),
+    (CHECK, "self._wrappings.clear()\n            self._ends", "self._ends"),
     (CHECK, "keys.append(held.get(at))", "keys.append(None)"),
 ]
 
