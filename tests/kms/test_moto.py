@@ -124,6 +124,9 @@ def test_an_installation_lives_under_kms(moto: Moto, tmp_path: Path) -> None:
         kek = machine.data / "keys" / "kek"
         before = kek.read_bytes()
         assert before.startswith(f"affidavit-kek-aws-kms-1 {key} ".encode())
+        for pid, name in machine.children().items():
+            shown = Path(f"/proc/{pid}/environ").read_bytes()
+            assert (b"AWS_SECRET_ACCESS_KEY" in shown) == (name != "gateway"), name
         machine.cli("keys", "rotate")
         assert kek.read_bytes() != before
         machine.cli("keys", "create", "bot")

@@ -29,6 +29,12 @@ READ_SECONDS = 5
 ATTEMPTS = 3
 """At most; between them under two seconds, so an unanswered call ends within half a minute."""
 CONTEXT = "affidavit:ledger"
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)  # fmt: skip
+"""Variables by which AWS is asked; who does not read gets none that the configuration leaves."""
 _MAX_CIPHERTEXT = 6144
 _DENIED = frozenset(
     {

@@ -33,8 +33,6 @@ from affidavit.vault.keyring import Keyring
 T = TypeVar("T")
 MANIFEST = "manifest.json"
 VERSION = 1
-PLACE = "backup"
-"""Where below ``run/`` the sequencer puts what belongs to a cut."""
 KEYS = ("keys.db", "kek")
 _AT_ONCE = 1 << 20
 _PAGES = 256
@@ -84,7 +82,7 @@ def copy_database(source: Any, target: Path, key: bytes) -> None:
 
 def begin(paths: Paths, disk: Disk) -> Path:
     """An empty place for what belongs to a cut, and nothing of an earlier one."""
-    place = paths.run / PLACE
+    place = paths.backup
     disk.remove_tree(place)
     disk.make_dir(place / "log")
     return place

@@ -13,7 +13,7 @@ from affidavit.clock import Clock, SystemClock
 from affidavit.config import Config
 from affidavit.durable import Disk
 from affidavit.record.kek import KeyFile, Passphrase
-from affidavit.record.keys import PlainFile
+from affidavit.record.keys import PlainFile, destroy_key_file
 from affidavit.vault import key_database
 from affidavit.vault.keyring import Keyring
 
@@ -53,8 +53,19 @@ def keyring(paths: Paths, clock: Clock, file: KeyFile | None = None) -> Keyring:
 
 def owner(paths: Paths, disk: Disk, clock: Clock, file: KeyFile | None = None) -> Keyring:
     """The keyring for writing, for the holder of the sequencer's lock; errors as ``keyring``."""
+    destroy_copies(paths, disk)
     kek = key_database.settle(disk, paths.key_database, file or key_file(paths))
     return Keyring.open(paths.key_database, kek, clock)
+
+
+def destroy_copies(paths: Paths, disk: Disk) -> None:
+    """Destroy the copies of keys that a backup made and nobody fetched; no error without any.
+
+    They would open what is erased from now on.
+    """
+    for path in paths.key_copies:
+        if path.exists():
+            destroy_key_file(disk, path)
 
 
 def database_key(paths: Paths, name: str) -> bytes:

@@ -20,6 +20,8 @@ class Paths:
         self.key_encryption_key = self.keys / "kek"
         self.owner_key = self.keys / "owner"
         self.run = self.root / "run"
+        self.backup = self.run / "backup"
+        self.key_copies = (self.backup / "keys.db", self.backup / "kek")
         self.control_socket = self.run / "control.sock"
         self.console_socket = self.run / "console.sock"
         self.up_lock = self.run / "up.lock"

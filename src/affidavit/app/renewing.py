@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from affidavit.app import system
+from affidavit.app import opening, system
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.config import Config
@@ -51,7 +51,7 @@ class Renewing:
 
     def __init__(self, disk: Disk, paths: Paths, file: KeyFile, keyring: Keyring) -> None:
         self._disk = disk
-        self._path = paths.key_database
+        self._paths = paths
         self._file = file
         self._keyring = keyring
         self._one = asyncio.Lock()
@@ -77,8 +77,9 @@ class Renewing:
             )
         async with self._one:
             before = self.in_force()
-            renewal = Renewal(self._disk, self._path, self._file, self._keyring)
+            renewal = Renewal(self._disk, self._paths.key_database, self._file, self._keyring)
             count = await asyncio.to_thread(renewal.run, kind)
+            opening.destroy_copies(self._paths, self._disk)
             now = self.in_force()
             what = _what(before, now) | {"keys": count}
             await host.record(_record(host, what, by, reason))

@@ -18,6 +18,7 @@ from typing import Any
 
 from affidavit import config as configuration
 from affidavit.app import first_start, opening, origin, passphrase, running
+from affidavit.app.aws_kms import CREDENTIALS
 from affidavit.app.cosigning import load_policy
 from affidavit.app.guide import guide
 from affidavit.app.listen import listen, split, url
@@ -31,6 +32,7 @@ from affidavit.durable import Disk
 from affidavit.errors import LockedError, UnavailableError
 from affidavit.query import named
 from affidavit.record.kek import Passphrase
+from affidavit.strict_yaml import VARIABLE as VARIABLE_IN_TEXT
 
 START_SECONDS = 60.0
 END_SECONDS = 15.0
@@ -177,7 +179,9 @@ class Machine:
     async def _start(self, *, first: bool) -> dict[str, Any]:
         """Start the children, in order; a new caller key is known before a gateway listens."""
         secrets = sorted(configuration.secret_variables(self.config_path))
-        open_environment = environment(passphrase.VARIABLES)
+        named = set(VARIABLE_IN_TEXT.findall(self.config_path.read_text(encoding="utf-8")))
+        credentials = [name for name in CREDENTIALS if name not in named]
+        open_environment = environment([*passphrase.VARIABLES, *credentials])
         closed = environment([*secrets, *passphrase.VARIABLES])
         reading = closed.copy()
         if self.passphrase >= 0:

@@ -49,7 +49,7 @@ def backup(
 
     Example: affidavit backup -o /mnt/backup/monday
     """
-    from affidavit.app.backup import KEYS, Copying
+    from affidavit.app.backup import Copying
     from affidavit.app.paths import Paths
     from affidavit.durable import Disk
 
@@ -58,11 +58,9 @@ def backup(
         if path is not None and path.exists():
             raise UsageError(f"{path} is there already.", hint="Name a directory to be made.")
     with _cut(paths, disk, keys=with_keys is not None) as cut:
-        made = Copying(paths, cut, target, disk, lambda *_: None).run()
         if with_keys is not None:
-            disk.make_dir(with_keys)
-            for name in KEYS:
-                disk.write_file(with_keys / name, (cut.place / name).read_bytes())
+            _fetch(cut, with_keys, paths, disk)
+        made = Copying(paths, cut, target, disk, lambda *_: None).run()
     if with_keys is not None:
         output.say(f"The keys are in {with_keys}. {_KEYS_WARNING}")
     size = sum(file.size for file in made.files)
@@ -112,6 +110,20 @@ def restore(
             f"{done.forgotten} identities have no name any more."
         )
     output.say(f"Look at it before it runs: affidavit fsck --deep --data {directory}")
+
+
+def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:
+    """Put the copies of the keys where they are asked for, and leave none behind."""
+    from affidavit.app import opening
+    from affidavit.app.backup import KEYS
+
+    try:
+        copies = [(target / name, (cut.place / name).read_bytes()) for name in KEYS]
+    except FileNotFoundError:
+        raise UnavailableError("The keys were renewed meanwhile.", hint="Try again.") from None
+    disk.make_dir(target)
+    disk.write_files(copies)
+    opening.destroy_copies(paths, disk)
 
 
 @contextmanager

@@ -72,14 +72,20 @@ def test_a_renewal_is_on_record_by_whom_and_why(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_the_keys_from_before_opens_nothing_afterwards(tmp_path: Path) -> None:
-    """Neither with what the directory has now, nor with anything that is left in it."""
+    """Neither with what the directory has now, nor with anything that is left in it.
+
+    Nor is a copy left that a backup asked for and nobody fetched.
+    """
     root, copy = tmp_path / "d", tmp_path / "copy"
 
     async def story(link: ControlLink) -> None:
         copy.mkdir()
         for path in root.glob("keys.db*"):
             shutil.copy(path, copy)
+        cut = await link.call("backup.cut", {"keys": True}, within=30)
+        assert (Path(cut["place"]) / "kek").exists()
         await link.call("keys.rotate", {"by": BY}, within=30)
+        assert not [path for path in Paths(root).key_copies if path.exists()]
 
     assert _sequencer(root, story) == 0
     shutil.copytree(root / "keys", copy / "keys")
@@ -87,6 +93,7 @@ def test_a_copy_of_the_keys_from_before_opens_nothing_afterwards(tmp_path: Path)
         opening.keyring(Paths(copy), SystemClock())
 
 
+@pytest.mark.slow
 def test_a_renewal_that_a_crash_kept_from_record_is_told_once(tmp_path: Path) -> None:
     """The key was new and the process gone: the next start says so, the one after it does not."""
     root = tmp_path / "d"
@@ -107,6 +114,7 @@ def test_a_renewal_that_a_crash_kept_from_record_is_told_once(tmp_path: Path) ->
     assert told.sections["what"]["after"]["kind"] == "file"
 
 
+@pytest.mark.slow
 def test_a_renewal_that_cannot_be_leaves_the_old_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

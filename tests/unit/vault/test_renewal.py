@@ -289,6 +289,7 @@ def test_a_crash_at_any_step_is_finished_at_the_next_opening(tmp_path: Path) -> 
     assert advanced > 12
 
 
+@pytest.mark.slow
 def test_a_crash_while_a_cut_renewal_is_ended_is_no_different(tmp_path: Path) -> None:
     """Whatever step of ending it comes to its end itself."""
     tried = 0
