@@ -3,7 +3,7 @@
 Rules: ``kek`` is in force until ``keys.db`` has been put in place under the key in ``kek.next``;
 from then on that one is, and takes the name when the old one has been overwritten. So of the two,
 the one in force is the one that opens ``keys.db``, and nobody needs to know how far a renewal came.
-What was unwrapped once is remembered as long as the process lives, so that a file which is read
+What was unwrapped once is remembered as long as its file is there, so that a file which is read
 again asks for nothing. Not here: who renews (``vault.renewal``), where a passphrase comes from.
 """
 
@@ -173,6 +173,13 @@ class KeyFile:
             disk.overwrite(self.path, 0, bytes(self.path.stat().st_size))
         disk.effects.rename(str(self.next), str(self.path))
         disk.effects.fsync_dir(str(self.path.parent))
+        self.forget_old()
+
+    def forget_old(self) -> None:
+        """Forget keys that are in no file any more: in memory, too, an old one is of use."""
+        there = self.contents()
+        with self._lock:
+            self._known = {data: key for data, key in self._known.items() if data in there}
 
     def _load(self, path: Path) -> KeyEncryptionKey:
         data = read_key_file(path)

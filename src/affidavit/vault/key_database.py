@@ -51,6 +51,7 @@ def open_in_force(
                 try:
                     with steady(path.parent):
                         connection = open_database(path, kek.derive("keys.db"), read_only=True)
+                        file.forget_old()
                         return connection, kek, identity(path)
                 except UnavailableError as one:
                     error = error or one

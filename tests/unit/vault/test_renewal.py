@@ -179,6 +179,25 @@ def test_what_changes_meanwhile_is_under_the_new_key_as_it_is_then(
     reader.close()
 
 
+def test_an_old_key_is_not_remembered_either(place: _Place, ring: Keyring) -> None:
+    """Neither by the process that renewed it nor by one that reads, once it has noticed."""
+    _fill(ring)
+    reading = place.key_file()
+    reader = Keyring.follow(place.path, reading, SystemClock())
+    old = next(place.file.candidates()).id
+    for file in (place.file, reading):
+        assert [key.id for key in file._known.values()] == [old]
+    Renewal(Disk(), place.path, place.file, ring).run()
+    assert reader.has_secret("epoch/0")
+    new = next(place.key_file().candidates()).id
+    for file in (place.file, reading):
+        assert [key.id for key in file._known.values()] == [new]
+    for keyring in (ring, reader):
+        with keyring.alone() as (_, kek):
+            assert kek.id == new
+    reader.close()
+
+
 def test_the_kind_of_the_file_stays_or_changes(place: _Place, ring: Keyring) -> None:
     """To a passphrase, again under it, and back."""
     filled = _fill(ring)
