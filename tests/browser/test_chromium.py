@@ -187,6 +187,23 @@ def test_it_fits_and_can_be_read(
     page.tab.seen(1280)
 
 
+def test_a_bundle_is_dropped_anywhere(page: Page, world: World) -> None:
+    """The file is taken, and the page stays where it is."""
+    page.check(world.bundle(by_model()).data, world.vkey)
+    page.do("""(() => { const held = new DataTransfer();
+      held.items.add(new File(["no zip"], "dropped.zip"));
+      const event = new DragEvent("drop", {dataTransfer: held, bubbles: true, cancelable: true});
+      window.stays = !document.body.dispatchEvent(event); })()""")
+    assert page.tab.value("document.getElementById('bundle').files[0].name") == "dropped.zip"
+    assert page.tab.value("stays") is True
+    page.do("document.getElementById('check').click()")
+    title = "document.getElementById('result-title').textContent"
+    assert page.until(f"!document.getElementById('result').hidden && {title}") == (
+        "Refused: not-canonical"
+    )
+    assert page.tab.value("document.getElementById('old').hidden") is True
+
+
 def test_it_can_be_used_without_a_mouse(page: Page, world: World) -> None:
     """Every field has a label, focus goes to the result, what happens is announced."""
     unnamed = """[...document.querySelectorAll('input,textarea,button')].filter(e => e.offsetParent

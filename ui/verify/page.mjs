@@ -250,15 +250,15 @@ export function start(source) {
     const [file] = event.target.files;
     byId("trust").value = file ? await file.text() : "";
   });
-  const drop = byId("drop");
-  drop.addEventListener("dragover", (event) => {
+  const marked = byId("drop").classList;
+  document.addEventListener("dragover", (event) => { // anywhere, or the browser opens the file
     event.preventDefault();
-    drop.classList.add("over");
+    marked.add("over");
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  document.addEventListener("dragleave", () => marked.remove("over"));
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
-    drop.classList.remove("over");
+    marked.remove("over");
     byId("bundle").files = event.dataTransfer.files;
   });
   byId("back").addEventListener("click", () => turn(from - PAGE));
@@ -267,4 +267,5 @@ export function start(source) {
     ...COLUMNS.map(([, title]) => element("th", { scope: "col" }, visible(title))),
   );
   byId("form").hidden = false;
+  byId("old").hidden = true;
 }
