@@ -58,10 +58,18 @@ function started(source, heard) {
     const worker = new Worker(types ? types.createScriptURL(url) : url);
     let send = (message) => worker.postMessage(message);
     let last = null;
-    worker.onmessage = (event) => heard(event.data);
+    let lives = false;
+    worker.onmessage = (event) => {
+      lives = true;
+      heard(event.data);
+    };
     worker.onerror = () => {
-      send = alone();
-      send(last);
+      if (lives) { // it began and ended, for want of memory perhaps: that is not tried here again
+        heard({ op: "broken", sentence: "The browser has ended the check." });
+      } else {
+        send = alone();
+        send(last);
+      }
     };
     return (message) => {
       last = message;
