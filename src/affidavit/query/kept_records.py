@@ -18,7 +18,7 @@ from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Has, Match, Or, Tree
 
 MOST = 10_000
-"""Records that are named where each is; of more, the first."""
+"""Records that are looked at: each takes a look into the vault. Of more, the first."""
 CERTIFICATES = 20
 _OF_ERASURE = Or((Match("type", "retention.erased"), Match("type", "retention.expired")))
 
@@ -38,7 +38,8 @@ def kept_records(
     """
     days: dict[str, list[str]] = {}
     due: list[int] = []
-    gone = 0
+    gone, beyond = 0, len(records) - MOST
+    records = records[:MOST]
     for index in records:
         bucket = vault.bucket(index)
         if bucket is None:
@@ -50,6 +51,8 @@ def kept_records(
     told: dict[str, Any] = {"classes": [_class(config, name, of) for name, of in days.items()]}
     if gone:
         told["classes"].append({"class": "nothing but the leaf is kept", "records": gone})
+    if beyond > 0:
+        told["classes"].append({"class": f"beyond the first {MOST}", "records": beyond})
     if holds is not None:
         matters = [(one.holding.matter, one.tree) for one in holds]
         held = [{"matter": name, "records": _which(searcher, boundary, records, tree)}
@@ -58,7 +61,7 @@ def kept_records(
     erased = _which(searcher, boundary, records, And((boundary.rows, Has("erased"))))
     names = _certificates(searcher, boundary, erased[0]) if erased else ""
     told["erased"] = [{"certificate": names, "records": erased}] if erased else []
-    told["due"] = due[:MOST]
+    told["due"] = due
     return told
 
 
@@ -77,7 +80,7 @@ def _class(config: Config, name: str, days: list[str]) -> dict[str, Any]:
 
 
 def _which(searcher: Searcher, boundary: Boundary, records: Sequence[int], tree: Tree) -> list[int]:
-    return searcher.within(list(records), boundary._replace(rows=tree))[:MOST]
+    return searcher.within(list(records), boundary._replace(rows=tree))
 
 
 def _certificates(searcher: Searcher, boundary: Boundary, first: int) -> str:

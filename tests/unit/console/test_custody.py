@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from affidavit.console.app import create_app
 from affidavit.evidence import verify
-from affidavit.query import custody
+from affidavit.query import custody, kept_records
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
@@ -139,6 +139,9 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     assert first["class"] == "old, which is kept as default"
     assert (first["records"], first["first_day"], first["last_day"]) == (2, *days.values())
     assert second == {"class": "nothing but the leaf is kept", "records": 2}
+    monkeypatch.setattr(kept_records, "MOST", 3)
+    *_, beyond = kept(console, machine, "auditor")["classes"]
+    assert beyond == {"class": "beyond the first 3", "records": 1}
 
 
 def test_both_are_left_out_where_the_recipient_is_not_to_know(
