@@ -84,7 +84,7 @@ STORIES = {
     ),
     "a person": Story(
         _held,
-        lambda eraser: eraser.subject("acme", "sub_2", ["default"], {6}),
+        lambda eraser: eraser.subject("acme", "sub_2", ["default"], {3, 4, 7}),
         lambda world: world.expects_forgotten("acme", "sub_2", ["default"], {6}),
     ),
     "what was just held": Story(

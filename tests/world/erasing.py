@@ -172,7 +172,8 @@ class Erasable:
         """See ``Eraser.subject``."""
         self.vault.retire_subject(tenant, subject, classes)
         self.expects_forgotten(tenant, subject, classes, spare)
-        return self.eraser.subject(tenant, subject, classes, spare)
+        may = set(range(len(self.records))).difference(spare)
+        return self.eraser.subject(tenant, subject, classes, may)
 
     def expects_forgotten(
         self, tenant: str, subject: str, classes: Collection[str], spare: Collection[int] = ()

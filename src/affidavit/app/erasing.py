@@ -20,7 +20,7 @@ from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import KINDS, Erasure, ErasureStore, Portion, What
 from affidavit.control.identity import OWNER, Identity, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
-from affidavit.query.boundary import inject
+from affidavit.query.boundary import Boundary, inject
 from affidavit.query.tree import Match, Or, Tree
 
 MOST = 10_000
@@ -69,6 +69,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         every = await host.ask(host.identities.all)
         tree, target, names, keys = _person(who, str(params["target"]), target, every)
     within = await deciding.boundary(host, who, now)
+    alone = _whole(within) if kind == "subject" else ""
     bound = inject(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what)
@@ -88,7 +89,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             expression=str(params["recorded"]) if kind == "expression" else "",
             tree=msgspec.json.encode(bound), basis=plan["basis"], by=who.id, actor=who.actor,
             asked=now, planned=plan["records"], digest=found.digest, who=params["by"] or {},
-            names=names,
+            names=names, within=alone,
         )  # fmt: skip
         told = {name: plan[name] for name in ("basis", "records", "now", "digest")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
@@ -116,13 +117,13 @@ def _person(
         raise UsageError(
             "More than one person is meant by this.", hint=f"Name one: {', '.join(actors)}"
         )
+    pseudonym = actors[0] if actors else target if target.startswith("act_") else ""
     owners = {one.actor for one in every if one.role == OWNER and one.revoked is None}
-    if owners and owners <= set(actors):
+    if owners and owners <= {pseudonym}:
         raise RefusedError(
             "This is the only owner of the installation, whose keys an erasure revokes.",
             hint="First hand over: affidavit keys give-up",
         )
-    pseudonym = actors[0] if actors else target if target.startswith("act_") else ""
     mails = {one.email for one in theirs if one.email}
     values = mails | ({target} if not pseudonym or "@" in target else set())
     parts: list[Tree] = [Match("actor", pseudonym)] if pseudonym else []
@@ -130,6 +131,19 @@ def _person(
     names = tuple(sorted({one.name for one in theirs if one.name} | values))
     keys = tuple(one.id for one in theirs if one.revoked is None)
     return Or(tuple(parts)), pseudonym or recorded, names, keys
+
+
+def _whole(within: Boundary) -> str:
+    """The tenant in which alone a person may be erased, ``""`` for all; ``RefusedError``.
+
+    A person's keys end for all records at once: who sees a part of them cannot ask for that.
+    """
+    if not within.whole_tenants:
+        raise RefusedError(
+            "A person is erased as a whole, and your boundary shows a part of the tenant.",
+            hint="Ask for the sessions or records, or somebody who sees all of the tenant.",
+        )
+    return within.rows.value if isinstance(within.rows, Match) else ""
 
 
 def _check(found: Found, *, waits: bool) -> None:

@@ -18,7 +18,7 @@ again before each portion goes. Not here: who asked and agreed (``erasing``), wh
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -110,7 +110,10 @@ class Runs:
         def forget() -> Erasure:
             every = host.identities.all()
             field = "actor" if erasure.kind == "subject" else "tenant"
-            known = [one for one in every if getattr(one, field) == erasure.target]
+            known = [
+                one for one in every
+                if getattr(one, field) == erasure.target and erasure.within in ("", one.tenant)
+            ]  # fmt: skip
             with host.state:
                 revoked = forgetting.forget(
                     host.state, host.identities, host.saved, host.holds, host.answered, known,
@@ -132,12 +135,17 @@ class Runs:
                 await host.ask(functools.partial(system.told, host.state, told, ""))
         if made.revoked:
             await asyncio.sleep(KNOWN_SECONDS)
-        await host.ask(lambda: self._retire(made.target))
+        await host.ask(lambda: self._retire(made))
         return made
 
-    def _retire(self, subject: str) -> None:
-        for tenant, classes in key_ends.classes_of(self._host.keyring, subject).items():
-            self._host.vault.retire_subject(tenant, subject, classes)
+    def _retire(self, erasure: Erasure) -> None:
+        for tenant, classes in self._classes(erasure).items():
+            self._host.vault.retire_subject(tenant, erasure.target, classes)
+
+    def _classes(self, erasure: Erasure) -> dict[str, list[str]]:
+        """The classes in which the person has keys, by tenant, where the erasure may look."""
+        found = key_ends.classes_of(self._host.keyring, erasure.target)
+        return {one: names for one, names in found.items() if erasure.within in ("", one)}
 
     async def _choose(self, erasure: Erasure) -> Erasure:
         """Look for what is meant, once the index has come up, and store what goes now."""
@@ -182,12 +190,20 @@ class Runs:
         merged = {_bucket(one): one for one in stored}
         if erasure.run == 1 or erasure.kind in _AGAIN:
             tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
-            for one in select.portions(select.matching(tree, erasure.what)):
+            found = select.portions(select.matching(tree, erasure.what))
+            for one in (*found, *(self._sealed(erasure) if erasure.kind == "subject" else ())):
                 known = merged.get(_bucket(one), one)
                 every = sorted({*known.now, *known.later, *one.later})
-                merged[_bucket(one)] = msgspec.structs.replace(one, later=tuple(every))
+                merged[_bucket(one)] = msgspec.structs.replace(known, now=(), later=tuple(every))
         self._hold(holds, [i for one in merged.values() for i in (*one.now, *one.later)])
         return [select.divided(one, holds, now) for one in merged.values()]
+
+    def _sealed(self, erasure: Erasure) -> Iterator[Portion]:
+        """What stands under the person's keys: of pruned leaves, too, of which no row tells."""
+        for tenant, classes in self._classes(erasure).items():
+            found = self._engine.of_subject(tenant, erasure.target, classes)
+            for bucket, indexes in found.items():
+                yield Portion(*bucket, "", later=tuple(indexes))
 
     def _hold(self, holds: Sequence[Hold], indexes: Sequence[int]) -> set[int]:
         """Put into the vault's holds what they match of these; all that is held."""
@@ -199,17 +215,19 @@ class Runs:
     async def _destroy(
         self, erasure: Erasure, parts: Sequence[Portion]
     ) -> tuple[list[Erased], list[Portion]]:
-        """Have the vault erase; what it did, and the portions, without what is held after all.
+        """Have the vault erase; what it did, and the portions, without what may not go after all.
 
         ``UsageError`` if a key of the person is in use again that was retired.
         """
         host, request = self._host, f"{erasure.id}/{erasure.run}"
+        holds = await host.ask(host.holds.in_force)
+        parts = await self._worker.do(lambda: [self._narrowed(one, holds) for one in parts])
         done: list[Erased] = []
         if erasure.kind == "subject":
-            spare = {index for one in parts for index in one.later}
-            for tenant, classes in key_ends.classes_of(host.keyring, erasure.target).items():
+            for tenant, classes in self._classes(erasure).items():
+                may = {index for one in parts if one.tenant == tenant for index in one.now}
                 work = functools.partial(
-                    self._engine.subject, tenant, erasure.target, classes, spare, request
+                    self._engine.subject, tenant, erasure.target, classes, may, request
                 )
                 done.append(await self._worker.do(work))
         left: list[Portion] = []
@@ -227,6 +245,14 @@ class Runs:
             later = tuple(sorted({*part.later, *kept}))
             left.append(msgspec.structs.replace(part, now=now, later=later))
         return done, left
+
+    def _narrowed(self, part: Portion, holds: Sequence[Hold]) -> Portion:
+        """The same without what its minimum or a hold keeps by now; the vault's holds get it."""
+        self._hold(holds, part.now)
+        may = set(self._worker.select().divided(part, holds, self._host.clock.now()).now)
+        now = tuple(index for index in part.now if index in may)
+        later = tuple(sorted({*part.later, *part.now}.difference(now)))
+        return msgspec.structs.replace(part, now=now, later=later)
 
     async def _records(
         self, erasure: Erasure, bucket: Bucket, indexes: Sequence[int], request: str

@@ -61,6 +61,7 @@ class Erasure(msgspec.Struct, frozen=True):
     their indexes as in ``Tally``. ``run``: the number of the latest run, ``selected`` once what
     goes in it is stored. ``revoked``: ids of keys. ``certificates``: signed notes, one for each run
     in which something went. ``exports``: the bundles in which records of this run were.
+    ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Erasure(msgspec.Struct, frozen=True):
     certificates: tuple[str, ...] = ()
     exports: tuple[dict[str, str | int], ...] = ()
     finished: str = ""
+    within: str = ""
 
 
 class Portion(msgspec.Struct, frozen=True):

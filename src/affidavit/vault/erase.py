@@ -31,7 +31,7 @@ from affidavit.vault.erased import Erased, Tally, Unsettled
 from affidavit.vault.keyring import Key, Keyring, Subject
 from affidavit.vault.opening import hold_path
 from affidavit.vault.overwrite import overwrite
-from affidavit.vault.rewrap import NOTHING, Doomed, Look, look, only_held, rewritten
+from affidavit.vault.rewrap import NOTHING, Doomed, Look, look, only_held, opened, rewritten
 from affidavit.vault.segments import Bucket, days_in, segments_in, wraps_path
 from affidavit.vault.whole_files import WholeFile, read_wraps
 
@@ -104,26 +104,42 @@ class Eraser:
         tenant: str,
         subject: str,
         classes: Collection[str],
-        spare: Collection[int] = (),
+        may: Collection[int],
         request: str = "",
     ) -> Erased:
-        """Erase what identifies a person, and content, in all records of theirs in these classes.
+        """Erase what identifies a person, and content, in these classes: of the leaves in ``may``.
 
-        ``subject`` is the pseudonym. What is of several people goes with the first of them. The
-        leaves in ``spare`` stay, under another key of the person, and so does what came in after
-        the person was retired. ``UsageError`` if the person never was, in one of the classes.
+        ``subject`` is the pseudonym. What is of several people goes with the first of them. Any
+        other record of theirs stays, under another key of the person, and so does what came in
+        after the person was retired. ``UsageError`` if the person never was, in one of the classes.
         """
         named = [(tenant, subject, one) for one in sorted(set(classes))]
         with self._turn:
             token = self._name("subject", tenant, subject, *sorted(set(classes)), "", request)
             before = self._unsettled.read(token)
             tally = Tally(() if before is None else before.indexes)
-            people = [self._person(one, frozenset(spare), tally) for one in named]
+            people = [self._person(one, frozenset(may), tally) for one in named]
             erased = self._write_down(tally, before, token)
             for one in people:
                 self._end(one)
             meant = [(segment, one.doomed) for one in people for segment in one.meant]
             return self._overwritten(erased, meant)
+
+    def of_subject(
+        self, tenant: str, subject: str, classes: Collection[str]
+    ) -> dict[Bucket, list[int]]:
+        """The leaves of which ``subject`` would take something, may it go or not, by bucket."""
+        found: dict[Bucket, list[int]] = {}
+        with self._turn:
+            for one in sorted(set(classes)):
+                numbers = frozenset(key_ends.subject_ends(self._keyring, (tenant, subject, one)))
+                for day in days_in(Bucket(tenant, one, "").directory(self._root)):
+                    bucket = Bucket(tenant, one, day)
+                    for _, file in self._files(bucket):
+                        mine = opened(self._keyring, file, _by(numbers), self._rest)
+                        if mine:
+                            found.setdefault(bucket, []).extend(mine)
+        return found
 
     def hold(self, name: str, indexes: Collection[int], tenant: str | None = None) -> holds.Placed:
         """Put the records of these leaves under a hold, which is made if there is none of the name.
@@ -184,13 +200,13 @@ class Eraser:
 
     # Of a person.
 
-    def _person(self, subject: Subject, spared: frozenset[int], tally: Tally) -> "_Person":
+    def _person(self, subject: Subject, may: frozenset[int], tally: Tally) -> "_Person":
         """What there is to do in one class; counts what goes."""
         known = key_ends.subject_ends(self._keyring, subject)
         ends = {number: end for number, end in known.items() if not end.in_use}
         if known and not ends:
             raise _not_retired("the person")
-        person = _Person(subject, frozenset(ends), spared)
+        person = _Person(subject, frozenset(ends), may)
         tenant, _, retention_class = subject
         days = days_in(Bucket(tenant, retention_class, "").directory(self._root)) if ends else []
         for day in days:
@@ -200,7 +216,7 @@ class Eraser:
                 found = self._look(segment, file, person.doomed, tally)
                 if found.goes and _may_grow(of_day, file.key):
                     raise _not_retired(day)
-                person.note(segment, file, found)
+                person.note(segment, found)
         alive = {number for number, end in ends.items() if end.is_retired}
         tally.subject_keys += len(alive & person.dying)
         person.dying = alive & (person.dying | (alive - person.spared_under.keys()))
@@ -266,32 +282,35 @@ class _Person:
     something to lose. ``spared_under``: number of a key → segments with records that stay.
     """
 
-    def __init__(self, subject: Subject, numbers: frozenset[int], spared: frozenset[int]) -> None:
+    def __init__(self, subject: Subject, numbers: frozenset[int], may: frozenset[int]) -> None:
         self.subject = subject
         self.meant: list[Path] = []
         self.goes: set[Path] = set()
         self.dying: set[int] = set()
         self.spared_under: dict[int, set[Path]] = {}
         self._numbers = numbers
-        self._spared = spared
+        self._may = may
 
     def doomed(self, index: int, subjects: tuple[int, ...]) -> frozenset[int]:
         """See ``Doomed``."""
-        if self._numbers.isdisjoint(subjects) or index in self._spared:
+        if index not in self._may or self._numbers.isdisjoint(subjects):
             return NOTHING
         return wraps.OF_THE_SUBJECT
 
-    def note(self, segment: Path, file: WholeFile, found: Look) -> None:
+    def note(self, segment: Path, found: Look) -> None:
         """What was found in a file."""
         if found.meant:
             self.meant.append(segment)
             self.dying |= found.people & self._numbers
         if found.goes:
             self.goes.add(segment)
-        for index, begin, end in file.places if self._spared else ():
-            if index in self._spared:
-                for number in self._numbers.intersection(wraps.outline(file.data[begin:end])[1]):
-                    self.spared_under.setdefault(number, set()).add(segment)
+        for number in found.others & self._numbers:
+            self.spared_under.setdefault(number, set()).add(segment)
+
+
+def _by(numbers: frozenset[int]) -> Doomed:
+    """All that any of these keys of a subject wraps."""
+    return lambda _, subjects: NOTHING if numbers.isdisjoint(subjects) else wraps.OF_THE_SUBJECT
 
 
 def _of(indexes: frozenset[int], kinds: frozenset[int]) -> Doomed:

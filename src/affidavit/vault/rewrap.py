@@ -31,13 +31,15 @@ Doomed = Callable[[int, tuple[int, ...]], frozenset[int]]
 class Look(NamedTuple):
     """What a file has: ``meant`` records that the erasure is about, ``goes`` live blobs of theirs.
 
-    ``stays``: other live blobs. ``people``: keys of subjects of the records that are meant.
+    ``stays``: other live blobs. ``people``: keys of subjects of the records that are meant,
+    ``others``: of those that are not.
     """
 
     meant: bool
     goes: bool
     stays: bool
     people: frozenset[int]
+    others: frozenset[int]
 
 
 class Wrappings:
@@ -82,13 +84,13 @@ def look(
     wrappings = Wrappings(keyring, file.key)
     meant = goes = stays = False
     people: set[int] = set()
+    others: set[int] = set()
     for index, begin, end in file.places:
         data = file.data[begin:end]
         subjects = wraps.outline(data)[1]
         kinds = doomed(index, subjects)
-        if kinds:
-            meant = True
-            people.update(subjects)
+        meant = meant or bool(kinds)
+        (people if kinds else others).update(subjects)
         rest()
         if stays and not kinds:
             continue
@@ -103,7 +105,25 @@ def look(
             goes = True
             lost = [entry.blobs[at] for at in gone if at not in kept]
             tally.gone(index, [(blob.kind == wraps.PART, blob.size) for blob in lost])
-    return Look(meant, goes, stays, frozenset(people))
+    return Look(meant, goes, stays, frozenset(people), frozenset(others))
+
+
+def opened(
+    keyring: Keyring, file: WholeFile, doomed: Doomed, rest: Callable[[], None] = lambda: None
+) -> list[int]:
+    """The leaves of a file that are meant, and of which a blob that is to go is live."""
+    wrappings = Wrappings(keyring, file.key)
+    found: list[int] = []
+    for index, begin, end in file.places:
+        data = file.data[begin:end]
+        subjects = wraps.outline(data)[1]
+        kinds = doomed(index, subjects)
+        rest()
+        if kinds:
+            entry = wraps.unpack(data)
+            if any(entry.blobs[at].kind in kinds for at in live(wrappings.of(subjects), entry)):
+                found.append(index)
+    return found
 
 
 def only_held(keyring: Keyring, segment: Path, number: int, tally: Tally) -> frozenset[int]:

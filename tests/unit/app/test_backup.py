@@ -81,7 +81,7 @@ def _erase(root: Path, name: str) -> str:
         days = [day for (day,) in database.execute("SELECT DISTINCT day FROM bucket_keys")]
     key_ends.retire_buckets(keyring, [Bucket(TENANT, one, day) for one in classes for day in days])
     key_ends.retire_subjects(keyring, [(TENANT, actor, one) for one in classes])
-    erased = Eraser(disk, paths.vault, keyring, CLOCK).subject(TENANT, actor, classes)
+    erased = Eraser(disk, paths.vault, keyring, CLOCK).subject(TENANT, actor, classes, range(1000))
     assert erased.records
     Renewal(disk, paths.key_database, opening.key_file(paths), keyring).run()
     keyring.close()

@@ -180,7 +180,7 @@ def test_what_is_written_to_is_not_touched(world: Erasable) -> None:
     with pytest.raises(UsageError, match="not retired"):
         world.eraser.records(_DAY, {5}, "content")
     with pytest.raises(UsageError, match="not retired"):
-        world.eraser.subject("acme", "sub_2", ["default"])
+        world.eraser.subject("acme", "sub_2", ["default"], {3, 4, 6, 7})
     assert world.wrong() == []
 
 

@@ -1,0 +1,71 @@
+"""What an erasure of a person must not take: what is below its minimum, of others, or not meant."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.control.link import ControlLink
+from affidavit.errors import RefusedError
+from tests.unit.app.test_approving import _by, _key, _root
+from tests.unit.app.test_sequencer import _sequencer
+from tests.world.audit import audit
+from tests.world.erasures import Recorder, asked, erased
+
+NARROW = (
+    "boundaries: {narrow: {rows: 'session:ses_s1', sections: "
+    "[who, person, what, context, control, outcome, content]}}\n"
+)
+
+
+def test_a_person_is_erased_in_the_tenant_alone_and_nothing_below_its_minimum(
+    tmp_path: Path,
+) -> None:
+    """Not by who sees a part; of a key without an e-mail the name goes from its record, too."""
+    root = _root(tmp_path, "retention: {classes: {logs: {regimes: [sox-7y]}}}\n" + NARROW)
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        narrow = await _key(link, "Ann", "compliance", boundary="narrow")
+        me, second = await _key(link, "Amy", "compliance"), await _key(link, "Ben", "owner")
+        alice = await _key(link, "Alice Doe", "caller", kind="person")
+        recorder = await Recorder.open(root, link)
+        kept["goes"] = await recorder.exchange(alice, "one", session="s1", kind="person")
+        kept["below"] = await recorder.exchange(
+            alice, "kept", session="s2", kind="person", retention_class="logs"
+        )
+        elsewhere = alice | {"tenant": "acme"}
+        kept["other"] = await recorder.exchange(elsewhere, "theirs", session="s3", kind="person")
+        await recorder.indexed()
+        ask = asked("subject", alice["actor"], me)
+        with pytest.raises(RefusedError, match="a part of the tenant"):
+            await link.call("erasures.ask", ask | {"identity": narrow["id"]})
+        made = await link.call("erasures.ask", ask)
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        done = await erased(link, made["id"], "waiting")
+        assert [one["records"] for one in done["later"]] == [2]
+        assert done["tally"]["records"] == 3, "the exchange and the key's change"
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["goes"]].parts == {}
+    for name in ("below", "other"):
+        assert found.requests[kept[name]].parts, name
+
+
+def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path) -> None:
+    """Also of another tenant, where the name is not known."""
+    root = _root(tmp_path, "")
+
+    async def story(link: ControlLink) -> None:
+        owner = await _key(link, "Own", "owner")
+        eve = await _key(link, "Eve", "compliance", tenant="acme")
+        ends = await link.call("keys.list", {})
+        for one in ends:
+            if one["role"] == "owner" and one["id"] != owner["id"]:
+                await link.call("keys.revoke", {"id": one["id"], "by": _by(owner)["by"]})
+        with pytest.raises(RefusedError, match="only owner"):
+            await link.call("erasures.ask", asked("subject", owner["actor"], eve))
+
+    assert _sequencer(root, story) == 0
