@@ -8,6 +8,7 @@ here: the steps of a run (``erasure_run``), holds in the vault (``keeping``).
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from affidavit.app.paths import Paths
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Found, Left, Selecting
 from affidavit.control.erasures import Portion, What
+from affidavit.control.holds import Hold
 from affidavit.durable import Disk
 from affidavit.errors import AffidavitError, UnavailableError
 from affidavit.index.reader import Reader
@@ -70,6 +72,7 @@ class Erasing:
         self._keeping = Keeping(host, engine, worker, purging)
         stocks = Stocktaking(vault, host.keyring, worker.rest)
         self.expiring = Expiring(host, engine, worker, purging, stocks)
+        self._stocks = stocks
         self._runs = Runs(host, engine, worker, purging, signer)
         self.vkey = signer.vkey
         self._woken = asyncio.Event()
@@ -116,6 +119,27 @@ class Erasing:
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet."""
         return await self._runs.left(portions)
+
+    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+        """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has.
+
+        ``UnavailableError`` if the index has not come as far.
+        """
+        holds = await self._host.ask(self._host.holds.in_force)
+        return await self._worker.do(functools.partial(self._kept, holds, low, high))
+
+    def _kept(self, holds: Sequence[Hold], low: int, high: int) -> tuple[int, str] | None:
+        select, now = self._worker.select(), self._host.clock.now()
+        if select.size < high:
+            raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
+        held = select.first_held(holds, low, high)
+        found = [] if held is None else [(held, "under a legal hold")]
+        for bucket in self._stocks.buckets():
+            why = select.stays(bucket, now)
+            index = self._stocks.first(bucket, low, high) if why else None
+            if index is not None:
+                found.append((index, f"of {bucket.day}, and {why}"))
+        return min(found, default=None)
 
     async def _run(self) -> None:
         while not self._worker.stopped:

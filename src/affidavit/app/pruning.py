@@ -1,10 +1,12 @@
 """Pruning the log in the sequencer's process: whether it may be, its record, and the work.
 
 Rules: nothing is pruned unless the configuration says how long leaves are kept (C2SP tlog-tiles
-asks for a retention policy), and no leaf that is younger; nothing that a witness has not seen yet,
-which would get no proof any more; before it happens it is on record as ``retention.expired``. One
-pruning at a time, in a thread that rests more than it works; what was begun and not finished, by a
-crash or an error, goes on at the next start, if the configuration that is in force then lets it.
+asks for a retention policy), and no leaf that is younger; none that a hold matches, that is below
+its class's minimum or of a class that the configuration does not name; nothing that a witness
+has not seen yet, which would get no proof any more; before it happens it is on record as
+``retention.expired``. One pruning at a time, in a thread that rests more than it works; what was
+begun and not finished, by a crash or an error, goes on at the next start, if the configuration that
+is in force then lets it.
 Not here: which files go (``ledger.prune``); the vault, whose content goes with its keys.
 """
 
@@ -35,6 +37,10 @@ class Host(Protocol):
     """What is needed of the sequencer."""
 
     log_reader: LogReader
+    deciding: asyncio.Lock
+
+    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+        """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has."""
 
     async def heads_after(self, index: int) -> bool:
         """Whether a published heads leaf is behind leaf ``index``; one is appended if not."""
@@ -106,6 +112,13 @@ class Pruning:
         until = reader.decoded(end - 1).time
         return {"first": first, "before": end, "until": until, "size": size}
 
+    async def free(self, end: int) -> None:
+        """``RefusedError`` if a hold, a minimum or a class that is not known keeps a leaf below."""
+        kept = await self._host.keeps(self._host.log_reader.minimum(), end)
+        if kept is not None:
+            index, why = kept
+            raise RefusedError(f"Leaf {index} is {why}.", hint=f"--before {index}")
+
     def _allowed(self, end: int) -> int:
         """After how many days leaves may go, if those below ``end`` may; else ``RefusedError``."""
         if self._days is None:
@@ -150,7 +163,8 @@ class Pruning:
         """
         if self._task is not None and not self._task.done():
             raise UnavailableError("The log is being pruned.", hint="Wait for it, then ask again.")
-        self._start(max(self.plan(before)["before"], self._meant()))
+        asked = self.plan(before)["before"]
+        self._start(max(asked, self._meant()), asked)
 
     def status(self) -> dict[str, Any]:
         """How it goes: ``stage`` is ``""`` when nothing is under way."""
@@ -182,12 +196,12 @@ class Pruning:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _start(self, before: int | None) -> None:
+    def _start(self, before: int | None, asked: int = 0) -> None:
         self._before, self._error, self._stage = before, None, "starting"
-        self._task = asyncio.create_task(self._run(before))
+        self._task = asyncio.create_task(self._run(before, asked))
 
-    async def _run(self, before: int | None) -> None:
-        await self._try(self._prune(before or 0))
+    async def _run(self, before: int | None, asked: int) -> None:
+        await self._try(self._prune(before or 0, asked))
         self._stage = "removing"
         await self._try(asyncio.to_thread(self._remove))
 
@@ -206,7 +220,8 @@ class Pruning:
             found = UnavailableError(what, kept="It goes on at a start.")
             self._error = self._error or found
 
-    async def _prune(self, before: int) -> None:
+    async def _prune(self, before: int, asked: int) -> None:
+        """``asked``: less than what was meant earlier, for the case that this has to stay."""
         if before <= self._host.log_reader.minimum():
             return
         days = self._allowed(before)
@@ -215,11 +230,20 @@ class Pruning:
         while self._indexed() < before or not await self._host.heads_after(before - 1):
             await asyncio.sleep(HEADS_PAUSE)
             self._look()
+        try:
+            await self.free(before)
+        except RefusedError:
+            if not 0 < asked < before:
+                raise
+            self._before = before = asked
+            await self.free(before)
         self._stage = "checking"
         expired = await asyncio.to_thread(prune.prepare, self._disk, self._root, before, self._told)
-        await asyncio.to_thread(prune.mean, self._disk, self._root, before)
-        await self._host.expired(expired, days)
-        await asyncio.to_thread(prune.commit, self._disk, self._root, before)
+        async with self._host.deciding:  # no hold is placed between the last look and the end
+            await self.free(before)
+            await asyncio.to_thread(prune.mean, self._disk, self._root, before)
+            await self._host.expired(expired, days)
+            await asyncio.to_thread(prune.commit, self._disk, self._root, before)
 
     def _remove(self) -> None:
         for _ in prune.remove(self._disk, self._root):

@@ -242,9 +242,11 @@ async def _log_rotate(sequencer: Sequencer, params: dict[str, Any]) -> Any:
 async def _log_prune(sequencer: Sequencer, params: dict[str, Any]) -> Any:
     """How pruning goes; what would go ``before`` an index or a time; or, ``really``, begin."""
     before = params.get("before")
-    if before is not None and not params["really"]:
-        return await asyncio.to_thread(sequencer.pruning.plan, str(before))
     if before is not None:
+        plan = await asyncio.to_thread(sequencer.pruning.plan, str(before))
+        await sequencer.pruning.free(plan["before"])
+        if not params["really"]:
+            return plan
         sequencer.pruning.begin(str(before))
     return sequencer.pruning.status()
 

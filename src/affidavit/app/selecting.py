@@ -111,6 +111,15 @@ class Selecting:
                 found[hold.id] = mine
         return found
 
+    def first_held(self, holds: Iterable[Hold], low: int, high: int) -> int | None:
+        """The first record between two indexes that a hold matches, or whose other half does."""
+        found: list[int] = []
+        for hold in holds:
+            tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+            for row in self._searcher.rows_of(tree, 1, low, high):
+                found += [one for one in (row.idx, row.re) if one is not None and one >= low]
+        return min(found, default=None)
+
     def portions(self, indexes: Iterable[int]) -> list[Portion]:
         """These records by bucket of the vault, all of them ``later``."""
         by_bucket: dict[Bucket, list[int]] = {}
@@ -183,6 +192,12 @@ class Selecting:
         articles = [presets()[name].article for name in terms.minimum.by if name]
         said = f" ({'; '.join(articles)})" if articles else ""
         return f"the class {retention_class} is kept for {terms.kept.minimum} days at least{said}"
+
+    def stays(self, bucket: Bucket, now: str) -> str:
+        """Why nothing of a bucket may go ``now``; ``""`` if it may."""
+        removable = self._removable(bucket)
+        may = bool(removable) and removable <= now[:10]
+        return "" if may else self.why(bucket.retention_class)
 
     def bucket(self, index: int) -> Bucket | None:
         """The bucket of a record, ``None`` if the vault has nothing of it."""

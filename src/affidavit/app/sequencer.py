@@ -235,6 +235,10 @@ class Sequencer:
         """Each witness that is asked, and how many leaves the newest note has that it cosigned."""
         return {str(one["name"]): int(one["size"]) for one in self.anchoring.cosigning.status()}
 
+    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+        """A leaf between two indexes that has to stay, and why."""
+        return await self.erasing.keeps(low, high)
+
     async def expired(self, what: Expired, days: int) -> None:
         """Put on record that leaves are pruned; durable on return."""
         await self.record(system.expired(self.clock, self.config, what, days))

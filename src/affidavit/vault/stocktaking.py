@@ -99,6 +99,23 @@ class Stocktaking:
             left, kept = left + found.left, kept + found.held
         return Stock(records, size, left, kept)
 
+    def first(self, bucket: Bucket, low: int, high: int) -> int | None:
+        """The first leaf index of ``low`` ≤ index < ``high`` that has an entry in a bucket."""
+        segments = [one for one in segments_in(bucket.directory(self._root)) if one.first < high]
+        nearest = max((one.first for one in segments if one.first <= low), default=0)
+        for segment in segments:
+            if segment.first < nearest:
+                continue
+            try:
+                data = wraps_path(segment.path).read_bytes()[wraps.HEADER_BYTES :]
+            except FileNotFoundError:
+                continue
+            self._rest()
+            for index, _, _ in wraps.scan(data):
+                if low <= index < high:
+                    return index
+        return None
+
     def _file(self, segment: Path, holds: list[Path], what: What, held: frozenset[int]) -> Stock:
         try:
             stamp = _stamp(wraps_path(segment))

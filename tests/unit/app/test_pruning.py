@@ -52,6 +52,8 @@ class Hosted:
         self.log_reader = machine.reader_log
         self.recorded: list[tuple[prune.Expired, int]] = []
         self.fails: AffidavitError | None = None
+        self.deciding = asyncio.Lock()
+        self.stays: list[int] = []
         self.seen: dict[str, int] = {}
         self._journal = machine.journal("sequencer")
 
@@ -65,6 +67,10 @@ class Hosted:
     def cosigners(self) -> dict[str, int]:
         """See ``Host``."""
         return self.seen
+
+    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+        """See ``Host``."""
+        return next(((index, "kept") for index in self.stays if low <= index < high), None)
 
     async def expired(self, what: prune.Expired, days: int) -> None:
         """See ``Host``."""
@@ -334,6 +340,30 @@ def test_what_was_meant_stays_if_it_may_not_go_any_more(hosted: Hosted, days: in
         hosted.pruning(days).begin("8")
     less = hosted.pruning(KEPT_DAYS)
     assert run(less, lambda: less.begin("8"))["minimum"] == 12
+
+
+def test_what_has_to_stay_stays(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what was meant before it had to, which does not keep less from going; and at the end."""
+    root = hosted.machine.root / "log"
+    hosted.stays = [9]
+    prune.mean(Disk(), root, 12)
+    status = run(hosted.pruning())
+    assert (status["minimum"], status["error"]["message"]) == (0, "Leaf 9 is kept.")
+    assert hosted.recorded == []
+    less = hosted.pruning()
+    status = run(less, lambda: less.begin("4"))
+    assert (status["minimum"], status["before"], status["error"]) == (4, 4, None)
+    original = prune.prepare
+
+    def placed(*args: Any) -> Any:
+        hosted.stays = [6]  # while it checks what goes
+        return original(*args)
+
+    monkeypatch.setattr(prune, "prepare", placed)
+    late = hosted.pruning()
+    assert run(late, lambda: late.begin("8"))["minimum"] == 4
+    assert (len(hosted.recorded), prune.meant(root)) == (1, None)
+    assert late.problem == "Leaf 6 is kept."
 
 
 def test_what_was_meant_waits_for_an_index_that_is_made_anew(hosted: Hosted) -> None:
