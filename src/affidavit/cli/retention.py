@@ -220,7 +220,10 @@ def _given(given: dict[str, Any] | None) -> str:
 def _holds(holds: list[dict[str, str]] | None) -> str:
     if holds is None:
         return "not to be told to your role"
-    return "; ".join(f"{one['matter']} (hold {one['id']})" for one in holds) or "none that you may know of"
+    return (
+        "; ".join(f"{one['matter']} (hold {one['id']})" for one in holds)
+        or "none that you may know of"
+    )
 
 
 @app.command("plan")
