@@ -18,11 +18,15 @@ FILE = "up.json"
 
 
 class Running(NamedTuple):
-    """The process id of ``up``, its configuration file, and why which providers are off."""
+    """The process id of ``up``, its configuration file, and why which providers are off.
+
+    ``hash`` is that of the configuration in force.
+    """
 
     pid: int
     config: str
     off: dict[str, str]
+    hash: str
 
 
 def write(paths: Paths, disk: Disk, running: Running) -> None:
@@ -39,7 +43,8 @@ def find(data: Path) -> Running | None:
     """What runs on this data directory, if its process is alive."""
     try:
         told = json.loads((Paths(data).run / FILE).read_bytes())
-        running = Running(int(told["pid"]), str(told["config"]), dict(told["off"]))
+        off, hashed = dict(told["off"]), str(told["hash"])
+        running = Running(int(told["pid"]), str(told["config"]), off, hashed)
         os.kill(running.pid, 0)
     except PermissionError:  # alive, and somebody else's
         return running

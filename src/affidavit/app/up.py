@@ -164,7 +164,7 @@ class Machine:
 
     def _tell_running(self) -> None:
         off = {name: p.off for name, p in self.config.providers.items() if p.off}
-        told = running.Running(os.getpid(), str(self.config_path), off)
+        told = running.Running(os.getpid(), str(self.config_path), off, self.config.hash())
         running.write(self.paths, Disk(), told)
 
     def _warnings(self) -> list[str]:

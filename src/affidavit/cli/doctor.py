@@ -91,8 +91,8 @@ def _here(directory: Path) -> Iterator[Finding]:
         yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
         return
     if kind and kind != config.keys.kind:
-        text = f"of kind {kind}; the configuration says {config.keys.kind}: affidavit keys rotate"
-        yield Finding("Key-encryption key", "warn", f"{text} --to {config.keys.kind}")
+        text = f"of kind {kind}; {file} says keys: {{kind: {config.keys.kind}}}: write {kind} there"
+        yield Finding("Key-encryption key", "warn", f"{text}, or affidavit keys rotate --to …")
     elif kind:
         yield Finding("Key-encryption key", "ok", f"of kind {kind}")
     why = runs.off if runs else {name: p.off for name, p in config.providers.items() if p.off}
@@ -101,6 +101,9 @@ def _here(directory: Path) -> Iterator[Finding]:
     text = "; ".join(off) or ("every provider on" if config.providers else "no providers")
     state = "ok" if config.providers and not off else "warn"
     yield Finding("Configuration", state, f"{file}: {text} ({whose})")
+    if runs and runs.hash != config.hash():
+        text = f"{file} was changed since process {runs.pid} started: restart it"
+        yield Finding("Configuration in force", "warn", text)
 
 
 def _sequencer(lock: Path) -> int:

@@ -174,9 +174,9 @@ def explain(
         ("Minimum", _limit(found["minimum"])),
         ("Maximum", _limit(found["maximum"])),
         ("Hot", _limit(found["hot"])),
-        ("Kept until", found["removable"]),
+        ("May go from", found["removable"]),
         ("Due", found["due"] or "never"),
-        ("At hand until", found["cold"]),
+        *([("At hand until", found["cold"])] if found["hot"] and found["hot"]["by"] else []),
         ("Now", _STATES[found["state"]]),
         ("Then", _GOES[found["expires"]]),
     ]
@@ -220,10 +220,8 @@ def _given(given: dict[str, Any] | None) -> str:
 def _holds(holds: list[dict[str, str]] | None) -> str:
     if holds is None:
         return "not to be told to your role"
-    return (
-        "; ".join(f"{one['matter']} (hold {one['id']})" for one in holds)
-        or "none that you may know of"
-    )
+    known = "; ".join(f"{one['matter']} (hold {one['id']})" for one in holds)
+    return known or "none that you may know of"
 
 
 @app.command("plan")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from affidavit.cli import options, output
-from affidavit.errors import UsageError
+from affidavit.errors import CheckFailedError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -112,7 +112,13 @@ def _certificate(file: Path, policy: Path | None, keys: list[str], *, json: bool
     for one in keys:
         named = Path(one)
         known += read_vkeys(named.read_text(encoding="utf-8") if named.is_file() else one)
-    opened = certificate.check(file.read_bytes(), known)
+    try:
+        opened = certificate.check(file.read_bytes(), known)
+    except CheckFailedError as error:
+        raise CheckFailedError(
+            "The certificate is not signed by this key.",
+            hint="It takes the key for certificates, not the log's: affidavit log keys shows it.",
+        ) from error
     if json:
         lines: dict[str, list[str]] = {}
         for name, value in opened.lines:

@@ -152,7 +152,7 @@ def test_nothing_goes_before_its_minimum_or_under_a_hold(tmp_path: Path) -> None
         hold = await link.call("holds.place", {
             "expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
             "reason": "r", **_by(owner)})  # fmt: skip
-        with pytest.raises(RefusedError, match="legal hold [0-9a-f-]{36}"):
+        with pytest.raises(RefusedError, match=r"legal hold [0-9a-f-]{36}"):
             await link.call("erasures.ask", asked("session", "ses_s3", owner))
         words = "session:ses_s1 OR session:ses_s2 OR session:ses_s3"
         made = await link.call("erasures.ask", asked("expression", words, owner))

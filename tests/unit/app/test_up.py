@@ -28,7 +28,8 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
         return {}
 
     async def drain(groups: Any, last: str, within: float) -> bool:
-        assert running.find(tmp_path) == running.Running(os.getpid(), str(config), {})
+        hashed = machine.config.hash()
+        assert running.find(tmp_path) == running.Running(os.getpid(), str(config), {}, hashed)
         assert (groups[-1], last) == (["console"], "sequencer")
         given.append(within)
         return True
@@ -49,7 +50,7 @@ def test_what_ran_and_was_killed_runs_no_more(tmp_path: Path) -> None:
     paths.create(disk)
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
-    running.write(paths, disk, running.Running(gone.pid, "c", {}))
+    running.write(paths, disk, running.Running(gone.pid, "c", {}, ""))
     assert running.find(tmp_path) is None
     (paths.run / running.FILE).write_text("{")
     assert running.find(tmp_path) is None

@@ -91,7 +91,7 @@ def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, 
     assert found.code == 0, found.err
     for text in (
         "Class failed", "Given by rule 1: model demo-error", "Minimum 366 days, by pci-12m-hot90",
-        "Maximum 731 days, by the class itself", "Kept until 2027-11-25", "Due 2028-11-24",
+        "Maximum 731 days, by the class itself", "May go from 2027-11-25", "Due 2028-11-24",
         "below its minimum", "all sections go", "not reviewed by counsel", "Holds none",
     ):  # fmt: skip
         assert text in told, text

@@ -537,7 +537,7 @@ def test_config_check_and_doctor_speak_of_what_runs(command: Command, tmp_path: 
     )
     shell = command("config", "check", "--config", str(file), "--json").rows[0]
     assert (shell["process"], shell["providers"][0]["off"]) == (None, "UNSET_HERE is not set")
-    running.write(paths, Disk(), Running(os.getpid(), str(file), {"b": "B_KEY is not set"}))
+    running.write(paths, Disk(), Running(os.getpid(), str(file), {"b": "B_KEY is not set"}, ""))
     served = command("config", "check", "--data", str(tmp_path), "--json").rows[0]
     assert (served["file"], served["process"]) == (str(file), os.getpid())
     assert [p["off"] for p in served["providers"]] == [None, "B_KEY is not set"]
@@ -545,6 +545,8 @@ def test_config_check_and_doctor_speak_of_what_runs(command: Command, tmp_path: 
     found = command("doctor", "--data", str(tmp_path), "--json").rows
     (text,) = [row["text"] for row in found if row["what"] == "Configuration"]
     assert f"b is off: B_KEY is not set (in the running process {os.getpid()})" in text
+    (changed,) = [row["text"] for row in found if row["what"] == "Configuration in force"]
+    assert "was changed since" in changed
 
 
 def test_the_demos_provider_has_no_address_of_this_shell(command: Command, tmp_path: Path) -> None:
