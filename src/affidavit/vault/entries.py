@@ -93,16 +93,18 @@ class Entries:
     def _file(self, segment: Path, begin: int) -> Iterator[Stored]:
         """The whole entries of one wraps file but those at its beginning of leaves below one."""
         path = wraps_path(segment)
-        inode, bucket, at, rest, skipping = -1, 0, 0, b"", True
+        inode, known, bucket, at, rest, skipping = -1, b"", 0, 0, b"", True
         while True:
             try:
                 with path.open("rb", buffering=0) as file:
-                    if os.fstat(file.fileno()).st_ino != inode:
-                        inode = os.fstat(file.fileno()).st_ino
-                        head = file.read(wraps.HEADER_BYTES)
-                        if len(head) < wraps.HEADER_BYTES:
-                            self._cut.append((path, 0))
-                            return
+                    head = file.read(wraps.HEADER_BYTES)
+                    if len(head) < wraps.HEADER_BYTES:
+                        self._cut.append((path, 0))
+                        return
+                    # Another file may have the number of one that is gone; if its header is the
+                    # same, too, its entries stand where they stood.
+                    if os.fstat(file.fileno()).st_ino != inode or head != known:
+                        inode, known = os.fstat(file.fileno()).st_ino, head
                         bucket = self._bucket(path, head)
                         at, rest, skipping = len(head), b"", True
                     file.seek(at + len(rest))

@@ -83,6 +83,25 @@ def test_files_are_read_a_piece_at_a_time(
         assert _check(tmp_path / "vault", keyring, rows).counts["records"] == 6
 
 
+def test_a_file_replaced_meanwhile_is_read_under_its_own_key(
+    tmp_path: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the file system gave it the number of the one before."""
+    root = tmp_path / "vault"
+    rows = _rows(_fill(root, keyring))
+    monkeypatch.setattr(entries, "_READ_BYTES", 100)
+    stream = entries.Entries(root, 0)
+    path = wraps_path(segments_in(root / "acme" / "default" / _DAY)[0].path)
+    data = path.read_bytes()
+    path.write_bytes(wraps.header(77) + data[wraps.HEADER_BYTES :])  # in place: the same number
+    found = [
+        stored for stored in iter(stream.next, None) if stored.path.parent.parent.name == "default"
+    ]
+    of_acme = [stored for stored in found if stored.path.parent.parent.parent.name == "acme"]
+    assert [stored.position for stored in of_acme] == [rows[0].position, 8, 9]
+    assert [stored.bucket for stored in of_acme][-1] == 77
+
+
 def test_what_is_erased_is_no_damage(
     tmp_path: Path, keyring: Keyring, kek: KeyEncryptionKey
 ) -> None:
