@@ -138,6 +138,8 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
         yield Finding("Broken glass", "warn", f"{text}; record {glass['id']}")
     if status.get("pruning_problem"):
         yield Finding("Pruning", "warn", f"not finished: {status['pruning_problem']}")
+    if status.get("erasing_problem"):
+        yield Finding("Erasure", "warn", f"waits, and is tried again: {status['erasing_problem']}")
     yield from _retention(status.get("retention") or {})
     yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)

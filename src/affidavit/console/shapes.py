@@ -65,6 +65,7 @@ class Status(msgspec.Struct):
     published: int = 0
     minimum: int = 0
     pruning_problem: str | None = None
+    erasing_problem: str | None = None
     indexed: int = 0
     backlog_bytes: int = 0
     trouble: dict[str, str] = {}

@@ -215,13 +215,14 @@ def test_what_is_over_its_maximum_goes_by_itself_but_what_is_held(tmp_path: Path
         await link.call("holds.place", {
             "expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
             "reason": "r", **_by(owner)})  # fmt: skip
+        more = await recorder.exchange(bot, "held, too", session="s3", retention_class="short")
         await recorder.indexed()
         found = await link.call("retention.run", {"begin": True})
         while found["running"]:
             await asyncio.sleep(0.05)
             found = await link.call("retention.run", {})
         assert (found["buckets"], found["problem"]) == (0, None)
-        kept.update(held=held, stays=stays)
+        kept.update(held=held, more=more, stays=stays)
         await recorder.close()
 
     async def later(link: ControlLink) -> None:
@@ -235,11 +236,11 @@ def test_what_is_over_its_maximum_goes_by_itself_but_what_is_held(tmp_path: Path
     assert _sequencer(root, story) == 0
     assert _sequencer(root, _nothing, _Later(1)) == 0
     found = audit(root, beside=tmp_path / "one")
-    assert sum(bool(view.parts) for view in found.requests.values()) == 5
+    assert sum(bool(view.parts) for view in found.requests.values()) == 6
     assert _sequencer(root, later, _Later(4)) == 0
     found = audit(root, beside=tmp_path / "two")
     left = {request for request, view in found.requests.items() if view.parts}
-    assert left == {kept["held"], kept["stays"]}
+    assert left == {kept["held"], kept["more"], kept["stays"]}
     assert all("who" in view.sections for view in found.requests.values())
     assert found.types["retention.expired"] == 1
     assert _sequencer(root, _nothing, _Later(5)) == 0

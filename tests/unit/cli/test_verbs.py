@@ -374,9 +374,11 @@ def test_doctor_tells_of_a_pruning(
     why = "Leaf 511 is of 2026-11-01, and leaves are kept for 400 days."
     monkeypatch.setitem(site.machine.anchors, "minimum", 256)
     monkeypatch.setitem(site.machine.anchors, "pruning_problem", why)
+    monkeypatch.setitem(site.machine.anchors, "erasing_problem", "The index is away.")
     result = as_role("auditor", "doctor", "--url", site.url, "--json")
     states = {row["what"]: row for row in result.rows}
     assert states["Ledger"]["text"].endswith("; those before 256 were pruned")
+    assert states["Erasure"]["text"] == "waits, and is tried again: The index is away."
     assert states["Pruning"] == {"what": "Pruning", "state": "warn", "text": f"not finished: {why}"}
 
 
