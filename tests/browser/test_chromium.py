@@ -29,6 +29,9 @@ CLIPPED = """[...document.querySelectorAll('td,th,pre,p,h1,h2,h3,label,li,button
  .map(e => e.outerHTML.slice(0, 200))"""
 LINES = """Object.fromEntries([...document.querySelectorAll('#lines tr')].map(r =>
  [r.cells[0].textContent, r.cells[1].textContent]))"""
+ENDING = """class { postMessage() { setTimeout(() => {
+ this.onmessage({data: {op: 'told', what: ''}}); this.onerror(); }, 9); } }"""
+"""A worker that begins and ends."""
 CONTRAST = """(() => {
  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
  const light = (rgb) => rgb.slice(0, 3).map(v => v / 255)
@@ -260,3 +263,30 @@ def test_it_asked_for_nothing(page: Page) -> None:
 def test_the_bundle_carries_this_page(world: World) -> None:
     """What is in each bundle is the page that was tried here."""
     assert members(world.bundle(by_model()).data)["verify.html"] == PAGE.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        ("undefined", "All checks hold"),
+        ("class { postMessage() { setTimeout(() => this.onerror(), 9); } }", "All checks hold"),
+        (
+            ENDING,
+            "The check broke off: nothing is shown to hold",
+        ),
+    ],
+    ids=["none", "one that does not start", "one that ends"],
+)
+def test_without_a_worker_the_window_checks(world: World, worker: str, said: str) -> None:
+    """A browser that gives none, or one that fails, gets the same verdict; no half of one."""
+    good = world.bundle(by_model())
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        (home / "verify.html").write_bytes(PAGE.read_bytes())
+        with chromium(home) as tab:
+            tab.call("DOM.enable")
+            tab.call("Page.enable")
+            source = f"window.Worker = {worker}"
+            tab.call("Page.addScriptToEvaluateOnNewDocument", source=source)
+            tab.open(home / "verify.html")
+            assert Page(tab, home).check(good.data, world.vkey, good.manifest_digest) == said
