@@ -18,7 +18,7 @@ from affidavit.app import deciding
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import KINDS, Erasure, ErasureStore, Portion, What
-from affidavit.control.identity import OWNER, Identity, check_preserves
+from affidavit.control.identity import OWNER, Identity, check_one_person, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.tree import Match, Or, Tree
@@ -27,6 +27,7 @@ MOST = 10_000
 """Leaves of which is asked at once under which request they were erased."""
 _BY = ("email", "subject", "end_user")
 """By which fields of ``person`` records of nobody's key are somebody's."""
+_SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the e-mails apart."
 
 
 class Runner(Protocol):
@@ -105,7 +106,8 @@ def _person(
 ) -> tuple[Tree, str, tuple[str, ...], tuple[str, ...]]:
     """The records of a person, the pseudonym (or digest), the names, and the keys in force.
 
-    ``UsageError`` if a name stands for several people; ``RefusedError`` for the last owner.
+    ``UsageError`` if a name, or a pseudonym, stands for several people; ``RefusedError`` for the
+    last owner.
     """
     mine = [one for one in every if who.role == OWNER or one.tenant == who.tenant]
     wanted = target.casefold()
@@ -124,6 +126,8 @@ def _person(
             "This is the only owner of the installation, whose keys an erasure revokes.",
             hint="First hand over: affidavit keys give-up",
         )
+    check_one_person(mine, pseudonym, _SEVERAL)
+    theirs = [one for one in mine if pseudonym and one.actor == pseudonym]
     mails = {one.email for one in theirs if one.email}
     values = mails | ({target} if not pseudonym or "@" in target else set())
     parts: list[Tree] = [Match("actor", pseudonym)] if pseudonym else []

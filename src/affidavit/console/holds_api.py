@@ -20,10 +20,11 @@ from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE, check_preserves
+from affidavit.control.identity import APPROVE, check_one_person, check_preserves
 from affidavit.errors import NotFoundError, RefusedError
 from affidavit.query import language
 from affidavit.query.boundary import inject
+from affidavit.query.tree import Match, leaves
 
 
 class HoldBody(BaseModel):
@@ -50,11 +51,16 @@ def asked(
 ) -> dict[str, Any]:
     """An expression as the sequencer takes it, checked against the reader's boundary.
 
-    ``ExpressionError``, ``RefusedError`` as a question.
+    ``ExpressionError``, ``RefusedError`` as a question; ``UsageError`` for a name of several people.
     """
     snapshot = services.snapshot()
     tree = language.parse(expression, services.clock.now())
     inject(tree, reader.boundary, reason)
+    for leaf in leaves(tree):
+        if isinstance(leaf, Match) and leaf.field == "actor" and not leaf.prefix:
+            for actor in resolve.pseudonyms("actor", leaf.value, reader, snapshot):
+                hint = f"actor:{actor} holds what is of all of them."
+                check_one_person(snapshot.identities, actor, hint)
     widened = resolve.widened(tree, reader, snapshot)
     return {
         "identity": reader.identity.id,

@@ -19,7 +19,7 @@ from affidavit.console.export_api import lines
 from affidavit.console.proofs import Proofs, Wanted
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
-from affidavit.control.identity import check_preserves
+from affidavit.control.identity import check_one_person, check_preserves
 from affidavit.errors import NotFoundError, UsageError
 
 
@@ -49,6 +49,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, proofs: Proo
         if reader.identity.role != "subject" or not own:
             check_preserves(reader.identity)
         pseudonym = reader.identity.actor if own else _pseudonym(services, reader, body.subject)
+        check_one_person(
+            services.snapshot().identities, pseudonym, "affidavit export 'email:…' is of one.",
+            named=not own and reader.identity.tenant == _tenant(services, pseudonym),
+        )  # fmt: skip
         shows = reader.boundary.shows_content(body.purpose)
         wanted = Wanted(
             f"actor:{pseudonym}", content="full" if shows else "digest", purpose=body.purpose,
@@ -83,3 +87,8 @@ def _pseudonym(services: ConsoleServices, reader: Reader, subject: str) -> str:
             "More than one person is meant by this.", hint=f"One of {', '.join(found)}"
         )
     return found[0]
+
+
+def _tenant(services: ConsoleServices, actor: str) -> str:
+    every = services.snapshot().identities
+    return next((one.tenant for one in every if one.actor == actor), "")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from affidavit.errors import RefusedError, UnauthenticatedError
+from affidavit.errors import RefusedError, UnauthenticatedError, UsageError
 
 KINDS = ("person", "service", "agent")
 MONITOR = "monitor"
@@ -130,6 +130,24 @@ class Snapshot(msgspec.Struct, frozen=True):
 def hash_key(token: str) -> bytes:
     """SHA-256 of a key's UTF-8 (surrogates escaped, so any header value can be hashed)."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def mails_of(identities: Iterable[Identity], actor: str) -> frozenset[str]:
+    """The e-mails of an actor's keys, in lower case."""
+    return frozenset(one.email.casefold() for one in identities if one.actor == actor and one.email)
+
+
+def check_one_person(
+    identities: Iterable[Identity], actor: str, hint: str, *, named: bool = True
+) -> None:
+    """``UsageError`` if an actor's keys have several e-mails: they may be of several people.
+
+    The e-mails are in the message, unless not ``named``.
+    """
+    mails = sorted(mails_of(identities, actor))
+    if len(mails) > 1:
+        which = f": {', '.join(mails)}" if named else ""
+        raise UsageError(f"The keys of {actor} have several e-mails{which}.", hint=hint)
 
 
 class Directory:

@@ -6,11 +6,13 @@ which ``app.questions`` makes: of a new key before it is
 stored, of a revoked one after.
 """
 
+from collections.abc import Sequence
+
 import apsw
 import msgspec
 
 from affidavit.clock import Clock
-from affidavit.control.identity import KINDS, OWNER, ROLES, Identity, hash_key
+from affidavit.control.identity import KINDS, OWNER, ROLES, Identity, hash_key, mails_of
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.ids import pseudonym, token
 
@@ -67,8 +69,9 @@ class IdentityStore:
         Between this and ``put`` the change is recorded.
 
         A name that is known in the tenant keeps its actor pseudonym, so one person may hold
-        several keys. ``UsageError`` for an unknown kind or role or an empty name; ``RefusedError``
-        for an owner where ownership was given up, whoever asks.
+        several keys; with another e-mail it is another person's. ``UsageError`` for an unknown kind
+        or role, an empty name, or a name that alone does not say which of several people it is;
+        ``RefusedError`` for an owner where ownership was given up, whoever asks.
         """
         if kind not in KINDS or role not in ROLES:
             raise UsageError(
@@ -80,11 +83,12 @@ class IdentityStore:
         if role == OWNER and any(identity.given_up for identity in every):
             raise RefusedError("Ownership of this installation was given up, for good.")
         known = [i for i in every if i.tenant == tenant and i.name == name]
+        actor = _actor(known, email) or pseudonym("act_")
         secret = token("aff_")
         identity = Identity(
             id=pseudonym("key_"),
             tenant=tenant,
-            actor=known[0].actor if known else pseudonym("act_"),
+            actor=actor,
             kind=kind,
             role=role,
             team=team,
@@ -125,3 +129,20 @@ class IdentityStore:
                     (identity.id, identity.actor, msgspec.msgpack.encode(identity)),
                 )
             self._db.execute("update identity_version set version = version + 1")
+
+
+def _actor(known: Sequence[Identity], email: str) -> str:
+    """Whose the next key with an e-mail (or none) is, of those of the same name; ``""``: nobody's.
+
+    ``UsageError`` if the e-mail is missing that tells two people of one name apart.
+    """
+    wanted, mails = email.casefold(), {one.actor: mails_of(known, one.actor) for one in known}
+    fitting = [actor for actor, theirs in mails.items() if wanted in theirs]
+    if not fitting:  # who has given none yet gives one now; who has given one need not again
+        fitting = [actor for actor, theirs in mails.items() if not (wanted and theirs)]
+    if len(fitting) > 1:
+        said = "; ".join(", ".join(sorted(mails[one])) or one for one in fitting)
+        raise UsageError(
+            f"Several people have this name: {said}.", hint="--email says whose key it is."
+        )
+    return fitting[0] if fitting else ""

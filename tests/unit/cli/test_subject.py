@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from affidavit.app import system
 from affidavit.record.disclose import open_disclosure
 from tests.unit.cli.conftest import As, Command, Site, flat
@@ -61,3 +63,31 @@ def test_who_decides_about_keeping_asks_for_a_person(
     assert command("subject", "export", "nobody", "-o", str(tmp_path / "x.zip")).code == 1
     become(machine.keys["auditor"])
     assert command("subject", "export", "the caller", "-o", str(tmp_path / "y.zip")).code == 3
+
+
+def test_what_is_for_one_person_is_refused_where_keys_are_of_two(
+    command: Command, become: As, site: Site, tmp_path: Path
+) -> None:
+    """An export and an erasure, by pseudonym, too; a hold of the pseudonym keeps both."""
+    store, both = site.machine.identities, []
+    for mail in ("john1@example.com", "john2@example.com"):
+        one, token = store.draft(
+            tenant=site.machine.identity("owner").tenant, name="John Smith", email=mail,
+            kind="person", role="subject",
+        )  # fmt: skip
+        both.append(msgspec.structs.replace(one, actor=both[0].actor if both else one.actor))
+        store.put(both[-1])
+    become(site.machine.keys["compliance"])
+    said = "several e-mails: john1@example.com, john2@example.com"
+    for name in ("john1@example.com", both[0].actor):
+        asked = command("subject", "export", name, "-o", str(tmp_path / "both.zip"))
+        assert (asked.code, said in flat(asked.err)) == (2, True), asked.err
+        asked = command("erase", "--subject", name, "--basis", "b", "--dry-run")
+        assert (asked.code, said in flat(asked.err)) == (2, True), asked.err
+    place = ("--matter", "Doe", "--reason", "suit")
+    held = command("hold", "place", 'actor:"John Smith"', *place)
+    assert (held.code, said in flat(held.err)) == (2, True), held.err
+    assert command("hold", "place", f"actor:{both[0].actor}", *place).code == 0
+    become(token)
+    own = command("subject", "export", "-o", str(tmp_path / "own.zip"))
+    assert (own.code, "john1" in own.err) == (2, False), own.err

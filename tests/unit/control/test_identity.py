@@ -55,6 +55,21 @@ def test_one_name_keeps_its_actor_over_several_keys(store: IdentityStore) -> Non
     assert first.id != second.id
 
 
+def test_one_name_with_two_e_mails_is_two_people(store: IdentityStore) -> None:
+    """Each keeps the own actor, however the e-mail is spelt; the name alone says not which."""
+    plain, _ = create(store, name="John Smith")
+    john, _ = create(store, name="John Smith", email="john1@example.com")
+    again, _ = create(store, name="John Smith", email="JOHN1@example.com")
+    only, _ = create(store, name="John Smith")
+    assert plain.actor == john.actor == again.actor == only.actor
+    other, _ = create(store, name="John Smith", email="john2@example.com")
+    assert other.actor != john.actor
+    with pytest.raises(UsageError, match=r"john1@example.com; john2@example.com"):
+        create(store, name="John Smith")
+    more, _ = create(store, name="John Smith", email="john2@example.com", role="subject")
+    assert more.actor == other.actor
+
+
 def test_revoked_and_unknown_keys_are_refused(store: IdentityStore) -> None:
     """Who holds a revoked key is told so, whoever holds another is not; the version changes."""
     created, token = create(store)
