@@ -51,7 +51,7 @@ def asked(
 ) -> dict[str, Any]:
     """An expression as the sequencer takes it, checked against the reader's boundary.
 
-    ``ExpressionError``, ``RefusedError`` as a question; ``UsageError`` for a name of several people.
+    ``ExpressionError``, ``RefusedError`` as a question; ``UsageError`` for a name of several.
     """
     snapshot = services.snapshot()
     tree = language.parse(expression, services.clock.now())
