@@ -39,7 +39,7 @@ def test_all_verbs_are_there() -> None:
         "up", "gateway", "sequencer", "console", "query", "show", "tail", "reveal", "export",
         "verify", "fsck", "index", "keys", "log", "config", "doctor", "version", "demo-provider",
         "witness", "demo", "completion", "diff", "pivot", "record", "approvals", "break-glass",
-        "hold", "retention", "backup", "restore", "report", "erase",
+        "hold", "retention", "backup", "restore", "report", "erase", "subject",
         "sums", "facets", "histogram",
     }  # fmt: skip
 
