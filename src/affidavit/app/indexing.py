@@ -34,6 +34,8 @@ BATCHES = 256
 AT_ONCE = 2_000
 """When it is behind, batches are applied together until they have so many records: a page that
 several of them change is written once."""
+LONG = 1_000
+"""Work on more records than that is long: ordering goes on without the index meanwhile."""
 NEAR = 2_000
 """An index that is so many leaves behind the ledger is taken along; further back, it catches up."""
 LOOK_SECONDS = 0.05
@@ -53,6 +55,7 @@ class _Work(NamedTuple):
 
     work: Callable[[Indexer], Any]
     done: concurrent.futures.Future[Any]
+    long: bool = False
 
 
 class Indexing:
@@ -141,13 +144,14 @@ class Indexing:
                 return
         self._items.put((placed, size, root))
 
-    def do(self, work: Callable[[Indexer], T]) -> T:
+    def do(self, work: Callable[[Indexer], T], *, long: bool = False) -> T:
         """Run ``work`` on the index's thread, between two batches; from a thread that may wait.
 
+        ``long``: ordering does not wait for it: what is placed meanwhile is read from the ledger.
         ``UnavailableError`` if the index is not there, or not any more.
         """
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._items.put(_Work(work, done))
+        self._items.put(_Work(work, done, long))
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):
                 return done.result(LOOK_SECONDS)
@@ -155,7 +159,8 @@ class Indexing:
 
     def refresh(self, indexes: Sequence[int]) -> None:
         """Derive anew what these records gave to the index (``Indexer.refresh``); from a thread."""
-        self.do(lambda indexer: indexer.refresh(indexes, self._view))
+        long = self.do(lambda indexer: indexer.reach(indexes)) > LONG
+        self.do(lambda indexer: indexer.refresh(indexes, self._view), long=long)
 
     def purge(self) -> Iterator[None]:
         """Have what was taken out leave the files, step by step; from a thread."""
@@ -172,7 +177,9 @@ class Indexing:
             return
         while (item := self._items.get()) is not None:
             if isinstance(item, _Work):
-                self._work(item)
+                if not self._work(item):
+                    self.drain()
+                    return
                 continue
             left: object = _OVER
             placed, size, root = list(item[0]), item[1], item[2]
@@ -184,16 +191,25 @@ class Indexing:
                 placed += more[0]
                 size, root = more[1:]
             self._indexer.apply(placed, size, root)
-            if isinstance(left, _Work):
-                self._work(left)
-            elif left is None:
+            if isinstance(left, _Work) and not self._work(left):
+                self.drain()
+                return
+            if left is None:
                 return
 
-    def _work(self, item: _Work) -> None:
+    def _work(self, item: _Work) -> bool:
+        """Do it; what was passed over meanwhile is caught up with. False if it is all to stop."""
+        if item.long:
+            with self._order:
+                self._passing = True
         try:
             item.done.set_result(item.work(self._indexer))
         except AffidavitError as error:
             item.done.set_exception(error)
+        if item.long:
+            self._live = self._caught_up()
+            return self._live
+        return True
 
     def drain(self) -> None:
         """Throw away what is put, until ``end``, so that nobody waits."""

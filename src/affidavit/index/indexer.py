@@ -162,6 +162,13 @@ class Indexer:
             raise self._fail(error) from error
         self._commit(fresh, {}, old, self._built)
 
+    def reach(self, indexes: Sequence[int]) -> int:
+        """How many records ``refresh`` would read again for these, about."""
+        entries = [entry for entry in map(self._rows.entry, indexes) if entry is not None]
+        spoken = {(one.row.tenant, one.row.session) for one in entries if one.row.session}
+        beside = sum(len(self._rows.in_session(tenant, name or "")) for tenant, name in spoken)
+        return max(beside, len(indexes))
+
     def purged(self) -> Iterator[None]:
         """Have what was taken out leave the files, step by step; done when it ends.
 
