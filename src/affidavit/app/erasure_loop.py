@@ -76,6 +76,7 @@ class Erasing:
         self._runs = Runs(host, engine, worker, purging, signer)
         self.vkey = signer.vkey
         self._woken = asyncio.Event()
+        host.holds.gate.placed = self.wake
         self._task: asyncio.Task[None] | None = None
         self._day = ""
         self._expire = False

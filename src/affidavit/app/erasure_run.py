@@ -17,6 +17,7 @@ again before each portion goes. Not here: who asked and agreed (``erasing``), wh
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 
@@ -26,13 +27,14 @@ from affidavit.app import forgetting, proving, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Left, digest
-from affidavit.control.erasures import Erasure, Portion, Tally
+from affidavit.control.erasures import Erasure, Portion, Tally, What
+from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import UsageError
 from affidavit.ledger.note import Signer
 from affidavit.query.tree import Tree
 from affidavit.vault import key_ends
-from affidavit.vault.erase import Eraser
+from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
 from affidavit.vault.segments import Bucket
 
@@ -219,51 +221,68 @@ class Runs:
 
         ``UsageError`` if a key of the person is in use again that was retired.
         """
-        host, request = self._host, f"{erasure.id}/{erasure.run}"
-        holds = await host.ask(host.holds.in_force)
-        parts = await self._worker.do(lambda: [self._narrowed(one, holds) for one in parts])
+        host, what = self._host, erasure.what
+        while True:
+            step = host.holds.gate.as_of_now()
+            holds = await host.ask(host.holds.in_force)
+            work = functools.partial(self._narrowed, parts, holds)
+            narrowed = await self._worker.do(work)
+            with contextlib.suppress(ChangedError):  # what was held meanwhile stays, the rest goes
+                done = await self._taken(erasure, narrowed, step)
+                held = {index for one in done for index in one.held}
+                work = functools.partial(self._rest_of, narrowed, held, what)
+                return done, await self._worker.do(work)
+
+    async def _taken(self, erasure: Erasure, parts: Sequence[Portion], step: Step) -> list[Erased]:
+        """What the vault took of what goes ``now``, as far as no hold has it."""
+        request = f"{erasure.id}/{erasure.run}"
         done: list[Erased] = []
         if erasure.kind == "subject":
             for tenant, classes in self._classes(erasure).items():
                 may = {index for one in parts if one.tenant == tenant for index in one.now}
                 work = functools.partial(
-                    self._engine.subject, tenant, erasure.target, classes, may, request
+                    self._engine.subject, tenant, erasure.target, classes, may, request, step
                 )
                 done.append(await self._worker.do(work))
-        left: list[Portion] = []
-        for part in parts:
-            holds = await host.ask(host.holds.in_force)
-            kept: set[int] = set()
-            if part.now and holds:
-                kept = await self._worker.do(functools.partial(self._hold, holds, part.now))
-            goes = [index for index in part.now if index not in kept]
-            if goes:
-                erased = await self._records(erasure, _bucket(part), goes, request)
-                kept |= set(erased.held)
-                done.append(erased)
-            now = tuple(index for index in part.now if index not in kept)
-            later = tuple(sorted({*part.later, *kept}))
-            left.append(msgspec.structs.replace(part, now=now, later=later))
-        return done, left
+        # Where nothing goes any more, an earlier attempt may have taken something.
+        return done + [
+            await self._records(erasure, _bucket(part), part.now, request, step) for part in parts
+        ]
 
-    def _narrowed(self, part: Portion, holds: Sequence[Hold]) -> Portion:
-        """The same without what its minimum or a hold keeps by now; the vault's holds get it."""
-        self._hold(holds, part.now)
-        may = set(self._worker.select().divided(part, holds, self._host.clock.now()).now)
-        now = tuple(index for index in part.now if index in may)
-        later = tuple(sorted({*part.later, *part.now}.difference(now)))
-        return msgspec.structs.replace(part, now=now, later=later)
+    def _rest_of(self, parts: Sequence[Portion], held: set[int], what: What) -> list[Portion]:
+        """The portions after it: ``later`` is what still opens."""
+        found = []
+        for part in parts:
+            stays = {*part.later, *held.intersection(part.now)}
+            opened = self._engine.opened(_bucket(part), stays, what) if stays else ()
+            now = tuple(index for index in part.now if index not in held)
+            found.append(msgspec.structs.replace(part, now=now, later=tuple(sorted(opened))))
+        return found
+
+    def _narrowed(self, parts: Sequence[Portion], holds: Sequence[Hold]) -> list[Portion]:
+        """The same without what a minimum or a hold keeps by now; the vault's holds get it."""
+        self._hold(holds, [index for one in parts for index in one.now])
+        found, time = [], self._host.clock.now()
+        for part in parts:
+            may = set(self._worker.select().divided(part, holds, time).now)
+            now = tuple(index for index in part.now if index in may)
+            later = tuple(sorted({*part.later, *part.now}.difference(now)))
+            found.append(msgspec.structs.replace(part, now=now, later=later))
+        return found
 
     async def _records(
-        self, erasure: Erasure, bucket: Bucket, indexes: Sequence[int], request: str
+        self, erasure: Erasure, bucket: Bucket, indexes: Sequence[int], request: str, step: Step
     ) -> Erased:
-        erase = functools.partial(self._engine.records, bucket, indexes, erasure.what, request)
+        erase = functools.partial(
+            self._engine.records, bucket, indexes, erasure.what, request, step
+        )
         if erasure.kind == "subject":  # most of it is gone with the person's key
             try:
                 return await self._worker.do(erase)
             except UsageError:
                 pass
-        await self._host.ask(lambda: self._host.vault.retire([bucket]))
+        if indexes:
+            await self._host.ask(lambda: self._host.vault.retire([bucket]))
         return await self._worker.do(erase)
 
     async def _certify(

@@ -8,6 +8,7 @@ again, or whose rows are derived anew then: ``expiring`` says of which that is. 
 the ledger (``pruning``), what somebody asked for (``erasure_run``).
 """
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -18,6 +19,7 @@ import msgspec
 from affidavit.app import system
 from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
+from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.query.tree import And, Moment, Tree
 from affidavit.record.model import Chain, Record
@@ -85,12 +87,14 @@ class Expiring:
 
     async def _again(self, bucket: Bucket, what: Any) -> Erased:
         host = self._host
-        holds = await host.ask(host.holds.in_force)  # one may have been placed since the plan
-        spare = await self._worker.do(functools.partial(self._held, holds, bucket, keep=True))
         await host.ask(lambda: host.vault.retire([bucket]))
-        return await self._worker.do(
-            functools.partial(self._engine.expire, bucket, what, spare, "retention")
-        )
+        while True:
+            step = host.holds.gate.as_of_now()
+            holds = await host.ask(host.holds.in_force)  # one may have been placed since the plan
+            spare = await self._worker.do(functools.partial(self._held, holds, bucket, keep=True))
+            expire = functools.partial(self._engine.expire, bucket, what, spare, "retention", step)
+            with contextlib.suppress(ChangedError):  # and another one meanwhile
+                return await self._worker.do(expire)
 
     def _held(self, holds: Sequence[Hold], bucket: Bucket, *, keep: bool = False) -> frozenset[int]:
         """What holds match of the days around a bucket's; ``keep``: the vault's holds get it."""

@@ -38,7 +38,8 @@ async def place(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             tree=msgspec.json.encode(bound), placed=now, by=who.id, actor=who.actor,
             who=params["by"] or {},
         )  # fmt: skip
-        await host.ask(lambda: host.holds.put(hold))
+        async with host.holds.gate.changing():  # from here on nothing of it goes
+            await host.ask(lambda: host.holds.put(hold))
         await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
         return shown(hold)
 

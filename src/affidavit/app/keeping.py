@@ -6,6 +6,7 @@ becomes later (its answer names another model) is looked at again before it woul
 places and releases (``holding``).
 """
 
+import contextlib
 import functools
 
 import msgspec
@@ -13,10 +14,11 @@ import msgspec
 from affidavit.app import proving
 from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
+from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import NotFoundError
 from affidavit.query.tree import Tree
-from affidavit.vault.erase import Eraser
+from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
 
 SPAN = 100_000
@@ -54,7 +56,7 @@ class Keeping:
         host = self._host
         released = await host.ask(host.holds.to_sweep)
         for hold in released:
-            erased = await self._worker.do(functools.partial(self._release, hold))
+            erased = await self._end(hold)
             if erased is not None and len(erased.indexes):
                 await self._purging.index(erased.indexes)
                 await host.record(proving.of_release(host, hold, erased))
@@ -63,8 +65,15 @@ class Keeping:
                 await self._worker.do(functools.partial(self._engine.settle, erased))
         return bool(released)
 
-    def _release(self, hold: Hold) -> Erased | None:
+    async def _end(self, hold: Hold) -> Erased | None:
+        while True:
+            step = self._host.holds.gate.as_of_now()
+            await self.keep()  # what another hold matches is that one's, too
+            with contextlib.suppress(ChangedError):
+                return await self._worker.do(functools.partial(self._release, hold, step))
+
+    def _release(self, hold: Hold, step: Step) -> Erased | None:
         try:
-            return self._engine.release(hold.id, hold.id)
+            return self._engine.release(hold.id, hold.id, step)
         except NotFoundError:
             return None  # it never held anything

@@ -9,6 +9,7 @@ here: who may do what and the records of it (``app.holding``), the keys of what 
 import apsw
 import msgspec
 
+from affidavit.control.hold_gate import HoldGate
 from affidavit.errors import NotFoundError
 
 _SCHEMA = """
@@ -46,10 +47,11 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class HoldStore:
-    """The holds of this installation; one thread at a time."""
+    """The holds of this installation; one thread at a time, but for its ``gate``."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
+        self.gate = HoldGate()
         connection.execute(_SCHEMA)
 
     def put(self, hold: Hold) -> None:

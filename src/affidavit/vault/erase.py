@@ -19,6 +19,7 @@ Not here: whose time has come, who asked, and the record of it; the index; the l
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,9 @@ from affidavit.vault.whole_files import WholeFile, read_wraps
 
 What = Literal["person", "content", "sections"]
 """What goes of a record: content, its section and parts; with ``person``; with all sections."""
+
+Step = Callable[[], AbstractContextManager[None]]
+"""Within it something goes for good; what it raises when entered is passed on, and nothing goes."""
 
 _EVERY_KIND = frozenset(range(len(SECTIONS))) | {wraps.PART}
 _GOES: dict[What, frozenset[int]] = {
@@ -57,7 +61,8 @@ class Eraser:
     names whose erasure it is: the answer is then that of all attempts together, until ``settle``.
     ``rest`` is called every millisecond or two of work, for the sake of others. Every method raises
     ``UnavailableError`` if ``keys.db`` cannot be written or is being read for long, ``OSError`` if
-    the disk fails, and ``CorruptError`` for a damaged file of wraps.
+    the disk fails, and ``CorruptError`` for a damaged file of wraps. Each step that cannot be
+    undone is done within ``step``, which may refuse; asked again with less, it goes on.
     """
 
     def __init__(
@@ -78,26 +83,28 @@ class Eraser:
         self._unsettled = Unsettled(disk, root)
 
     def expire(
-        self, bucket: Bucket, what: What, spare: Collection[int] = (), request: str = ""
-    ) -> Erased:
+        self, bucket: Bucket, what: What, spare: Collection[int] = (), request: str = "",
+        step: Step = nullcontext,
+    ) -> Erased:  # fmt: skip
         """Erase all records of a bucket but the leaves in ``spare`` and what a hold keeps.
 
         ``UsageError`` if the bucket is not retired.
         """
         with self._turn:
-            doomed = _but(frozenset(spare), _GOES[what])
-            return self._in_bucket(bucket, doomed, self._name("expire", *bucket, what, request))
+            token = self._name("expire", *bucket, what, request)
+            return self._in_bucket(bucket, _but(frozenset(spare), _GOES[what]), what, token, step)
 
     def records(
-        self, bucket: Bucket, indexes: Collection[int], what: What, request: str = ""
-    ) -> Erased:
+        self, bucket: Bucket, indexes: Collection[int], what: What, request: str = "",
+        step: Step = nullcontext,
+    ) -> Erased:  # fmt: skip
         """Erase the records of these leaves, as far as they are of the bucket and not held.
 
         ``UsageError`` if one of them is under a key that is not retired.
         """
         with self._turn:
-            doomed = _of(frozenset(indexes), _GOES[what])
-            return self._in_bucket(bucket, doomed, self._name("records", *bucket, what, request))
+            token = self._name("records", *bucket, what, request)
+            return self._in_bucket(bucket, _of(frozenset(indexes), _GOES[what]), what, token, step)
 
     def subject(
         self,
@@ -106,6 +113,7 @@ class Eraser:
         classes: Collection[str],
         may: Collection[int],
         request: str = "",
+        step: Step = nullcontext,
     ) -> Erased:
         """Erase what identifies a person, and content, in these classes: of the leaves in ``may``.
 
@@ -116,12 +124,11 @@ class Eraser:
         named = [(tenant, subject, one) for one in sorted(set(classes))]
         with self._turn:
             token = self._name("subject", tenant, subject, *sorted(set(classes)), "", request)
-            before = self._unsettled.read(token)
-            tally = Tally(() if before is None else before.indexes)
+            tally = Tally(wraps.OF_THE_SUBJECT, self._unsettled.read(token))
             people = [self._person(one, frozenset(may), tally) for one in named]
-            erased = self._write_down(tally, before, token)
+            erased = self._write_down(tally, token)
             for one in people:
-                self._end(one)
+                self._end(one, step)
             meant = [(segment, one.doomed) for one in people for segment in one.meant]
             return self._overwritten(erased, meant)
 
@@ -136,9 +143,18 @@ class Eraser:
                 for day in days_in(Bucket(tenant, one, "").directory(self._root)):
                     bucket = Bucket(tenant, one, day)
                     for _, file in self._files(bucket):
-                        mine = opened(self._keyring, file, _by(numbers), self._rest)
+                        mine = opened(self._keyring, file, _by(numbers), {}, self._rest)
                         if mine:
                             found.setdefault(bucket, []).extend(mine)
+        return found
+
+    def opened(self, bucket: Bucket, indexes: Collection[int], what: What) -> set[int]:
+        """Those of these leaves of which something that would go still opens, or is held."""
+        doomed, found = _of(frozenset(indexes), _GOES[what]), set[int]()
+        with self._turn:
+            for segment, file in self._files(bucket):
+                held = holds.held_of(self._keyring, segment)
+                found.update(opened(self._keyring, file, doomed, held, self._rest))
         return found
 
     def hold(self, name: str, indexes: Collection[int], tenant: str | None = None) -> holds.Placed:
@@ -150,19 +166,19 @@ class Eraser:
         with self._turn:
             return holds.place(self._disk, self._root, self._keyring, name, indexes, tenant)
 
-    def release(self, name: str, request: str = "") -> Erased:
+    def release(self, name: str, request: str = "", step: Step = nullcontext) -> Erased:
         """Destroy the key of a hold; what only the hold kept goes. ``NotFoundError`` if unknown."""
         with self._turn:
             number = key_ends.hold_number(self._keyring, name)
             token = self._name("release", name, request)
-            before = self._unsettled.read(token)
-            tally = Tally(() if before is None else before.indexes)
+            tally = Tally(_EVERY_KIND, self._unsettled.read(token))
             lost = {
                 segment: only_held(self._keyring, segment, number, tally)
                 for segment in holds.files_of(self._root, number)
             }
-            erased = self._write_down(tally, before, token)
-            key_ends.destroy_hold(self._keyring, name)
+            erased = self._write_down(tally, token)
+            with step():
+                key_ends.destroy_hold(self._keyring, name)
             erased = self._overwritten(
                 erased, [(segment, _of(indexes, _EVERY_KIND)) for segment, indexes in lost.items()]
             )
@@ -176,25 +192,30 @@ class Eraser:
 
     # In a bucket.
 
-    def _in_bucket(self, bucket: Bucket, doomed: Doomed, token: str) -> Erased:
+    def _in_bucket(
+        self, bucket: Bucket, doomed: Doomed, what: What, token: str, step: Step
+    ) -> Erased:
         ends = key_ends.bucket_ends(self._keyring, bucket)  # first: files of these are all there
-        before = self._unsettled.read(token)
-        tally = Tally(() if before is None else before.indexes)
+        tally = Tally(_GOES[what], self._unsettled.read(token))
         seen: dict[Path, tuple[int, Look]] = {}
         for segment, file in self._files(bucket):
             seen[segment] = file.key, self._look(segment, file, doomed, tally)
             if seen[segment][1].goes and _may_grow(ends, file.key):
                 raise _not_retired(bucket.day)
-        erased = self._write_down(tally, before, token)
+        erased = self._write_down(tally, token)
         dying = {key for key, found in seen.values() if found.goes}
+        if tally.resumed:  # what went is to open under no key that an earlier attempt left
+            known = sorted(key for key, _ in seen.values() if key in ends and ends[key].is_retired)
+            dying.update(key for key in known if key != known[-1])
         fresh: Key | None = None
         for segment, (key, found) in seen.items():
             if key in dying and found.stays:
                 fresh = fresh or key_ends.new_bucket_key(self._keyring, bucket)
-                self._replace(segment, doomed, fresh.id)
+                self._replace(segment, doomed, step, fresh.id)
         needed = {key for key, found in seen.values() if found.stays} - dying
         ended = [n for n, end in ends.items() if end.is_retired and n not in needed]
-        key_ends.destroy_buckets(self._keyring, ended)
+        with step():
+            key_ends.destroy_buckets(self._keyring, ended)
         meant = [(segment, doomed) for segment, (_, found) in seen.items() if found.meant]
         return self._overwritten(erased, meant)
 
@@ -220,9 +241,11 @@ class Eraser:
         alive = {number for number, end in ends.items() if end.is_retired}
         tally.subject_keys += len(alive & person.dying)
         person.dying = alive & (person.dying | (alive - person.spared_under.keys()))
+        if tally.resumed:  # what went is to open under no key that an earlier attempt left
+            person.dying = alive
         return person
 
-    def _end(self, person: "_Person") -> None:
+    def _end(self, person: "_Person", step: Step) -> None:
         """Wrap what stays of a person anew, and destroy the old keys."""
         spared = {one for number in person.dying for one in person.spared_under.get(number, ())}
         successors: dict[int, int] = {}
@@ -231,8 +254,9 @@ class Eraser:
             successors = dict.fromkeys(person.dying, fresh.id)
         for segment in sorted(person.goes | spared):
             key = read_wraps(segment).key
-            self._replace(segment, person.doomed, key, successors)
-        key_ends.destroy_subject(self._keyring, person.subject, person.dying)
+            self._replace(segment, person.doomed, step, key, successors)
+        with step():
+            key_ends.destroy_subject(self._keyring, person.subject, person.dying)
 
     # What all have in common.
 
@@ -247,18 +271,20 @@ class Eraser:
         held = holds.held_of(self._keyring, segment)
         return look(self._keyring, file, doomed, held, tally, self._rest)
 
-    def _write_down(self, tally: Tally, before: Erased | None, token: str) -> Erased:
-        erased = tally.sum(before, token)
+    def _write_down(self, tally: Tally, token: str) -> Erased:
+        erased = tally.sum(token)
         if tally:
             self._unsettled.write(erased)
         return erased
 
     def _replace(
-        self, segment: Path, doomed: Doomed, bucket: int, subjects: dict[int, int] | None = None
-    ) -> None:
+        self, segment: Path, doomed: Doomed, step: Step, bucket: int,
+        subjects: dict[int, int] | None = None,
+    ) -> None:  # fmt: skip
         now, file = self._clock.now(), read_wraps(segment)
         data = rewritten(self._keyring, file, doomed, now, bucket, subjects, self._rest)
-        self._disk.write_file(wraps_path(segment), data)
+        with step():
+            self._disk.write_file(wraps_path(segment), data)
 
     def _overwritten(self, erased: Erased, meant: Collection[tuple[Path, Doomed]]) -> Erased:
         locked = 0

@@ -27,6 +27,7 @@ class Erased(NamedTuple):
     of theirs, ``bytes`` of sealed content. ``held``: the leaves that a hold keeps something of
     which would have gone. ``locked``: bytes of sealed content without a key that the disk did not
     let go. ``subject_keys`` were destroyed. ``token``: names what is kept until ``settle``.
+    ``each``: sections, parts and bytes of each leaf, one after another.
     """
 
     indexes: "array[int]"
@@ -37,6 +38,7 @@ class Erased(NamedTuple):
     locked: int = 0
     subject_keys: int = 0
     token: str = ""
+    each: "array[int]" = array("Q")
 
     @property
     def records(self) -> int:
@@ -49,6 +51,9 @@ class Erased(NamedTuple):
         return self.sections + self.parts
 
 
+_Packed = bytes  # as ``bytes`` is a name in the classes here
+
+
 class _Kept(msgspec.Struct, array_like=True):
     version: int
     indexes: bytes
@@ -56,53 +61,77 @@ class _Kept(msgspec.Struct, array_like=True):
     parts: int
     bytes: int
     subject_keys: int
+    each: _Packed
+
+
+_Counts = tuple[int, int, int]
+"""Sections, parts and bytes of a leaf that go."""
 
 
 class Tally:
-    """Adds up what goes, record by record; ``known`` are leaves that were counted before."""
+    """Adds up what goes, record by record, beside what was counted ``before``.
 
-    def __init__(self, known: Iterable[int] = ()) -> None:
-        self._known = frozenset(known)
-        self._indexes: set[int] = set()
+    ``kinds``: the kinds of blob that the erasure is about.
+    """
+
+    def __init__(self, kinds: frozenset[int], before: Erased | None = None) -> None:
+        self.kinds = kinds
+        self._known: dict[int, _Counts] = {}
+        if before is not None:
+            counts = iter(before.each)
+            self._known = dict(
+                zip(before.indexes, zip(counts, counts, counts, strict=True), strict=True)
+            )
+        self._before = 0 if before is None else before.subject_keys
+        self._corrected = False
+        self._each: dict[int, _Counts] = {}
         self._held: set[int] = set()
-        self.sections = self.parts = self.bytes = self.subject_keys = 0
+        self.subject_keys = 0
 
     def __bool__(self) -> bool:
-        return bool(self._indexes or self.subject_keys)
+        """Whether there is anything to write down."""
+        return bool(self._each or self.subject_keys or self._corrected)
+
+    def __contains__(self, index: int) -> bool:
+        """Whether that leaf was counted before."""
+        return index in self._known
+
+    @property
+    def resumed(self) -> bool:
+        """Whether something had gone in an earlier attempt."""
+        return bool(self._known)
 
     def gone(self, index: int, sizes: Iterable[tuple[bool, int]]) -> None:
         """Of that leaf blobs go; for each, whether it is a part, and its sealed bytes."""
         if index in self._known:
             return
+        sections, parts, total = self._each.get(index, (0, 0, 0))
         for is_part, size in sizes:
-            self._indexes.add(index)
-            self.parts += is_part
-            self.sections += not is_part
-            self.bytes += size
+            sections, parts, total = sections + (not is_part), parts + is_part, total + size
+            self._each[index] = sections, parts, total
+
+    def stays(self, index: int) -> None:
+        """What was counted before of that leaf is there still: the attempt did not come so far."""
+        del self._known[index]
+        self._corrected = True
 
     def held(self, index: int) -> None:
         """Something of that leaf would go, and a hold keeps it."""
         self._held.add(index)
 
-    def sum(self, before: Erased | None, token: str) -> Erased:
+    def sum(self, token: str) -> Erased:
         """All of it, and what was counted before."""
-        indexes = self._indexes if before is None else self._indexes.union(before.indexes)
-        made = Erased(
-            array("Q", sorted(indexes)),
+        every = self._known | self._each
+        indexes = sorted(every)
+        return Erased(
+            array("Q", indexes),
             array("Q", sorted(self._held)),
-            self.sections,
-            self.parts,
-            self.bytes,
-            subject_keys=self.subject_keys,
+            sum(one[0] for one in every.values()),
+            sum(one[1] for one in every.values()),
+            sum(one[2] for one in every.values()),
+            subject_keys=max(self.subject_keys, self._before),
             token=token,
-        )
-        if before is None:
-            return made
-        return made._replace(
-            sections=made.sections + before.sections,
-            parts=made.parts + before.parts,
-            bytes=made.bytes + before.bytes,
-            subject_keys=max(made.subject_keys, before.subject_keys),
+            each=array("Q", [count for index in indexes for count in every[index]]),
         )
 
 
@@ -125,7 +154,8 @@ class Unsettled:
             return None
         try:
             kept = msgspec.msgpack.decode(data, type=_Kept)
-            indexes = array("Q", zstandard.ZstdDecompressor().decompress(kept.indexes))
+            unpack = zstandard.ZstdDecompressor().decompress
+            indexes, each = array("Q", unpack(kept.indexes)), array("Q", unpack(kept.each))
         except (msgspec.MsgspecError, zstandard.ZstdError, ValueError) as error:
             raise CorruptError("What an unfinished erasure wrote down is damaged.") from error
         return Erased(
@@ -136,12 +166,16 @@ class Unsettled:
             kept.bytes,
             subject_keys=kept.subject_keys,
             token=token,
+            each=each,
         )
 
     def write(self, erased: Erased) -> None:
         """Write it down, durably."""
-        indexes = zstandard.ZstdCompressor().compress(erased.indexes.tobytes())
-        kept = _Kept(1, indexes, erased.sections, erased.parts, erased.bytes, erased.subject_keys)
+        pack = zstandard.ZstdCompressor().compress
+        kept = _Kept(
+            1, pack(erased.indexes.tobytes()), erased.sections, erased.parts, erased.bytes,
+            erased.subject_keys, pack(erased.each.tobytes()),
+        )  # fmt: skip
         self._disk.make_dir(self._place)
         self._disk.write_file(self._place / erased.token, msgspec.msgpack.encode(kept))
 

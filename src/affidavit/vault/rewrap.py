@@ -92,12 +92,14 @@ def look(
         meant = meant or bool(kinds)
         (people if kinds else others).update(subjects)
         rest()
-        if stays and not kinds:
+        if stays and not kinds and index not in tally:
             continue
         entry, wrapping = wraps.unpack(data), wrappings.of(subjects)
         kept = held.get(index, frozenset())
         open_still = live(wrapping, entry)
         gone = [at for at in open_still if entry.blobs[at].kind in kinds]
+        if index in tally and any(entry.blobs[at].kind in tally.kinds for at in open_still):
+            tally.stays(index)
         stays = stays or len(gone) < len(open_still)
         if any(entry.blobs[at].kind in kinds for at in kept):
             tally.held(index)
@@ -109,9 +111,13 @@ def look(
 
 
 def opened(
-    keyring: Keyring, file: WholeFile, doomed: Doomed, rest: Callable[[], None] = lambda: None
+    keyring: Keyring,
+    file: WholeFile,
+    doomed: Doomed,
+    held: Held,
+    rest: Callable[[], None] = lambda: None,
 ) -> list[int]:
-    """The leaves of a file that are meant, and of which a blob that is to go is live."""
+    """The leaves of a file that are meant, and of which a blob that is to go is live or held."""
     wrappings = Wrappings(keyring, file.key)
     found: list[int] = []
     for index, begin, end in file.places:
@@ -121,7 +127,8 @@ def opened(
         rest()
         if kinds:
             entry = wraps.unpack(data)
-            if any(entry.blobs[at].kind in kinds for at in live(wrappings.of(subjects), entry)):
+            opens = held.get(index, frozenset()).union(live(wrappings.of(subjects), entry))
+            if any(entry.blobs[at].kind in kinds for at in opens):
                 found.append(index)
     return found
 

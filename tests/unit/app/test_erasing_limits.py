@@ -1,17 +1,23 @@
 """What an erasure of a person must not take: what is below its minimum, of others, or not meant."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from affidavit.app import erasure_run
 from affidavit.control.link import ControlLink
 from affidavit.errors import RefusedError
+from affidavit.query import language
+from affidavit.vault.erase import Eraser
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _sequencer
 from tests.world.audit import audit
 from tests.world.erasures import Recorder, asked, erased
 
+NOW = "2026-11-23T12:00:00.000000Z"
 NARROW = (
     "boundaries: {narrow: {rows: 'session:ses_s1', sections: "
     "[who, person, what, context, control, outcome, content]}}\n"
@@ -19,9 +25,10 @@ NARROW = (
 
 
 def test_a_person_is_erased_in_the_tenant_alone_and_nothing_below_its_minimum(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by who sees a part; of a key without an e-mail the name goes from its record, too."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
     root = _root(tmp_path, "retention: {classes: {logs: {regimes: [sox-7y]}}}\n" + NARROW)
     kept: dict[str, Any] = {}
 
@@ -69,3 +76,47 @@ def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path
             await link.call("erasures.ask", asked("subject", owner["actor"], eve))
 
     assert _sequencer(root, story) == 0
+
+
+@pytest.mark.parametrize("kind", [pytest.param("subject", marks=pytest.mark.slow), "session"])
+def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """After it was chosen what goes, before the first key is destroyed; the certificate says so."""
+    root = _root(tmp_path, "")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        me, second = await _key(link, "Ann", "compliance"), await _key(link, "Ben", "owner")
+        alice = await _key(link, "Alice Doe", "caller", kind="person", email="alice@example.com")
+        recorder = await Recorder.open(root, link)
+        for name in ("goes", "held"):
+            kept[name] = await recorder.exchange(alice, name, session="s1", kind="person")
+        await recorder.indexed()
+        tree = msgspec.json.encode(language.parse(f"id:{kept['held']}", NOW)).decode()
+        place = {"expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
+                 "reason": "r", **_by(me)}  # fmt: skip
+        loop = asyncio.get_running_loop()
+        original = Eraser._write_down
+
+        def write_down(self: Eraser, *rest: Any) -> Any:
+            if "hold" not in kept:
+                kept["hold"] = True
+                asyncio.run_coroutine_threadsafe(link.call("holds.place", place), loop).result(9)
+            return original(self, *rest)
+
+        monkeypatch.setattr(Eraser, "_write_down", write_down)
+        target = "alice@example.com" if kind == "subject" else "ses_s1"
+        made = await link.call("erasures.ask", asked(kind, target, me, recorded="hmac:x"))
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        done = await erased(link, made["id"], "waiting")
+        assert [(one["records"], one["why"][:10]) for one in done["later"]] == [(2, "legal hold")]
+        assert done["tally"]["records"] == made["records"] - 2
+        (text,) = done["certificates"]
+        assert "remains: 2 records, legal hold" in text
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["held"]].parts
+    assert found.requests[kept["goes"]].parts == {}
