@@ -55,9 +55,11 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
-    """All approvals that are pending, or granted and not over."""
+    """All approvals that are pending, or granted and not over; ``erasure``: what it is about."""
     now = host.clock.now()
-    return [shown(one) for one in await host.ask(lambda: host.approvals.open(now))]
+    every = await host.ask(lambda: host.approvals.open(now))
+    told = await erasing.about(host, every)
+    return [shown(one) | {"erasure": what} for one, what in zip(every, told, strict=True)]
 
 
 async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:

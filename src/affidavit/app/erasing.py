@@ -71,6 +71,9 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         tree, target, names, keys = _person(who, str(params["target"]), target, every)
     within = await deciding.boundary(host, who, now)
     alone = _whole(within) if kind == "subject" else ""
+    if kind == "tenant":
+        every = await host.ask(host.identities.all)
+        keys = tuple(one.id for one in every if one.tenant == target and one.revoked is None)
     bound = inject(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what)
@@ -90,9 +93,9 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             expression=str(params["recorded"]) if kind == "expression" else "",
             tree=msgspec.json.encode(bound), basis=plan["basis"], by=who.id, actor=who.actor,
             asked=now, planned=plan["records"], digest=found.digest, who=params["by"] or {},
-            names=names, within=alone,
+            names=names, within=alone, keys=keys,
         )  # fmt: skip
-        told = {name: plan[name] for name in ("basis", "records", "now", "digest")}
+        told = {name: plan[name] for name in ("basis", "records", "now", "digest", "keys")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
         asked = await deciding.question(
             host, who, now, "erase", params["by"], target=made.id, reason=plan["basis"], what=told,
@@ -229,6 +232,24 @@ async def denied(host: Host, approval: Approval) -> None:
             host.erasures.forget(approval.target)
 
     await host.ask(put)
+
+
+async def about(host: Host, approvals: Sequence[Approval]) -> list[dict[str, Any]]:
+    """Of each question, what is to be erased, of whom, and how much: ``{}`` if it is of another."""
+
+    def read() -> list[dict[str, Any]]:
+        known = {one.id: one for one in host.erasures.all()}
+        found = [known.get(one.target) if one.kind == "erase" else None for one in approvals]
+        return [{} if one is None else _about(one) for one in found]
+
+    return await host.ask(read)
+
+
+def _about(erasure: Erasure) -> dict[str, Any]:
+    return {
+        "kind": erasure.kind, "of": erasure.target or erasure.expression, "what": erasure.what,
+        "records": erasure.planned, "keys": list(erasure.keys),
+    }  # fmt: skip
 
 
 def shown(erasure: Erasure) -> dict[str, Any]:

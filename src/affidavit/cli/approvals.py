@@ -11,6 +11,10 @@ from affidavit.errors import UsageError
 
 app = typer.Typer(help="What waits for a second person.", no_args_is_help=True)
 _ASKED = {"release": "release of the hold", "erase": "erasure"}
+_WHAT = {
+    "person": "what identifies the person, and content", "content": "content",
+    "sections": "all sections and content",
+}  # fmt: skip
 Id = Annotated[str, typer.Argument(help="The approval's id.", metavar="ID")]
 
 
@@ -41,6 +45,8 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
             output.indented(f"record {record}", 2)
         if one["target"]:
             output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
+        if one["erasure"]:
+            _erasure(one["erasure"])
     if not found:
         output.plain("Nothing waits for a second person within what you may see.")
 
@@ -86,6 +92,14 @@ def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool
         output.plain(f"Granted: {_what(made)}{ends}.")
     else:
         output.plain(f"Denied: {_what(made)}.")
+
+
+def _erasure(told: dict[str, Any]) -> None:
+    """What an erasure is of: on that somebody decides."""
+    output.indented(f"of the {told['kind']} {told['of']}: {_WHAT[told['what']]}", 2)
+    output.indented(f"{told['records']} records were meant when it was asked", 2)
+    for key in told["keys"]:
+        output.indented(f"the key {key} is revoked", 2)
 
 
 def _what(one: dict[str, Any]) -> str:

@@ -152,6 +152,8 @@ def _tell(one: dict[str, Any]) -> None:
         output.indented(f"{gone} records went by {output.moment(one['finished'])} UTC", 2)
     elif one["state"] == "asked":
         output.indented(f"{one['planned']} records are meant", 2)
+        for key in one["keys"]:
+            output.indented(f"the key {key} is revoked once it is granted", 2)
 
 
 def _exports(exports: list[dict[str, Any]]) -> None:

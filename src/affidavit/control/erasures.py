@@ -61,6 +61,7 @@ class Erasure(msgspec.Struct, frozen=True):
     their indexes as in ``Tally``. ``run``: the number of the latest run, ``selected`` once what
     goes in it is stored. ``revoked``: ids of keys. ``certificates``: signed notes, one for each run
     in which something went. ``exports``: the bundles in which records of this run were.
+    ``keys``: ids of the keys that were in force when it was asked, and end with it.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
     """
 
@@ -91,6 +92,7 @@ class Erasure(msgspec.Struct, frozen=True):
     exports: tuple[dict[str, str | int], ...] = ()
     finished: str = ""
     within: str = ""
+    keys: tuple[str, ...] = ()
 
 
 class Portion(msgspec.Struct, frozen=True):

@@ -53,6 +53,30 @@ def test_an_erasure_is_planned_asked_for_and_granted(
     assert (person["target"][:4], len(person["keys"])) == ("act_", 1)
 
 
+def test_who_grants_an_erasure_is_told_whose_and_how_much(
+    command: Command, become: As, site: Site
+) -> None:
+    """The pseudonym, the records meant, and every key that ends: that without an e-mail, too."""
+    become("")
+    key = ("keys", "create", "Pat Keys", "--kind", "person", "--json")
+    first = command(*key, "--email", "pat@example.com").rows[0]
+    second = command(*key, "--role", "subject").rows[0]
+    machine = site.machine
+    machine.exchange("hers", "answer", caller=machine.identities.find(first["id"]))
+    machine.settle()
+    ask = ("erase", "--subject", "pat@example.com", *BASIS)
+    ends = {first["id"], second["id"]}
+    assert set(command(*ask, "--dry-run", "--json").rows[0]["keys"]) == ends
+    made = command(*ask, "--json").rows[0]
+    listed = flat(command("erase", "list").out)
+    become(machine.keys["responder"])
+    told = flat(command("approvals", "list").out)
+    assert f"of the subject {first['actor']}: what identifies the person" in told
+    assert f"{made['records']} records were meant" in told
+    assert all(f"the key {one} is revoked" in told and one in listed for one in ends)
+    assert command("approvals", "deny", made["asked"]).code == 0
+
+
 def test_a_certificate_is_checked_with_a_key_from_outside(
     command: Command, become: As, tmp_path: Path
 ) -> None:
