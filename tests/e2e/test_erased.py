@@ -19,6 +19,7 @@ import pytest
 
 from affidavit.app import opening
 from affidavit.app.paths import Paths
+from affidavit.cli.sequencer import call
 from affidavit.clock import SystemClock
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.keyring import Keyring
@@ -117,6 +118,7 @@ def _story(machine: Machine, upstream: Upstream, room: Path) -> None:
     keyring.close()
     old = _kept(data, room)
 
+    _left_behind(data)
     asked = {"kind": "subject", "target": MAIL, "basis": "GDPR Art. 17(1)(b)"}
     made = _api(machine, "POST", "/api/erasures", ann, asked)
     _api(machine, "POST", f"/api/approvals/{made['asked']}/grant", ben, {"reason": "checked"})
@@ -150,6 +152,16 @@ def _story(machine: Machine, upstream: Upstream, room: Path) -> None:
     assert not rawscan.in_vault(data, Paths(data).vault, _keyring(data), HERS)
 
 
+def _left_behind(data: Path) -> None:
+    """A backup's cut with keys whose client died, and an index that was being made anew."""
+    answer = call(data, "backup.cut", {"keys": True})
+    dead = data / "run" / "tmpdead"
+    dead.mkdir()
+    for name in ("index.db", "text.db"):
+        shutil.copyfile(data / name, dead / name)
+    assert (Path(answer["place"]) / "kek").exists()
+
+
 def _kept(data: Path, room: Path) -> Path:
     """What somebody copied before: keys.db, the key-encryption key, and the wraps."""
     old = room / "old"
@@ -167,6 +179,10 @@ def _nothing_left(data: Path, old: Path, room: Path, roots: list[Path]) -> None:
     now, then = _keyring(data), _keyring(old)
     try:
         assert find(HERS, roots) == []
+        assert {path.name for path in data.rglob("*.db")} <= {
+            "keys.db", "state.db", "index.db", "text.db"}  # fmt: skip
+        assert sum(1 for _ in data.rglob("*.db")) == 4, "copies of databases"
+        assert [path.parent for path in data.rglob("kek*")] == [data / "keys"]
         for keyring in (now, then):
             assert rawscan.in_databases(data, keyring, HERS) == []
             assert rawscan.in_vault(data, Paths(data).vault, keyring, HERS) == []

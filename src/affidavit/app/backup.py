@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import apsw
 import msgspec
 
-from affidavit.app import opening, running, system
+from affidavit.app import leftovers, opening, running, system
 from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
 from affidavit.clock import Clock
@@ -34,6 +35,8 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 VERSION = 1
 KEYS = ("keys.db", "kek")
+LEASE = 900.0
+"""Seconds after which a cut is taken back from whoever asked for it, and may have died."""
 _AT_ONCE = 1 << 20
 _PAGES = 256
 Told = Callable[[int, int], None]
@@ -83,7 +86,7 @@ def copy_database(source: Any, target: Path, key: bytes) -> None:
 def begin(paths: Paths, disk: Disk) -> Path:
     """An empty place for what belongs to a cut, and nothing of an earlier one."""
     place = paths.backup
-    disk.remove_tree(place)
+    leftovers.drop(paths, disk)
     disk.make_dir(place / "log")
     return place
 
@@ -141,6 +144,7 @@ class Host(Protocol):
     keyring: Keyring
     log: Log
     pruning: Pruning
+    lease: asyncio.TimerHandle | None
 
     @property
     def clock(self) -> Clock:
@@ -157,12 +161,15 @@ async def cut(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """The end of the log as it is now, signed and copied; on record before anything is given out.
 
     Ordering waits for the notes to be copied alone. ``keys``: a copy of ``keys.db`` and the
-    key-encryption key, too. ``UnavailableError`` while leaves are being pruned.
+    key-encryption key, too. It is there for ``LEASE`` seconds, unless something is erased
+    meanwhile. ``UnavailableError`` while leaves are being pruned.
     """
     if host.pruning.status()["stage"]:
         raise UnavailableError("Leaves are being pruned.", hint="Try again when that is over.")
     keys, disk = bool(params["keys"]), Disk()
     await host.record(_record(host, keys=keys))
+    if host.lease is not None:
+        host.lease.cancel()
     key = host.keyring.database_key("state.db")
     state = open_database(host.paths.state, key, read_only=True)
 
@@ -182,7 +189,12 @@ async def cut(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     try:
         place, head = await host.ask(now)
         await asyncio.to_thread(rest, place)
+    except (OSError, apsw.Error) as error:
+        leftovers.drop(host.paths, disk)
+        raise UnavailableError(f"There is no cut for a backup: {error}.") from error
     finally:
+        loop = asyncio.get_running_loop()
+        host.lease = loop.call_later(LEASE, leftovers.drop, host.paths, disk)
         state.close()
     made = Cut(place, head.origin, host.clock.now(), head.size, head.root.hex())
     return made._asdict() | {"place": str(place)}
@@ -212,12 +224,12 @@ class Copying:
         self._bytes = 0
 
     def run(self) -> Manifest:
-        """Copy; durable on return. ``OSError`` of either disk is passed on."""
+        """Copy; durable on return. ``OSError`` of either disk is passed on.
+
+        ``UnavailableError`` if the cut was taken back; it is not needed when its files are copied.
+        """
         self._disk.make_dir(self._target)
-        for path in sorted(self._cut.place.rglob("*")):
-            name = path.relative_to(self._cut.place)
-            if path.is_file() and name.name not in KEYS:
-                self._put(name.as_posix(), path)
+        self._cut_itself()
         runs = running.find(self._paths.root)
         config = Path(runs.config) if runs else self._paths.config
         if config.exists():  # of a stopped installation it may be anywhere
@@ -229,6 +241,20 @@ class Copying:
         data = msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"
         self._disk.write_file(self._target / MANIFEST, data)
         return made
+
+    def _cut_itself(self) -> None:
+        place = self._cut.place
+        try:
+            for path in sorted(place.rglob("*")):
+                name = path.relative_to(place)
+                if path.is_file() and name.name not in KEYS:
+                    self._put(name.as_posix(), path)
+            (place / "state.db").stat()
+        except FileNotFoundError:
+            raise UnavailableError(
+                "The sequencer took the cut back: something was erased, or it started anew.",
+                hint="Make the backup anew.",
+            ) from None
 
     def _log(self) -> None:
         for tile in tiles.tiles_of(self._cut.size):

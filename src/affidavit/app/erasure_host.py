@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import apsw
 
 from affidavit.app.indexing import Indexing
+from affidavit.app.paths import Paths
 from affidavit.app.renewing import Renewing
 from affidavit.app.selecting import Selecting
 from affidavit.clock import Clock
@@ -42,6 +43,7 @@ WAIT = 60.0
 class Host(Protocol):
     """What is needed of the sequencer process."""
 
+    paths: Paths
     config: Config
     state: apsw.Connection
     identities: IdentityStore

@@ -7,7 +7,9 @@ batches, logs emptied when nobody reads them. Not here: what is erased (``erasur
 import asyncio
 from collections.abc import Sequence
 
+from affidavit.app import leftovers
 from affidavit.app.erasure_host import WAIT, Host, Worker
+from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
 from affidavit.index.sqlite import truncated
 from affidavit.vault import recipients
@@ -46,8 +48,12 @@ class Purging:
         await worker.do(purge)
 
     async def databases(self) -> None:
-        """Empty the write-ahead logs of ``state.db`` and ``keys.db``; ``UnavailableError``."""
+        """Empty the write-ahead logs of ``state.db`` and ``keys.db``; ``UnavailableError``.
+
+        Copies of databases and keys that lie in ``run/`` go, too.
+        """
         host = self._host
+        await asyncio.to_thread(leftovers.clear, host.paths, Disk())
         until = host.clock.monotonic() + WAIT
         while not await host.ask(lambda: truncated(host.state)):
             if host.clock.monotonic() > until:

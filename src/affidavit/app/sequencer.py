@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from affidavit import durable
-from affidavit.app import early, opening, starting, system
+from affidavit.app import early, leftovers, opening, starting, system
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.asking import Asking
 from affidavit.app.chores import Chores
@@ -76,6 +76,8 @@ class Sequencer:
         self.config = config
         self.clock = clock
         self._disk = disk
+        leftovers.clear(paths, disk)
+        self.lease: asyncio.TimerHandle | None = None
         policy = load_policy(config)
         key_file = opening.key_file(paths, config=config)
         self.keyring = opening.owner(paths, disk, clock, key_file)

@@ -120,7 +120,9 @@ def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:
     try:
         copies = [(target / name, (cut.place / name).read_bytes()) for name in KEYS]
     except FileNotFoundError:
-        raise UnavailableError("The keys were renewed meanwhile.", hint="Try again.") from None
+        raise UnavailableError(
+            "The keys were renewed meanwhile, or the cut was taken back.", hint="Try again."
+        ) from None
     disk.make_dir(target)
     disk.write_files(copies)
     opening.destroy_copies(paths, disk)
@@ -130,6 +132,7 @@ def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:
 def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
     """Where the log ends, said by the sequencer, or by us if none runs; removed in the end."""
     from affidavit.app.backup import Cut, stopped
+    from affidavit.app.leftovers import drop
     from affidavit.cli.sequencer import call
     from affidavit.clock import SystemClock
 
@@ -141,7 +144,7 @@ def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
             try:
                 yield cut
             finally:
-                disk.remove_tree(cut.place)
+                drop(paths, disk)
             return
     except LockedError:
         pass
@@ -150,4 +153,4 @@ def _cut(paths: "Paths", disk: "Disk", *, keys: bool) -> Iterator["Cut"]:
     try:
         yield cut
     finally:
-        disk.remove_tree(cut.place)
+        drop(paths, disk)
