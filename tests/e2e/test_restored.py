@@ -100,7 +100,12 @@ def test_restored_from_before_an_erasure_nothing_of_the_person_is_there(
         assert (path / "config.yaml").stat().st_mode & 0o77 == 0
 
     assert _hits(_restored(tmp_path, "then", "old-keys", "with-old-keys"))
-    new = _restored(tmp_path, "then", "keys", "new")
+    where = ["--keys", str(tmp_path / "keys"), "--data", str(tmp_path / "fork")]
+    refused = run_cli("restore", str(tmp_path / "then"), *where, check=False)
+    assert (refused.returncode, "fork" in refused.stderr) == (1, True)
+    shutil.copytree(tmp_path / "keys", tmp_path / "unaware")  # of how long the log was by then
+    shutil.copy(tmp_path / "then" / "log" / "checkpoint", tmp_path / "unaware")
+    new = _restored(tmp_path, "then", "unaware", "new")
     assert _hits(new) == []
     assert find(HERS, [new]) == []
     latest = _restored(tmp_path, "after", "keys", "latest")

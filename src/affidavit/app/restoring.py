@@ -208,17 +208,26 @@ class Restoring:
         starting.run(paths, config, load_policy(config), signers[0], keyring)
 
     def _as_new(self, manifest: Manifest, keyring: Keyring) -> None:
-        """Neither the keys nor the directory they come from know a longer log."""
+        """Neither the keys nor what is beside them, a log or its newest note, know a longer log."""
+        beside = max(publish.size_of(self._keys, publish.CHECKPOINT), self._live())
+        if not beside:
+            raise CorruptError(
+                f"Nothing in {self._keys} says how long the log of these keys was.",
+                hint="A copy by backup --with-keys has a file checkpoint beside keys.db. Put the"
+                " newest one there that anybody has of this log.",
+            )
         names = keyring.read("SELECT name FROM secrets WHERE name LIKE 'epoch/%'", ())
         epoch = max(int(str(name).partition("/")[2]) for (name,) in names)
-        there = max(publish.size_of(self._keys / "log", name) for name in _HEADS)
-        longest = max(epoch + 1, there)
+        longest = max(epoch + 1, beside)
         if longest > manifest.size:
             raise CorruptError(
                 f"The keys are of a log of {longest} leaves or more; the backup has"
                 f" {manifest.size}.",
                 hint="An older log in the place of a newer one would fork it: use the newest.",
             )
+
+    def _live(self) -> int:
+        return max(publish.size_of(self._keys / "log", name) for name in _HEADS)
 
     # what was erased since
 

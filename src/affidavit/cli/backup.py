@@ -35,7 +35,7 @@ def backup(
         Path | None,
         typer.Option(
             "--with-keys",
-            help="Another directory to be made, for keys.db and the key-encryption key.",
+            help="Another directory to be made, for keys.db, its key and the checkpoint of now.",
             metavar="DIR",
         ),
     ] = None,
@@ -116,9 +116,12 @@ def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:
     """Put the copies of the keys where they are asked for, and leave none behind."""
     from affidavit.app import opening
     from affidavit.app.backup import KEYS
+    from affidavit.ledger.publish import CHECKPOINT, newest_head
 
+    log = cut.place / "log"
     try:
         copies = [(target / name, (cut.place / name).read_bytes()) for name in KEYS]
+        copies.append((target / CHECKPOINT, (log / newest_head(log)).read_bytes()))
     except FileNotFoundError:
         raise UnavailableError(
             "The keys were renewed meanwhile, or the cut was taken back.", hint="Try again."

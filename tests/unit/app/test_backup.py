@@ -13,6 +13,7 @@ from affidavit.app.backup import Copying, Manifest
 from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
 from affidavit.app.restoring import Restored, Restoring
+from affidavit.cli.backup import _fetch
 from affidavit.clock import SystemClock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
@@ -59,9 +60,7 @@ def _backup(root: Path, target: Path, keys: Path | None = None) -> Manifest:
     paths, disk = Paths(root), Disk()
     cut = backup.stopped(paths, disk, CLOCK, keys=keys is not None)
     if keys is not None:
-        keys.mkdir()
-        for name in backup.KEYS:
-            shutil.copy(cut.place / name, keys / name)
+        _fetch(cut, keys, paths, disk)
     made = Copying(paths, cut, target, disk, lambda *_: None).run()
     shutil.rmtree(cut.place)
     return made
@@ -198,6 +197,7 @@ def test_old_keys_without_their_old_key_encryption_key_open_nothing(
     mixed.mkdir()
     shutil.copy(place / "old-keys" / "keys.db", mixed)
     shutil.copy(place / "keys" / "kek", mixed)
+    shutil.copy(place / "keys" / "checkpoint", mixed)
     with pytest.raises(AffidavitError, match="did not open"):
         _restore(place / "then", tmp_path / "new", mixed)
     assert not (tmp_path / "new").exists()
@@ -211,7 +211,7 @@ def test_what_the_copy_of_the_keys_is_warned_of_is_true(place: Path, tmp_path: P
 
 
 def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> None:
-    """The directory that the keys are taken from knows a longer one; nothing is made."""
+    """Keys, their directory or the checkpoint of their copy know a longer one; nothing is made."""
     root = tmp_path / "live"
     root.mkdir()
     machine = Machine(root)
@@ -228,6 +228,15 @@ def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> 
     )
     with pytest.raises(CorruptError, match=f"{size + 1} leaves or more"):
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "newer")
+    copied = tmp_path / "keys" / "checkpoint"
+    data = copied.read_bytes()
+    copied.write_text(text.replace(f"\n{size}\n", f"\n{size + 3}\n"))
+    with pytest.raises(CorruptError, match=f"{size + 3} leaves or more"):
+        _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    copied.unlink()
+    with pytest.raises(CorruptError, match="says how long the log of these keys was"):
+        _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    copied.write_bytes(data)
     keyring = Keyring.open(
         tmp_path / "keys" / "keys.db",
         next(KeyFile(tmp_path / "keys" / "kek").candidates()),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from affidavit.app import system
+from affidavit.control.identity import Identity
 from affidavit.record.disclose import open_disclosure
 from tests.unit.cli.conftest import As, Command, Site, flat
 
@@ -69,7 +70,8 @@ def test_what_is_for_one_person_is_refused_where_keys_are_of_two(
     command: Command, become: As, site: Site, tmp_path: Path
 ) -> None:
     """An export and an erasure, by pseudonym, too; a hold of the pseudonym keeps both."""
-    store, both = site.machine.identities, []
+    store = site.machine.identities
+    both: list[Identity] = []
     for mail in ("john1@example.com", "john2@example.com"):
         one, token = store.draft(
             tenant=site.machine.identity("owner").tenant, name="John Smith", email=mail,
