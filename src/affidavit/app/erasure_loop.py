@@ -121,11 +121,24 @@ class Erasing:
         """Why what is left of these does not go yet."""
         return await self._runs.left(portions)
 
+    async def lost(self) -> list[str]:
+        """The holds that a backup which was restored knows nothing of, by id."""
+        return await self._keeping.lost()
+
+    async def _nothing_lost(self) -> None:
+        if lost := await self.lost():
+            raise UnavailableError(
+                f"The vault knows of holds that are not here, as they were placed after the backup"
+                f" that was restored: {', '.join(lost)}. Nothing goes until they are placed again.",
+                hint="affidavit hold place EXPR --matter TEXT --again ID",
+            )
+
     async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
         """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has.
 
         ``UnavailableError`` if the index has not come as far.
         """
+        await self._nothing_lost()
         holds = await self._host.ask(self._host.holds.in_force)
         return await self._worker.do(functools.partial(self._kept, holds, low, high))
 
@@ -159,7 +172,9 @@ class Erasing:
 
     async def _round(self) -> None:
         host, today = self._host, self._host.clock.now()[:10]
+        await self._keeping.agree()
         await self._keeping.keep()
+        await self._nothing_lost()
         swept = await self._keeping.sweep()
         if swept or today != self._day:
             for one in await host.ask(lambda: host.erasures.all("waiting")):

@@ -7,7 +7,7 @@ stored. So a crash leaves held what is in doubt. A hold never widens what anybod
 evaluated where something is about to be removed. Not here: that (``keeping``).
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,8 +23,29 @@ from affidavit.query.tree import Tree
 from affidavit.record.model import Record
 
 
-async def place(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    """Place a hold on what ``tree`` matches within the boundary of ``identity``."""
+class Runner(Protocol):
+    """What erases."""
+
+    async def lost(self) -> list[str]:
+        """The holds whose keys there are, and nothing else of them, by id."""
+
+
+class Placing(Host, Protocol):
+    """What is needed of the sequencer process to place a hold."""
+
+    @property
+    def erasing(self) -> Runner:
+        """What erases."""
+
+
+async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
+    """Place a hold on what ``tree`` matches within the boundary of ``identity``.
+
+    ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other.
+    """
+    again = str(params.get("again", ""))
+    if again and again not in await host.erasing.lost():
+        raise UsageError(f"No hold {again} is missing here.", hint="affidavit doctor")
     async with host.deciding:
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
@@ -32,7 +53,7 @@ async def place(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         tree = msgspec.json.decode(params["tree"], type=Tree)
         bound = inject(tree, within, str(params["reason"]))
         hold = Hold(
-            id=ids.record_id(), tenant=who.tenant, matter=str(params["matter"]),
+            id=again or ids.record_id(), tenant=who.tenant, matter=str(params["matter"]),
             owner=str(params["owner"]) or who.name, reason=str(params["reason"]),
             expression=str(params["expression"]), recorded=str(params["recorded"]),
             tree=msgspec.json.encode(bound), placed=now, by=who.id, actor=who.actor,

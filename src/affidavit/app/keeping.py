@@ -2,8 +2,10 @@
 
 Rules: as the index grows, what it took in is looked at once for each hold, in slices; what a record
 becomes later (its answer names another model) is looked at again before it would go
-(``erasure_run``). What a released hold alone had kept goes with its key, on record. Not here: who
-places and releases (``holding``).
+(``erasure_run``). Holds of which the vault has a key and ``state.db`` nothing, as it came back from
+a backup, are told, and nothing goes until they are placed again; those whose key has gone were
+released. What a released hold alone had kept goes with its key, on record. Not here: who places and
+releases (``holding``).
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import NotFoundError
 from affidavit.query.tree import Tree
+from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
 
@@ -34,6 +37,23 @@ class Keeping:
         self._worker = worker
         self._purging = purging
 
+    async def lost(self) -> list[str]:
+        """The holds whose keys there are, and nothing else of them, by id."""
+        live = await self._worker.do(lambda: key_ends.live_holds(self._host.keyring))
+        known = {hold.id for hold in await self._host.ask(self._host.holds.all)}
+        return sorted(set(live.values()) - known)
+
+    async def agree(self) -> None:
+        """Take for released, on record, what the vault has released."""
+        host = self._host
+        gone = await self._worker.do(lambda: key_ends.released_holds(host.keyring))
+        for hold in await host.ask(host.holds.in_force):
+            if hold.id in gone:
+                released = msgspec.structs.replace(hold, released=gone[hold.id])
+                await host.record(proving.of_released_before(host, released))
+                await host.ask(functools.partial(host.holds.put, released))
+                await host.ask(functools.partial(host.holds.swept, hold.id))
+
     async def keep(self) -> None:
         """Put into the vault's holds what the index has taken in since the last time."""
         host = self._host
@@ -48,7 +68,7 @@ class Keeping:
     def _put(self, hold: Hold, low: int, high: int) -> None:
         tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
         found = self._worker.select().matching(tree, None, low, high)
-        if found:
+        if found or not low:  # its key tells of it whoever restores an older backup
             self._engine.hold(hold.id, found)
 
     async def sweep(self) -> bool:

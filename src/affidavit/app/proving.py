@@ -121,6 +121,20 @@ def of_release(host: Setting, hold: Hold, erased: Erased) -> Record:
     return system.make("retention.erased", host.clock, host.config, sections, *chains)
 
 
+def of_released_before(host: Setting, hold: Hold) -> Record:
+    """``retention.released``: the vault knows of a release that a restored backup did not."""
+    what = {
+        "operation": "hold.release", "hold": hold.id, "matter": hold.matter,
+        "expression": hold.recorded, "placed": hold.placed, "released": hold.released,
+        "reason": "its key had been destroyed before the backup was restored",
+    }  # fmt: skip
+    who = {"tenant": hold.tenant, "kind": "service", "role": "owner"}
+    chain = Chain(hold.tenant, "actor", hold.actor)
+    return system.make(
+        "retention.released", host.clock, host.config, {"who": who, "what": what}, chain
+    )
+
+
 def _of(erasure: Erasure) -> dict[str, Any]:
     return {
         "operation": "erase", "request": erasure.id, "run": erasure.run, "kind": erasure.kind,

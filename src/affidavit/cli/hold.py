@@ -21,6 +21,12 @@ def place(
         str,
         typer.Option("--owner", help="Who answers for it; else whose key it is.", metavar="NAME"),
     ] = "",
+    again: Annotated[
+        str,
+        typer.Option(
+            "--again", help="A hold that a restore lost, as doctor names it.", metavar="ID"
+        ),
+    ] = "",
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -30,7 +36,7 @@ def place(
     Example: affidavit hold place 'actor:alice@example.com' --matter 'Doe v. Acme' --reason 'suit'
     """
     asked = {"expression": expression, "matter": matter, "owner": owner, "reason": reason}
-    made = Client(data, url).post("/api/holds", asked)
+    made = Client(data, url).post("/api/holds", asked | ({"again": again} if again else {}))
     if json:
         output.json_line(made)
         return

@@ -28,7 +28,10 @@ from affidavit.query.tree import Match, leaves
 
 
 class HoldBody(BaseModel):
-    """What is held, for which matter, and why; ``owner``: the person who answers for it."""
+    """What is held, for which matter, and why; ``owner``: the person who answers for it.
+
+    ``again``: the id of a hold that a restore lost, under which it is placed again.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,6 +39,7 @@ class HoldBody(BaseModel):
     matter: str = Field(min_length=1, max_length=200, pattern=r"\S")
     owner: str = Field(default="", max_length=200)
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+    again: str = Field(default="", max_length=64)
 
 
 class ReleaseBody(BaseModel):
@@ -107,7 +111,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
         async def act() -> dict[str, Any]:
             wanted = asked(services, reader, body.expression, body.reason)
-            given = {"matter": body.matter, "owner": body.owner}
+            given = {"matter": body.matter, "owner": body.owner, "again": body.again}
             made: dict[str, Any] = await services.control.call("holds.place", wanted | given)
             return made
 

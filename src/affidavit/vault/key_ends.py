@@ -213,6 +213,12 @@ def live_holds(keyring: Keyring) -> dict[int, str]:
     return {int(number): str(hold) for number, hold in rows}
 
 
+def released_holds(keyring: Keyring) -> dict[str, str]:
+    """The holds whose keys were destroyed: name → when."""
+    rows = keyring.read("SELECT hold, destroyed FROM hold_keys WHERE destroyed IS NOT NULL")
+    return {str(hold): str(destroyed) for hold, destroyed in rows}
+
+
 def destroy_hold(keyring: Keyring, name: str) -> int:
     """Destroy the key of a hold for good; its number. ``NotFoundError`` if there is none."""
     number = hold_number(keyring, name)
