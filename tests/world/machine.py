@@ -163,11 +163,11 @@ class PlayedErasing:
         machine = self._machine
         return Selecting(Searcher(machine.index_reader, None), machine.vault_reader, machine.config)
 
-    async def search(self, tree: Tree, what: What) -> Found:
+    async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
         """As the worker of the sequencer process does."""
-        return self._select().found(
-            tree, what, self._machine.played.holds.in_force(), self._machine.clock.now()
-        )
+        select, holds = self._select(), self._machine.played.holds.in_force()
+        meant = select.portions(select.matching(tree, what))
+        return select.found(meant, holds, self._machine.clock.now())
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why these do not go yet."""

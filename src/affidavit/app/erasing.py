@@ -33,8 +33,8 @@ _SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the
 class Runner(Protocol):
     """What carries erasures out."""
 
-    async def search(self, tree: Tree, what: What) -> Found:
-        """What would go, now and later."""
+    async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
+        """What would go of what a tree means, or all of a ``tenant``, now and later."""
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why these do not go yet."""
@@ -70,13 +70,18 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         every = await host.ask(host.identities.all)
         tree, target, names, keys = _person(who, str(params["target"]), target, every)
     within = await deciding.boundary(host, who, now)
-    alone = _whole(within) if kind == "subject" else ""
+    alone = _whole(within) if kind in ("subject", "tenant") else ""
+    if kind == "tenant" and alone not in ("", target):
+        raise RefusedError("Your boundary does not show this tenant.")
     if kind == "tenant":
         every = await host.ask(host.identities.all)
-        keys = tuple(one.id for one in every if one.tenant == target and one.revoked is None)
+        theirs = [one for one in every if one.tenant == target]
+        keys = tuple(one.id for one in theirs if one.revoked is None)
+        people = {one.name for one in theirs if one.kind == "person" and one.name}
+        names = tuple(sorted(people | {one.email for one in theirs if one.email}))
     bound = inject(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
-    found = await host.erasing.search(bound, what)
+    found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
     _check(found, waits=bool(params["when_due"] or params["dry"]))
     plan = {
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
@@ -147,7 +152,7 @@ def _whole(within: Boundary) -> str:
     """
     if not within.whole_tenants:
         raise RefusedError(
-            "A person is erased as a whole, and your boundary shows a part of the tenant.",
+            "This is erased as a whole, and your boundary shows a part of the tenant.",
             hint="Ask for the sessions or records, or somebody who sees all of the tenant.",
         )
     return within.rows.value if isinstance(within.rows, Match) else ""

@@ -22,7 +22,7 @@ from affidavit.app.expiring import Expiring
 from affidavit.app.keeping import Keeping
 from affidavit.app.paths import Paths
 from affidavit.app.purging import Purging
-from affidavit.app.selecting import Found, Left, Selecting
+from affidavit.app.selecting import Found, Left, Selecting, of_tenant
 from affidavit.control.erasures import Portion, What
 from affidavit.control.holds import Hold
 from affidavit.durable import Disk
@@ -73,7 +73,7 @@ class Erasing:
         stocks = Stocktaking(vault, host.keyring, worker.rest)
         self.expiring = Expiring(host, engine, worker, purging, stocks)
         self._stocks = stocks
-        self._runs = Runs(host, engine, worker, purging, signer)
+        self._runs = Runs(host, engine, worker, purging, signer, stocks)
         self.vkey = signer.vkey
         self._woken = asyncio.Event()
         host.holds.gate.placed = self.wake
@@ -110,12 +110,18 @@ class Erasing:
             self._expire = True
             self._woken.set()
 
-    async def search(self, tree: Tree, what: What) -> Found:
-        """What would go of what an injected tree means, now and later."""
+    async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
+        """What would go of what an injected tree means, or all of a tenant, now and later."""
         holds = await self._host.ask(self._host.holds.in_force)
         now = self._host.clock.now()
 
-        return await self._worker.do(lambda: self._worker.select().found(tree, what, holds, now))
+        def look() -> Found:
+            select = self._worker.select()
+            if tenant:
+                return select.found(of_tenant(self._stocks, tenant, what), holds, now)
+            return select.found(select.portions(select.matching(tree, what)), holds, now)
+
+        return await self._worker.do(look)
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet."""

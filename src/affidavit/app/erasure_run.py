@@ -26,7 +26,7 @@ import msgspec
 from affidavit.app import forgetting, proving, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
-from affidavit.app.selecting import Left, digest
+from affidavit.app.selecting import Left, digest, of_tenant
 from affidavit.control.erasures import Erasure, Portion, Tally, What
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
@@ -37,6 +37,7 @@ from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
 from affidavit.vault.segments import Bucket
+from affidavit.vault.stocktaking import Stocktaking
 
 KNOWN_SECONDS = 1.5
 """After which every gateway knows that a key was revoked, and has recorded what it let in."""
@@ -54,12 +55,14 @@ class Runs:
         worker: Worker,
         purging: Purging,
         signer: Signer,
+        stocks: Stocktaking,
     ) -> None:
         self._host = host
         self._engine = engine
         self._worker = worker
         self._purging = purging
         self._signer = signer
+        self._stocks = stocks
 
     async def again(self, erasure: Erasure) -> None:
         """Have another run begin if something of what waits may go now."""
@@ -141,6 +144,9 @@ class Runs:
         return made
 
     def _retire(self, erasure: Erasure) -> None:
+        if erasure.kind == "tenant":
+            self._host.vault.retire_tenant(erasure.target)
+            return
         for tenant, classes in self._classes(erasure).items():
             self._host.vault.retire_subject(tenant, erasure.target, classes)
 
@@ -192,7 +198,10 @@ class Runs:
         merged = {_bucket(one): one for one in stored}
         if erasure.run == 1 or erasure.kind in _AGAIN:
             tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
-            found = select.portions(select.matching(tree, erasure.what))
+            if erasure.kind == "tenant":
+                found = of_tenant(self._stocks, erasure.target, erasure.what)
+            else:
+                found = select.portions(select.matching(tree, erasure.what))
             for one in (*found, *(self._sealed(erasure) if erasure.kind == "subject" else ())):
                 known = merged.get(_bucket(one), one)
                 every = sorted({*known.now, *known.later, *one.later})
@@ -245,9 +254,13 @@ class Runs:
                 )
                 done.append(await self._worker.do(work))
         # Where nothing goes any more, an earlier attempt may have taken something.
-        return done + [
+        done += [
             await self._records(erasure, _bucket(part), part.now, request, step) for part in parts
         ]
+        if erasure.kind == "tenant":
+            people = functools.partial(self._engine.people, erasure.target, request)
+            done.append(await self._worker.do(people))
+        return done
 
     def _rest_of(self, parts: Sequence[Portion], held: set[int], what: What) -> list[Portion]:
         """The portions after it: ``later`` is what still opens."""

@@ -49,7 +49,7 @@ def certificate(
     config: Config, erasure: Erasure, left: Sequence[Left], signer: Signer, *, behind: bool
 ) -> str:
     """The signed certificate of a run."""
-    tally = erasure.tally
+    tally, whose = erasure.tally, "the person" if erasure.kind == "subject" else "people"
     facts: dict[str, Any] = {
         "log": config.log.origin,
         "request": erasure.id,
@@ -61,7 +61,7 @@ def certificate(
         "sections and parts": str(tally.blobs),
         "bytes": str(tally.bytes),
         "leaf digest": tally.digest,
-        "keys destroyed": f"{tally.subject_keys} of the person, those of each record and of days",
+        "keys destroyed": f"{tally.subject_keys} of {whose}, those of each record and of days",
         "legal basis": erasure.basis,
         "asked by": erasure.actor,
         "asked": erasure.asked,

@@ -9,7 +9,7 @@ said how long to keep, or held, is no part of what goes now. Not here: who may a
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ from affidavit.query.tree import Match, Tree
 from affidavit.record.model import SECTIONS
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import Bucket
+from affidavit.vault.stocktaking import Stocktaking
 
 _PERSON, _CONTENT = 1 << SECTIONS.index("person"), 1 << SECTIONS.index("content")
 _OF: dict[What, int] = {
@@ -163,9 +164,9 @@ class Selecting:
                 found["", "not held any more: goes with the next run"] = len(free)
         return [Left(count, until, why) for (until, why), count in sorted(found.items())]
 
-    def found(self, tree: Tree, what: What, holds: Sequence[Hold], now: str) -> Found:
-        """What would go of what an injected tree means, ``now`` and later."""
-        every = [self.divided(one, holds, now) for one in self.portions(self.matching(tree, what))]
+    def found(self, portions: Iterable[Portion], holds: Sequence[Hold], now: str) -> Found:
+        """What would go of these, ``now`` and later."""
+        every = [self.divided(one, holds, now) for one in portions]
         meant = [index for one in every for index in (*one.now, *one.later)]
         later = tuple(self.left(every, holds, now))
         exports = tuple(self.exports(meant))
@@ -243,6 +244,13 @@ class Selecting:
             row = self._searcher.reader.row(index)
             seen[index] = 0 if row is None else row.shown
         return seen[index]
+
+
+def of_tenant(stocks: Stocktaking, tenant: str, what: What) -> list[Portion]:
+    """What the vault keeps for a tenant, whoever caused it, all of it ``later``."""
+    goes: Literal["content", "sections"] = "content" if what == "content" else "sections"
+    every = {one: stocks.leaves(one, goes) for one in stocks.buckets() if one.tenant == tenant}
+    return [Portion(*one, "", later=tuple(mine)) for one, mine in every.items() if mine]
 
 
 def digest(indexes: Collection[int]) -> str:

@@ -132,6 +132,34 @@ class Eraser:
             meant = [(segment, one.doomed) for one in people for segment in one.meant]
             return self._overwritten(erased, meant)
 
+    def people(self, tenant: str, request: str = "") -> Erased:
+        """Destroy the keys of people of a tenant that are retired and wrap nothing any more."""
+        needed: set[int] = set()
+        seen: dict[int, tuple[int, ...]] = {}
+
+        def theirs(index: int, subjects: tuple[int, ...]) -> frozenset[int]:
+            seen[index] = subjects
+            return wraps.OF_THE_SUBJECT if subjects else NOTHING
+
+        with self._turn:
+            token = self._name("people", tenant, request)
+            before = self._unsettled.read(token)
+            for bucket in key_ends.buckets_of(self._keyring, tenant):
+                for _, file in self._files(bucket):
+                    for index in opened(self._keyring, file, theirs, self._rest):
+                        needed.update(seen[index])
+            dying: dict[Subject, list[int]] = {}
+            for number, subject in key_ends.people_of(self._keyring, tenant).items():
+                end = key_ends.subject_ends(self._keyring, subject)[number]
+                if end.is_retired and number not in needed:
+                    dying.setdefault(subject, []).append(number)
+            tally = Tally()
+            tally.subject_keys = sum(map(len, dying.values()))
+            erased = self._write_down(tally, before, token)
+            for subject, numbers in dying.items():
+                key_ends.destroy_subject(self._keyring, subject, numbers)
+            return erased
+
     def of_subject(
         self, tenant: str, subject: str, classes: Collection[str]
     ) -> dict[Bucket, list[int]]:

@@ -66,6 +66,24 @@ def classes_of(keyring: Keyring, subject: str) -> dict[str, list[str]]:
     return found
 
 
+def buckets_of(keyring: Keyring, tenant: str) -> list[Bucket]:
+    """Every bucket of a tenant that ever had a key, by class and day."""
+    rows = keyring.read(
+        "SELECT DISTINCT class, day FROM bucket_keys WHERE tenant = ? ORDER BY class, day",
+        (tenant,),
+    )
+    return [Bucket(tenant, str(name), str(day)) for name, day in rows]
+
+
+def people_of(keyring: Keyring, tenant: str) -> dict[int, Subject]:
+    """The keys of all people of a tenant that are not destroyed, by number."""
+    rows = keyring.read(
+        "SELECT id, subject, class FROM subject_keys WHERE tenant = ? AND wrapped IS NOT NULL",
+        (tenant,),
+    )
+    return {int(number): (tenant, str(subject), str(name)) for number, subject, name in rows}
+
+
 def buckets_in_use(keyring: Keyring, tenant: str, retention_class: str) -> list[Bucket]:
     """The buckets of a class that new records may still come under the key of, by day."""
     rows = keyring.read(

@@ -99,6 +99,19 @@ class Stocktaking:
             left, kept = left + found.left, kept + found.held
         return Stock(records, size, left, kept)
 
+    def leaves(self, bucket: Bucket, what: What) -> list[int]:
+        """The leaves of a bucket of which something is left to go, ascending; held ones, too."""
+        found: set[int] = set()
+        directory = bucket.directory(self._root)
+        for segment in segments_in(directory):
+            with self._lock:
+                number, _, left = self._read(wraps_path(segment.path), what)
+            if _is_there(self._keyring.bucket_secret, number):
+                found |= left
+        for path in directory.glob("*.hold"):
+            found |= self._held(path, what)
+        return sorted(found)
+
     def first(self, bucket: Bucket, low: int, high: int) -> int | None:
         """The first leaf index of ``low`` ≤ index < ``high`` that has an entry in a bucket."""
         segments = [one for one in segments_in(bucket.directory(self._root)) if one.first < high]

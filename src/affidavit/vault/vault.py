@@ -128,6 +128,13 @@ class Vault:
             self.retire(key_ends.buckets_in_use(self._keyring, tenant, one))
         key_ends.retire_subjects(self._keyring, [(tenant, subject, one) for one in named])
 
+    def retire_tenant(self, tenant: str) -> None:
+        """The same for all buckets of a tenant, and the keys of all of its people."""
+        self.retire(key_ends.buckets_of(self._keyring, tenant))
+        key_ends.retire_subjects(
+            self._keyring, set(key_ends.people_of(self._keyring, tenant).values())
+        )
+
     def close(self) -> None:
         """Close all files; everything put is durable already."""
         while self._open:

@@ -7,15 +7,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import erasure_run
+from affidavit.app import erasure_run, opening
+from affidavit.app.paths import Paths
+from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
 from affidavit.errors import RefusedError
+from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
+from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser
+from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _sequencer
 from tests.world.audit import audit
-from tests.world.erasures import Recorder, asked, erased
+from tests.world.erasures import Recorder, asked, erased, holds_none
 
 NOW = "2026-11-23T12:00:00.000000Z"
 NARROW = (
@@ -59,6 +64,51 @@ def test_a_person_is_erased_in_the_tenant_alone_and_nothing_below_its_minimum(
     assert found.requests[kept["goes"]].parts == {}
     for name in ("below", "other"):
         assert found.requests[kept[name]].parts, name
+
+
+def test_a_tenant_goes_whole_whoever_made_its_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another tenant's owner did to its keys, too; no key of its people is left."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.2)
+    root = _root(tmp_path, "")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        acme: dict[str, Any] = {"tenant": "acme", "by": _by(owner)["by"]}
+        mail = "carol@acme.example"
+        carol = await _key(link, "Carol Acme", "caller", kind="person", email=mail, **acme)
+        bot = await _key(link, "Dora Bot", "caller", **acme)
+        alice = await _key(link, "Alice Doe", "caller", kind="person", by=acme["by"])
+        recorder = await Recorder.open(root, link)
+        await recorder.exchange(carol, "one", session="s1", kind="person", email=mail)
+        kept["stays"] = await recorder.exchange(alice, "two", session="s2", kind="person")
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("tenant", "acme", owner))
+        assert made["records"] == 4, "an exchange, and the keys that were made"
+        assert set(made["keys"]) == {carol["id"], bot["id"]}
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        done = await erased(link, made["id"])
+        assert done["tally"]["subject_keys"] >= 1
+        assert {one["name"] for one in await link.call("keys.list", {}) if one["tenant"] == "acme"
+                } == {""}  # fmt: skip
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    assert audit(root, beside=tmp_path / "beside").requests[kept["stays"]].parts
+    assert holds_none(root, ["Carol Acme", "carol@acme.example", "Dora Bot"])
+    paths = Paths(root)
+    keyring, log = opening.keyring(paths, SystemClock()), LogReader(paths.log)
+    vault = VaultReader(paths.vault, keyring, log.decoded)
+    said = "".join(str(vault.sections(index)) for index in range(log.checkpoint().size))
+    assert "Alice Doe" in said
+    assert "Carol Acme" not in said
+    assert "Dora Bot" not in said
+    assert key_ends.people_of(keyring, "acme") == {}
+    assert key_ends.people_of(keyring, "default") != {}
+    vault.close()
+    keyring.close()
 
 
 def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path) -> None:
