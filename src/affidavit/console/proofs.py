@@ -237,7 +237,8 @@ class Proofs:
         self, reader: Reader, wanted: Wanted, searched: Tree, asked: Question
     ) -> report_kinds.Render:
         """What makes the page of the bundle."""
-        searcher, boundary = self._services.searcher, reader.boundary
+        searcher = self._services.searcher
+        boundary = reader.boundary._replace(purpose=False)  # it was stated
         if wanted.report == "period":
             return report_kinds.page_of_period(searcher, boundary, searched, wanted.witnesses)
         if wanted.report == "attestation":
@@ -256,7 +257,7 @@ class Proofs:
             return {}
         services = self._services
         sections = reader.boundary.sections.difference(wanted.withhold)
-        boundary = reader.boundary._replace(sections=sections)
+        boundary = reader.boundary._replace(sections=sections, purpose=False)  # it was stated
         records = sorted({*answer.records, *answer.halves.values()})
         told: dict[str, Any] = {}
         if "retention" not in wanted.withhold:

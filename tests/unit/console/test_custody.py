@@ -14,7 +14,7 @@ from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Two models, each asked twice; what is read of them is recorded."""
     made = Machine(tmp_path_factory.mktemp("custody"))
@@ -26,7 +26,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def console(machine: Machine) -> Iterator[TestClient]:
     """A client of the console of this module."""
     app = create_app(machine.services())
@@ -172,11 +172,14 @@ def test_a_reader_without_what_is_asked_is_told_nothing(machine: Machine) -> Non
 
 
 def test_more_reads_than_are_looked_at_are_said(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest are looked at, and a line says that there are earlier ones."""
     from affidavit.query import boundary
 
+    for _ in range(3):
+        ask(console, machine, "responder", "/api/query", expression="type:exchange.*")
+    machine.settle()
     monkeypatch.setattr(custody, "MOST", 2)
     monkeypatch.setattr(custody, "RECORDS", 1)
     searcher = machine.services().searcher
