@@ -143,19 +143,18 @@ class Eraser:
 
         with self._turn:
             token = self._name("people", tenant, request)
-            before = self._unsettled.read(token)
+            tally = Tally(wraps.OF_THE_SUBJECT, self._unsettled.read(token))
             for bucket in key_ends.buckets_of(self._keyring, tenant):
                 for _, file in self._files(bucket):
-                    for index in opened(self._keyring, file, theirs, self._rest):
+                    for index in opened(self._keyring, file, theirs, {}, self._rest):
                         needed.update(seen[index])
             dying: dict[Subject, list[int]] = {}
             for number, subject in key_ends.people_of(self._keyring, tenant).items():
                 end = key_ends.subject_ends(self._keyring, subject)[number]
                 if end.is_retired and number not in needed:
                     dying.setdefault(subject, []).append(number)
-            tally = Tally()
-            tally.subject_keys = sum(map(len, dying.values()))
-            erased = self._write_down(tally, before, token)
+            tally.subject_keys += sum(map(len, dying.values()))
+            erased = self._write_down(tally, token)
             for subject, numbers in dying.items():
                 key_ends.destroy_subject(self._keyring, subject, numbers)
             return erased
