@@ -32,6 +32,7 @@ _WORDS = {
     "access.login": "Logged in", "access.tail": "Followed the records live",
     "retention.erased": "Content was erased", "retention.expired": "Content expired",
     "retention.held": "A legal hold began", "retention.released": "A legal hold ended",
+    "retention.completed": "Nothing waits any more of what was to be erased",
     "kubernetes.audit": "The cluster reported an action",
     "ledger.gap": "In this interval something could not be recorded",
     "ledger.key": "A key of the ledger was put on record",
@@ -92,6 +93,8 @@ def details(kind: str, sections: Sections) -> Details:
         _refusal(found, what, outcome)
     elif kind.startswith("change."):
         _put(found, "changed", changes(what))
+        if kind == "change.policy":
+            _put(found, "limits", _limits(what.get("after")))
         for name in (
             "change",
             "key",
@@ -107,13 +110,20 @@ def details(kind: str, sections: Sections) -> Details:
     elif kind.startswith("retention."):
         for name in (
             "matter", "hold", "expression", "reason", "request", "kind", "of", "erased", "basis",
-            "asked_by", "approved_by", "digest",
+            "asked_by", "approved_by", "finished", "day", "due", "digest", "certificates",
+            "keys_revoked",
         ):  # fmt: skip
             _put(found, name, what.get(name))
-        for inner in ("counts", "pruned"):
+        target = what.get("target")
+        _put(found, "class", target.get("name") if isinstance(target, Mapping) else None)
+        for inner in ("counts", "pruned", "policy"):
             told = what.get(inner)
             for name, value in told.items() if isinstance(told, Mapping) else ():
                 _put(found, name, value)
+        _put(found, "remains", [_left(one) for one in _objects(what.get("remains"))])
+        certificate = what.get("certificate")
+        lines = certificate.splitlines() if isinstance(certificate, str) else []
+        _put(found, "certificate", [line for line in lines if line])
     elif kind.startswith("ledger."):
         for name in ("reason", "count", "purpose", "vkey", "writer", "worker"):
             _put(found, name, what.get(name))
@@ -331,6 +341,24 @@ def _put(found: Details, name: str, value: Any, *, empty: str = "") -> None:
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _left(remaining: Mapping[str, Any]) -> str:
+    until = f"until {remaining['until']}, " if remaining.get("until") else ""
+    return f"{remaining.get('records')} records, {until}{remaining.get('why')}"
+
+
+def _limits(policy: Any) -> list[str]:
+    """How long each class of a ``change.policy`` is kept, a line each."""
+    classes = policy.get("classes") if isinstance(policy, Mapping) else None
+    found = []
+    for name, one in classes.items() if isinstance(classes, Mapping) else ():
+        if isinstance(one, Mapping):
+            most = one.get("maximum")
+            goes = "content goes" if one.get("expires") == "content" else "all sections go"
+            ends = "no maximum" if most is None else f"{goes} after {most} days"
+            found.append(f"{name}: kept for {one.get('minimum')} days at least; {ends}")
+    return found
 
 
 def _named(revealed: Mapping[str, Any]) -> str:

@@ -258,3 +258,33 @@ def test_values_that_are_no_texts_are_written_as_json() -> None:
     assert [compare._fact(value) for value in (["stop"], False, "stop", 0.5)] == [
         '["stop"]', "false", "stop", "0.5",
     ]  # fmt: skip
+
+
+def test_what_retention_did_is_told() -> None:
+    """Matter, counts, what remains, the certificate; and how long a policy keeps what."""
+    text, said = told("retention.held", {"who": WHO, "what": {"hold": "h1", "matter": "Doe"}})
+    assert (text, said) == ("A legal hold began.", {"hold": "h1", "matter": "Doe"})
+    left = {"records": 2, "until": "2027-01-01", "why": "the class logs is kept"}
+    gone = {"request": "r", "counts": {"records": 4}, "remains": [left], "keys_revoked": ["key_1"],
+            "certificate": "log: x\nrecords: 4\n\n— sig\n"}  # fmt: skip
+    _, said = told("retention.erased", {"who": WHO, "what": gone})
+    assert said == {
+        "request": "r", "records": 4, "keys_revoked": ["key_1"],
+        "remains": ["2 records, until 2027-01-01, the class logs is kept"],
+        "certificate": ["log: x", "records: 4", "— sig"],
+    }  # fmt: skip
+    what = {"target": {"kind": "class", "name": "short"}, "day": "2026-01-01", "erased": "content",
+            "policy": {"minimum": 0, "maximum": 2, "regimes": []}}  # fmt: skip
+    _, said = told("retention.expired", {"who": WHO, "what": what})
+    assert said == {
+        "erased": "content", "day": "2026-01-01", "class": "short", "minimum": 0, "maximum": 2,
+    }  # fmt: skip
+    text, said = told("retention.completed", {"who": WHO, "what": {"certificates": 2}})
+    assert (text[:13], said) == ("Nothing waits", {"certificates": 2})
+    kept = {"minimum": 183, "maximum": 730, "expires": "content"}
+    after = {"classes": {"logs": kept, "all": {"minimum": 0, "maximum": None}}}
+    _, said = told("change.policy", {"what": {"before": None, "after": after}})
+    assert said["limits"] == [
+        "logs: kept for 183 days at least; content goes after 730 days",
+        "all: kept for 0 days at least; no maximum",
+    ]
