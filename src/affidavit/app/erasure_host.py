@@ -124,6 +124,17 @@ class Worker:
             raise StoppedError
         await asyncio.sleep(LOOK)
 
+    async def indexed(self, size: int) -> None:
+        """Wait until what finds leaves knows of so many; ``UnavailableError`` after a minute."""
+        until = self._clock.monotonic() + WAIT
+        while await self.do(lambda: self.select().size) < size:
+            if self._clock.monotonic() > until:
+                raise UnavailableError(
+                    "Whatever is to go waits for the index, which is behind the ledger.",
+                    hint="It is tried again by itself.",
+                )
+            await self.look()
+
     async def until(self, good: Callable[[], bool], why: str) -> None:
         """Wait until it is so; ``UnavailableError`` with ``why`` after a minute."""
         until = self._clock.monotonic() + WAIT

@@ -71,7 +71,7 @@ class Erasing:
         purging = Purging(host, worker)
         self._keeping = Keeping(host, engine, worker, purging)
         stocks = Stocktaking(vault, host.keyring, worker.rest)
-        self.expiring = Expiring(host, engine, worker, purging, stocks)
+        self.expiring = Expiring(host, engine, worker, purging, stocks, self._keeping.keep)
         self._stocks = stocks
         self._runs = Runs(host, engine, worker, purging, signer, stocks)
         self.vkey = signer.vkey

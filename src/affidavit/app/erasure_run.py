@@ -186,9 +186,7 @@ class Runs:
     async def _indexed(self) -> None:
         """Wait until the index has what the ledger has now."""
         host = self._host
-        size = await host.ask(lambda: host.log.size)
-        why = "An erasure waits for the index, which is behind the ledger."
-        await self._worker.until(lambda: host.indexing.size >= size, why)
+        await self._worker.indexed(await host.ask(lambda: host.log.size))
 
     def _portions(
         self, erasure: Erasure, stored: Sequence[Portion], holds: Sequence[Hold]

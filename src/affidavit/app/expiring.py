@@ -1,7 +1,8 @@
 """What is over its maximum goes by itself: bucket by bucket, on record first, holds spared.
 
-Rules: the plan decides (``vault.retention``), asked anew for each run, as of now; what a hold
-matches of a bucket is put into the vault's hold before anything of the bucket goes. Each bucket is
+Rules: the plan decides (``vault.retention``), asked anew for each run, as of now, once the index
+has all of the ledger, by which holds are known; what a hold matches of a bucket is put into the
+vault's hold before anything of the bucket goes. Each bucket is
 on record (``retention.expired``) before its keys are destroyed; index rows follow, and in the end
 of a run the files are purged and all keys renewed. A crash leaves a bucket that is in the next plan
 again, or whose rows are derived anew then: ``expiring`` says of which that is. Not here: leaves of
@@ -10,7 +11,7 @@ the ledger (``pruning``), what somebody asked for (``erasure_run``).
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -34,13 +35,15 @@ class Expiring:
     """For one sequencer process; on the event loop. ``status`` tells of the latest run."""
 
     def __init__(
-        self, host: Host, engine: Eraser, worker: Worker, purging: Purging, stocks: Stocktaking
-    ) -> None:
+        self, host: Host, engine: Eraser, worker: Worker, purging: Purging, stocks: Stocktaking,
+        keep: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
         self._host = host
         self._engine = engine
         self._worker = worker
         self._purging = purging
         self._stocks = stocks
+        self._keep = keep
         self.status: dict[str, Any] = {"running": False, "as_of": "", "buckets": 0, "records": 0}
 
     async def run(self) -> None:
@@ -48,6 +51,8 @@ class Expiring:
         host, now = self._host, self._host.clock.now()
         self.status = {"running": True, "as_of": now, "buckets": 0, "records": 0}
         try:
+            await self._worker.indexed(await host.ask(lambda: host.log.size))
+            await self._keep()
             holds = await host.ask(host.holds.in_force)
             held = functools.partial(self._held, holds)
 
