@@ -64,7 +64,7 @@ ROLES = (
     "monitor",
 )  # fmt: skip
 T = TypeVar("T")
-PLAYED = {
+PLAYED: dict[str, Callable[..., Any]] = {
     "approvals.ask": approving.ask, "approvals.decide": approving.decide,
     "approvals.list": approving.listing, "glass.break": approving.break_glass,
     "glass.end": approving.end_glass, "keys.give_up": approving.give_up,

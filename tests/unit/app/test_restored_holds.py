@@ -73,6 +73,8 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
     for path in root.glob("keys.db*"):
         shutil.copy(path, keys / path.name)
     shutil.copy(root / "keys" / "kek", keys / "keys" / "kek")
+    # Nobody has a newer one: with it, the restore would be refused.
+    shutil.copy(tmp_path / "backup" / "log" / "checkpoint", keys / "checkpoint")
     new = tmp_path / "new"
     Restoring(tmp_path / "backup", new, keys, disk, CLOCK, {}).run()
     lost = kept["new"]["id"]
