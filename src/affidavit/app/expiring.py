@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from affidavit import retention
 from affidavit.app import system
 from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
@@ -26,7 +27,7 @@ from affidavit.query.tree import And, Moment, Tree
 from affidavit.record.model import Chain, Record
 from affidavit.vault.erase import Eraser
 from affidavit.vault.erased import Erased
-from affidavit.vault.retention import Line, plan
+from affidavit.vault.retention import Line, plan, state_of, what_expires
 from affidavit.vault.segments import Bucket
 from affidavit.vault.stocktaking import Stocktaking
 
@@ -67,7 +68,7 @@ class Expiring:
             done = [await self._expire(line) for line in lines]
             for name in left:  # what an earlier process had taken away, and perhaps not from here
                 bucket, what = msgspec.json.decode(name.removeprefix("expiring "), type=_Named)
-                if not any(line.bucket == Bucket(*bucket) for line in lines):
+                if not any((line.bucket, line.what) == (Bucket(*bucket), what) for line in lines):
                     done.append(await self._again(Bucket(*bucket), what))
             for erased in done:
                 await self._purging.rows(erased.indexes)
@@ -91,15 +92,24 @@ class Expiring:
         return await self._again(line.bucket, line.what)
 
     async def _again(self, bucket: Bucket, what: Any) -> Erased:
+        """Right before it goes the rules are asked again, as an earlier process may have begun."""
         host = self._host
         await host.ask(lambda: host.vault.retire([bucket]))
         while True:
             step = host.holds.gate.as_of_now()
             holds = await host.ask(host.holds.in_force)  # one may have been placed since the plan
-            spare = await self._worker.do(functools.partial(self._held, holds, bucket, keep=True))
+            held = await self._worker.do(functools.partial(self._held, holds, bucket, keep=True))
+            spare = held if self._goes(bucket, what) else None
             expire = functools.partial(self._engine.expire, bucket, what, spare, "retention", step)
             with contextlib.suppress(ChangedError):  # and another one meanwhile
                 return await self._worker.do(expire)
+
+    def _goes(self, bucket: Bucket, what: str) -> bool:
+        """Whether that goes of the bucket by itself, now and by the configuration in force."""
+        kept = retention.kept(self._host.config, bucket.retention_class)
+        if kept.name != bucket.retention_class or what != what_expires(kept):
+            return False
+        return state_of(kept, bucket.day, self._host.clock.now()) in ("due", "overdue")
 
     def _held(self, holds: Sequence[Hold], bucket: Bucket, *, keep: bool = False) -> frozenset[int]:
         """What holds match of the days around a bucket's; ``keep``: the vault's holds get it."""

@@ -83,16 +83,18 @@ class Eraser:
         self._unsettled = Unsettled(disk, root)
 
     def expire(
-        self, bucket: Bucket, what: What, spare: Collection[int] = (), request: str = "",
+        self, bucket: Bucket, what: What, spare: Collection[int] | None = (), request: str = "",
         step: Step = nullcontext,
     ) -> Erased:  # fmt: skip
         """Erase all records of a bucket but the leaves in ``spare`` and what a hold keeps.
 
+        With ``None`` all stay, and only what an earlier attempt took is brought to its end.
         ``UsageError`` if the bucket is not retired.
         """
         with self._turn:
             token = self._name("expire", *bucket, what, request)
-            return self._in_bucket(bucket, _but(frozenset(spare), _GOES[what]), what, token, step)
+            doomed = _of(NOTHING, NOTHING) if spare is None else _but(frozenset(spare), _GOES[what])
+            return self._in_bucket(bucket, doomed, what, token, step)
 
     def records(
         self, bucket: Bucket, indexes: Collection[int], what: What, request: str = "",

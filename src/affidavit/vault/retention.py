@@ -109,12 +109,17 @@ def _lines(
     state = state_of(kept, bucket.day, now)
     if due_only and known and state not in ("due", "overdue"):
         return
-    what: What = "content" if kept.expires == "content" else "sections"
+    what = what_expires(kept)
     spare = frozenset(held(bucket))
     stock = stocks.stock(bucket, what, spare)
     if stock.left:
         removable, due, _ = retention.dates(kept, bucket.day)
         yield Line(bucket, kept, known, state, what, removable, due, stock, spare)
+
+
+def what_expires(kept: Kept) -> What:
+    """What goes of a record that is over its maximum."""
+    return "content" if kept.expires == "content" else "sections"
 
 
 def state_of(kept: Kept, day: str, now: str) -> State:

@@ -11,10 +11,11 @@ import pytest
 from affidavit.app import indexing
 from affidavit.control.link import ControlLink
 from affidavit.query import language
+from affidavit.vault.erase import Eraser
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer
 from tests.world.audit import audit
-from tests.world.erasures import Recorder
+from tests.world.erasures import Recorder, asked, erased
 
 NOW = "2026-11-23T12:00:00.000000Z"
 SHORT = "retention: {classes: {short: {maximum: 2d}}}\n"
@@ -78,3 +79,85 @@ def test_a_hold_counts_while_the_index_is_made_anew(
 
 async def _nothing(_: object) -> None:
     """A round that does not come so far."""
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise OSError("the disk")
+
+
+def _kept_longer(root: Path) -> None:
+    text = (root / "config.yaml").read_text()
+    assert "short: {maximum: 2d}" in text
+    text = text.replace("short: {maximum: 2d}", "short: {minimum: 10d}")
+    (root / "config.yaml").write_text(text)
+
+
+@pytest.mark.slow
+def test_what_was_begun_is_not_gone_on_with_against_the_rules_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Expiry on record and cut short by the disk; then the class has to be kept for longer."""
+    root = _root(tmp_path, SHORT)
+    kept: dict[str, Any] = {}
+
+    async def early(link: ControlLink) -> None:
+        bot = await _key(link, "bot", "caller")
+        recorder = await Recorder.open(root, link)
+        kept["one"] = await recorder.exchange(bot, "x", session="s1", retention_class="short")
+        await recorder.indexed()
+        await recorder.close()
+
+    async def wait(link: ControlLink) -> None:
+        found = await link.call("retention.run", {"begin": True})
+        while found["running"]:
+            await asyncio.sleep(0.05)
+            found = await link.call("retention.run", {})
+        kept["problem"] = found["problem"]
+
+    assert _sequencer(root, early) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Eraser, "_write_down", _fails)
+        assert _sequencer(root, wait, _Later(4)) == 0
+    _kept_longer(root)
+    assert _sequencer(root, wait, _Later(4)) == 0
+    assert kept["problem"] is None
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.types["retention.expired"]
+    assert found.requests[kept["one"]].parts
+
+
+@pytest.mark.slow
+def test_an_erasure_under_way_waits_for_a_minimum_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen and cut short by the disk; by the next start the class has a minimum."""
+    root = _root(tmp_path, SHORT)
+    kept: dict[str, Any] = {}
+
+    async def first(link: ControlLink) -> None:
+        owner, second = await _key(link, "Ann", "owner"), await _key(link, "Ben", "auditor")
+        bot = await _key(link, "bot", "caller")
+        recorder = await Recorder.open(root, link)
+        kept["one"] = await recorder.exchange(bot, "x", session="s1", retention_class="short")
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("session", "ses_s1", owner))
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        for _ in range(200):
+            if (await link.call("status", {}))["erasing_problem"]:
+                break
+            await asyncio.sleep(0.02)
+        kept["id"] = made["id"]
+        await recorder.close()
+
+    async def later(link: ControlLink) -> None:
+        done = await erased(link, kept["id"], "waiting")
+        assert done["tally"]["records"] == 0
+        assert [one["records"] for one in done["later"]] == [2]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Eraser, "_write_down", _fails)
+        assert _sequencer(root, first) == 0
+    _kept_longer(root)
+    assert _sequencer(root, later) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["one"]].parts
