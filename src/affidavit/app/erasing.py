@@ -17,7 +17,7 @@ from affidavit import ids
 from affidavit.app import deciding
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
-from affidavit.control.erasures import KINDS, Erasure, ErasureStore, Portion, What
+from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
 from affidavit.control.identity import OWNER, Identity, check_one_person, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
@@ -104,9 +104,16 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
         asked = await deciding.question(
             host, who, now, "erase", params["by"], target=made.id, reason=plan["basis"], what=told,
-            more=lambda: host.erasures.put(made),
+            more=lambda: _put(host, made, found),
         )  # fmt: skip
     return plan | {"id": made.id, "asked": asked.id, "until": asked.until}
+
+
+def _put(host: Host, made: Erasure, found: Found) -> None:
+    """Store a request; with the records, where it means those of now and no others."""
+    host.erasures.put(made)
+    if made.kind in AS_ASKED:
+        host.erasures.put_parts(made.id, found.portions)
 
 
 def _person(

@@ -27,7 +27,7 @@ from affidavit.app import forgetting, proving, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Left, digest, of_tenant
-from affidavit.control.erasures import Erasure, Portion, Tally, What
+from affidavit.control.erasures import AS_ASKED, Erasure, Portion, Tally, What
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import UsageError
@@ -41,8 +41,6 @@ from affidavit.vault.stocktaking import Stocktaking
 
 KNOWN_SECONDS = 1.5
 """After which every gateway knows that a key was revoked, and has recorded what it let in."""
-_AGAIN = frozenset({"subject", "session", "tenant"})
-"""Kinds that mean what has come meanwhile, too."""
 
 
 class Runs:
@@ -194,18 +192,28 @@ class Runs:
         """What is stored and what is found now, divided."""
         select, now = self._worker.select(), self._host.clock.now()
         merged = {_bucket(one): one for one in stored}
-        if erasure.run == 1 or erasure.kind in _AGAIN:
-            tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
-            if erasure.kind == "tenant":
-                found = of_tenant(self._stocks, erasure.target, erasure.what)
-            else:
-                found = select.portions(select.matching(tree, erasure.what))
-            for one in (*found, *(self._sealed(erasure) if erasure.kind == "subject" else ())):
-                known = merged.get(_bucket(one), one)
-                every = sorted({*known.now, *known.later, *one.later})
-                merged[_bucket(one)] = msgspec.structs.replace(known, now=(), later=tuple(every))
+        known_already = [index for part in stored for index in (*part.now, *part.later)]
+        for one in self._found(erasure, known_already):
+            known = merged.get(_bucket(one), one)
+            every = sorted({*known.now, *known.later, *one.later})
+            merged[_bucket(one)] = msgspec.structs.replace(known, now=(), later=tuple(every))
         self._hold(holds, [i for one in merged.values() for i in (*one.now, *one.later)])
         return [select.divided(one, holds, now) for one in merged.values()]
+
+    def _found(self, erasure: Erasure, stored: Sequence[int]) -> Iterator[Portion]:
+        """What is meant beside what is stored."""
+        select = self._worker.select()
+        if erasure.kind in AS_ASKED:
+            if erasure.run == 1:
+                yield from select.portions(select.answers(stored, erasure.what))
+            return
+        if erasure.kind == "tenant":
+            yield from of_tenant(self._stocks, erasure.target, erasure.what)
+            return
+        tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
+        yield from select.portions(select.matching(tree, erasure.what))
+        if erasure.kind == "subject":
+            yield from self._sealed(erasure)
 
     def _sealed(self, erasure: Erasure) -> Iterator[Portion]:
         """What stands under the person's keys: of pruned leaves, too, of which no row tells."""

@@ -56,13 +56,14 @@ class Export(NamedTuple):
 class Found(NamedTuple):
     """What a request would erase: how many records now, and later with the reasons.
 
-    ``digest``: of the leaf indexes of all of these.
+    ``digest``: of the leaf indexes of all of these, which are those of ``portions``.
     """
 
     now: int
     later: tuple[Left, ...]
     digest: str
     exports: tuple[Export, ...] = ()
+    portions: tuple[Portion, ...] = ()
 
 
 class Selecting:
@@ -96,12 +97,7 @@ class Selecting:
 
     def held(self, holds: Iterable[Hold], indexes: Sequence[int]) -> dict[str, list[int]]:
         """Which of these records each hold keeps, by its id; holds that keep none are left out."""
-        halves: dict[int, int] = {}
-        for index in indexes:
-            row = self._searcher.reader.row(index)
-            other = None if row is None else row.re if row.re is not None else row.answered
-            if other is not None:
-                halves[index] = other
+        halves = self._halves(indexes)
         every = sorted({*indexes, *halves.values()})
         found: dict[str, list[int]] = {}
         for hold in holds:
@@ -110,6 +106,20 @@ class Selecting:
             mine = [one for one in indexes if one in kept or halves.get(one) in kept]
             if mine:
                 found[hold.id] = mine
+        return found
+
+    def answers(self, indexes: Collection[int], what: What) -> list[int]:
+        """Other halves that are not among these records, of which something is left."""
+        others = set(self._halves(indexes).values()).difference(indexes)
+        return sorted(index for index in others if self._shown(index, {}) & _OF[what])
+
+    def _halves(self, indexes: Iterable[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for index in indexes:
+            row = self._searcher.reader.row(index)
+            other = None if row is None else row.re if row.re is not None else row.answered
+            if other is not None:
+                found[index] = other
         return found
 
     def first_held(self, holds: Iterable[Hold], low: int, high: int) -> int | None:
@@ -170,7 +180,8 @@ class Selecting:
         meant = [index for one in every for index in (*one.now, *one.later)]
         later = tuple(self.left(every, holds, now))
         exports = tuple(self.exports(meant))
-        return Found(sum(len(one.now) for one in every), later, digest(meant), exports)
+        now_going = sum(len(one.now) for one in every)
+        return Found(now_going, later, digest(meant), exports, tuple(every))
 
     def exports(self, indexes: Iterable[int]) -> Iterator[Export]:
         """The exports that may have disclosed something of these records, oldest first."""

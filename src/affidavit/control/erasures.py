@@ -18,6 +18,8 @@ from affidavit.errors import NotFoundError
 
 Kind = Literal["subject", "session", "record", "tenant", "expression"]
 KINDS: tuple[Kind, ...] = ("subject", "session", "record", "tenant", "expression")
+AS_ASKED: frozenset[Kind] = frozenset({"record", "expression"})
+"""Kinds that mean what was there when it was asked, with its answers; others what comes, too."""
 What = Literal["person", "content", "sections"]
 """What goes of a record: ``person`` and content; content; or all seven sections and content."""
 
@@ -159,6 +161,7 @@ class ErasureStore:
     def forget(self, erasure_id: str) -> None:
         """Take away a request that was denied or has lapsed: its records tell of it."""
         self._db.execute("delete from erasures where id = ?", (erasure_id,))
+        self._db.execute("delete from erasure_parts where erasure = ?", (erasure_id,))
 
     def put_gone(self, erasure_id: str, run: int, indexes: Sequence[int]) -> None:
         """Remember which leaves went in a run, ascending: under whose certificate they are."""

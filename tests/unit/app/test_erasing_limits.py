@@ -11,6 +11,7 @@ from affidavit.app import erasure_run, opening
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
+from affidavit.durable import open_database
 from affidavit.errors import RefusedError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
@@ -170,3 +171,35 @@ def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
     found = audit(root, beside=tmp_path / "beside")
     assert found.requests[kept["held"]].parts
     assert found.requests[kept["goes"]].parts == {}
+
+
+def test_an_expression_takes_what_was_shown_to_both_and_no_more(tmp_path: Path) -> None:
+    """What matches only after it was asked stays; asked and denied, nothing of it is kept."""
+    root = _root(tmp_path, "")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        bot = await _key(link, "bot", "caller")
+        recorder = await Recorder.open(root, link)
+        kept["shown"] = await recorder.exchange(bot, "one", session="s1")
+        await recorder.indexed()
+        denied = await link.call("erasures.ask", asked("expression", "session:ses_s1", owner))
+        await link.call("approvals.decide", {"id": denied["asked"], "grant": False, **_by(second)})
+        made = await link.call("erasures.ask", asked("expression", "session:ses_s1", owner))
+        kept["after"] = await recorder.exchange(bot, "two", session="s1")
+        await recorder.indexed()
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        done = await erased(link, made["id"])
+        assert (done["tally"]["records"], done["tally"]["digest"]) == (2, made["digest"])
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["shown"]].parts == {}
+    assert found.requests[kept["after"]].parts
+    keyring = opening.keyring(Paths(root), SystemClock())
+    state = open_database(root / "state.db", keyring.database_key("state.db"), read_only=True)
+    assert state.execute("select count(*) from erasure_parts").fetchall() == [(0,)]
+    state.close()
+    keyring.close()
