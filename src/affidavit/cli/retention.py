@@ -227,7 +227,7 @@ def _holds(holds: list[dict[str, str]] | None) -> str:
 @app.command("plan")
 def plan(
     at: Annotated[
-        str, typer.Option("--at", help="As of a time, or 90d from now.", metavar="TIME")
+        str, typer.Option("--at", help="As of a time, or 90d or 2y from now.", metavar="TIME")
     ] = "",
     reason: options.Reason = "",
     data: options.Data = None,
@@ -236,7 +236,7 @@ def plan(
 ) -> None:
     """Say what of the vault would go when, why and how much. Nothing is removed; it is recorded.
 
-    Example: affidavit retention plan --at 90d
+    Example: affidavit retention plan --at 2y
     """
     found = Client(data, url).get("/api/retention/plan", at=at or None, purpose=reason or None)
     if json:
@@ -250,7 +250,18 @@ def plan(
         output.plain(f"  {_SUMS[state]}: {said} in {output.counted(total['buckets'], 'bucket')}")
     if found["lines"]:
         output.table(
-            ("State", "Tenant", "Class", "Days", "Goes", "On", "Records", "Held", "Size"),
+            (
+                "State",
+                "Tenant",
+                "Class",
+                "Days",
+                "Goes",
+                "May go from",
+                "On",
+                "Records",
+                "Held",
+                "Size",
+            ),
             _grouped(found["lines"]),
         )
     for class_, why in dict.fromkeys(
@@ -268,7 +279,10 @@ _SUMS = {
 
 
 def _grouped(lines: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
-    """A row for each tenant, class and state; its days from the first to the last."""
+    """A row for each tenant, class and state; its days from the first to the last.
+
+    From which day it may go is said where that is to come.
+    """
     groups: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for line in lines:
         key = line["state"], line["tenant"], line["retention_class"], line["what"]
@@ -276,6 +290,7 @@ def _grouped(lines: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
     return [
         (state, tenant or "-", class_ + ("" if found[0]["known"] else " (unknown)"),
          _span([one["day"] for one in found]), what,
+         _span([one["removable"] for one in found]) if state == "minimum" else "",
          _span([one["due"] for one in found]) or "never",
          sum(one["left"] for one in found), sum(one["held"] for one in found) or "",
          _size(sum(one["bytes"] for one in found)))

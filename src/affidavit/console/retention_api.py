@@ -79,7 +79,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def plan(
         request: Request, at: Annotated[str, Query(max_length=40)] = "", purpose: Purpose = ""
     ) -> dict[str, Any]:
-        """As of now, or of a time (``2027-01-01``, ``90d`` from now). Nothing is removed by it."""
+        """As of now, or of a time (``2027-01-01``; ``90d``, ``2y`` from now). Removes nothing."""
         reader = authenticator.api(request)
         if reader.identity.role not in APPROVE:
             raise RefusedError(f"The role {reader.identity.role} does not see what is kept.")

@@ -9,14 +9,15 @@ position, as everywhere. Not here: what becomes of it (``named``).
 import re
 
 from affidavit.clock import add_seconds
+from affidavit.durations import days_of
 from affidavit.query.boundary import section_of
 from affidavit.query.language import Parser, read
 from affidavit.query.tree import Match, Tree
 
 _PSEUDONYMS = {"actor": "act_", "session": "ses_"}
-_SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_SPAN = re.compile(r"(\d{1,6})([smhdwy])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_LONGEST = 50 * 365 * 86_400
+_LONGEST = days_of("50y") * 86_400
 
 
 def parse_standing(text: str) -> Tree:
@@ -27,12 +28,16 @@ def parse_standing(text: str) -> Tree:
 def parse_moment(text: str, now: str) -> str:
     """The stored time of a date or a time, or ``30d``, which is so long after ``now``.
 
+    A year has as many days as where records are kept for years (``durations``): ``2y`` is 731.
     ``ExpressionError`` for anything else, and for what is further off than 50 years.
     """
     ahead = _SPAN.fullmatch(text)
     if ahead is None:
         return Parser(text, now).moment(text, 0)[0]
-    seconds = int(ahead[1]) * _SECONDS[ahead[2]]
+    count, unit = int(ahead[1]), ahead[2]
+    if unit == "y":
+        count, unit = days_of(f"{count}y"), "d"
+    seconds = count * _SECONDS[unit]
     if seconds > _LONGEST:
         Parser(text, now).fail(f"{text!r} is not a time within 50 years.")
     return add_seconds(now, seconds)

@@ -102,6 +102,13 @@ def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, 
     assert "overdue: 2 records" in plan
     assert "overdue acme failed 2026-11-23 sections 2028-11-24 2" in plan
     assert "failed: Over its maximum of 731 days." in plan
+    now = flat(command("retention", "plan").out)
+    assert "May go from On Records" in now
+    assert "minimum acme failed 2026-11-23 sections 2027-11-25 2028-11-24 2" in now
+    years = command("retention", "plan", "--at", "3y")
+    assert years.code == 0, years.err
+    assert "As of 2029-11-23" in flat(years.out)
+    assert "overdue acme failed 2026-11-23 sections 2028-11-24 2" in flat(years.out)
     (line,) = (
         one for one in command("retention", "plan", "--json").rows
         if one["retention_class"] == "failed"
