@@ -302,6 +302,20 @@ def test_another_sample_does_not_pass(node: Node, world: World, bundles: dict[st
         assert said["refused"] == "wrong-sample"
 
 
+def test_what_was_not_drawn_is_not_called_withheld(node: Node, world: World) -> None:
+    """In the verdict and in the rows; the other half of what was drawn is shown."""
+    made = world.bundle(by_model(), Choice(sample=Sample(1, "S")))
+    said = agree(node, small(made.data), world.vkey)
+    rows = {row["index"]: row for row in node.ask({"op": "rows", "start": 0, "number": 99})["rows"]}
+    (drawn,) = said["facts"]["sample"]
+    shown = {drawn, *(i for i, row in rows.items() if row["half"] == str(drawn))}
+    rest = len(said["facts"]["records"]) - len(shown)
+    assert f"0 of them withheld; {rest} not drawn and not shown;" in said["completeness"]
+    hidden = {i for i, row in rows.items() if row["sections"] == "not drawn"}
+    assert hidden == set(rows) - shown
+    assert "withheld" not in {row["sections"] for row in rows.values()}
+
+
 def test_records_are_shown_as_they_are(node: Node, world: World, bundles: dict[str, bytes]) -> None:
     """A page of rows, and one record with its sections and its content."""
     said = agree(node, bundles["hostile names"], world.vkey)

@@ -47,7 +47,9 @@ function field(shown, index, section, ...names) {
 }
 
 /** The rows of some records, from the place `start`. */
-export function rows({ answer, shown, manifest }, start, number) {
+export function rows({ answer, shown, manifest, verdict }, start, number) {
+  const drawn = verdict.facts.get("sample");
+  const kept = drawn === null ? null : new Set(drawn.flatMap((one) => [one, answer.halves.get(one)]));
   const conditions = manifest.get("question").get("conditions");
   return answer.records.slice(start, start + number).map((index) => {
     const leaf = answer.leaves.get(index);
@@ -55,6 +57,7 @@ export function rows({ answer, shown, manifest }, start, number) {
     const silent = answer.open.includes(index) ? "open" : "";
     const met = holds(["and", ...conditions], index, answer, shown);
     const sections = SECTIONS.filter((name) => shown.has(index, name));
+    const unseen = kept === null || kept.has(index) ? "withheld" : "not drawn";
     return {
       index,
       time: leaf.time,
@@ -64,7 +67,7 @@ export function rows({ answer, shown, manifest }, start, number) {
       model: field(shown, index, "what", "gen_ai.response.model", "gen_ai.request.model"),
       outcome: field(shown, index, "outcome", "outcome"),
       met: met === null ? "not shown" : met ? "yes" : "no",
-      sections: sections.join(", ") || (leaf.sections.some(Boolean) ? "withheld" : "none"),
+      sections: sections.join(", ") || (leaf.sections.some(Boolean) ? unseen : "none"),
       half: answer.notShown.includes(index) ? "not shown" : half === null ? silent : `${half}`,
     };
   });

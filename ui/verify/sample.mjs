@@ -47,6 +47,10 @@ export function checkSample(answer, shown, conditions, stated) {
     need(fits, "wrong-sample", () => `Shown is also what was not drawn: leaf [${index}].`);
   }
   const withheld = leaves.filter((index) => !shown.hasLeaf(index)).length;
-  const said = `sample of ${leaves.length} of ${number} drawn by the seed ${quoted(seed)}`;
-  return { drawn: leaves, said: [`${said}, ${withheld} of them withheld`] };
+  const picked = new Set(leaves);
+  const rest = answer.records.filter((index) => !picked.has(index) && !shown.hasLeaf(index));
+  let said = `sample of ${leaves.length} of ${number} drawn by the seed ${quoted(seed)}`;
+  said += `, ${withheld} of them withheld`;
+  const more = rest.length ? [`${rest.length} not drawn and not shown`] : [];
+  return { drawn: leaves, said: [said, ...more] };
 }

@@ -94,9 +94,13 @@ function judge(members, manifest, policy, told) {
   facts.set("sample", sample.drawn);
   const found = facts.get("assurance");
   const hidden = [...sample.said, ...partly(answer, shown)];
+  const numbers = new Map(counts);
+  if (sample.drawn !== null) {
+    numbers.set("withheld", 0n); // the sample says of how many
+  }
   const verdict = {
     integrity,
-    completeness: completeness(answer, question, counts, hidden, found.get("replayed")),
+    completeness: completeness(answer, question, numbers, hidden, found.get("replayed")),
     assurance: assurance(policy, found),
     coverage: coverage(answer),
     about: about(answer, question.get("conditions")),

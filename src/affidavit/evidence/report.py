@@ -29,6 +29,7 @@ from affidavit.evidence.report_words import (
     LIMITS,
     NOT_EVIDENCE,
     VERIFY,
+    WITHHELD_OF_A_SAMPLE,
     meanings,
 )
 
@@ -179,8 +180,9 @@ def _plain(value: Any) -> str:
 
 
 def _counts(manifest: Mapping[str, Any]) -> str:
+    meant = COUNTS | ({"withheld": WITHHELD_OF_A_SAMPLE} if manifest["sampling"] else {})
     rows = [
-        (name.replace("_", " "), f"{number:,}", COUNTS.get(name, ""))
+        (name.replace("_", " "), f"{number:,}", meant.get(name, ""))
         for name, number in manifest["counts"].items()
     ]
     return table([("Count", 20), ("Number", 12), ("What it counts", 68)], rows)

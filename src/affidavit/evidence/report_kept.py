@@ -1,7 +1,8 @@
 """What of the records is withheld and why, how long they are kept, and who has looked at them.
 
-Rules: why a section is not shown is worked out from what the manifest says of the export; where
-that does not tell, the page says that it may have been erased or expired. Retention and custody
+Rules: why a section is not shown is worked out from what the manifest says of the export. Erased
+is only what the manifest says the vault has lost, section by section; where nothing tells, the page
+says what it may be and that nothing says that it was erased. Retention and custody
 are the manifest's own (docs/format/evidence.md), the exporter's word, and the page says so. Not
 here: where these come from (``console``).
 """
@@ -26,7 +27,7 @@ def withheld(
     """Section by section: of how many records it is not shown, and why."""
     if answer.counting:
         return paragraph("Everything: only the number of records is shown.")
-    why = _Why(manifest, answer, drawn)
+    why = _Why(manifest, answer, shown, drawn)
     found: Counter[tuple[str, str]] = Counter()
     for index in sorted({*answer.records, *answer.halves.values(), *answer.gaps}):
         for place, name in enumerate(SECTIONS):
@@ -53,15 +54,26 @@ def withheld(
 class _Why:
     """Says why a section of a record is not shown."""
 
-    def __init__(self, manifest: Manifest, answer: verify.Answer, drawn: Any) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        answer: verify.Answer,
+        shown: Mapping[int, Mapping[str, Any]],
+        drawn: Any,
+    ) -> None:
+        self._answer = answer
+        self._shown: Any = shown
+        self._asked_for = set(answer.records)
+        self._half_of = {half: index for index, half in answer.halves.items()}
         self._chosen = manifest["disclosed"]
         self._sections = manifest["boundary"].get("sections")
         self._rows = manifest["boundary"].get("rows", "everything")
         self._conditions = manifest["question"]["conditions"]
         self._erased = {
-            index: str(entry.get("certificate", ""))
+            (index, section): str(entry.get("certificate", ""))
             for entry in manifest["retention"].get("erased", [])
             for index in entry.get("records", [])
+            for section in entry.get("sections", [])
         }
         self._whole = None
         if drawn is not None:
@@ -75,15 +87,23 @@ class _Why:
             return "left out by the exporter"
         if isinstance(self._sections, list) and section not in self._sections:
             return "outside the boundary of who exported"
-        if index in self._erased:
-            return f"erased or expired; certificate: {self._erased[index] or 'not stated'}"
+        if (index, section) in self._erased:
+            return f"erased or expired; certificate: {self._erased[index, section] or 'not stated'}"
         if self._whole is not None and index not in self._whole:
             return "not drawn into the sample"
-        if self._conditions:
-            return "does not meet the conditions, erased, expired or outside the boundary's rows"
-        if self._rows != "everything":
-            return "erased, expired, or outside the boundary's rows"
-        return "erased or expired: no longer readable when the bundle was made"
+        met = self._met(index)
+        if met is False:
+            return "does not meet the conditions"
+        may = [] if met else ["not shown to meet the conditions"]
+        may += ["outside the boundary of who exported"] if self._rows != "everything" else []
+        may += ["not readable when the bundle was made"]
+        return f"{', or '.join(may)}; nothing in the bundle says that it was erased"
+
+    def _met(self, index: int) -> bool | None:
+        """Whether a record, or the one whose half it is, meets the conditions."""
+        of = index if index in self._asked_for else self._half_of.get(index, index)
+        met: bool | None = verify.holds(["and", *self._conditions], of, self._answer, self._shown)
+        return met
 
 
 def retention(manifest: Manifest) -> str:
@@ -106,22 +126,28 @@ def retention(manifest: Manifest) -> str:
         for one in kept.get("classes", [])
     ]  # fmt: skip
     if classes:
-        head = [
+        columns = [
             ("Class", 20), ("Records", 9), ("Kept at least", 11), ("Kept at most", 11),
             ("What expires", 11), ("Because of", 16), ("First day", 11), ("Last day", 11),
         ]  # fmt: skip
-        said.append(table(head, classes, wide=True))
-    for name, key, none in (
-        ("matter", "holds", "The exporter may know of no legal hold on these records."),
-        ("certificate", "erased", "None of the records was erased."),
-    ):
-        entries = kept.get(key)
-        if entries:
-            rows = [(one.get(name, ""), _some(one.get("records", []))) for one in entries]
-            title = "Legal hold" if key == "holds" else "Erased, by certificate (ledger record)"
-            said.append(table([(title, 40), ("Records (leaves)", 60)], rows[:MAX_LISTED]))
-        elif entries is not None:
-            said.append(paragraph(none))
+        said.append(table(columns, classes, wide=True))
+    held, erased = kept.get("holds"), kept.get("erased")
+    if held:
+        rows = [(one.get("matter", ""), _some(one.get("records", []))) for one in held]
+        head = [("Legal hold", 40), ("Records (leaves)", 60)]
+        said.append(table(head, rows[:MAX_LISTED]))
+    elif held is not None:
+        said.append(paragraph("The exporter may know of no legal hold on these records."))
+    if erased:
+        gone = [
+            (one.get("certificate", ""), ", ".join(map(str, one.get("sections", []))),
+             _some(one.get("records", []))) for one in erased
+        ]  # fmt: skip
+        head = [("Erased, by certificate (ledger record)", 40), ("Sections", 20),
+                ("Records (leaves)", 40)]  # fmt: skip
+        said.append(table(head, gone[:MAX_LISTED]))
+    elif erased is not None:
+        said.append(paragraph("None of the records was erased."))
     due = kept.get("due")
     if due:
         said.append(facts([("Kept longer than the maximum", _some(due))]))

@@ -6,7 +6,9 @@ attributed stand where they belong. The page lists so many records and says how 
 Not here: what is withheld and why (``report_kept``).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from affidavit.evidence import verify
@@ -133,21 +135,47 @@ def narrative(told: Story) -> str:
 
 
 def lines(told: Story, indexes: Sequence[int]) -> str:
-    """A line for each of these records."""
-    body = "".join(_line(told, index) for index in indexes)
-    return f'<table class="long"><tbody>{body}</tbody></table>'
+    """A line for each of these records; one for those in a row of which nothing is shown."""
+    rows = []
+    for silent, group in groupby(indexes, lambda index: _is_silent(told, index)):
+        found = list(group)
+        if silent and len(found) > 1:
+            rows.append(_silent(told, found))
+        else:
+            rows += [_line(told, index) for index in found]
+    return f'<table class="long"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _is_silent(told: Story, index: int) -> bool:
+    return not told.entries[index][0].sections and index not in told.answer.gaps
+
+
+def _silent(told: Story, indexes: Sequence[int]) -> str:
+    """A line for several records of which nothing is shown: how many, of which types."""
+    first, last = (told.entries[index][0].time for index in (indexes[0], indexes[-1]))
+    when = " to ".join(dict.fromkeys(time[:19].replace("T", " ") for time in (first, last)))
+    types = Counter(told.entries[index][0].type for index in indexes)
+    named = ", ".join(f"{number} of type {name}" for name, number in sorted(types.items()))
+    what = [f"<p>{text(f'{len(indexes)} records of which nothing is shown: {named}.')}</p>"]
+    places = Counter(_place(told.answer, index) for index in indexes)
+    beside = " ".join(f"{words} ({number})" for words, number in places.items() if words)
+    what += [paragraph(beside, "q")] if beside else []
+    kept = f'<td class="n when">{text(when)}<br>leaves {indexes[0]} to {indexes[-1]}</td>'
+    return f"<tr>{kept}<td>{''.join(what)}</td></tr>"
+
+
+def _place(answer: verify.Answer, index: int) -> str:
+    """How a leaf belongs to the answer; "" if it is a record of it."""
+    if index in answer.gaps:
+        return "A gap."
+    if index in answer.unattributed:
+        return "It could not be attributed to a chain."
+    return "" if index in answer.records else "The other half of a record of the answer."
 
 
 def _line(told: Story, index: int) -> str:
     view, entry = told.entries[index]
-    answer = told.answer
-    beside = ""
-    if index in answer.gaps:
-        beside = "A gap."
-    elif index in answer.unattributed:
-        beside = "It could not be attributed to a chain."
-    elif index not in answer.records:
-        beside = "The other half of a record of the answer."
+    beside = _place(told.answer, index)
     sections = {name: value for name, value in view.sections.items() if isinstance(value, Mapping)}
     kept = f'<td class="n when">{text(view.time[:23].replace("T", " "))}<br>leaf {index}</td>'
     if not sections or entry is None:

@@ -29,6 +29,11 @@ COUNTS = {
 }
 """What each count counts."""
 
+WITHHELD_OF_A_SAMPLE = (
+    "are proved to exist, and nothing of what they say is shown: they were not drawn, or are "
+    "withheld (the verdict says how many of each)"
+)
+
 LIMITS = (
     "Whether the rules that attribute records to chains read the content rightly.",
     "Traffic that did not pass the gateway: it leaves no record here.",

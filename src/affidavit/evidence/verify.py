@@ -1339,9 +1339,9 @@ def judge(members: dict[str, Any], manifest: Any, policy: Policy, tools: Tools) 
     facts["counts"], facts["records"] = counts, answer.records
     facts["counted"] = [[*chain, answer.counted[chain]] for chain in answer.asked]
     facts["gaps"], facts["open"], facts["sample"] = answer.gaps, answer.open, drawn
-    facts["halves_not_shown"] = answer.not_shown
-    replayed = facts["assurance"]["replayed"]
-    said = completeness(answer, question, counts, sample + partly(answer, shown), replayed)
+    facts["halves_not_shown"], replayed = answer.not_shown, facts["assurance"]["replayed"]
+    told = counts if drawn is None else {**counts, "withheld": 0}  # the sample says of how many
+    said = completeness(answer, question, told, sample + partly(answer, shown), replayed)
     who, how = assurance(policy, facts["assurance"]), coverage(answer)
     what, rest = about(answer, question["conditions"]), unchecked(question, False)
     return Verdict(integrity, said, who, how, what, "", rest, facts), answer, shown
@@ -1416,9 +1416,8 @@ def count(answer: Answer, shown: dict[int, Any], conditions: list[Any]) -> dict[
         "halves_not_shown": len(answer.not_shown),
     }
     if answer.counting:
-        total = sum(answer.counted[chain] for chain in answer.asked)
-        beside = sum(answer.counted.values()) - total
-        found.update(records=total, matching=total, unattributed=beside)
+        ours = sum(answer.counted[chain] for chain in answer.asked)
+        found.update(records=ours, matching=ours, unattributed=sum(answer.counted.values()) - ours)
     return found
 
 
@@ -1446,7 +1445,9 @@ def check_sample(answer: Answer, shown: dict[int, Any], conditions: Any, stated:
     more = [i for i in sorted(set(shown) - whole) if not set(shown[i]) <= needed]
     need(not more, "wrong-sample", f"Shown is also what was not drawn: leaf {more[:1]}.")
     said = f"sample of {len(drawn)} of {population[0]} drawn by the seed {quoted(stated['seed'])}"
-    return drawn, [f"{said}, {sum(i not in shown for i in drawn)} of them withheld"]
+    said += f", {sum(i not in shown for i in drawn)} of them withheld"
+    rest = len(set(answer.records) - {*drawn, *shown})
+    return drawn, [said] + [f"{rest} not drawn and not shown"] * (rest > 0)
 
 
 def partly(answer: Answer, shown: dict[int, Any]) -> list[str]:
@@ -1535,8 +1536,7 @@ def check_proof(proof: bytes, leaf: bytes, policy: Policy, tools: Tools = NO_TOO
     note = read_checkpoint(text, policy, tools)
     index = int(stated.group(1))
     good = read_leaf(leaf)["index"] == index < note.size
-    path = list(map(from_base64, lines[1:]))
-    good = good and path_root(index, note.size, leaf, path) == note.root
+    good = good and path_root(index, note.size, leaf, [*map(from_base64, lines[1:])]) == note.root
     need(good, "bad-inclusion", "The leaf is not in the tree at that index.")
     check_times({index: read_leaf(leaf)}, note, [])
     facts = {**vouch(policy, note, [], index), "index": index}

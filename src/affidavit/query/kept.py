@@ -36,6 +36,9 @@ class Buckets(Protocol):
     def sections(self, index: int, tenant: str | None = None) -> dict[str, Any]:
         """The sections that can be read, by name."""
 
+    def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
+        """Why sections and parts that were recorded cannot be read: name → one sentence."""
+
 
 class Regime(msgspec.Struct, frozen=True):
     """A preset that a class follows; ``review`` says who has looked at it."""

@@ -3,8 +3,9 @@
 Rules: the class is the one under which the vault keeps a record; limits are those of the
 configuration in force. Told within the boundary; of holds only to who may know of them.
 Certificates are not told record by record, as they name how many and a digest: those recorded
-later than the first of the records are named together. Not here: one record and why (``kept``),
-looks (``evidence.report_kept``).
+later than the first of the records are named together. Erased is what the vault says is gone, and
+nothing that only cannot be found or is damaged. Not here: one record and why (``kept``), looks
+(``evidence.report_kept``).
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from typing import Any
 
 from affidavit import retention
 from affidavit.config import Config
+from affidavit.errors import CorruptError, PrunedError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.kept import Buckets, Hold
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Has, Match, Or, Tree
+from affidavit.record.model import SECTIONS
+from affidavit.vault.reader import NOT_THERE
 
 MOST = 10_000
 """Records that are looked at: each takes a look into the vault. Of more, the first."""
@@ -58,9 +62,16 @@ def kept_records(
         held = [{"matter": name, "records": _which(searcher, boundary, records, tree)}
                 for name, tree in matters]  # fmt: skip
         told["holds"] = [one for one in held if one["records"]]
-    erased = _which(searcher, boundary, records, And((boundary.rows, Has("erased"))))
-    names = _certificates(searcher, boundary, erased[0]) if erased else ""
-    told["erased"] = [{"certificate": names, "records": erased}] if erased else []
+    gone_of: dict[tuple[str, ...], list[int]] = {}
+    for index in _which(searcher, boundary, records, And((boundary.rows, Has("erased")))):
+        gone_of.setdefault(_erased(vault, index), []).append(index)
+    gone_of.pop((), None)
+    first = min((of[0] for of in gone_of.values()), default=0)
+    names = _certificates(searcher, boundary, first) if gone_of else ""
+    told["erased"] = [
+        {"certificate": names, "records": of, "sections": list(sections)}
+        for sections, of in gone_of.items()
+    ]
     told["due"] = due
     return told
 
@@ -77,6 +88,18 @@ def _class(config: Config, name: str, days: list[str]) -> dict[str, Any]:
         "first_day": min(days),
         "last_day": max(days),
     }
+
+
+def _erased(vault: Buckets, index: int) -> tuple[str, ...]:
+    """The sections of which the vault says that they are gone; none of what it only has not got."""
+    try:
+        missing = vault.missing(index)
+        known = vault.bucket(index) is not None  # then it dropped what is not there
+    except (CorruptError, PrunedError):
+        return ()
+    return tuple(
+        name for name in SECTIONS if name in missing and (known or missing[name] != NOT_THERE)
+    )
 
 
 def _which(searcher: Searcher, boundary: Boundary, records: Sequence[int], tree: Tree) -> list[int]:

@@ -4,12 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from affidavit.console.app import create_app
+from affidavit.errors import CorruptError
 from affidavit.evidence import verify
-from affidavit.query import custody, kept_records
+from affidavit.query import boundary, custody, kept_records
+from affidavit.query.tree import All
+from affidavit.record.model import View
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
@@ -144,6 +148,42 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     assert beyond == {"class": "beyond the first 3", "records": 1}
 
 
+def test_erased_is_what_the_vault_says_section_by_section(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what the index cannot read: what the vault has lost, not what it has not got or spoilt."""
+    from affidavit.vault.reader import NOT_THERE, VaultReader
+
+    first, second, third, fourth = range(1, 5)
+    whole, bucket = VaultReader.view, VaultReader.bucket
+
+    def bare(at: int) -> View:
+        return msgspec.structs.replace(whole(machine.vault_reader, at), sections={})
+
+    def missing(_: VaultReader, index: int, tenant: str | None = None) -> dict[str, str]:
+        if index == fourth:
+            raise CorruptError("Section who is another one.")
+        if index == third:
+            return {"who": NOT_THERE, "what": NOT_THERE}
+        return {"content": "The key was destroyed.", "request.body": "The key was destroyed."}
+
+    machine.indexer.refresh([first, second, third, fourth], bare)
+    monkeypatch.setattr(VaultReader, "missing", missing)
+    monkeypatch.setattr(
+        VaultReader, "bucket",
+        lambda self, at, tenant=None: None if at == third else bucket(self, at, tenant),
+    )  # fmt: skip
+    searcher = machine.services().searcher
+    reader = boundary.auditor("act_x", "acme")._replace(rows=All())
+    told = kept_records.kept_records(
+        searcher, machine.vault_reader, machine.config, reader, [first, second, third, fourth],
+        machine.clock.now(), None,
+    )  # fmt: skip
+    machine.indexer.refresh([first, second, third, fourth], machine.vault_reader.view)
+    (entry,) = told["erased"]
+    assert (entry["records"], entry["sections"]) == ([first, second], ["content"])
+
+
 def test_both_are_left_out_where_the_recipient_is_not_to_know(
     console: TestClient, machine: Machine
 ) -> None:
@@ -161,8 +201,6 @@ def test_both_are_left_out_where_the_recipient_is_not_to_know(
 
 def test_a_reader_without_what_is_asked_is_told_nothing(machine: Machine) -> None:
     """The boundary comes first; and too many reads are said to be too many."""
-    from affidavit.query import boundary
-
     searcher = machine.services().searcher
     reader = boundary.auditor("act_x", "acme")
     size = machine.reader_log.checkpoint().size

@@ -85,7 +85,7 @@ RETENTION: dict[str, Any] = {
          "last_day": "2026-11-24"},
     ],
     "holds": [{"matter": ARABIC, "records": [1, 2, 3]}],
-    "erased": [{"certificate": "0199" * 30, "records": [4]}],
+    "erased": [{"certificate": "0199" * 30, "records": [4], "sections": ["who", HOSTILE]}],
     "due": [5, 6],
 }  # fmt: skip
 

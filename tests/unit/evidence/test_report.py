@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.evidence import report_page, report_story
+from affidavit.evidence import bundle, report_page, report_story, verify
 from affidavit.evidence.bundle import Choice, Sample
+from affidavit.record.model import Chain
 from tests.attacks.world import World, by_model, members
 from tests.unit.evidence import nasty
 
@@ -201,6 +202,95 @@ def test_why_something_is_withheld_is_told(spoilt: World) -> None:
         assert reason in found
     assert "2 of " in found
     assert 'drawn by the seed "S"' in found
+
+
+def reasons(data: bytes) -> set[tuple[str, str, str]]:
+    """Section, number of records and reason, as the page of a bundle has them."""
+    text = members(data)["report.html"].decode().partition("What was withheld, and why")[2]
+    cell = '<td dir="auto">([^<]*)</td>'
+    return set(re.findall(rf"<tr>{cell}{cell}{cell}</tr>", text.partition("<h2>")[0]))
+
+
+def test_only_what_the_vault_has_lost_is_called_erased(tmp_path: Path) -> None:
+    """Of a sample: what was not drawn is not erased, also of a record of which a section is."""
+    made = World(tmp_path / "log")
+    for _ in range(4):
+        made.exchange()
+    first, second = made.pairs[0]
+    gone = {
+        index: bundle.Shown((*made.kept[index].disclosures[:-1], None)) for index in made.pairs[0]
+    }
+    unread = made.pairs[1][0]
+    made.kept.update(gone)
+    lost: dict[str, Any] = {
+        "erased": [{"certificate": "#9", "records": [first, second], "sections": ["content"]}]
+    }
+
+    def export(choice: Choice, show: Any = made.show, rows: str = "everything") -> bytes:
+        return bundle.make(
+            made.answer(by_model()), show, choice=choice, boundary={"rows": rows},
+            made=made.clock.now(), policy=verify.read_keys([made.vkey]), retention=lost,
+        ).data  # fmt: skip
+
+    seed = next(
+        name for name in "ABCDEFGHIJ"
+        if not {first, second} & {*verify.check(
+            export(Choice(sample=Sample(1, name))), verify.read_keys([made.vkey])
+        ).facts["sample"]}
+    )  # fmt: skip
+    found = reasons(export(Choice(sample=Sample(1, seed))))
+    page = members(export(Choice(sample=Sample(1, seed))))["report.html"].decode()
+    assert "they were not drawn, or are withheld" in page
+    erased = {section for section, _, why in found if "erased" in why}
+    assert erased == {"content"}
+    assert ("content", "2", "erased or expired; certificate: #9") in found
+    assert ("what", "6", "not drawn into the sample") in found
+    hidden = reasons(export(Choice(), lambda i: bundle.NOTHING if i == unread else made.show(i)))
+    why = "not readable when the bundle was made; nothing in the bundle says that it was erased"
+    assert ("who", "1", why) in hidden
+    narrow = reasons(
+        export(Choice(), lambda i: made.show(i) if i != unread else bundle.NOTHING, "x")
+    )
+    assert ("who", "1", f"outside the boundary of who exported, or {why}") in narrow
+    made.close()
+
+
+def test_records_of_which_nothing_is_shown_are_summed_up(tmp_path: Path) -> None:
+    """One line for those in a row, by type; what is shown and each gap keep lines of their own."""
+    made = World(tmp_path / "log")
+    for _ in range(4):
+        made.exchange()
+    bare: dict[str, Any] = dict.fromkeys(("model", "actor", "body", "who"), None)
+    for kind in ["ledger.key"] * 3 + ["ledger.gap"] * 2:
+        made.add(kind, tenant="", also=[Chain("", "unattributed", "")], **bare)
+    made.add()
+    shown = made.pairs[1]
+    data = made.bundle(by_model(), Choice(selected=shown)).data
+    made.close()
+    page = members(data)["report.html"].decode()
+    story = page.partition("<h2>What happened</h2>")[2].partition("<h2>")[0]
+    assert story.count('<td class="n when">') == 7
+    found = Page(story).text
+    assert (
+        "2 records of which nothing is shown: 1 of type exchange.request, 1 of type "
+        "exchange.response." in found
+    )
+    assert "7 records of which nothing is shown: 2 of type exchange.request, 2 of type" in found
+    assert "3 of type ledger.key." in found
+    assert "It could not be attributed to a chain. (3)" in found
+    assert found.count("A gap.") == 2
+
+
+def test_why_what_does_not_match_is_not_shown(tmp_path: Path) -> None:
+    """Conditions that are shown to fail are the reason, and no erasure is."""
+    made = World(tmp_path / "log")
+    made.exchange()
+    made.exchange(actor="act_bob")
+    question = by_model(conditions=(["is", "who.actor", "act_bob"],))
+    found = reasons(made.bundle(question, Choice(selected=made.pairs[1])).data)
+    made.close()
+    assert {why for _, _, why in found} == {"does not meet the conditions"}
+    assert {name for name, *_ in found} == {"what", "outcome", "content"}
 
 
 ODD: list[Any] = [

@@ -57,6 +57,10 @@ def test_a_sample_is_drawn_shown_and_drawn_again(world: World) -> None:
     assert set(shown) == whole
     said = f'sample of 4 of {len(records)} drawn by the seed "S", 0 of them withheld'
     assert said in verdict.completeness
+    rest = len(set(records) - whole)
+    assert f"{said}; {rest} not drawn and not shown" in verdict.completeness
+    assert verdict.facts["counts"]["withheld"] == rest
+    assert f"; {rest} withheld" not in verdict.completeness
     content = {name for name in members(made.data) if name.startswith("content/")}
     assert {int(name[8:].partition("-")[0]) for name in content - {"content/salts.jsonl"}} <= whole
     again = world.bundle(by_model(), Choice(content="full", sample=Sample(4, "S")))
@@ -66,8 +70,9 @@ def test_a_sample_is_drawn_shown_and_drawn_again(world: World) -> None:
 def test_more_than_there_are_is_all_of_them(world: World) -> None:
     """A sample larger than its population shows the population."""
     made = world.bundle(by_model("gpt-a"), Choice(sample=Sample(1_000, "S")))
-    facts = drawn(world, made.data)[0].facts
-    assert sorted(facts["sample"]) == facts["records"]
+    verdict, _ = drawn(world, made.data)
+    assert sorted(verdict.facts["sample"]) == verdict.facts["records"]
+    assert "not drawn" not in verdict.completeness
 
 
 def test_of_what_is_not_drawn_only_what_conditions_need_is_shown(world: World) -> None:
