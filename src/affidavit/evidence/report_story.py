@@ -207,7 +207,7 @@ def _facts(row: Row, sections: wording.Sections) -> Iterator[tuple[str, str]]:
     who, person = sections.get("who", {}), sections.get("person", {})
     if "who" in sections and row.actor:
         yield "by", row.actor
-    if isinstance(person.get("name"), str) and person["name"]:
+    if row.type != "change.key" and isinstance(person.get("name"), str) and person["name"]:
         yield "named", person["name"]
     if "who" in sections:
         for label, value in (("role", row.role), ("team", row.team), ("session", row.session)):

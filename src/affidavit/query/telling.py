@@ -132,7 +132,7 @@ class Teller:
             lane=lane, running=running,
             retry=self._retries.of(row, here, said) if who and what and outcome else None,
             meanings=self._meanings(row) if what else (),
-            on_behalf=_on_behalf(seen), name=_text(seen.get("person", {}).get("name")),
+            on_behalf=_on_behalf(seen), name=_named(row.type, seen),
         )  # fmt: skip
 
     # -- what hangs together -------------------------------------------------------------------
@@ -215,6 +215,11 @@ def _spoken(message: Said) -> str:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _named(kind: str, seen: wording.Sections) -> str | None:
+    """Who did it, by name; a ``change.key`` has the name of whose key it is (a detail)."""
+    return None if kind == "change.key" else _text(seen.get("person", {}).get("name"))
 
 
 def _on_behalf(seen: wording.Sections) -> tuple[str, ...]:

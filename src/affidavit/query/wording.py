@@ -93,6 +93,8 @@ def details(kind: str, sections: Sections) -> Details:
         _refusal(found, what, outcome)
     elif kind.startswith("change."):
         _put(found, "changed", changes(what))
+        if kind == "change.key":  # the person of such a record is whose key it is, not who made it
+            _put(found, "for", sections.get("person", {}).get("name"))
         if kind == "change.policy":
             _put(found, "limits", _limits(what.get("after")))
         for name in (

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.evidence import report_story
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.query import aliases, boundary, language
@@ -289,6 +290,21 @@ def test_what_halves_say_differently_is_no_damage(told: Told) -> None:
     for name in ("#0", "#1", "#2", "#3", "#4"):
         evidence = {line.evidence for line in narrative(searcher, name, OWNER).lines}
         assert evidence == {"verified"}, name
+
+
+def test_whose_key_it_is_did_not_make_it(told: Told) -> None:
+    """The name of the person whose key was made does not stand beside who made it."""
+    made = {"key": "key_9", "change": "created", "actor": "act_z"}
+    sections = {"who": WHO, "what": made, "person": {"name": "Alice Doe"}}
+    searcher = told([placed(0, "change.key", sections)])
+    (line,) = narrative(searcher, "#0", OWNER).lines
+    assert (line.actor, line.name) == (WHO["actor"], None)
+    assert line.details["for"] == "Alice Doe"
+    row = searcher.reader.row(0)
+    assert row is not None
+    labels = [label for label, _ in report_story._facts(row, sections)]
+    assert "by" in labels
+    assert "named" not in labels
 
 
 def test_an_index_that_says_otherwise_is_named(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
