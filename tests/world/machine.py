@@ -116,16 +116,16 @@ class PlayedLink(ControlLink):
         once = idempotency.once(method, given, **asked) if asked else None
         if once is not None and (found := machine.answered.find(once)) is not None:
             return found | {"replayed": True}
-        done = self._write(method, given)
+        done = self._write(method, given, by.get("actor", ""))
         if once is not None:
             machine.answered.keep(once, done)
         return done
 
-    def _write(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, method: str, given: dict[str, Any], by: str) -> dict[str, Any]:
         machine = self._machine
         if method == "keys.create":
             given |= {name: tuple(given.get(name, ())) for name in ("groups", "labels")}
-            identity, token = machine.identities.draft(**given)
+            identity, token = machine.identities.draft(**given, made_by=by)
             machine.identities.put(identity)
             return {"identity": _public(identity), "token": token}
         assert method == "keys.revoke"

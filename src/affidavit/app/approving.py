@@ -76,7 +76,7 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         if grant or second.actor != first.actor:  # who asked may take it back
             if second.role not in APPROVE:
                 raise RefusedError(f"The role {second.role} does not approve.")
-            check_second(first, second)
+            check_second(first, second, found.asked)
             if second.role != OWNER and second.tenant != found.tenant:
                 raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
         made = found.decided_by(second, params["by"], now, grant=grant)

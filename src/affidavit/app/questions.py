@@ -146,6 +146,7 @@ async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep)
              "labels", "jurisdiction")  # fmt: skip
     asked = {name: params[name] for name in names if name in params}
     asked |= {name: tuple(asked.get(name, ())) for name in ("groups", "labels")}
+    asked["made_by"] = str((params.get("by") or {}).get("actor", ""))
     async with sequencer.deciding:
         identity, token = await sequencer.ask(lambda: store.draft(**{"tenant": "default", **asked}))
         await sequencer.record_key_change(identity, "created", params.get("by"))

@@ -221,4 +221,5 @@ def _key(identity: Identity) -> dict[str, Any]:
         "until": identity.until,
         "labels": list(identity.labels),
         "jurisdiction": identity.jurisdiction,
+        "made_by": identity.made_by,
     }

@@ -174,6 +174,7 @@ class Key(msgspec.Struct):
     until: str = ""
     labels: list[str] = []
     jurisdiction: str = ""
+    made_by: str = ""
 
 
 class Keys(msgspec.Struct):

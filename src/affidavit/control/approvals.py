@@ -83,10 +83,12 @@ class Approval(msgspec.Struct, frozen=True):
         )
 
 
-def check_second(asker: Identity, second: Identity) -> None:
+def check_second(asker: Identity, second: Identity, asked: str) -> None:
     """``RefusedError`` if both are the same person, as far as names and addresses tell.
 
-    However these are spelt: ``Ada`` is ``ADA``, in another tenant, too.
+    However these are spelt: ``Ada`` is ``ADA``, in another tenant, too. Nor is it a key that the
+    asker made, or that was made after the question was ``asked``, as whoever makes keys could be
+    both. Who made the maker's key is not asked: in the end the first owner made all.
     """
     same_name = _folded(asker.name) == _folded(second.name)
     same_mail = _folded(asker.email) and _folded(asker.email) == _folded(second.email)
@@ -94,6 +96,17 @@ def check_second(asker: Identity, second: Identity) -> None:
         raise RefusedError(
             "Whoever asked cannot be the second person, with another key neither.",
             hint="Somebody else has to grant it: affidavit approvals grant ID",
+        )
+
+    if second.made_by and second.made_by == asker.actor:
+        raise RefusedError(
+            "Whoever asked made this key, so it is not the second person's.",
+            hint="Somebody grants it whose key another one made: an administrator, say.",
+        )
+    if second.created > asked:
+        raise RefusedError(
+            "This key was made after the question was asked.",
+            hint="Somebody grants it who had a key before; or take it back and ask anew.",
         )
 
 

@@ -42,7 +42,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     ``boundary`` names one of the configuration; ``until`` is when the right to read ends, ``""``
     for never; ``given_up`` is when an owner's key was handed over to administrators. ``labels`` and
-    ``jurisdiction`` say what its records are of, for rules of retention.
+    ``jurisdiction`` say what its records are of, for rules of retention. ``made_by``: the actor who
+    made the key, ``""`` where nobody knows.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Identity(msgspec.Struct, frozen=True):
     given_up: str = ""
     labels: tuple[str, ...] = ()
     jurisdiction: str = ""
+    made_by: str = ""
 
     def marks(self) -> dict[str, Any]:
         """Labels and jurisdiction as the section ``who`` has them, as far as there are any."""

@@ -63,6 +63,7 @@ class IdentityStore:
         until: str = "",
         labels: tuple[str, ...] = (),
         jurisdiction: str = "",
+        made_by: str = "",
     ) -> tuple[Identity, str]:
         """Make a key, not stored yet: the identity, and the key itself, which is never kept.
 
@@ -101,6 +102,7 @@ class IdentityStore:
             until=until,
             labels=labels,
             jurisdiction=jurisdiction,
+            made_by=made_by,
         )
         return identity, secret
 

@@ -57,6 +57,9 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
         assert (await link.call("approvals.ask", question))["id"] == asked["id"]
         with pytest.raises(RefusedError, match="second person"):
             await link.call("approvals.decide", {"id": asked["id"], "grant": True, **_by(me)})
+        made = await _key(link, "Bob Invented", "compliance", by=_by(me)["by"])
+        with pytest.raises(RefusedError, match="made this key"):
+            await link.call("approvals.decide", {"id": asked["id"], "grant": True, **_by(made)})
         granted = {"id": asked["id"], "grant": True, **_by(second)}
         assert (await link.call("approvals.decide", granted))["state"] == "granted"
         with pytest.raises(UsageError, match="granted already"):
@@ -94,7 +97,7 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
     assert _sequencer(root, snapshots_only) == 0
     types = _types(root)
     assert (types.count("approval.granted"), types.count("change.identity")) == (3, 2)
-    assert types.count("change.key") == 3, "giving up is told as such, not as a revocation"
+    assert types.count("change.key") == 4, "giving up is told as such, not as a revocation"
     audit(root, beside=tmp_path / "beside")
 
 

@@ -1,10 +1,13 @@
 """Who cannot be the second person: whoever asked, however the name is written this time."""
 
+import msgspec
 import pytest
 
 from affidavit.control.approvals import check_second
 from affidavit.control.identity import Identity
 from affidavit.errors import RefusedError
+
+NOW = "2026-11-23T12:00:00.000000Z"
 
 
 def identity(name: str, email: str = "", actor: str = "", tenant: str = "acme") -> Identity:
@@ -29,12 +32,24 @@ def identity(name: str, email: str = "", actor: str = "", tenant: str = "acme") 
 def test_another_spelling_is_no_other_person(second: Identity) -> None:
     """One person is one, also by a key whose name looks the same or is written otherwise."""
     with pytest.raises(RefusedError, match="second person"):
-        check_second(identity("Ada", "ada@example.com", actor="act_Ada"), second)
+        check_second(identity("Ada", "ada@example.com", actor="act_Ada"), second, NOW)
 
 
 def test_somebody_else_is_the_second_person() -> None:
     """Others are others, also where neither has an address."""
     asker = identity("Ada")
     for second in (identity("Grace"), identity("Ada Byron", "ada.b@example.com")):
-        check_second(asker, second)
+        check_second(asker, second, NOW)
         assert second.actor != asker.actor
+
+
+def test_a_key_that_the_asker_made_or_that_came_later_is_no_second_person() -> None:
+    """Whoever makes keys could invent somebody; who has a key from others before is somebody."""
+    asker = identity("Ada")
+    invented = msgspec.structs.replace(identity("Bob Invented"), made_by=asker.actor)
+    with pytest.raises(RefusedError, match="made this key"):
+        check_second(asker, invented, NOW)
+    later = msgspec.structs.replace(identity("Grace"), created="2026-11-23T12:00:00.000001Z")
+    with pytest.raises(RefusedError, match="after the question"):
+        check_second(asker, later, NOW)
+    check_second(asker, msgspec.structs.replace(later, created=NOW, made_by="act_admin"), NOW)
