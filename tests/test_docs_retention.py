@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.config import parse
-from affidavit.config_retention import Conflict, Decision, RetentionClass, When
+from affidavit.config_retention import Conflict, RetentionClass, Shortened, When
 from affidavit.presets import EVIDENCE, presets
 
 PAGE = (Path(__file__).parent.parent / "docs" / "retention.md").read_text(encoding="utf-8")
@@ -14,7 +14,10 @@ OWN = [name for name in RetentionClass.model_fields if name not in NESTED]
 KEYS = [
     *(f"retention.classes.NAME.{name}" for name in OWN),
     *(f"retention.classes.NAME.conflict.{name}" for name in Conflict.model_fields),
-    *(f"retention.classes.NAME.shortened.{name}" for name in Decision.model_fields),
+    *(
+        f"retention.classes.NAME.shortened.{field.alias or name}"
+        for name, field in Shortened.model_fields.items()
+    ),
     *(f"retention.rules.when.{name}" for name in When.model_fields),
     "retention.rules.class",
     "retention.default_class",

@@ -95,13 +95,24 @@ class Conflict(Decision):
     keep: Literal["minimum", "maximum"]
 
 
+class Shortened(Decision):
+    """A minimum that was ``before`` is ``to`` from now on: who decided it, and why."""
+
+    before: Duration = Field(alias="from")
+    to: Duration
+
+    def says(self, before: int, to: int) -> bool:
+        """Whether that is the step from so many days to so many."""
+        return (days_of(self.before), days_of(self.to)) == (before, to)
+
+
 class RetentionClass(_Section):
     """How records of one class are kept.
 
     At least ``minimum``, no longer than ``maximum``, ``hot`` of it at hand at once, and what the
     ``regimes`` (names of presets) want. ``expires``: what goes, the content, all sections with it,
     or the ledger's entries too. ``shortened``: who decided that the minimum is shorter than it was
-    in an earlier configuration, without which none that says so starts.
+    in an earlier configuration, by that one step, without which none that says so starts.
     """
 
     regimes: list[PresetName] = Field(default_factory=list)
@@ -110,7 +121,7 @@ class RetentionClass(_Section):
     hot: Duration | None = None
     expires: Expires = "content"
     conflict: Conflict | None = None
-    shortened: Decision | None = None
+    shortened: Shortened | None = None
 
     @property
     def wanted(self) -> tuple[Bound, Bound | None, Bound]:

@@ -186,17 +186,19 @@ def _in_force(config: Config) -> dict[str, Any]:
 def refuse_shorter(state: apsw.Connection, config: Config) -> None:
     """``ConfigError`` if a class is to be kept for less time than is on record of it.
 
-    Unless the configuration says who decided that, and why; then that is put on record.
+    Unless the configuration says who decided this very step, and why; then that is put on record.
     """
     state.execute(_SCHEMA)
     for name, days in _minimums(state).items():
         kept, one = retention.kept(config, name), config.retention.classes.get(name)
-        decided = one is not None and one.shortened is not None
+        shortened = None if one is None else one.shortened
+        decided = shortened is not None and shortened.says(days, kept.minimum)
         if kept.name == name and kept.minimum < days and not decided:
             raise ConfigError(
                 f"retention.classes.{name} was kept for {days} days at least, and is now to be "
                 f"kept for {kept.minimum}: nobody has decided that.",
-                hint="shortened: {reason, decided_by} in the class does, and is put on record.",
+                hint=f"shortened: {{from: {days}d, to: {kept.minimum}d, reason, decided_by}} in the"
+                " class does, and is put on record.",
             )
 
 
@@ -219,7 +221,7 @@ def _policy(state: apsw.Connection, config: Config) -> dict[str, Any]:
         classes[name] = terms.kept._asdict() | {
             "regimes": {one: str(presets()[one].date) for one in terms.kept.regimes},
             "conflict": None,
-            "shortened": shortened and shortened.model_dump(),
+            "shortened": shortened and shortened.model_dump(by_alias=True),
         }
         if terms.decision is not None and terms.maximum is not None:
             between = {"minimum": said(terms.minimum), "maximum": said(terms.maximum)}

@@ -32,9 +32,9 @@ def test_what_is_late_is_in_the_status_and_a_shorter_minimum_needs_a_decision(
     (root / "config.yaml").write_text(written + LIMITS.replace("minimum: 30d", "minimum: 29d"))
     with pytest.raises(ConfigError, match="default was kept for 30 days at least"):
         _sequencer(root, look)
-    decided = ", shortened: {reason: r, decided_by: d}}}}"
+    decided = ", shortened: {from: 30d, to: 29d, reason: r, decided_by: d}}}}"
     (root / "config.yaml").write_text(
-        written + LIMITS.replace("}}}", decided).replace("30d", "29d")
+        written + LIMITS.replace("30d", "29d").replace("}}}", decided)
     )
     assert _sequencer(root, look, _Later(60)) == 0
     assert found["unknown_buckets"] == 0

@@ -73,7 +73,7 @@ def test_a_decided_conflict_is_on_record_with_what_it_decides() -> None:
 
 
 SHORT = "retention: {classes: {a: {minimum: 9d MORE}}}"
-WHY = ", shortened: {reason: the contract ended, decided_by: the officer}"
+WHY = ", shortened: {from: 6y, to: 9d, reason: the contract ended, decided_by: the officer}"
 
 
 def test_a_minimum_gets_shorter_by_a_decision_on_record_alone() -> None:
@@ -91,10 +91,29 @@ def test_a_minimum_gets_shorter_by_a_decision_on_record_alone() -> None:
     system.refuse_shorter(state, decided)
     (record,) = start(state, decided)
     assert what(record)["after"]["classes"]["a"]["shortened"] == {
-        "reason": "the contract ended", "decided_by": "the officer",
+        "from": "6y", "to": "9d", "reason": "the contract ended", "decided_by": "the officer",
     }  # fmt: skip
     assert what(record)["before"] == {"classes": {}, "unnamed": {"a": 2192}}
     system.refuse_shorter(state, config(SHORT.replace("MORE", "")))
+
+
+def test_a_decision_is_about_one_step() -> None:
+    """It does not wear on: what gets shorter again needs another one, also after a pause."""
+    state = apsw.Connection(":memory:")
+    start(state, config(DECIDED))
+    decided = config(SHORT.replace("MORE", WHY))
+    system.refuse_shorter(state, decided)
+    start(state, decided)
+    system.refuse_shorter(state, decided)
+    less = SHORT.replace("9d", "0d", 1)
+    for _ in range(2):
+        for text in (WHY, WHY.replace("6y", "9d").replace("to: 9d", "to: 1d"),
+                     WHY.replace("to: 9d", "to: 0d")):  # fmt: skip
+            with pytest.raises(ConfigError, match="9 days at least, and is now to be kept for 0:"):
+                system.refuse_shorter(state, config(less.replace("MORE", text)))
+        start(state, Config())
+    right = WHY.replace("to: 9d", "to: 0d").replace("6y", "9d")
+    system.refuse_shorter(state, config(less.replace("MORE", right)))
 
 
 def test_the_default_class_is_known_without_being_named() -> None:
