@@ -34,7 +34,11 @@ WRONG = [
     (OVERWRITE, "opens = held.get(index, frozenset()).union(", "opens = frozenset().union("),
     (OVERWRITE, "if there.count(0) == len(there):", "if there:"),
     (OVERWRITE, "    if dead and not held:\n", "    if dead:\n"),
-    (OVERWRITE, "key_ends.mark_emptied(keyring, bucket)", "pass"),
+    (
+        OVERWRITE,
+        "key_ends.mark_emptied(keyring, file.key, [index for index, _, _ in file.places])",
+        "pass",
+    ),
     (ERASE, "key_ends.destroy_buckets(self._keyring, ended)", "pass"),
     (ERASE, "if found.stays} - dying", "if found.stays}"),
     (ERASE, "if seen[segment][1].goes and _may_grow(ends, file.key):", "if False:"),

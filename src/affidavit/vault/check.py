@@ -23,6 +23,7 @@ from affidavit.record.model import SECTIONS
 from affidavit.record.seal import open_blob
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import listed_parts, open_part, open_section
+from affidavit.vault.emptied import Explained
 from affidavit.vault.entries import Entries, Stored
 from affidavit.vault.holds import HeldKeys, held_of
 from affidavit.vault.keyring import Keyring
@@ -58,7 +59,7 @@ class VaultCheck:
         self._held = None if keyring is None else HeldKeys(keyring)
         self._holds = {} if keyring is None else key_ends.live_holds(keyring)
         self._whole: set[Path] = set()
-        self._emptied: set[str] = set()
+        self._emptied = None if keyring is None else Explained(keyring)
 
     def take(self, row: Row) -> None:
         """Check what the vault holds of the next leaf; ``CorruptError`` if it is not whole."""
@@ -127,7 +128,9 @@ class VaultCheck:
     def _missing(self, row: Row) -> None:
         """A leaf with sections has no entry: erased, or damage."""
         self.counts["gone"] += 1
-        if self._gone is not None or self._was_emptied(row.time[:10]):
+        if self._gone is not None:
+            return
+        if self._emptied is not None and self._emptied.explains(row.position, row.time[:10]):
             return
         name, why = self._entries.suspect(row.position)
         what = f"leaf {row.position} has sections, and the vault has no entry of it"
@@ -135,14 +138,6 @@ class VaultCheck:
         if self._keyring is not None:
             raise error
         self._gone = error  # maybe it was erased: a certificate, if there is one, comes later
-
-    def _was_emptied(self, day: str) -> bool:
-        """Whether segments of that day were removed; asked again, as that may happen meanwhile."""
-        if self._keyring is not None and day not in self._emptied:
-            if key_ends.emptied_on(self._keyring, day) is None:
-                return False
-            self._emptied.add(day)
-        return day in self._emptied
 
     # blobs
 

@@ -8,7 +8,7 @@ under are made retired: no writer ever gets them.
 Not here: what the keys wrap (``erase``), when a key's time has come (``retention``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from affidavit import ids
@@ -172,24 +172,41 @@ def destroy_subject(keyring: Keyring, subject: Subject, numbers: Iterable[int]) 
     _destroy(keyring, "subject_keys", wanted)
 
 
-def mark_emptied(keyring: Keyring, number: int) -> None:
-    """Under this bucket key, which is destroyed, segments are removed: their records are erased."""
+class Emptied(NamedTuple):
+    """A segment that was removed, of ``records`` from leaf ``first`` to ``last``.
+
+    ``key``: the number of its bucket key; ``at``: when.
+    """
+
+    key: int
+    first: int
+    last: int
+    records: int
+    at: str
+
+
+def mark_emptied(keyring: Keyring, number: int, indexes: Sequence[int]) -> None:
+    """Under this bucket key, which is destroyed, a segment with these leaves, ascending, goes."""
+    if not indexes:
+        return
     with keyring.changing() as change:
         change.database.execute(
-            "INSERT OR IGNORE INTO bucket_keys_emptied (id, at) "
-            "SELECT id, ? FROM bucket_keys WHERE id = ? AND wrapped IS NULL",
-            (change.now, number),
+            "INSERT OR IGNORE INTO segments_emptied (id, first, last, records, at) "
+            "SELECT id, ?, ?, ?, ? FROM bucket_keys WHERE id = ? AND wrapped IS NULL",
+            (indexes[0], indexes[-1], len(indexes), change.now, number),
         )
 
 
-def emptied_on(keyring: Keyring, day: str) -> str | None:
-    """When segments of a UTC day were last removed as nothing of them was left; ``None``: never."""
-    if not keyring.read("SELECT 1 FROM sqlite_schema WHERE name = 'bucket_keys_emptied'"):
-        return None  # no writer of this release has opened the file yet
+def emptied_on(keyring: Keyring, day: str) -> list[Emptied]:
+    """The segments of a UTC day that were removed as nothing of them was left."""
+    if not keyring.read("SELECT 1 FROM sqlite_schema WHERE name = 'segments_emptied'"):
+        return []  # no writer of this release has opened the file yet
     rows = keyring.read(
-        "SELECT max(at) FROM bucket_keys JOIN bucket_keys_emptied USING (id) WHERE day = ?", (day,)
+        "SELECT id, first, last, records, at FROM bucket_keys JOIN segments_emptied USING (id) "
+        "WHERE day = ?",
+        (day,),
     )
-    return None if rows[0][0] is None else str(rows[0][0])
+    return [Emptied(*row) for row in rows]
 
 
 # Holds.

@@ -4,7 +4,8 @@ Rules: a key that is *retired* still opens what it wraps and is used for nothing
 one key at most is neither retired nor destroyed. A destroyed key is a row without the key. Rows
 with keys are added at the end, and become shorter only: SQLite, told to overwrite what it deletes,
 does so; but where longer rows make it divide a page, it leaves copies. So what comes later stands
-in tables of its own. ``emptied``: segments under the key were removed, as nothing of them was left.
+in tables of its own. ``segments_emptied``: segments under the bucket key that were removed, as
+nothing of them was left, with their first and last leaf.
 """
 
 import apsw
@@ -19,7 +20,10 @@ CREATE INDEX IF NOT EXISTS bucket_keys_by_name ON bucket_keys (tenant, class, da
 CREATE INDEX IF NOT EXISTS bucket_keys_by_day ON bucket_keys (day);
 DROP INDEX IF EXISTS bucket_keys_in_use;
 CREATE TABLE IF NOT EXISTS bucket_keys_retired (id INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS bucket_keys_emptied (id INTEGER PRIMARY KEY, at TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS segments_emptied (
+    id INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    records INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (id, first)
+) STRICT;
 CREATE TABLE IF NOT EXISTS subject_keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL, subject TEXT NOT NULL, class TEXT NOT NULL,

@@ -45,7 +45,7 @@ def overwrite(
     free, open_still = _free(keyring, segment, file, doomed, rest)
     try:
         if not open_still:
-            return _remove(disk, keyring, segment, file.key)
+            return _remove(disk, keyring, segment, file)
         return _blank(disk, segment, free, rest)
     except FileNotFoundError:
         return 0
@@ -84,9 +84,9 @@ def _free(
     return free, open_still
 
 
-def _remove(disk: Disk, keyring: Keyring, segment: Path, bucket: int) -> int:
+def _remove(disk: Disk, keyring: Keyring, segment: Path, file: WholeFile) -> int:
     size = segment.stat().st_size if segment.exists() else 0
-    key_ends.mark_emptied(keyring, bucket)
+    key_ends.mark_emptied(keyring, file.key, [index for index, _, _ in file.places])
     others = sorted(segment.parent.glob(f"{segment.stem}.*.hold"))
     try:
         disk.remove(segment)

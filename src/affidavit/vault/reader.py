@@ -144,12 +144,11 @@ class VaultReader:
         """Why sections and parts that were recorded cannot be read: name → one sentence."""
         leaf = self._leaf(index)
         stored = self._find(leaf, tenant)
-        since = None if stored else key_ends.emptied_on(self._keyring, leaf.time[:10])
-        reason = (
-            NOT_THERE
-            if since is None
-            else f"{NOT_THERE} Records of its day were erased, at {since} last."
-        )
+        emptied = [] if stored else key_ends.emptied_on(self._keyring, leaf.time[:10])
+        since = max((one.at for one in emptied if one.first <= index <= one.last), default="")
+        reason = NOT_THERE
+        if since:
+            reason += f" Records around it were erased, at {since} last."
         reasons = {
             name: reason
             for name, digest in zip(SECTIONS, leaf.sections, strict=True)

@@ -123,11 +123,24 @@ def test_what_is_erased_is_no_damage(
         path.unlink()
     with pytest.raises(CorruptError, match="leaf 4 has sections, and the vault has no entry"):
         _check(root, later, rows)  # a key was destroyed, and nobody says that files went
-    emptied = "SELECT id, destroyed FROM bucket_keys WHERE tenant = 'beta'"
-    _sql(tmp_path, kek, f"INSERT INTO bucket_keys_emptied {emptied}")
+    _emptied(tmp_path, kek, "acme", rows[0].position, rows[-1].position, 1)
+    with pytest.raises(CorruptError, match="leaf 6 has sections, and the vault has no entry"):
+        _check(root, later, rows)  # one record of a bucket that lies around it went, not two
+    _sql(tmp_path, kek, "DELETE FROM segments_emptied")
+    _emptied(tmp_path, kek, "beta", 5, 9, 9)
+    with pytest.raises(CorruptError, match="leaf 4 has sections, and the vault has no entry"):
+        _check(root, later, rows)  # nor does it explain what lay before it
+    _emptied(tmp_path, kek, "beta", 4, 6, 2)
     counts = _check(root, later, rows).counts
     assert (counts["records"], counts["gone"]) == (4, 2)
     later.close()
+
+
+def _emptied(place: Path, kek: KeyEncryptionKey, tenant: str, *segment: int) -> None:
+    """Say that a segment was removed."""
+    first, last, records = segment
+    which = f"SELECT id, {first}, {last}, {records}, '' FROM bucket_keys WHERE tenant = '{tenant}'"
+    _sql(place, kek, f"INSERT INTO segments_emptied {which} LIMIT 1")
 
 
 def test_without_keys_a_certificate_explains_what_is_missing(

@@ -105,17 +105,20 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path, kek: KeyEncry
         (*_BUCKET, kek.wrap(secret), "2026-11-23T00:00:00.000000Z"),
     )
     reader = Keyring.open(tmp_path / "keys.db", kek, SystemClock(), read_only=True)
-    assert key_ends.emptied_on(reader, _BUCKET.day) is None
+    assert key_ends.emptied_on(reader, _BUCKET.day) == []
     raw.close()
     keyring = Keyring.open(tmp_path / "keys.db", kek, SystemClock())
     assert keyring.bucket(*_BUCKET) == (1, secret)
     key_ends.retire_buckets(keyring, [_BUCKET])
     assert keyring.bucket(*_BUCKET).id == 2
     key_ends.destroy_bucket(keyring, 1)
-    key_ends.mark_emptied(keyring, 1)
-    key_ends.mark_emptied(keyring, 2)
-    assert key_ends.emptied_on(reader, _BUCKET.day) is not None
-    assert key_ends.emptied_on(reader, "2026-11-24") is None
+    key_ends.mark_emptied(keyring, 1, [4, 6, 9])
+    key_ends.mark_emptied(keyring, 1, [4, 6, 9])
+    key_ends.mark_emptied(keyring, 1, [])
+    key_ends.mark_emptied(keyring, 2, [10])  # in use
+    (found,) = key_ends.emptied_on(reader, _BUCKET.day)
+    assert found[:4] == (1, 4, 9, 3)
+    assert key_ends.emptied_on(reader, "2026-11-24") == []
     assert keyring.bucket_secret(2) == reader.bucket_secret(2)
     reader.close()
     keyring.close()
