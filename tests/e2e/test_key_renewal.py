@@ -119,6 +119,11 @@ def test_a_backup_under_traffic_is_restored_and_goes_on(tmp_path: Path) -> None:
         "restore", place, "--keys", str(machine.data), "--data", str(restored), check=False
     )
     assert (refused.returncode, "fork" in refused.stderr, restored.exists()) == (1, True, False)
+    trial = str(tmp_path / "trial")
+    run_cli("restore", place, "--keys", str(machine.data), "--drill", "--data", trial)
+    assert run_cli("fsck", "--deep", "--data", trial).returncode == 0
+    started = run_cli("up", "--demo", "--data", trial, check=False)
+    assert (started.returncode, "--drill" in started.stderr) == (4, True)
     done = run_cli("restore", place, "--keys", keys, "--data", str(restored), "--json")
     assert json.loads(done.stdout)["size"] == leaves
     assert run_cli("fsck", "--deep", "--data", str(restored)).returncode == 0

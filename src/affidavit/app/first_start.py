@@ -72,6 +72,7 @@ def check_root(paths: Paths) -> None:
             raise UnavailableError(
                 f"The key-encryption key of {paths.root} is lost: keys/kek is not there.", hint=LOST
             )
+        opening.refuse_drill(paths)
         if paths.root.exists() and not paths.root.is_dir():
             raise UnavailableError(f"{paths.root} is a file, not a directory.", hint=hint)
         if paths.root.exists() and not paths.initialised and _foreign(paths.root):

@@ -2,7 +2,8 @@
 
 Rules: whoever needs a key of a database, of the vault or of the log gets it here. The sequencer
 (and a first start, which has its lock) opens for writing, and first ends a renewal that was cut;
-all others open read-only, and go on with the new key when it is renewed.
+all others open read-only, and go on with the new key when it is renewed. A restore on trial is
+opened by none for writing.
 """
 
 from affidavit.app import origin
@@ -12,6 +13,7 @@ from affidavit.app.paths import Paths
 from affidavit.clock import Clock, SystemClock
 from affidavit.config import Config
 from affidavit.durable import Disk
+from affidavit.errors import UnavailableError
 from affidavit.record.kek import KeyFile, Passphrase
 from affidavit.record.keys import PlainFile, destroy_key_file
 from affidavit.vault import key_database
@@ -53,9 +55,19 @@ def keyring(paths: Paths, clock: Clock, file: KeyFile | None = None) -> Keyring:
 
 def owner(paths: Paths, disk: Disk, clock: Clock, file: KeyFile | None = None) -> Keyring:
     """The keyring for writing, for the holder of the sequencer's lock; errors as ``keyring``."""
+    refuse_drill(paths)
     destroy_copies(paths, disk)
     kek = key_database.settle(disk, paths.key_database, file or key_file(paths))
     return Keyring.open(paths.key_database, kek, clock)
+
+
+def refuse_drill(paths: Paths) -> None:
+    """``UnavailableError`` if this is a restore on trial, which never goes on with its log."""
+    if paths.drill.exists():
+        raise UnavailableError(
+            f"{paths.root} was restored with --drill: it may be checked, and goes on with nothing.",
+            hint="affidavit fsck --deep checks it. What is to run is restored without --drill.",
+        )
 
 
 def destroy_copies(paths: Paths, disk: Disk) -> None:

@@ -19,6 +19,7 @@ class Paths:
         self.keys = self.root / "keys"
         self.key_encryption_key = self.keys / "kek"
         self.owner_key = self.keys / "owner"
+        self.drill = self.root / "drill"
         self.run = self.root / "run"
         self.backup = self.run / "backup"
         self.key_copies = (self.backup / "keys.db", self.backup / "kek")

@@ -4,9 +4,11 @@ Rules: everything is made in a directory beside the new one, which takes its nam
 once; a restore that was cut left nothing in the place, and the next one begins anew. Every file is
 what the manifest says. The keys belong to this log, know every bucket key that the backup names,
 and have seen no longer log than this one; nobody outside has either (``starting``), as going on
-would fork the log. What was erased since the backup stays erased: whatever no key opens any more is
-overwritten or removed, whose keys have ended is forgotten by name, and the index is made anew from
-what is left. The keys are the last to be put in. Not here: what is in a backup (``backup``).
+would fork the log. A drill may be of an older log: it is marked and has no key that signs, so
+nothing goes on from it. What was erased since the backup stays erased: whatever no key opens any
+more is overwritten or removed, whose keys have ended is forgotten by name, and the index is made
+anew from what is left. The keys are the last to be put in. Not here: what is in a backup
+(``backup``).
 """
 
 import contextlib
@@ -52,6 +54,11 @@ from affidavit.vault.whole_files import read_wraps
 _SUFFIX = ".restoring"
 _AT_ONCE = 1 << 20
 _EVERYTHING = frozenset({*range(len(SECTIONS)), wraps.PART})
+_DRILL = b"Restored on trial: to be checked, and removed when that is done. It signs nothing.\n"
+_NO_SEEDS = (
+    "DELETE FROM secrets WHERE name GLOB 'log/seed*' "
+    "OR name IN ('receipt/seed', 'certificate/seed')"
+)
 _NOT_EMPTY = "Give a directory with --data that is not there or empty."
 
 
@@ -72,6 +79,7 @@ class Restoring:
     """One restore of the backup in ``source`` into the directory ``target``.
 
     ``keys``: a data directory, or a copy that ``backup --with-keys`` made, of now and not of then.
+    ``drill``: to be checked alone, so that the log may be longer by now and somebody is signing it.
     ``config`` says whom to ask about the log; by default the file in the backup, if there is one.
     """
 
@@ -85,6 +93,8 @@ class Restoring:
         environ: Mapping[str, str],
         told: Told = lambda *_: None,
         config: Path | None = None,
+        *,
+        drill: bool = False,
     ) -> None:
         self._source = source
         self._target = target.absolute()
@@ -94,6 +104,7 @@ class Restoring:
         self._environ = environ
         self._told = told
         self._config = config
+        self._drill = drill
         self._made = self._target.with_name(self._target.name + _SUFFIX)
 
     def run(self) -> Restored:
@@ -119,6 +130,8 @@ class Restoring:
             self._disk.remove_tree(self._made)
         paths = Paths(self._made)
         paths.create(self._disk)
+        if self._drill:
+            self._disk.write_file(paths.drill, _DRILL)
         self._copy(manifest)
         keyring = self._open(paths)
         try:
@@ -204,6 +217,10 @@ class Restoring:
             ) from error
         with contextlib.closing(state):
             check_database(state, "state.db")
+        if self._drill:
+            with keyring.alone() as (database, _):
+                database.execute(_NO_SEEDS)
+            return
         self._as_new(manifest, keyring)
         starting.run(paths, config, load_policy(config), signers[0], keyring)
 
@@ -223,7 +240,8 @@ class Restoring:
             raise CorruptError(
                 f"The keys are of a log of {longest} leaves or more; the backup has"
                 f" {manifest.size}.",
-                hint="An older log in the place of a newer one would fork it: use the newest.",
+                hint="An older log in the place of a newer one would fork it: use the newest."
+                " To see whether this backup can be restored, add --drill.",
             )
 
     def _live(self) -> int:

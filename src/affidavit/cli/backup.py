@@ -82,6 +82,12 @@ def restore(
             metavar="DIR",
         ),
     ],
+    drill: Annotated[
+        bool,
+        typer.Option(
+            "--drill", help="On trial: may be older than the log, is checked, and never runs."
+        ),
+    ] = False,
     data: options.Data = None,
     config: options.Config = None,
     json: options.Json = False,
@@ -89,7 +95,8 @@ def restore(
     """Make a data directory from a backup and the keys as they are now.
 
     The directory is new or empty. What was erased since the backup stays erased. A log that is
-    older than one that the keys, witnesses or copies of checkpoints know of is refused.
+    older than one that the keys, witnesses or copies of checkpoints know of is refused. --drill
+    takes it, to see whether the backup is good: what it makes can be checked and not started.
 
     Example: affidavit restore /mnt/backup/monday --keys /mnt/keys --data ./affidavit-data
     """
@@ -99,7 +106,10 @@ def restore(
 
     directory = options.data_directory(data)
     environ = options.environment()
-    done = Restoring(source, directory, keys, Disk(), SystemClock(), environ, config=config).run()
+    restoring = Restoring(
+        source, directory, keys, Disk(), SystemClock(), environ, config=config, drill=drill
+    )
+    done = restoring.run()
     if json:
         output.json_line(done._asdict())
         return
@@ -109,7 +119,13 @@ def restore(
             f"Erased since: {done.removed} segments that no key opens were removed, "
             f"{done.forgotten} identities have no name any more."
         )
-    output.say(f"Look at it before it runs: affidavit fsck --deep --data {directory}")
+    check = f"affidavit fsck --deep --data {directory}"
+    if drill:
+        output.say(f"On trial: it signs nothing and cannot be started. Check it: {check}")
+        output.say("It has a copy of the keys: remove it when that is done.")
+        return
+    output.say(f"Look at it before it runs: {check}")
+    output.say("One directory alone may go on with a log: never start the one that this replaces.")
 
 
 def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import backup, opening
+from affidavit.app import backup, first_start, opening
 from affidavit.app.backup import Copying, Manifest
 from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
@@ -17,7 +17,13 @@ from affidavit.cli.backup import _fetch
 from affidavit.clock import SystemClock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
-from affidavit.errors import AffidavitError, CorruptError, NotFoundError, UsageError
+from affidavit.errors import (
+    AffidavitError,
+    CorruptError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from affidavit.index.rebuild import dump
 from affidavit.ledger import tiles
 from affidavit.ledger.log_reader import LogReader
@@ -94,8 +100,10 @@ def _identities(root: Path) -> tuple[Any, ...]:
     return found
 
 
-def _restore(source: Path, target: Path, keys: Path, disk: Disk | None = None) -> Restored:
-    return Restoring(source, target, keys, disk or Disk(), CLOCK, {}).run()
+def _restore(
+    source: Path, target: Path, keys: Path, disk: Disk | None = None, *, drill: bool = False
+) -> Restored:
+    return Restoring(source, target, keys, disk or Disk(), CLOCK, {}, drill=drill).run()
 
 
 def _fsck(root: Path) -> Result:
@@ -247,6 +255,37 @@ def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> 
     with pytest.raises(CorruptError, match=f"{size + 8} leaves or more"):
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_drill_takes_an_older_log_and_signs_nothing(tmp_path: Path) -> None:
+    """With the keys of a log that has gone on: whole and checked, and no start or backup of it."""
+    live, new = tmp_path / "live", tmp_path / "new"
+    _made(live, 1)
+    made = _backup(live, tmp_path / "b")
+    checkpoint = live / "log" / "checkpoint"
+    newer = checkpoint.read_text().replace(f"\n{made.size}\n", f"\n{made.size + 7}\n")
+    checkpoint.write_text(newer)
+    with pytest.raises(CorruptError, match=f"{made.size + 7} leaves or more") as refused:
+        _restore(tmp_path / "b", new, live)
+    assert "--drill" in refused.value.hint
+    done = _restore(tmp_path / "b", new, live, drill=True)
+    assert (done.size, _fsck(new).finding) == (made.size, None)
+    assert SAID in _seen(new)
+    for start in (
+        lambda: first_start.check_root(Paths(new)),
+        lambda: opening.owner(Paths(new), Disk(), CLOCK),
+        lambda: _backup(new, tmp_path / "again"),
+    ):
+        with pytest.raises(UnavailableError, match="restored with --drill"):
+            start()
+    (new / "drill").unlink()
+    keyring = _owner(new)
+    assert not keyring.has_secret("log/seed")
+    assert not keyring.has_secret("receipt/seed")
+    keyring.close()
+    keyring = _owner(live)
+    assert keyring.has_secret("log/seed")
+    keyring.close()
 
 
 def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Path) -> None:
