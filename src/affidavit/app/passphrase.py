@@ -79,13 +79,22 @@ def _of_file(name: str) -> bytes:
     try:
         path = Path(name)
         if path.is_file():  # a pipe has no mode that says anything
-            check_private(path)
+            _check_private(path)
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnavailableError(
             f"The file of {FILE} cannot be read: {error.strerror}.",
             hint="It holds the passphrase and has mode 0600.",
+        ) from error
+
+
+def _check_private(path: Path) -> None:
+    try:
+        check_private(path)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"The file of {FILE} is not a secret: {error.message}", hint=f"chmod 600 {path}"
         ) from error
 
 

@@ -19,14 +19,18 @@ from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.config import Config
 from affidavit.durable import Disk
-from affidavit.errors import UsageError
-from affidavit.record.kek import KeyFile
+from affidavit.errors import UnavailableError, UsageError
+from affidavit.record.kek import KeyFile, Passphrase
 from affidavit.record.model import Chain, Record
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.renewal import Renewal
 
 T = TypeVar("T")
 _FACT = "kek"
+_WHOSE = (
+    "It is taken from the environment of affidavit up, not of this command: stop it, set"
+    " AFFIDAVIT_PASSPHRASE_FILE there, start it, and rotate again."
+)
 
 
 class Host(Protocol):
@@ -75,6 +79,9 @@ class Renewing:
                 f"A key-encryption key of kind {kind} is not known here.",
                 hint=f"Known are {', '.join(self._file.sources)}.",
             )
+        source = self._file.sources[kind or self._file.kind]
+        if isinstance(source, Passphrase):
+            await asyncio.to_thread(_own, source)
         async with self._one:
             before = self.in_force()
             renewal = Renewal(self._disk, self._paths.key_database, self._file, self._keyring)
@@ -104,6 +111,17 @@ class Renewing:
         if row[0] == _fact(now):
             return []
         return [(_record(host, _what(json.loads(row[0]), now), None, ""), _FACT, _fact(now))]
+
+
+def _own(source: Passphrase) -> None:
+    """What is wrong with the passphrase of this process, told to whom it looks like their own."""
+    try:
+        source.words()
+    except (UnavailableError, UsageError) as error:
+        raise type(error)(
+            f"The running installation has no passphrase to put a key under. {error.message}",
+            hint=_WHOSE,
+        ) from error
 
 
 def _what(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:

@@ -56,14 +56,19 @@ class Passphrase:
     def __repr__(self) -> str:
         return "<Passphrase>"
 
-    def seal(self, secret: bytes) -> bytes:
-        """Wrap ``secret`` under a new salt; ``UsageError`` if it is short; errors as ``ask``."""
+    def words(self) -> bytes:
+        """The passphrase, fit for a new file; ``UsageError`` if it is short; errors as ``ask``."""
         passphrase = self._ask()
         if len(passphrase.decode("utf-8", "replace")) < MIN_CHARACTERS:
             raise UsageError(
-                f"A passphrase has at least {MIN_CHARACTERS} characters.",
+                f"The passphrase is too short: it takes at least {MIN_CHARACTERS} characters.",
                 hint="Take some words that nobody has put together before.",
             )
+        return passphrase
+
+    def seal(self, secret: bytes) -> bytes:
+        """Wrap ``secret`` under a new salt; errors as ``words``."""
+        passphrase = self.words()
         salt = ids.salt()
         wrapped = wrap_key(_stretched(passphrase, salt, self._log_n, R, P), secret)
         words = f"{self._log_n} {R} {P} {ids.b64u(salt)} {ids.b64u(wrapped)}\n"

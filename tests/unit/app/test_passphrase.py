@@ -39,8 +39,9 @@ def test_what_is_no_passphrase_is_a_sentence(tmp_path: Path) -> None:
             given(environ)
     file.write_bytes(b"secret words")
     file.chmod(0o644)
-    with pytest.raises(UnavailableError, match="0644"):
+    with pytest.raises(UnavailableError, match=rf"file of {FILE} .* 0644") as open_to_all:
         given({FILE: str(file)})
+    assert open_to_all.value.hint == f"chmod 600 {file}"
     with pytest.raises(UnavailableError, match="far too long") as caught:
         given({VARIABLE: "x" * 5000})
     assert "xxx" not in str(caught.value)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from affidavit.app import opening
+from affidavit.app.passphrase import VARIABLE, VARIABLES
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
@@ -69,6 +70,32 @@ def test_a_renewal_is_on_record_by_whom_and_why(tmp_path: Path) -> None:
     what = changes[0].sections["what"]
     assert wording._of_key(what, what) == "Renewed the key-encryption key"
     audit(root, beside=tmp_path / "beside")
+
+
+def test_a_passphrase_is_the_running_installations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None, or one too short: nothing is renewed, and it is said whose environment is meant."""
+    asked = {"by": BY, "kind": "passphrase", "reason": ""}
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+
+    async def none(link: ControlLink) -> None:
+        with pytest.raises(UnavailableError, match="needs its passphrase") as caught:
+            await link.call("keys.rotate", asked)
+        assert "environment of affidavit up" in caught.value.hint
+
+    async def short(link: ControlLink) -> None:
+        with pytest.raises(UsageError, match="too short: it takes at least 12") as caught:
+            await link.call("keys.rotate", asked)
+        assert "environment of affidavit up" in caught.value.hint
+
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "d"
+    assert _sequencer(root, none) == 0
+    monkeypatch.setenv(VARIABLE, "too short")
+    assert _sequencer(root, short) == 0
+    assert _changes(root) == []
 
 
 def test_a_copy_of_the_keys_from_before_opens_nothing_afterwards(tmp_path: Path) -> None:
