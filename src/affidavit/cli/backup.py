@@ -126,6 +126,10 @@ def restore(
         return
     output.say(f"Look at it before it runs: {check}")
     output.say("One directory alone may go on with a log: never start the one that this replaces.")
+    output.say(
+        "keys/owner is in no backup. The local socket needs no key; for the browser make another: "
+        f"affidavit keys create NAME --role owner --kind person --data {directory}"
+    )
 
 
 def _fetch(cut: "Cut", target: Path, paths: "Paths", disk: "Disk") -> None:

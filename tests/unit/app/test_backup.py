@@ -13,7 +13,7 @@ from affidavit.app.backup import Copying, Manifest
 from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
 from affidavit.app.restoring import Restored, Restoring
-from affidavit.cli.backup import _fetch
+from affidavit.cli.backup import _fetch, restore
 from affidavit.clock import SystemClock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
@@ -286,6 +286,21 @@ def test_a_drill_takes_an_older_log_and_signs_nothing(tmp_path: Path) -> None:
     keyring = _owner(live)
     assert keyring.has_secret("log/seed")
     keyring.close()
+
+
+def test_who_restores_is_told_what_is_not_there(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The owner's key, and how to make another; of a drill, that it has keys and has to go."""
+    for name, drill in (("new", False), ("trial", True)):
+        restore(place / "after", place / "keys", drill=drill, data=tmp_path / name)
+    told = capsys.readouterr().err
+    new, _, trial = told.partition("On trial")
+    assert not (tmp_path / "new" / "keys" / "owner").exists()
+    assert f"keys create NAME --role owner --kind person --data {tmp_path / 'new'}" in new
+    assert "never start the one that this replaces" in new
+    assert "copy of the keys: remove it" in trial
+    assert "keys create" not in trial
 
 
 def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Path) -> None:
