@@ -59,6 +59,8 @@ _NO_SEEDS = (
     "DELETE FROM secrets WHERE name GLOB 'log/seed*' "
     "OR name IN ('receipt/seed', 'certificate/seed')"
 )
+_WAL = "while a system runs, the newest of it stands in keys.db-wal beside it."
+_COPY = "Make a copy by: affidavit backup -o DIR --with-keys DIR2"
 _NOT_EMPTY = "Give a directory with --data that is not there or empty."
 
 
@@ -207,6 +209,8 @@ class Restoring:
         config = config.named(manifest.origin)
         vkeys = read_vkeys((paths.log / "log.vkey").read_text(encoding="ascii"))
         signers = _signers(manifest.origin, keyring)
+        if not signers:
+            raise CorruptError(f"{self._keys / KEYS[0]} is not whole: {_WAL}", hint=_COPY)
         if vkeys[0].vkey not in {signer.vkey for signer in signers}:
             raise CorruptError("These are the keys of another log.", hint=hint)
         try:
@@ -256,8 +260,8 @@ class Restoring:
         for path in before:
             if read_wraps(path.with_suffix(".seg")).key not in known:
                 raise CorruptError(
-                    "These keys are older than the backup.",
-                    hint="Give the keys as they are now, not as they were then.",
+                    f"These keys are older than the backup, or not whole: {_WAL}",
+                    hint=f"Give the keys as they are now, not as they were then. {_COPY}",
                 )
             overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
         return sum(not path.exists() for path in before)

@@ -326,6 +326,31 @@ def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Pa
     assert not (tmp_path / "new").exists()
 
 
+def test_a_copy_without_its_log_is_called_that(place: Path, tmp_path: Path) -> None:
+    """Of a running system: the file alone may be empty, or lack the newest keys, or all."""
+    there = tmp_path / "there"
+    there.mkdir()
+    kek = next(KeyFile(place / "keys" / "kek").candidates())
+    shutil.copy(place / "keys" / "kek", there / "kek")
+    keyring = Keyring.open(there / "keys.db", kek, CLOCK)
+    keyring.secret("log/seed")
+    for number in range(3):
+        copy = tmp_path / f"copy{number}"
+        copy.mkdir()
+        for name in backup.KEYS:
+            shutil.copy(there / name, copy / name)
+        if number == 2:
+            (copy / "keys.db").write_bytes(b"")
+        with pytest.raises(CorruptError, match=r"is not whole: .* stands in keys\.db-wal") as found:
+            _restore(place / "then", tmp_path / "new", copy)
+        assert "--with-keys" in (found.value.hint or "")
+        with keyring.alone() as (database, _):
+            database.execute("DELETE FROM secrets")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    keyring.close()
+    assert not (tmp_path / "new").exists()
+
+
 def test_any_file_that_is_not_what_was_copied_is_refused(place: Path, tmp_path: Path) -> None:
     """Changed by one byte, shortened, gone; and no name leads out of the directory."""
     copy = tmp_path / "then"
