@@ -27,6 +27,10 @@ MOST = 10_000
 """Leaves of which is asked at once under which request they were erased."""
 _BY = ("email", "subject", "end_user")
 """By which fields of ``person`` records of nobody's key are somebody's."""
+_MENTIONS = (
+    "Texts of others that mention the person: affidavit query '\"WHO\"'; they are "
+    "erased by --expression."
+)
 _SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the e-mails apart."
 
 
@@ -82,7 +86,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     bound = inject(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
-    _check(found, waits=bool(params["when_due"] or params["dry"]))
+    _check(found, kind, waits=bool(params["when_due"] or params["dry"]))
     plan = {
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
         "records": found.now + sum(one.records for one in found.later), "now": found.now,
@@ -165,10 +169,13 @@ def _whole(within: Boundary) -> str:
     return within.rows.value if isinstance(within.rows, Match) else ""
 
 
-def _check(found: Found, *, waits: bool) -> None:
+def _check(found: Found, kind: str, *, waits: bool) -> None:
     """``NotFoundError`` if nothing is meant; ``RefusedError`` if nothing of it may go yet."""
     if not found.now and not found.later:
-        raise NotFoundError("Nothing that may still be read is meant by this.")
+        raise NotFoundError(
+            "Nothing that may still be read is meant by this.",
+            hint=_MENTIONS if kind == "subject" else "affidavit query shows what there is.",
+        )
     if found.now or waits:
         return
     first = max(found.later, key=lambda one: one.records)

@@ -69,6 +69,9 @@ def erase(
     _exports(made["exports"])
     for key in made["keys"]:
         output.indented(f"the key {key} is revoked", 2)
+    if kind == "subject":
+        output.say("Texts of others that mention the person are no part of it. To find them: "
+                   f"affidavit query '\"{target}\"'; to erase them: --expression")  # fmt: skip
     if dry:
         output.say("Nothing was asked. The same command without --dry-run does.")
         return

@@ -67,6 +67,9 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     ask = ("erase", "--subject", "pat@example.com", *BASIS)
     ends = {first["id"], second["id"]}
     assert set(command(*ask, "--dry-run", "--json").rows[0]["keys"]) == ends
+    assert "affidavit query '\"pat@example.com\"'" in flat(command(*ask, "--dry-run").err)
+    nobody = command("erase", "--subject", "carl@example.com", *BASIS, "--dry-run")
+    assert (nobody.code, "that mention the person" in flat(nobody.err)) == (1, True)
     made = command(*ask, "--json").rows[0]
     listed = flat(command("erase", "list").out)
     become(machine.keys["responder"])
