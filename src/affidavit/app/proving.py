@@ -33,11 +33,17 @@ UNKNOWN = (
     "what callers, providers and readers kept themselves",
 )
 """What no certificate of this log can say."""
+_MENTIONS = "texts of others that mention the person, which were not searched"
+_STAYS = "leaves and links of these records: digests and times, by which proofs go on"
+_PERSON_STAYS = (
+    "the pseudonym of the person, without a name, with roles, and what was done with them: "
+    "approvals, holds, changes of keys"
+)
 
 
 def remaining(erasure: Erasure, left: Sequence[Left], *, behind: bool = False) -> list[str]:
     """What remains of what was asked for, a sentence each, with the day it goes."""
-    lines = [_left(one) for one in left]
+    lines = [f"{_left(one)}: {_WHAT[erasure.what]}" for one in left]
     if erasure.tally.locked:
         lines.append(f"{erasure.tally.locked} bytes of ciphertext without a key, which are locked")
     if behind:
@@ -69,7 +75,8 @@ def certificate(
         "approved": erasure.approved,
         "finished": erasure.finished,
         "remains": remaining(erasure, left, behind=behind) or ["nothing of what was asked for"],
-        "not known to this log": list(UNKNOWN),
+        "stays": [_STAYS, *([_PERSON_STAYS] if erasure.kind == "subject" else [])],
+        "not known to this log": [*UNKNOWN, *([_MENTIONS] if erasure.kind == "subject" else [])],
         "exported before": [
             f"{one['records']} of these records, {one['time']}, by {one['by']}, "
             f"manifest {one['manifest']}"

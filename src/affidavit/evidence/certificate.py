@@ -18,14 +18,14 @@ TITLE = "Affidavit certificate of erasure, version 1"
 LINES = (
     "log", "request", "certificate", "kind", "of", "erased", "records", "sections and parts",
     "bytes", "leaf digest", "keys destroyed", "legal basis", "asked by", "asked", "approved by",
-    "approved", "finished", "remains", "not known to this log", "exported before",
+    "approved", "finished", "remains", "stays", "not known to this log", "exported before",
 )  # fmt: skip
 """What a certificate says, in this order; lines of which there is nothing to say are left out."""
 
 MOST = 64
 """So many bytes of a file show whether it is one."""
 _LINE = re.compile(r"([a-z ]+): (.+)")
-_REPEATED = frozenset({"remains", "exported before", "not known to this log"})
+_REPEATED = frozenset({"remains", "stays", "exported before", "not known to this log"})
 
 
 class Certificate(NamedTuple):
