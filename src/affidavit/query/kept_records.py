@@ -19,7 +19,7 @@ from affidavit.query.kept import Buckets, Hold
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Has, Match, Or, Tree
 from affidavit.record.model import SECTIONS
-from affidavit.vault.reader import NOT_THERE
+from affidavit.vault.reader import NOT_THERE, REMOVED
 
 MOST = 10_000
 """Records that are looked at: each takes a look into the vault. Of more, the first."""
@@ -94,12 +94,10 @@ def _erased(vault: Buckets, index: int) -> tuple[str, ...]:
     """The sections of which the vault says that they are gone; none of what it only has not got."""
     try:
         missing = vault.missing(index)
-        known = vault.bucket(index) is not None  # then it dropped what is not there
     except (CorruptError, PrunedError):
         return ()
-    return tuple(
-        name for name in SECTIONS if name in missing and (known or missing[name] != NOT_THERE)
-    )
+    lost = (NOT_THERE, REMOVED)
+    return tuple(name for name in SECTIONS if missing.get(name, NOT_THERE) not in lost)
 
 
 def _which(searcher: Searcher, boundary: Boundary, records: Sequence[int], tree: Tree) -> list[int]:

@@ -152,10 +152,10 @@ def test_erased_is_what_the_vault_says_section_by_section(
     console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what the index cannot read: what the vault has lost, not what it has not got or spoilt."""
-    from affidavit.vault.reader import NOT_THERE, VaultReader
+    from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
 
     first, second, third, fourth = range(1, 5)
-    whole, bucket = VaultReader.view, VaultReader.bucket
+    whole = VaultReader.view
 
     def bare(at: int) -> View:
         return msgspec.structs.replace(whole(machine.vault_reader, at), sections={})
@@ -164,15 +164,11 @@ def test_erased_is_what_the_vault_says_section_by_section(
         if index == fourth:
             raise CorruptError("Section who is another one.")
         if index == third:
-            return {"who": NOT_THERE, "what": NOT_THERE}
+            return {"who": NOT_THERE, "what": REMOVED}
         return {"content": "The key was destroyed.", "request.body": "The key was destroyed."}
 
     machine.indexer.refresh([first, second, third, fourth], bare)
     monkeypatch.setattr(VaultReader, "missing", missing)
-    monkeypatch.setattr(
-        VaultReader, "bucket",
-        lambda self, at, tenant=None: None if at == third else bucket(self, at, tenant),
-    )  # fmt: skip
     searcher = machine.services().searcher
     reader = boundary.auditor("act_x", "acme")._replace(rows=All())
     told = kept_records.kept_records(
