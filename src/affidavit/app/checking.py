@@ -39,6 +39,7 @@ from affidavit.ledger.policy import LogKey, Policy, parse_policy
 from affidavit.ledger.publish import newest_head
 from affidavit.ledger.scan import Row
 from affidavit.ledger.state_check import check_keys, check_state, root_at
+from affidavit.record.keys import LOST
 from affidavit.vault.check import VaultCheck
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
@@ -293,7 +294,9 @@ class Checking:
         try:
             keks = list(opening.key_file(self._paths).candidates())
         except AffidavitError as error:
-            raise damaged("keys/kek", f"keys/kek: {error.message}") from error
+            first = "" if error.hint == LOST else error.hint  # what helps if nothing is damaged
+            said = f"keys/kek: {error.message}"
+            raise CorruptError(said, object="keys/kek", first=first) from error
         for kek in keks:
             try:
                 key = kek.derive("keys.db")

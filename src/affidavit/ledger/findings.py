@@ -2,8 +2,9 @@
 
 Rules: a finding names one object, a path below the data directory's part that was checked or a
 leaf by its index; says what is wrong with it, what that means for whoever relies on it, and what
-to do. What it means follows from what kind of object it is, so the same damage is always told in
-the same words. Not here: looking for damage (``fsck``, ``vault.check``).
+to do; what an error wants tried ``first`` comes before that. What it means follows from what kind
+of object it is, so the same damage is always told in the same words. Not here: looking for damage
+(``fsck``, ``vault.check``).
 """
 
 import msgspec
@@ -77,7 +78,9 @@ def finding(error: AffidavitError, name: str = "checkpoint") -> Finding:
     name = str(error.detail.get("object", name))
     if error.detail.get("superseded"):
         return Finding(name, error.message, *_SUPERSEDED)
-    return Finding(name, error.message, _for(_MEANS, name), _for(_DO, name))
+    first, do = error.detail.get("first"), _for(_DO, name)
+    do = f"First: {first} If that does not help: {do}" if first else do
+    return Finding(name, error.message, _for(_MEANS, name), do)
 
 
 def _for(told: dict[str, str], name: str) -> str:

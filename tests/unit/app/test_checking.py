@@ -8,8 +8,11 @@ import pytest
 
 from affidavit.app import checking
 from affidavit.app.checking import Checking, Kept, Result
+from affidavit.app.passphrase import FILE, VARIABLE, VARIABLES
 from affidavit.errors import UnavailableError
 from affidavit.ledger import tiles
+from affidavit.record.kek import Passphrase
+from affidavit.record.keys import PlainFile
 from tests.world import ledger, whole
 
 
@@ -80,6 +83,35 @@ def test_begun_anew_whatever_was_kept(data: Path) -> None:
         _run(data)
     assert "--anew" in refused.value.hint
     assert _run(data, anew=True).finding is None
+
+
+def test_a_wrong_passphrase_is_to_be_put_right_before_any_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one, none, and the right one; a damaged file is put back as before."""
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    kek = root / "keys" / "kek"
+    kek.write_bytes(
+        Passphrase(lambda: b"correct horse", 2).seal(PlainFile().open(kek.read_bytes()))
+    )
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for words, first in (("another horse", "Give the passphrase"), (None, f"Set {FILE}")):
+        if words is not None:
+            monkeypatch.setenv(VARIABLE, words)
+        finding = _run(root).finding
+        assert finding is not None
+        assert finding.do.startswith(f"First: {first}")
+        assert "If that does not help: Put keys/kek back" in finding.do
+        monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "correct horse")
+    assert _run(root).finding is None
+    kek.write_bytes(b"nothing\n")
+    finding = _run(root).finding
+    assert finding is not None
+    assert finding.do.startswith("Put keys/kek back")
 
 
 def test_a_log_that_is_another_one_meanwhile_is_named(data: Path, tmp_path: Path) -> None:
