@@ -68,13 +68,14 @@ class Restored(NamedTuple):
     """What a restore made: ``size`` leaves; how many segments no key opens any more and went.
 
     ``forgotten``: identities whose names went, as the person was erased since the backup;
-    ``records``: records in the new index.
+    ``records``: records in the new index; ``time``: of the backup, after which nothing is known.
     """
 
     size: int
     removed: int
     forgotten: int
     records: int
+    time: str
 
 
 class Restoring:
@@ -145,7 +146,7 @@ class Restoring:
         records = self._index(paths)
         self._disk.effects.rename(str(self._made), str(self._target))
         self._disk.effects.fsync_dir(str(self._target.parent))
-        return Restored(manifest.size, removed, forgotten, records)
+        return Restored(manifest.size, removed, forgotten, records, manifest.time)
 
     # what is there
 

@@ -127,6 +127,10 @@ def restore(
     output.say(f"Look at it before it runs: {check}")
     output.say("One directory alone may go on with a log: never start the one that this replaces.")
     output.say(
+        f"It knows nothing that was decided after {output.moment(done.time)} UTC: erasures asked"
+        " for, or granted and waiting; holds placed; keys made or revoked: see docs/keys.md."
+    )
+    output.say(
         "keys/owner is in no backup. The local socket needs no key; for the browser make another: "
         f"affidavit keys create NAME --role owner --kind person --data {directory}"
     )

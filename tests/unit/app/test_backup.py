@@ -14,6 +14,7 @@ from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
 from affidavit.app.restoring import Restored, Restoring
 from affidavit.cli.backup import _fetch, restore
+from affidavit.cli.output import moment
 from affidavit.clock import SystemClock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
@@ -291,7 +292,7 @@ def test_a_drill_takes_an_older_log_and_signs_nothing(tmp_path: Path) -> None:
 def test_who_restores_is_told_what_is_not_there(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The owner's key, and how to make another; of a drill, that it has keys and has to go."""
+    """What was decided since; the owner's key, and how to make another; of a drill that it goes."""
     for name, drill in (("new", False), ("trial", True)):
         restore(place / "after", place / "keys", drill=drill, data=tmp_path / name)
     told = capsys.readouterr().err
@@ -299,6 +300,8 @@ def test_who_restores_is_told_what_is_not_there(
     assert not (tmp_path / "new" / "keys" / "owner").exists()
     assert f"keys create NAME --role owner --kind person --data {tmp_path / 'new'}" in new
     assert "never start the one that this replaces" in new
+    made = msgspec.json.decode((place / "after" / "manifest.json").read_bytes(), type=Manifest)
+    assert f"decided after {moment(made.time)} UTC: erasures" in new
     assert "copy of the keys: remove it" in trial
     assert "keys create" not in trial
 
