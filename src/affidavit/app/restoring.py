@@ -41,7 +41,8 @@ from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError, UsageError
-from affidavit.ledger import publish
+from affidavit.ledger import note, publish
+from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer, read_vkeys
 from affidavit.record.kek import KeyFile
 from affidavit.record.model import SECTIONS
@@ -226,13 +227,13 @@ class Restoring:
             with keyring.alone() as (database, _):
                 database.execute(_NO_SEEDS)
             return
-        self._as_new(manifest, keyring)
+        self._as_new(paths, manifest, keyring)
         starting.run(paths, config, load_policy(config), signers[0], keyring)
 
-    def _as_new(self, manifest: Manifest, keyring: Keyring) -> None:
-        """Neither the keys nor what is beside them, a log or its newest note, know a longer log."""
-        beside = max(publish.size_of(self._keys, publish.CHECKPOINT), self._live())
-        if not beside:
+    def _as_new(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> None:
+        """Neither the keys nor what is beside them know a longer log, or another one."""
+        heads = self._beside()
+        if not heads:
             raise CorruptError(
                 f"Nothing in {self._keys} says how long the log of these keys was.",
                 hint="A copy by backup --with-keys has a file checkpoint beside keys.db. Put the"
@@ -240,7 +241,7 @@ class Restoring:
             )
         names = keyring.read("SELECT name FROM secrets WHERE name LIKE 'epoch/%'", ())
         epoch = max(int(str(name).partition("/")[2]) for (name,) in names)
-        longest = max(epoch + 1, beside)
+        longest = max(epoch + 1, *(head.size for head in heads))
         if longest > manifest.size:
             raise CorruptError(
                 f"The keys are of a log of {longest} leaves or more; the backup has"
@@ -249,8 +250,19 @@ class Restoring:
                 " To see whether this backup can be restored, add --drill.",
             )
 
-    def _live(self) -> int:
-        return max(publish.size_of(self._keys / "log", name) for name in _HEADS)
+        reader = LogReader(paths.log, None, (publish.newest_head(paths.log),))
+        for head in heads:
+            if head.size >= max(reader.minimum(), 1) and reader.root(head.size) != head.root:
+                raise CorruptError(
+                    f"The log beside the keys has other leaves than the backup, of {head.size}.",
+                    hint="Two directories went on with one log. Keep both, and delete nothing.",
+                )
+
+    def _beside(self) -> list[note.Checkpoint]:
+        """What the log beside the keys was when last signed; of a copy, by its time."""
+        log = self._keys / "log"
+        files = [self._keys / publish.CHECKPOINT, *(log / name for name in _HEADS)]
+        return [note.open_checkpoint(one.read_bytes(), None) for one in files if one.exists()]
 
     # what was erased since
 

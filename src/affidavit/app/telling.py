@@ -5,15 +5,23 @@ here: the records (``system``, ``approving``, ``renewing``).
 """
 
 import functools
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from affidavit.app import approving, system
+from affidavit.app.deciding import Host
+from affidavit.app.renewing import Renewing
+from affidavit.ledger.log import Log
 
-if TYPE_CHECKING:
-    from affidavit.app.sequencer import Sequencer
+
+class Told(Host, Protocol):
+    """What is needed of the sequencer process beside what every decision needs."""
+
+    log: Log
+    renewing: Renewing
+    receipt_vkey: str
 
 
-async def tell(sequencer: "Sequencer") -> None:
+async def tell(sequencer: Told) -> None:
     """Put all of it on record; once the process records."""
     identities = await sequencer.ask(sequencer.identities.all)
     log = sequencer.log

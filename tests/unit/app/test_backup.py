@@ -26,7 +26,7 @@ from affidavit.errors import (
     UsageError,
 )
 from affidavit.index.rebuild import dump
-from affidavit.ledger import tiles
+from affidavit.ledger import note, tiles
 from affidavit.ledger.log_reader import LogReader
 from affidavit.record.kek import KeyFile
 from affidavit.vault import key_ends
@@ -242,6 +242,12 @@ def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> 
     copied.write_text(text.replace(f"\n{size}\n", f"\n{size + 3}\n"))
     with pytest.raises(CorruptError, match=f"{size + 3} leaves or more"):
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    signatures = text.partition("\n\n")[2]
+    head = note.open_checkpoint(data, None)
+    for wrong in (head._replace(root=bytes(32)), head._replace(size=size - 1)):
+        copied.write_text(f"{wrong.text()}\n{signatures}")
+        with pytest.raises(CorruptError, match=f"other leaves than the backup, of {wrong.size}"):
+            _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
     copied.unlink()
     with pytest.raises(CorruptError, match="says how long the log of these keys was"):
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
