@@ -8,7 +8,7 @@ import functools
 from typing import Protocol
 
 from affidavit.app import approving, system
-from affidavit.app.deciding import Host
+from affidavit.app.erasing import Host
 from affidavit.app.renewing import Renewing
 from affidavit.ledger.log import Log
 
