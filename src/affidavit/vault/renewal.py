@@ -190,10 +190,9 @@ def _columns(db: apsw.Connection, table: str) -> list[str]:
 
 def _is_rowid(db: apsw.Connection, table: str, column: str) -> bool:
     """Whether a column is the rowid by another name."""
-    for _, name, declared, _, _, primary in db.execute(f"PRAGMA table_info({table})"):
-        if name == column:
-            return bool(primary) and declared == "INTEGER"
-    return False
+    rows = db.execute(f"PRAGMA table_info({table})")
+    keys = [(name, declared) for _, name, declared, _, _, primary in rows if primary]
+    return keys == [(column, "INTEGER")]
 
 
 def _versions(db: apsw.Connection) -> tuple[Any, Any]:

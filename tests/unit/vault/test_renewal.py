@@ -13,9 +13,10 @@ from affidavit.durable import Disk, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.record.kek import KeyFile, Passphrase
 from affidavit.record.keys import KeyEncryptionKey, PlainFile
-from affidavit.vault import key_database, renewal
+from affidavit.vault import key_database, key_ends, renewal
 from affidavit.vault.keyring import DATABASES, Keyring
 from affidavit.vault.renewal import Renewal
+from affidavit.vault.segments import Bucket
 from tests.world.fakedisk import Crash, FakeEffects, Fault, at
 
 DAY = "2026-11-23"
@@ -101,6 +102,19 @@ def test_every_key_is_there_under_the_new_key(place: _Place, ring: Keyring) -> N
     assert _read(again) == filled
     assert again.check() == count + 1
     again.close()
+
+
+def test_what_is_known_of_removed_segments_is_there_after_it(place: _Place, ring: Keyring) -> None:
+    """Two of one bucket key, which is destroyed."""
+    key = ring.bucket("t0", "default", DAY)
+    key_ends.retire_buckets(ring, [Bucket("t0", "default", DAY)])
+    key_ends.destroy_bucket(ring, key.id)
+    for leaves in ([3, 4], [7, 9]):
+        key_ends.mark_emptied(ring, key.id, leaves)
+    before = key_ends.emptied_on(ring, DAY)
+    Renewal(Disk(), place.path, place.file, ring).run()
+    assert key_ends.emptied_on(ring, DAY) == before
+    assert len(before) == 2
 
 
 def test_old_copies_of_the_keyring_are_worthless(place: _Place, ring: Keyring) -> None:
