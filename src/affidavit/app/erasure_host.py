@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 import apsw
 
+from affidavit.app.anchoring import Anchoring
 from affidavit.app.indexing import Indexing
 from affidavit.app.paths import Paths
 from affidavit.app.renewing import Renewing
@@ -58,6 +59,7 @@ class Host(Protocol):
     indexing: Indexing
     intake: Intake
     renewing: Renewing
+    anchoring: Anchoring
 
     @property
     def clock(self) -> Clock:

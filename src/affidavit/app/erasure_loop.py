@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 
 from affidavit.app import opening
+from affidavit.app.clock_doubt import ClockDoubt
 from affidavit.app.erasing import forget_lapsed
 from affidavit.app.erasure_host import Host, StoppedError, Worker
 from affidavit.app.erasure_run import Runs
@@ -75,6 +76,7 @@ class Erasing:
         self._stocks = stocks
         self._runs = Runs(host, engine, worker, purging, signer, stocks)
         self.vkey = signer.vkey
+        self.clock = ClockDoubt(host)
         self._woken = asyncio.Event()
         host.holds.gate.placed = self.wake
         self._task: asyncio.Task[None] | None = None
@@ -145,6 +147,7 @@ class Erasing:
         ``UnavailableError`` if the index has not come as far.
         """
         await self._nothing_lost()
+        await self.clock.refuse()
         holds = await self._host.ask(self._host.holds.in_force)
         return await self._worker.do(functools.partial(self._kept, holds, low, high))
 
@@ -181,6 +184,7 @@ class Erasing:
         await self._keeping.agree()
         await self._keeping.keep()
         await self._nothing_lost()
+        await self.clock.refuse()
         swept = await self._keeping.sweep()
         if swept or today != self._day:
             for one in await host.ask(lambda: host.erasures.all("waiting")):

@@ -253,7 +253,13 @@ async def _log_prune(sequencer: Sequencer, params: dict[str, Any]) -> Any:
 
 
 async def _retention_run(sequencer: Sequencer, params: dict[str, Any]) -> Any:
-    """How the latest run went; ``begin``: have one begin, unless one is under way."""
+    """How the latest run went; ``begin``: have one begin, unless one is under way.
+
+    ``today``: the day by the clock is right, says somebody.
+    """
+    if params.get("today"):
+        await sequencer.erasing.clock.confirm(str(params["today"]))
+        sequencer.erasing.wake()
     if params.get("begin"):
         sequencer.erasing.expire()
     return sequencer.erasing.expiring.status | {"problem": sequencer.erasing.problem}

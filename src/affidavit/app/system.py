@@ -121,7 +121,7 @@ def pending(
     ]
     if post_quantum:
         facts.append(("ledger.key", "log/06", {"purpose": "log", "vkey": post_quantum}, ()))
-    if config.retention.classes or _in_force_as(state, "retention") is not None:
+    if config.retention.classes or fact_of(state, "retention") is not None:
         facts.append(("change.policy", "retention", _policy(state, config), ()))
     for owner in [identity for identity in identities if identity.role == "owner"][:1]:
         what = {"identity": owner.id, "actor": owner.actor, "role": owner.role, "after": "created"}
@@ -136,7 +136,7 @@ def pending(
     ]
     for kind, name, what, chains in facts:
         fact = json.dumps(what, sort_keys=True)
-        known = _in_force_as(state, name)
+        known = fact_of(state, name)
         if known != fact:
             before = None if known is None else json.loads(known)
             since = {**what, "before": before and before.get("after", before)}
@@ -173,7 +173,7 @@ def told(state: apsw.Connection, name: str, fact: str) -> None:
     )
 
 
-def _in_force_as(state: apsw.Connection, name: str) -> str | None:
+def fact_of(state: apsw.Connection, name: str) -> str | None:
     """The fact that is on record under ``name``."""
     row = state.execute("select fact from in_force where name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
@@ -204,7 +204,7 @@ def refuse_shorter(state: apsw.Connection, config: Config) -> None:
 
 def _minimums(state: apsw.Connection) -> dict[str, int]:
     """The minimum on record of each class that ever was in force, in days."""
-    known = _in_force_as(state, "retention")
+    known = fact_of(state, "retention")
     after = {} if known is None else json.loads(known)["after"]
     found: dict[str, int] = dict(after.get("unnamed", {}))
     return found | {name: one["minimum"] for name, one in after.get("classes", {}).items()}

@@ -125,12 +125,20 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return Response(every[(run or len(every)) - 1], media_type="text/plain")
 
     @routes.post("/retention/run", tags=["erasures"], summary="Have retention run now")
-    async def retention_run(request: Request) -> dict[str, Any]:
-        """What is over its maximum goes, as once a day by itself; how it goes is asked by GET."""
+    async def retention_run(
+        request: Request, today: Annotated[str, Query(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+    ) -> dict[str, Any]:
+        """What is over its maximum goes, as once a day by itself; how it goes is asked by GET.
+
+        ``today`` says that the machine's clock has the day right, where that is in doubt.
+        """
         reader = authenticator.api(request)
         check_preserves(reader.identity)
-        await access.read("access.query", reader, {"operation": "retention.run"})
-        found: dict[str, Any] = await services.control.call("retention.run", {"begin": True})
+        said = {"today": today} if today else {}
+        await access.read("access.query", reader, {"operation": "retention.run", **said})
+        found: dict[str, Any] = await services.control.call(
+            "retention.run", {"begin": True, **said}
+        )
         return found
 
     @routes.get("/retention/run", tags=["erasures"], summary="How the latest run went")
