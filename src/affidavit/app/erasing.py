@@ -181,8 +181,9 @@ def _check(found: Found, kind: str, *, waits: bool) -> None:
     first = max(found.later, key=lambda one: one.records)
     when = f" before {first.until}" if first.until else ""
     total = sum(one.records for one in found.later)
+    none = "This record may not" if total == 1 else f"None of these {total} records may"
     raise RefusedError(
-        f"None of these {total} records may be removed{when}: {first.why}.",
+        f"{none} be removed{when}: {first.why}.",
         hint="--when-due has it done as soon as it may be, once a second person agrees.",
     )
 

@@ -164,4 +164,5 @@ def _record(host: Setting, kind: str, erasure: Erasure, what: dict[str, Any]) ->
 
 def _left(one: Left) -> str:
     until = f"until {one.until}, " if one.until else ""
-    return f"{one.records} records, {until}{one.why}"
+    records = "1 record" if one.records == 1 else f"{one.records} records"
+    return f"{records}, {until}{one.why}"

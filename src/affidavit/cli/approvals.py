@@ -97,7 +97,9 @@ def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool
 def _erasure(told: dict[str, Any]) -> None:
     """What an erasure is of: on that somebody decides."""
     output.indented(f"of the {told['kind']} {told['of']}: {_WHAT[told['what']]}", 2)
-    output.indented(f"{told['records']} records were meant when it was asked", 2)
+    were = "was" if told["records"] == 1 else "were"
+    records = output.counted(told["records"], "record")
+    output.indented(f"{records} {were} meant when it was asked", 2)
     for key in told["keys"]:
         output.indented(f"the key {key} is revoked", 2)
 

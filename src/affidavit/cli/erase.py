@@ -64,7 +64,8 @@ def erase(
     if json:
         output.json_line(made)
         return
-    output.plain(f"{made['now']} of {made['records']} records {'would go' if dry else 'go'} now.")
+    every = output.counted(made["records"], "record")
+    output.plain(f"{made['now']} of {every} {'would go' if dry else 'go'} now.")
     _later(made["later"])
     _exports(made["exports"])
     for key in made["keys"]:
@@ -73,7 +74,7 @@ def erase(
         output.say("Texts of others that mention the person are no part of it. To find them: "
                    f"affidavit query '\"{target}\"'; to erase them: --expression")  # fmt: skip
     if dry:
-        output.say("Nothing was asked. The same command without --dry-run does.")
+        output.say(_dry(made, due=due))
         return
     until = output.moment(made["until"])
     output.say(f"Until {until} UTC somebody else may grant it: affidavit approvals grant "
@@ -87,13 +88,16 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
 
     Example: affidavit erase list
     """
-    found = Client(data, url).get("/api/erasures")["erasures"]
+    client = Client(data, url)
+    found = client.get("/api/erasures")["erasures"]
     if json:
         for one in found:
             output.json_line(one)
         return
     for one in found:
         _tell(one)
+        if one["state"] == "waiting":
+            _later(client.get(f"/api/erasures/{quote(one['id'], safe='')}")["later"])
     if not found:
         output.plain("There is no erasure of which you may know.")
 
@@ -141,6 +145,16 @@ def certificate(
     output.say(f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY")
 
 
+def _dry(made: dict[str, Any], *, due: bool) -> str:
+    """What the same command would do without --dry-run."""
+    if made["now"] or due:
+        return "Nothing was asked. The same command without --dry-run asks."
+    return (
+        "Nothing was asked. Without --dry-run it is refused, as nothing of it may go yet: "
+        "--when-due asks for it all the same."
+    )
+
+
 def _tell(one: dict[str, Any]) -> None:
     output.title(one["id"])
     of = one["target"] or one["expression"]
@@ -151,10 +165,11 @@ def _tell(one: dict[str, Any]) -> None:
         when = output.moment(one["approved"])
         output.indented(f"approved by {one['approver']} {when} UTC", 2)
     if one["finished"]:
-        gone = one["tally"]["records"]
-        output.indented(f"{gone} records went by {output.moment(one['finished'])} UTC", 2)
+        gone = output.counted(one["tally"]["records"], "record")
+        output.indented(f"{gone} went by {output.moment(one['finished'])} UTC", 2)
     elif one["state"] == "asked":
-        output.indented(f"{one['planned']} records are meant", 2)
+        are = "is" if one["planned"] == 1 else "are"
+        output.indented(f"{output.counted(one['planned'], 'record')} {are} meant", 2)
         for key in one["keys"]:
             output.indented(f"the key {key} is revoked once it is granted", 2)
 
@@ -170,5 +185,7 @@ def _exports(exports: list[dict[str, Any]]) -> None:
 
 def _later(later: list[dict[str, Any]]) -> None:
     for one in later:
-        until = f"until {one['until']}: " if one["until"] else ""
-        output.indented(f"{one['records']} records stay {until}{one['why']}", 2)
+        stay = "stays" if one["records"] == 1 else "stay"
+        until = f" until {one['until']}" if one["until"] else ""
+        records = output.counted(one["records"], "record")
+        output.indented(f"{records} {stay}{until}: {one['why']}", 2)

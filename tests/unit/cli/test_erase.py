@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
+
 from affidavit.evidence import certificate
 from affidavit.ledger.note import Signer
+from affidavit.query.tree import Tree
 from tests.unit.cli.conftest import As, Command, Site, flat
 
 SIGNER = Signer("test.example/log/certificates", b"\x07" * 32)
@@ -78,6 +81,35 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     assert f"{made['records']} records were meant" in told
     assert all(f"the key {one} is revoked" in told and one in listed for one in ends)
     assert command("approvals", "deny", made["asked"]).code == 0
+
+
+def test_what_stays_is_said_and_what_a_dry_run_leads_to(
+    command: Command, become: As, site: Site
+) -> None:
+    """Where nothing may go yet the same command is refused; the list says what waits, and why."""
+    become("")
+    machine = site.machine
+    machine.exchange("held", "answer", session="held-session")
+    machine.settle()
+    held = ("hold", "place", "session:held-session", "--matter", "Doe", "--reason", "r", "--json")
+    hold = command(*held).rows[0]["id"]
+    ask = ("erase", "--session", "held-session", *BASIS)
+    dry = command(*ask, "--dry-run")
+    assert flat(dry.out) == f"0 of 2 records would go now. 2 records stay: legal hold {hold}"
+    assert "Without --dry-run it is refused" in flat(dry.err)
+    assert command(*ask).code == 3
+    dry = command(*ask, "--dry-run", "--when-due")
+    assert "The same command without --dry-run asks." in flat(dry.err)
+    made = command(*ask, "--when-due", "--json").rows[0]
+    store, select = machine.played.erasures, machine.played.erasing._select()
+    found = store.find(made["id"])
+    tally = msgspec.structs.replace(found.tally, records=1)
+    store.put(msgspec.structs.replace(found, state="waiting", finished=found.asked, tally=tally))
+    meant = select.matching(msgspec.json.decode(found.tree, type=Tree))
+    store.put_parts(found.id, select.portions(meant))
+    listed = flat(command("erase", "list").out)
+    assert "1 record went by" in listed
+    assert f"2 records stay: legal hold {hold}" in listed
 
 
 def test_a_certificate_is_checked_with_a_key_from_outside(
