@@ -176,6 +176,8 @@ class Erasing:
                 self._error = error
             except (OSError, apsw.Error) as error:
                 self._error = UnavailableError(f"An erasure waits: {error}.")
+            except Exception as error:  # noqa: BLE001 - a mistake of ours is told, and tried again
+                self._error = UnavailableError(f"An erasure failed: {type(error).__name__}.")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), PAUSE)
 

@@ -8,6 +8,7 @@ repeated writes go, whosever they are: they are of the last day. On the thread t
 one transaction. Not here: records.
 """
 
+import re
 from collections.abc import Collection, Sequence
 
 import apsw
@@ -61,7 +62,12 @@ def _names(expression: str, names: Collection[str], now: str) -> bool:
     try:
         tree = language.parse(expression, now)
     except ExpressionError:
-        return any(name in expression.casefold() for name in names)
+        return any(_says(expression, name) for name in names)
     said = [leaf.value for leaf in leaves(tree) if isinstance(leaf, Match)]
     said += [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
-    return any(name in one.casefold() for one in said for name in names)
+    return any(_says(one, name) for one in said for name in names)
+
+
+def _says(text: str, name: str) -> bool:
+    """Whether a name stands in a text as words of its own: ``al`` is not in ``alpha``."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text.casefold()) is not None
