@@ -296,7 +296,8 @@ def open_checkpoint(data: bytes, verifiers: Verifier | Sequence[Verifier] | None
 
 def read_vkeys(text: str) -> list[Verifier]:
     """The keys of a file like ``log.vkey``, one a line; ``ParseError`` if there is none."""
-    found = [Verifier.from_vkey(line) for line in text.splitlines() if line.strip()]
+    lines = text.replace("\r\n", "\n").split("\n")  # nothing else ends a line
+    found = [Verifier.from_vkey(line) for line in lines if line]
     if not found:
         raise ParseError("There is no verifier key here.")
     return found

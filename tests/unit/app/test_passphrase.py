@@ -34,7 +34,7 @@ def test_the_first_of_descriptor_file_and_environment_counts(tmp_path: Path) -> 
 def test_what_is_no_passphrase_is_a_sentence(tmp_path: Path) -> None:
     """Missing, open to others, empty, endless; nothing of it is in the message."""
     file = tmp_path / "p"
-    for environ in ({FILE: str(file)}, {DESCRIPTOR: "99"}, {DESCRIPTOR: "x"}, {VARIABLE: ""}):
+    for environ in ({FILE: str(file)}, {DESCRIPTOR: "999999"}, {DESCRIPTOR: "x"}, {VARIABLE: ""}):
         with pytest.raises(UnavailableError):
             given(environ)
     file.write_bytes(b"secret words")

@@ -219,3 +219,12 @@ def test_a_cosigner_is_of_a_known_kind_and_has_a_time() -> None:
 def test_the_lines_of_a_note_are_given_back_as_they_are() -> None:
     """For whoever adds one."""
     assert note.signature_lines(WHOLE) == [LOG_LINE, WITNESS_LINE]
+
+
+def test_only_a_newline_ends_a_key() -> None:
+    """What Python calls a line break besides is a character that no key has."""
+    vkey = note.Signer("log.example/x", b"\7" * 32).vkey
+    assert len(note.read_vkeys(f"{vkey}\n\n{vkey}\r\n")) == 2
+    for end in ("\x0b", "\x0c", "\u2028", "\x85"):
+        with pytest.raises(ParseError):
+            note.read_vkeys(vkey + end)
