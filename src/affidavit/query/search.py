@@ -36,7 +36,7 @@ from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.sums import Scope, Wanted
-from affidavit.query.tree import Phrase, Tree, leaves, window
+from affidavit.query.tree import Phrase, Tree, leaves, stretch, window
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
@@ -229,6 +229,7 @@ class Searcher:
             low = max(low, self.reader.position(since))
         if until is not None:
             high = min(high, self.reader.position(until))
+        low, high = stretch(asked, low, high)
         if cursor:
             high = min(high, self._before(bound_to, cursor))
         found = emit.candidates(asked, (low, high), self._few)

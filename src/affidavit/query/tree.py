@@ -5,6 +5,7 @@ does. Nodes are plain data (msgspec structs with a ``node`` tag), so a tree can 
 and proved about. Not here: words (``language``), who may ask (``boundary``), SQL (``emit``).
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -101,6 +102,17 @@ def window(tree: Tree, field: str = "time") -> tuple[str | None, str | None]:
             else:
                 until = part.value if until is None else min(until, part.value)
     return since, until
+
+
+def stretch(tree: Tree, low: int, high: int) -> tuple[int, int]:
+    """The part of the leaf indexes [low, high) that every match lies in, as ``index`` says."""
+    for part in conjuncts(tree):
+        if isinstance(part, Number) and part.field == "index":
+            if part.op in (">", ">=", "="):
+                low = max(low, math.floor(part.value) + (part.op == ">"))
+            if part.op in ("<", "<=", "="):
+                high = min(high, math.ceil(part.value) + (part.op != "<"))
+    return low, max(low, high)
 
 
 def leaves(tree: Tree) -> tuple[Tree, ...]:

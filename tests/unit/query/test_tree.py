@@ -1,0 +1,37 @@
+"""What a tree says of where its matches lie."""
+
+import math
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from affidavit.query.tree import And, Not, Number, Operator, Or, Tree, stretch
+
+OPERATORS: tuple[Operator, ...] = ("<", "<=", ">", ">=", "=")
+VALUES = st.integers(-3, 12) | st.floats(-3, 12).map(lambda value: round(value, 1))
+
+
+@given(st.lists(st.tuples(st.sampled_from(OPERATORS), VALUES), max_size=3))
+def test_no_match_lies_outside_the_stretch(asked: list[tuple[Operator, float]]) -> None:
+    """And of whole numbers, every index in it is a match."""
+    tree = And(tuple(Number("index", op, value) for op, value in asked))
+    low, high = stretch(tree, 0, 10)
+    matching = [i for i in range(10) if all(_holds(i, op, value) for op, value in asked)]
+    assert all(low <= index < high for index in matching)
+    if all(value == math.floor(value) for _, value in asked):
+        assert matching == list(range(low, high))
+
+
+def _holds(index: int, op: Operator, value: float) -> bool:
+    return {
+        "<": index < value, "<=": index <= value, ">": index > value, ">=": index >= value,
+        "=": index == value,
+    }[op]  # fmt: skip
+
+
+def test_what_need_not_hold_narrows_nothing() -> None:
+    """Alternatives, what is denied, and other numbers."""
+    one: Tree = Number("index", "<", 3)
+    for tree in (Or((one, Number("index", "=", 7))), Not(one), Number("tokens", "<", 3)):
+        assert stretch(tree, 0, 10) == (0, 10)
+    assert stretch(And((one, Number("index", ">", 5))), 0, 10) == (6, 6)
