@@ -109,6 +109,13 @@ def _damage_at_random(data: Path, draws: st.DataObject) -> None:
     assert found.do
 
 
+def test_the_first_byte_of_each_file_counts(small: Path) -> None:
+    """What says which kind of file it is, is looked at, also by a second look."""
+    for path in whole.claimed(small):
+        with whole.damaged(path, _changed(path.read_bytes(), "flip", 0, 0)):
+            assert _found(small) is not None, path
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_kind_of_file_is_named_by_its_path(small: Path, operation: str) -> None:
     """In each file once in the middle: the finding points at that file."""

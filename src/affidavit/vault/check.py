@@ -196,9 +196,10 @@ class VaultCheck:
         found = self._files.get(stored.path)
         if found is None:
             file = os.open(stored.path, os.O_RDONLY | os.O_CLOEXEC)
-            found = self._files[stored.path] = (file, os.fstat(file).st_size)
             if os.pread(file, len(MAGIC), 0) != MAGIC:
+                os.close(file)  # and not kept: a second look finds the same
                 raise self._other(stored, "the segment does not begin as one.")
+            found = self._files[stored.path] = (file, os.fstat(file).st_size)
             while len(self._files) > _OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1][0])
         return found
