@@ -68,6 +68,7 @@ def test_a_session_is_erased_by_two_and_what_is_left_equals_a_rebuild(tmp_path: 
     assert lines["remains"] == "nothing of what was asked for"
 
 
+@pytest.mark.slow  # its last connection may be cut while the process ends
 def test_a_person_is_erased_with_names_keys_and_saved_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
