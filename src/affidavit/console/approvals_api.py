@@ -168,6 +168,19 @@ def oversees(reader: Reader, tenant: str) -> bool:
     return who.role in APPROVE and mine and reader.boundary.whole_tenants
 
 
+async def overseen(
+    services: ConsoleServices, reader: Reader, method: str, called: str
+) -> list[dict[str, Any]]:
+    """What ``method`` of the sequencer lists, of the tenants that the reader oversees.
+
+    ``RefusedError`` for a role that does not see what is ``called`` so.
+    """
+    if reader.identity.role not in APPROVE:
+        raise RefusedError(f"The role {reader.identity.role} does not see {called}.")
+    every = await services.control.call(method, {})
+    return [one for one in every if oversees(reader, one["tenant"])]
+
+
 def _owned(services: ConsoleServices) -> bool:
     return any(one.role == "owner" and not one.given_up for one in services.snapshot().identities)
 

@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from affidavit.console import resolve
 from affidavit.console.access import Access, recorded_expression, recorded_name, who
-from affidavit.console.approvals_api import oversees
+from affidavit.console.approvals_api import overseen
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE, check_preserves
-from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.control.identity import check_preserves
+from affidavit.errors import NotFoundError, UsageError
 from affidavit.query import language
 from affidavit.query.tree import Match, Number, Tree
 
@@ -54,10 +54,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     writes = Writes(services, access)
 
     async def seen(reader: Reader) -> list[dict[str, Any]]:
-        if reader.identity.role not in APPROVE:
-            raise RefusedError(f"The role {reader.identity.role} does not see erasures.")
-        every = await services.control.call("erasures.list", {})
-        return [one for one in every if oversees(reader, one["tenant"])]
+        return await overseen(services, reader, "erasures.list", "erasures")
 
     async def one_of(reader: Reader, erasure: str) -> dict[str, Any]:
         known = any(one["id"] == erasure for one in await seen(reader))

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from affidavit.console import resolve
 from affidavit.console.access import Access, recorded_expression, who
-from affidavit.console.approvals_api import oversees
+from affidavit.console.approvals_api import overseen
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE, check_one_person, check_preserves
-from affidavit.errors import NotFoundError, RefusedError
+from affidavit.control.identity import check_one_person, check_preserves
+from affidavit.errors import NotFoundError
 from affidavit.query import language
 from affidavit.query.boundary import inject
 from affidavit.query.tree import Match, leaves
@@ -82,10 +82,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     writes = Writes(services, access)
 
     async def seen(reader: Reader) -> list[dict[str, Any]]:
-        if reader.identity.role not in APPROVE:
-            raise RefusedError(f"The role {reader.identity.role} does not see legal holds.")
-        every = await services.control.call("holds.list", {})
-        return [one for one in every if oversees(reader, one["tenant"])]
+        return await overseen(services, reader, "holds.list", "legal holds")
 
     async def one_of(reader: Reader, hold: str) -> dict[str, Any]:
         found = next((one for one in await seen(reader) if one["id"] == hold), None)
