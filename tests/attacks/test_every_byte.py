@@ -21,21 +21,6 @@ def small(data: bytes) -> bytes:
                  for name, body in members(data).items()})  # fmt: skip
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check each signature once: the same bytes give the same answer."""
-    known: dict[tuple[bytes, bytes, bytes], bool] = {}
-    real = verify.ed25519
-
-    def remembered(public: bytes, message: bytes, signature: bytes) -> bool:
-        key = (public, message, signature)
-        if key not in known:
-            known[key] = real(*key)
-        return known[key]
-
-    monkeypatch.setattr(verify, "ed25519", remembered)
-
-
 @pytest.mark.usefixtures("quick")
 def test_a_change_of_any_single_byte_is_refused(world: World, good: Bundle) -> None:
     """Every byte of the file, changed by one bit and inverted: the bundle is refused."""

@@ -41,6 +41,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     "name",
     ["manifest.json", "leaves.jsonl", "links.jsonl", "chains.jsonl", "disclosures.jsonl",

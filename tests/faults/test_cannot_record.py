@@ -45,7 +45,7 @@ def _site(directory: Path, space: Mounts, data: Path) -> Iterator[Site]:
                 site.machine.kill()
 
 
-@pytest.mark.parametrize("fault", ["full", "read-only"])
+@pytest.mark.parametrize("fault", ["full", pytest.param("read-only", marks=pytest.mark.slow)])
 def test_a_journal_that_takes_no_segment(tmp_path: Path, fault: str) -> None:
     """503 in both shapes, nothing upstream, health red; the same worker goes on by itself."""
     data, journal = tmp_path / "data", tmp_path / "data" / "journal"
@@ -80,6 +80,7 @@ def test_a_journal_that_takes_no_segment(tmp_path: Path, fault: str) -> None:
     assert _cut_off(found) == [EVENT]
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_without_room(tmp_path: Path) -> None:
     """One that replaces a killed worker refuses calls, and serves when space returns."""
     data, journal = tmp_path / "data", tmp_path / "data" / "journal"
@@ -213,6 +214,7 @@ def test_a_failed_fdatasync(tmp_path: Path) -> None:
     assert _cut_off(found) == [EVENT]
 
 
+@pytest.mark.slow
 def test_a_failed_fdatasync_of_the_ledger(tmp_path: Path) -> None:
     """Calls go on; the sequencer ends, starts again and has everything once."""
     with (
@@ -268,6 +270,7 @@ def test_a_full_disk_under_everything(tmp_path: Path) -> None:
             site.audit(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_disk_that_the_kernel_made_read_only(tmp_path: Path) -> None:
     """What an ext4 with errors does: 503 as long as it lasts; after a repair nothing is lost."""
     data, image = tmp_path / "data", tmp_path / "image"
