@@ -10,6 +10,7 @@ strings. Not here: where the values come from (``project``), SQL (``sqlite``).
 
 import functools
 import operator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -25,6 +26,9 @@ UNPOSTED = {
     "decision": frozenset({"allow"}),
 }
 """Values so common that a posting list would cost more than the scan it saves."""
+
+TEAM_MODEL = "team.model"
+"""The dimension of the records of one team that are found under one model (``of_team``)."""
 
 OWN_LEAVES = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 """Types that carry nothing but the ledger's own bookkeeping; they get no row."""
@@ -140,7 +144,7 @@ def folded(value: str) -> str:
 
 def postings(row: Row) -> tuple[Posting, ...]:
     """All posting lists the row belongs to, each once, in a fixed order."""
-    found: list[Posting] = [("model", model) for model in row.models]
+    found = model_postings(row, row.models)
     found += [("tool", tool) for tool in row.tools]
     found += [("source", source) for source in row.sources]
     found += [("actor", actor) for actor in row.actors]
@@ -163,6 +167,22 @@ def postings(row: Row) -> tuple[Posting, ...]:
     if unattributed(row):
         found.append(("unattributed", ""))
     return tuple(dict.fromkeys(found))
+
+
+def model_postings(row: Row, models: Iterable[str]) -> list[Posting]:
+    """The lists of ``models``: of everybody, and of the team, as that is what most may see."""
+    found: list[Posting] = []
+    for model in models:
+        found.append(("model", model))
+        if row.tenant is not None and row.team is not None:
+            found.append((TEAM_MODEL, of_team(row.tenant, row.team, model)))
+    return found
+
+
+@functools.lru_cache(8_192)
+def of_team(tenant: str, team: str, model: str) -> str:
+    """The value under which a team's records of a model are listed; no two share one."""
+    return msgspec.json.encode((tenant, team, model)).decode()
 
 
 def unattributed(row: Row) -> bool:

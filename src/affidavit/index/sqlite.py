@@ -21,9 +21,16 @@ from affidavit.durable import BUSY_MS, open_database
 from affidavit.errors import UnavailableError
 from affidavit.index import latency, rollup
 from affidavit.index.project import Entry
-from affidavit.index.schema import Person, Posting, Row, person_postings, postings
+from affidavit.index.schema import (
+    Person,
+    Posting,
+    Row,
+    model_postings,
+    person_postings,
+    postings,
+)
 
-VERSION = 5
+VERSION = 6
 INDEX_FILE = "index.db"
 TEXT_FILE = "text.db"
 ROW_COLUMNS = Row.__struct_fields__
@@ -235,7 +242,8 @@ class RowStore:
         more: list[tuple[Posting, int]] = []
         for idx, (old, new) in changed.items():
             known = old.row.models  # nothing else of it can have become more
-            more += [(("model", name), idx) for name in new.row.models if name not in known]
+            names = [name for name in new.row.models if name not in known]
+            more += [(posting, idx) for posting in model_postings(new.row, names)]
         self._post(more)
 
     def _remove(self, removed: Mapping[int, Entry]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from affidavit.index.reader import after_prefix
-from affidavit.index.schema import UNPOSTED, bounded, folded
+from affidavit.index.schema import TEAM_MODEL, UNPOSTED, bounded, folded, of_team
 from affidavit.index.sqlite import LISTS
 from affidavit.index.text import PLACES_BITS
 from affidavit.query.fields import field_of
@@ -28,6 +28,7 @@ from affidavit.query.tree import (
     Or,
     Phrase,
     Tree,
+    conjuncts,
 )
 
 Span = tuple[int, int]
@@ -37,6 +38,7 @@ EVERYWHERE: Span = (0, 1 << 50)
 _SIDE_BY_SIDE = 100
 """So many parts stand side by side in one expression or compound query."""
 
+_OF_A_TEAM = ("tenant", "team", "model")
 _HAS = {
     "answer": "r.answered IS NOT NULL",
     "approval": "r.approval IS NOT NULL OR r.type >= 'approval.' AND r.type < 'approval/'",
@@ -69,13 +71,15 @@ class Candidates(NamedTuple):
 
     ``term`` finds the number of the posting list if it is exactly one: that list is then read in
     ledger order as far as the page needs, instead of being collected first. ``also`` are further
-    lists the rows must be in: a look there costs less than the row it may save.
+    lists the rows must be in: a look there costs less than the row it may save. ``exactly`` are
+    the conditions that hold of a row if and only if it is in all these lists.
     """
 
     sql: Sql
     cost: int
     term: Sql | None = None
     also: tuple[Sql, ...] = ()
+    exactly: tuple[Tree, ...] = ()
 
 
 Count = Callable[[Sql], int | None]
@@ -120,12 +124,20 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
     if isinstance(tree, Nothing):
         return Candidates(Sql("SELECT NULL WHERE 0"), 0)
     if isinstance(tree, And):
-        found = [item for child in tree.children if (item := candidates(child, span, count))]
+        parts = conjuncts(tree)
+        joint = _of_a_team(parts, span, count)
+        if joint is not None:
+            parts = tuple(part for part in parts if part not in joint.exactly)
+        each = [joint, *(candidates(part, span, count) for part in parts)]
+        found = [item for item in each if item is not None]
         best = min(found, key=lambda item: item.cost, default=None)
         if best is None or best.term is None:
             return best
-        others = (item for item in found if item is not best and item.term is not None)
-        return best._replace(also=tuple(sql for item in others for sql in _lists(item)))
+        others = [item for item in found if item is not best and item.term is not None]
+        return best._replace(
+            also=tuple(sql for item in others for sql in _lists(item)),
+            exactly=best.exactly + tuple(part for item in others for part in item.exactly),
+        )
     if isinstance(tree, Or):
         every = [candidates(child, span, count) for child in tree.children]
         known = [item for item in every if item and item.cost < span[1] - span[0]]
@@ -165,25 +177,30 @@ def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
     """What stands between FROM and ORDER BY: the rows of [low, high) where the tree holds."""
     where = predicate(tree, (low, high))
     if found is not None and found.term is not None:
-        also = "".join(
-            "AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
-            f"WHERE a.term = ({sql.text}) AND a.idx = m.idx) "
-            for sql in found.also
-        )
+        lists = _in_lists(found.term, found.also, low, high)
         return Sql(
-            f"mention m CROSS JOIN record r ON r.idx = m.idx WHERE m.term = ({found.term.text}) "
-            f"AND m.idx >= ? AND m.idx < ? {also}AND ({where.text})",
-            (
-                *found.term.values, low, high,
-                *(value for sql in found.also for value in sql.values), *where.values,
-            ),
-        )  # fmt: skip
+            f"mention m CROSS JOIN record r ON r.idx = m.idx WHERE {lists.text} AND ({where.text})",
+            (*lists.values, *where.values),
+        )
     among, values = "", ()
     if found is not None:
         among, values = f"r.idx IN ({found.sql.text}) AND ", found.sql.values
     return Sql(
         f"record r WHERE {among}r.idx >= ? AND r.idx < ? AND ({where.text})",
         (*values, low, high, *where.values),
+    )
+
+
+def _in_lists(term: Sql, also: Sequence[Sql], low: int, high: int) -> Sql:
+    """The condition that an entry ``m`` of [low, high) is in the list of ``term`` and in others."""
+    others = "".join(
+        " AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
+        f"WHERE a.term = ({sql.text}) AND a.idx = m.idx)"
+        for sql in also
+    )
+    return Sql(
+        f"m.term = ({term.text}) AND m.idx >= ? AND m.idx < ?{others}",
+        (*term.values, low, high, *(value for sql in also for value in sql.values)),
     )
 
 
@@ -197,9 +214,28 @@ def mentions(dimension: str, value: str, low: int, high: int) -> Sql:
 
 
 def count(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
-    """How many rows of [low, high) there are where the tree holds, counted up to a LIMIT."""
+    """How many rows of [low, high) there are where the tree holds, counted up to a LIMIT.
+
+    [low, high) lies within the window of the tree. Where posting lists decide, no row is read.
+    """
+    if found is not None and found.term is not None and _decided(tree, found):
+        lists = _in_lists(found.term, found.also, low, high)
+        return Sql(
+            f"SELECT count(*) FROM (SELECT 1 FROM mention m WHERE {lists.text} LIMIT ?)",  # noqa: S608 - values are parameters
+            lists.values,
+        )
     matching = page("1", tree, found, low, high, newest=True)
     return Sql(f"SELECT count(*) FROM ({matching.text})", matching.values)  # noqa: S608
+
+
+def _decided(tree: Tree, found: Candidates) -> bool:
+    """Whether a row of the tree's window is in the lists of ``found`` if and only if it holds."""
+    return all(
+        part in found.exactly
+        or (isinstance(part, Moment) and part.field == "time")
+        or (isinstance(part, Number) and part.field == "index")
+        for part in conjuncts(tree)
+    )
 
 
 def which(tree: Tree, indexes: Sequence[int]) -> Sql:
@@ -314,14 +350,38 @@ def _posted(tree: Match, span: Span, count: Count) -> Candidates | None:
         f"SELECT id FROM term WHERE dimension = ? AND {inner.text}",  # noqa: S608
         (dimension, *inner.values),
     )
-    found = Sql(
+    if not tree.prefix:
+        return _list(term, span, count, (tree,))
+    found = _entries(term, span)
+    cost = count(found)
+    return None if cost is None else Candidates(found, cost)
+
+
+def _of_a_team(parts: Sequence[Tree], span: Span, count: Count) -> Candidates | None:
+    """The list of one model within one team, where both and the tenant are asked for by name."""
+    named: dict[str, Match] = {}
+    for part in parts:
+        if isinstance(part, Match) and not part.prefix and part.field in _OF_A_TEAM:
+            named.setdefault(part.field, part)
+    if len(named) < len(_OF_A_TEAM):
+        return None
+    value = of_team(*(bounded(named[field].value) for field in _OF_A_TEAM))
+    term = Sql("SELECT id FROM term WHERE dimension = ? AND value = ?", (TEAM_MODEL, value))
+    return _list(term, span, count, tuple(named.values()))
+
+
+def _list(term: Sql, span: Span, count: Count, exactly: tuple[Tree, ...]) -> Candidates:
+    """The rows of one posting list."""
+    found = _entries(term, span)
+    cost = count(found)
+    return Candidates(found, span[1] - span[0] if cost is None else cost, term, (), exactly)
+
+
+def _entries(term: Sql, span: Span) -> Sql:
+    return Sql(
         f"SELECT idx FROM mention WHERE term IN ({term.text}) AND idx >= ? AND idx < ?",  # noqa: S608
         (*term.values, *span),
     )
-    cost = count(found)
-    if tree.prefix:
-        return None if cost is None else Candidates(found, cost)
-    return Candidates(found, span[1] - span[0] if cost is None else cost, term)
 
 
 def _digits(tree: Match) -> bool:
