@@ -19,7 +19,7 @@ from affidavit.errors import RefusedError
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.query import boundary as boundaries
-from affidavit.query import emit, search
+from affidavit.query import conditions, emit, lists, search
 from affidavit.query.boundary import EVERY_SECTION, NOT_PERSON, Boundary
 from affidavit.query.search import Searcher
 from affidavit.query.tree import (
@@ -403,7 +403,7 @@ def test_candidates_change_speed_and_nothing_else(
             asked = boundaries.inject(tree, boundaries.responder("r", "acme"), "reason")
             with searcher.reader.snapshot():
                 size = searcher.as_of().size
-                found = emit.candidates(asked, (0, size), searcher._few)
+                found = lists.candidates(asked, (0, size), searcher._few)
                 plain = emit.page("r.idx", asked, None, 0, size, newest=True)
                 rows = searcher.reader.query(plain.text, (*plain.values, 100))
                 for one in (found, found and found._replace(term=None)):
@@ -448,17 +448,29 @@ def test_a_boundary_that_is_not_injected_is_noticed(monkeypatch: pytest.MonkeyPa
 def test_a_boundary_beside_an_or_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: SQL joined without parentheses, so OR reaches around the boundary."""
 
-    def joined(word: str, children: tuple[Tree, ...], span: emit.Span) -> emit.Sql:
-        parts = [emit.predicate(child, span) for child in children]
+    def joined(word: str, children: tuple[Tree, ...], span: conditions.Span) -> conditions.Sql:
+        parts = [conditions.predicate(child, span) for child in children]
         values = tuple(value for part in parts for value in part.values)
-        return emit.Sql(word.join(part.text for part in parts), values)
+        return conditions.Sql(word.join(part.text for part in parts), values)
 
     world, facts = two_teams()
     with indexed(world) as searcher:
         check(searcher, facts, MEMBER, EITHER)
-        monkeypatch.setattr(emit, "_joined", joined)
+        monkeypatch.setattr(conditions, "_joined", joined)
         with pytest.raises(AssertionError):
             check(searcher, facts, MEMBER, EITHER)
+
+
+def test_a_count_of_lists_that_do_not_decide_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: posting lists are counted although a condition is left that they know nothing of."""
+    world, _facts = two_teams()
+    with indexed(world) as searcher:
+        asked = And((Match("team", "red"), Match("tenant", "acme")))
+        owner = boundaries.owner("o")
+        assert searcher.run(asked, owner, limit=1, count_to=10).count == 1
+        assert searcher.count_of(asked, 10) == (1, False)
+        monkeypatch.setattr(emit, "decided", lambda *_: True)
+        assert searcher.count_of(asked, 10) == (2, False)
 
 
 def test_a_boundary_joined_by_or_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from affidavit.clock import add_seconds
 from affidavit.index.rollup import COST_UNIT, CUBES, Cube, Grain, Sums, week
-from affidavit.query import emit
-from affidavit.query.emit import Sql
+from affidavit.query import conditions
+from affidavit.query.conditions import Sql
 from affidavit.query.tree import All, And, Match, Moment, Not, Nothing, Or, Tree, conjuncts, leaves
 
 Interval = Literal["", "hour", "day", "week", "month"]
@@ -184,7 +184,7 @@ def _holds(tree: Tree) -> Sql:
             return Sql("1" if isinstance(tree, And) else "0")
         joint = " AND " if isinstance(tree, And) else " OR "
         return Sql(
-            emit.balanced(joint, [f"({part.text})" for part in parts]),
+            conditions.balanced(joint, [f"({part.text})" for part in parts]),
             tuple(value for part in parts for value in part.values),
         )
     if isinstance(tree, Not):
@@ -193,6 +193,6 @@ def _holds(tree: Tree) -> Sql:
     if isinstance(tree, Match):
         column = _COLUMNS[tree.field]
         if column == "models":
-            return emit.listed(column, tree)
-        return emit.compared(f"r.{column}", tree, known=f"r.{column} != ''")
+            return conditions.listed(column, tree)
+        return conditions.compared(f"r.{column}", tree, known=f"r.{column} != ''")
     return Sql("1" if isinstance(tree, All) else "0")

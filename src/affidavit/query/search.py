@@ -21,7 +21,7 @@ from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import cursor as cursors
-from affidavit.query import emit, facets, sums, wording
+from affidavit.query import emit, facets, lists, sums, wording
 from affidavit.query.answers import (
     Aggregate,
     AsOf,
@@ -32,6 +32,7 @@ from affidavit.query.answers import (
     Page,
 )
 from affidavit.query.boundary import Boundary, bound, inject
+from affidavit.query.conditions import Sql
 from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
 from affidavit.query.rows import shaped, withheld
@@ -232,7 +233,7 @@ class Searcher:
         low, high = stretch(asked, low, high)
         if cursor:
             high = min(high, self._before(bound_to, cursor))
-        found = emit.candidates(asked, (low, high), self._few)
+        found = lists.candidates(asked, (low, high), self._few)
         if found is not None and found.term is None and found.cost * 4 > high - low:
             found = None  # reading all rows of the window in order is cheaper
         stepwise = text and (found is None or found.cost >= _COMMON)
@@ -242,7 +243,7 @@ class Searcher:
         plan = self._plan(asked, "")
         return Scope(plan.found, plan.low, plan.high, plan.as_of)
 
-    def _few(self, found: emit.Sql) -> int | None:
+    def _few(self, found: Sql) -> int | None:
         sql = emit.capped(found)
         ((count,),) = self.reader.query(sql.text, (*sql.values, _COMMON))
         return None if count >= _COMMON else int(count)
@@ -361,7 +362,7 @@ class _Plan(NamedTuple):
 
     low: int
     high: int
-    found: emit.Candidates | None
+    found: lists.Candidates | None
     stepwise: bool
     as_of: AsOf
     going_on: bool

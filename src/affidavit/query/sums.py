@@ -18,7 +18,7 @@ from affidavit.index import latency
 from affidavit.index.reader import Reader
 from affidavit.index.rollup import COST_UNIT, Cube, Sums
 from affidavit.prices import Price, price_of
-from affidavit.query import cubes, emit
+from affidavit.query import cubes, emit, lists
 from affidavit.query.answers import Aggregate, AsOf
 from affidavit.query.boundary import Boundary
 from affidavit.query.cubes import Interval, Part
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
 class Scope(NamedTuple):
     """Where the rows of a tree are: among candidates, if any, in [low, high); as of when."""
 
-    found: emit.Candidates | None
+    found: lists.Candidates | None
     low: int
     high: int
     as_of: AsOf
