@@ -6,9 +6,9 @@ Not here: execution (``search``).
 
 from collections.abc import Sequence
 
-from affidavit.query.conditions import Sql, predicate
+from affidavit.query.conditions import Span, Sql, passages, predicate
 from affidavit.query.lists import Candidates, decided, in_lists
-from affidavit.query.tree import Tree
+from affidavit.query.tree import And, Phrase, Tree, conjuncts
 
 
 def page(
@@ -26,7 +26,9 @@ def page(
 
 def rows(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
     """What stands between FROM and ORDER BY: the rows of [low, high) where the tree holds."""
-    where = predicate(tree, (low, high))
+    known = () if found is None else tuple(p for p in found.exactly if isinstance(p, Phrase))
+    left = And(tuple(part for part in conjuncts(tree) if part not in known))  # looked up already
+    where = predicate(left if known else tree, (low, high))
     if found is not None and found.term is not None:
         lists = in_lists(found.term, found.also, low, high)
         return Sql(
@@ -48,6 +50,29 @@ def mentions(dimension: str, value: str, low: int, high: int) -> Sql:
         "SELECT count(*) FROM mention WHERE term = (SELECT id FROM term WHERE dimension = ? "
         "AND value = ?) AND idx >= ? AND idx < ?",
         (dimension, value, low, high),
+    )
+
+
+def extent(term: Sql, span: Span) -> Sql:
+    """The first and the last index of ``span`` in one posting list; ``NULL`` if it has none."""
+    return Sql(
+        f"SELECT min(idx), max(idx) FROM mention WHERE term = ({term.text}) "  # noqa: S608 - values are parameters
+        "AND idx >= ? AND idx < ?",
+        (*term.values, *span),
+    )
+
+
+def worded(phrase: Phrase, lists: Sequence[Sql], span: Span) -> Sql:
+    """The indexes of ``span`` whose text has the phrase and that are in all lists, each once."""
+    hits = passages(phrase, span)
+    among = "".join(
+        f" AND EXISTS (SELECT 1 FROM mention a WHERE a.term = ({sql.text}) AND a.idx = hit.idx)"  # noqa: S608 - values are parameters
+        for sql in lists
+    )
+    return Sql(
+        f"WITH hit (idx) AS MATERIALIZED ({hits.text}) "  # noqa: S608 - values are parameters
+        f"SELECT DISTINCT idx FROM hit WHERE 1{among}",
+        (*hits.values, *(value for sql in lists for value in sql.values)),
     )
 
 

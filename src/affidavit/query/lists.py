@@ -31,6 +31,11 @@ class Candidates(NamedTuple):
     also: tuple[Sql, ...] = ()
     exactly: tuple[Tree, ...] = ()
 
+    @classmethod
+    def of(cls, indexes: str, cost: int, phrase: Phrase) -> "Candidates":
+        """The rows of a JSON list of indexes, which are all that hold a phrase."""
+        return cls(Sql("SELECT value FROM json_each(?)", (indexes,)), cost, exactly=(phrase,))
+
 
 Count = Callable[[Sql], int | None]
 """A query for indexes → how many it gives; ``None`` if too many to collect first."""
@@ -52,7 +57,7 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
             return best
         others = [item for item in found if item is not best and item.term is not None]
         return best._replace(
-            also=tuple(sql for item in others for sql in _lists(item)),
+            also=tuple(sql for item in others for sql in listed(item)),
             exactly=best.exactly + tuple(part for item in others for part in item.exactly),
         )
     if isinstance(tree, Or):
@@ -72,8 +77,10 @@ def candidates(tree: Tree, span: Span, count: Count) -> Candidates | None:
     return None
 
 
-def _lists(found: Candidates) -> tuple[Sql, ...]:
+def listed(found: Candidates | None) -> tuple[Sql, ...]:
     """All posting lists the rows of ``found`` are in."""
+    if found is None:
+        return ()
     return (() if found.term is None else (found.term,)) + found.also
 
 

@@ -10,7 +10,7 @@ read is recorded (whoever asks does that first), and proofs (``completeness``).
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,8 +36,9 @@ from affidavit.query.conditions import Sql
 from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
 from affidavit.query.rows import shaped, withheld
+from affidavit.query.steps import Steps
 from affidavit.query.sums import Scope, Wanted
-from affidavit.query.tree import Phrase, Tree, leaves, stretch, window
+from affidavit.query.tree import And, Phrase, Tree, conjuncts, leaves, stretch, window
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
@@ -46,7 +47,6 @@ TAIL_SPAN = 1 << 18
 COUNT_TO = 1_000
 """Counts stop there unless told otherwise: beyond it a count takes longer than the page."""
 _COMMON = 20_000
-_FIRST_STEP = 4_096
 
 
 class Searcher:
@@ -95,7 +95,7 @@ class Searcher:
         _check_limit(limit)
         end = after + TAIL_SPAN
         with self.reader.snapshot():
-            plan = self._plan(asked, "", low=after, end=end)
+            plan = self._plan(asked, "", low=after, end=end, newest=False)
             rows = self._rows(asked, plan, limit + 1, newest=False)
             more = len(rows) > limit
             rows = rows[:limit]
@@ -120,14 +120,14 @@ class Searcher:
         with self.reader.snapshot():
             plan = self._plan(asked, cursor, to=bound(asked, boundary))
             leads: list[Row] = []
-            at, matching = plan, 0
+            before, matching = plan.high, 0
             while True:
-                rows = self._rows(asked, at, limit + 1)
+                rows = self._rows(asked, plan, limit + 1, before=before)
                 matching += len(rows)
                 leads += self._leading(asked, rows, plan)
                 if len(rows) <= limit or len(leads) > limit:
                     break
-                at = at._replace(high=rows[-1].idx)
+                before = rows[-1].idx
             more = len(leads) > limit
             unread = more or len(rows) > limit
             leads = leads[:limit]
@@ -204,7 +204,7 @@ class Searcher:
         newest: bool = False,
     ) -> list[Row]:  # fmt: skip
         """The first or ``newest`` rows of an injected tree between two indexes, in that order."""
-        plan = self._plan(asked, "", low, high)
+        plan = self._plan(asked, "", low, high, newest=newest)
         return self._rows(asked, plan, limit, newest=newest)
 
     def count_of(self, asked: Tree, cap: int) -> tuple[int, bool]:
@@ -216,7 +216,7 @@ class Searcher:
 
     def _plan(
         self, asked: Tree, cursor: str, low: int = 0, end: int | None = None, *,
-        to: Tree | None = None,
+        to: Tree | None = None, newest: bool = True,
     ) -> "_Plan":  # fmt: skip
         bound_to = asked if to is None else to
         built = self.reader.built()
@@ -233,25 +233,38 @@ class Searcher:
         low, high = stretch(asked, low, high)
         if cursor:
             high = min(high, self._before(bound_to, cursor))
+        apart = And(tuple(part for part in conjuncts(asked) if not isinstance(part, Phrase)))
+        found = self._candidates(apart, low, high)
+        steps = Steps(self.reader, asked, (low, high), found, newest=newest)
+        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to)
+
+    def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)
         if found is not None and found.term is None and found.cost * 4 > high - low:
-            found = None  # reading all rows of the window in order is cheaper
-        stepwise = text and (found is None or found.cost >= _COMMON)
-        return _Plan(low, high, found, stepwise, _as_of(as_of), bool(cursor), bound_to)
+            return None  # reading all rows of the window in order is cheaper
+        return found
 
     def _scope(self, asked: Tree) -> Scope:
         plan = self._plan(asked, "")
-        return Scope(plan.found, plan.low, plan.high, plan.as_of)
+        found = self._candidates(asked, plan.low, plan.high)
+        return Scope(found, plan.low, plan.high, plan.as_of)
 
     def _few(self, found: Sql) -> int | None:
         sql = emit.capped(found)
         ((count,),) = self.reader.query(sql.text, (*sql.values, _COMMON))
         return None if count >= _COMMON else int(count)
 
-    def _rows(self, asked: Tree, plan: "_Plan", limit: int, *, newest: bool = True) -> list[Row]:
+    def _rows(
+        self, asked: Tree, plan: "_Plan", limit: int, *, newest: bool = True,
+        before: int | None = None,
+    ) -> list[Row]:  # fmt: skip
+        """The first rows of a plan, of those below the index ``before``."""
         rows: list[Row] = []
-        for low, high in _windows(plan, newest=newest):
-            sql = emit.page(_COLUMNS, asked, plan.found, low, high, newest=newest)
+        for low, high, part in plan.steps:
+            end = high if before is None else min(high, before)
+            if end <= low:
+                continue
+            sql = emit.page(_COLUMNS, asked, part, low, end, newest=newest)
             found = self.reader.query(sql.text, (*sql.values, limit - len(rows)))
             rows += [row_of(values) for values in found]
             if len(rows) >= limit:
@@ -267,8 +280,8 @@ class Searcher:
         if not more:
             return min(read, cap), read > cap
         count = 0
-        for low, high in _windows(plan, newest=True):
-            sql = emit.count(asked, plan.found, low, high)
+        for low, high, part in plan.steps:
+            sql = emit.count(asked, part, low, high)
             ((found,),) = self.reader.query(sql.text, (*sql.values, cap + 1 - count))
             count += found
             if count > cap:
@@ -354,33 +367,17 @@ class Searcher:
 
 
 class _Plan(NamedTuple):
-    """Where an answer is looked for: rows of [low, high), perhaps among candidates only.
+    """Where an answer is looked for: in the rows of [low, high), in steps.
 
-    ``stepwise``: in growing steps, because the text of a step is collected before its rows are
-    read. ``going_on``: a later page. ``bound_to``: what its cursor is of.
+    ``going_on``: a later page. ``bound_to``: what its cursor is of.
     """
 
     low: int
     high: int
-    found: lists.Candidates | None
-    stepwise: bool
+    steps: Steps
     as_of: AsOf
     going_on: bool
     bound_to: Tree
-
-
-def _windows(plan: _Plan, *, newest: bool) -> Iterator[tuple[int, int]]:
-    """The parts of the ledger to look at one after another, from the end the page begins with."""
-    step = _FIRST_STEP if plan.stepwise else plan.high - plan.low
-    low, high = plan.low, plan.high
-    while low < high:
-        if newest:
-            yield max(low, high - step), high
-            high -= step
-        else:
-            yield low, min(low + step, high)
-            low += step
-        step *= 4
 
 
 def _as_of(built: Built) -> AsOf:
