@@ -80,7 +80,7 @@ def _cube_table(cube: rollup.Cube) -> str:
 def _add_to(cube: rollup.Cube) -> str:
     added = ", ".join(f"{name} = {name} + excluded.{name}" for name in rollup.Sums._fields)
     return (
-        f"INSERT INTO {cube.name} VALUES ({_marks(len(rollup.columns(cube)))}) "  # noqa: S608
+        f"INSERT INTO {cube.name} VALUES ({_marks(len(rollup.columns(cube)))}) "  # noqa: S608 - columns of a cube of ours
         f"ON CONFLICT DO UPDATE SET {added}, latency = latency_plus(latency, excluded.latency)"
     )
 
@@ -96,7 +96,7 @@ _SCHEMA = (
     "CREATE TABLE built (version INTEGER, size INTEGER, root BLOB, time TEXT)",
 )
 _INSERT_ROW = f"INSERT INTO record VALUES ({_marks(len(ROW_COLUMNS))})"  # noqa: S608 - no data
-_INSERT_PERSON = f"INSERT INTO person VALUES ({_marks(len(PERSON_COLUMNS))})"  # noqa: S608
+_INSERT_PERSON = f"INSERT INTO person VALUES ({_marks(len(PERSON_COLUMNS))})"  # noqa: S608 - no data
 _ADD_TO = tuple(map(_add_to, rollup.CUBES))
 
 _DUMP = {
@@ -107,7 +107,7 @@ _DUMP = {
     "mention": "SELECT t.dimension, t.value, m.idx FROM mention m JOIN term t ON t.id = m.term "
     "ORDER BY t.dimension, t.value, m.idx",
     **{
-        cube.name: f"SELECT {', '.join((*rollup.columns(cube)[:-1], 'hex(latency)'))} "  # noqa: S608
+        cube.name: f"SELECT {', '.join((*rollup.columns(cube)[:-1], 'hex(latency)'))} "  # noqa: S608 - columns of a cube of ours
         f"FROM {cube.name} ORDER BY period, {', '.join(cube.keys)}"
         for cube in rollup.CUBES
     },
@@ -133,7 +133,7 @@ def prepare(connection: apsw.Connection, schema: Sequence[str], name: str) -> No
 def check_version(connection: apsw.Connection, name: str, schema: str = "main") -> None:
     """``UnavailableError`` unless the file ``name`` is an index of this version."""
     try:
-        version = connection.execute(f"SELECT version FROM {schema}.built").get  # noqa: S608
+        version = connection.execute(f"SELECT version FROM {schema}.built").get  # noqa: S608 - a database of ours
     except apsw.SQLError:
         version = None
     if version != VERSION:
@@ -146,7 +146,7 @@ def check_version(connection: apsw.Connection, name: str, schema: str = "main") 
 
 def read_built(connection: apsw.Connection, schema: str = "main") -> Built:
     """What the index in this file stands for."""
-    rows = connection.execute(f"SELECT size, root, time FROM {schema}.built")  # noqa: S608
+    rows = connection.execute(f"SELECT size, root, time FROM {schema}.built")  # noqa: S608 - a database of ours
     ((size, root, time),) = cast(list[tuple[int, bytes, str]], rows.fetchall())
     return Built(size, root, time)
 
@@ -291,7 +291,7 @@ class RowStore:
             )
             if removed:
                 self._db.execute(
-                    f"DELETE FROM {cube.name} WHERE requests = 0 AND denials = 0"  # noqa: S608
+                    f"DELETE FROM {cube.name} WHERE requests = 0 AND denials = 0"  # noqa: S608 - a cube of ours
                 )
 
 

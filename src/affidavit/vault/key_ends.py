@@ -267,8 +267,7 @@ def _not_in_use(kind: str, number: int, retired: str | None, destroyed: str | No
 
 
 def _destroy(keyring: Keyring, table: str, numbers: Iterable[int]) -> None:
-    # The table is one of three names of this module.
-    query = f"UPDATE {table} SET wrapped = NULL, destroyed = ? WHERE id = ? AND wrapped IS NOT NULL"  # noqa: S608
+    query = f"UPDATE {table} SET wrapped = NULL, destroyed = ? WHERE id = ? AND wrapped IS NOT NULL"  # noqa: S608 - one of three names of this module
     with keyring.changing() as change:
         change.database.executemany(query, [(change.now, number) for number in numbers])
     keyring.leave_nothing()

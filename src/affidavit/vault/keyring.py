@@ -312,8 +312,7 @@ class Keyring:
         with self._lock:
             check_database(self._db, "keys.db")
             for table in ("bucket_keys", "subject_keys", "hold_keys", "recipients", "secrets"):
-                # The tables are those of this module.
-                query = f"SELECT rowid, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608
+                query = f"SELECT rowid, wrapped FROM {table} WHERE wrapped IS NOT NULL"  # noqa: S608 - names of this module
                 for number, wrapped in self._db.execute(query):
                     try:
                         self._kek.unwrap(wrapped)
@@ -351,8 +350,7 @@ class Keyring:
                 self._opened.clear()
             known = self._opened.get((table, number))
             if known is None:
-                # The table is one of three names of this module.
-                query = f"SELECT wrapped, destroyed FROM {table} WHERE id = ?"  # noqa: S608
+                query = f"SELECT wrapped, destroyed FROM {table} WHERE id = ?"  # noqa: S608 - names of this module
                 known = self._unwrap(self._one(query, (number,)), what)
                 self._opened[table, number] = known
             return known

@@ -167,7 +167,7 @@ class Renewal:
         tables = _tables(made)
         for table in tables:  # first all that went, so that no two are in use at once
             for _, row in (one for one in self._changed if one[0] == table):
-                made.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
+                made.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608 - our tables
         for table in tables:
             query = f"SELECT rowid, * FROM {table} WHERE rowid = ?"  # noqa: S608 - our tables
             for _, row in (one for one in self._changed if one[0] == table):
