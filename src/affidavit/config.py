@@ -58,6 +58,18 @@ def _plain(url: str) -> str:
     return url
 
 
+def _origin(url: str) -> str:
+    """The origin of a URL without a path, spelt as browsers spell it."""
+    parts = urlsplit(_plain(url))
+    if parts.path not in ("", "/") or not url.isascii():
+        raise ValueError("must be http://HOST or https://HOST, without a path")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (
+        f":{parts.port}" if parts.port not in (None, usual) else ""
+    )
+
+
 class Provider(_Section):
     """One upstream: ``/{name}/…`` on the gateway is ``base_url/…`` there.
 
@@ -154,11 +166,20 @@ class Limits(_Section):
 
 
 class Console(_Section):
-    """The listening side for readers."""
+    """The listening side for readers.
+
+    ``public_url``: the origin at which browsers reach it, where a proxy stands in front of it.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8788, ge=0, le=65535)
+    public_url: str = ""
     limits: Limits = Limits()
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, value: str) -> str:
+        return _origin(value) if value else value
 
 
 class Log(_Section):

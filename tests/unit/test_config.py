@@ -22,6 +22,21 @@ def test_defaults_need_no_file() -> None:
     assert config.routes["default"].unrecordable == "refuse"
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://Audit.Example:443/", "https://audit.example"),
+        ("http://audit.example:80", "http://audit.example"),
+        ("https://audit.example:8443", "https://audit.example:8443"),
+        ("https://[::1]", "https://[::1]"),
+    ],
+)
+def test_the_public_address_is_the_origin_that_browsers_send(written: str, sent: str) -> None:
+    """Host in small letters, the usual port left out, no slash at the end."""
+    config = parse(f"console: {{public_url: '{written}'}}", {}, "c")
+    assert config.console.public_url == sent
+
+
 def test_routes_are_named_by_provider_or_path() -> None:
     """What is not named is on the default route, which refuses unless it says otherwise."""
     text = MINIMUM + "routes: {openai/v1/embeddings: {unrecordable: serve}}"
@@ -76,6 +91,9 @@ def test_secret_is_interpolated_and_never_shown() -> None:
         ("providers: {receipts: {base_url: 'http://h'}}", "receipts", ""),
         ("providers: {x: {base_url: 'http://u:p@h'}}", "no credentials", ""),
         ("providers: {x: {base_url: 'ftp://h'}}", "http://", ""),
+        ("console: {public_url: 'https://h/a'}", "without a path", ""),
+        ("console: {public_url: 'audit.example'}", "http://", ""),
+        ("console: {public_url: 'https://h:99999'}", "console.public_url", ""),
         ("log: {origin: 'a b'}", "log.origin", ""),
         ("- a", "keys and values", ""),
         ("a: [", "line", ""),

@@ -91,6 +91,7 @@ def router(
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
     writes = Writes(services, access)
 
+    @routes.head("/status", include_in_schema=False)
     @routes.get("/status", tags=["health"], summary="Ledger, journals and this reader's boundary")
     async def status(request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)

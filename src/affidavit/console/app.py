@@ -50,7 +50,8 @@ _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_c
 
 def create_app(services: ConsoleServices) -> ASGIApp:
     """The console for browsers and programs, on the address of ``config.console``."""
-    return Guard(build(services, trusted=False), services.config.console.host)
+    console = services.config.console
+    return Guard(build(services, trusted=False), console.host, console.public_url)
 
 
 def create_socket_app(services: ConsoleServices) -> ASGIApp:
@@ -122,9 +123,8 @@ def _answer_errors(app: FastAPI, access: Access) -> None:
             return _respond(request, NotFoundError("There is nothing at this address."))
         headers = dict(error.headers or {})
         if error.status_code == 405:  # RFC 9110, 15.5.6; the router knows one route of a path only
-            methods = document.methods(app, request.scope)
-            headers["allow"] = ", ".join(methods) or headers.pop("Allow", "")
             headers.pop("Allow", None)
+            headers["allow"] = ", ".join(document.methods(app, request.scope))
         return _respond(request, UsageError(f"{error.detail}."), error.status_code, headers)
 
     async def unforeseen(request: Request, _: Exception) -> Response:

@@ -68,10 +68,13 @@ class Sessions:
     """The logins of this process, by the SHA-256 of their cookie.
 
     The oldest go at 1,000, and of one key at 20, so that no key ends the sessions of others.
+    ``secure``: browsers come by https, so the ``cookie``'s name is one that nothing else can set.
     """
 
     def __init__(self, services: ConsoleServices) -> None:
         self._clock = services.clock
+        self.secure = services.config.console.public_url.startswith("https:")
+        self.cookie = f"__Host-{SESSION_COOKIE}" if self.secure else SESSION_COOKIE
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
     def begin(self, identity: Identity) -> str:
@@ -164,7 +167,7 @@ class Authenticator:
 
     def page(self, connection: HTTPConnection) -> tuple[Reader, Session]:
         """The reader of a page request, and the session it came in; errors as ``api``."""
-        session = self._sessions.find(connection.cookies.get(SESSION_COOKIE, ""))
+        session = self._sessions.find(connection.cookies.get(self._sessions.cookie, ""))
         for identity in self._services.snapshot().identities:
             if identity.id == session.identity and identity.revoked is None:
                 return self._reader(connection, identity, "key"), session

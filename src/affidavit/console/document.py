@@ -2,8 +2,9 @@
 
 Rules: whatever holds of every route is said here once, so a new route has it by itself: problems
 (``problems``) for each status it may answer with, the headers of limits, the security schemes. The
-operation id is the name of the function. Shapes of answers are those of ``shapes``. Not here: the
-words about a route and its parameters, which stand at the route.
+operation id is the name of the function. Shapes of answers are those of ``shapes``. HEAD is left
+out: it is answered where GET leaves no record of a read, and elsewhere refused. Not here: the words
+about a route and its parameters, which stand at the route.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 from starlette.types import Scope
 
 from affidavit.console import problems, shapes
@@ -63,6 +65,7 @@ _FILES = {
     "erasures_certificate": ("text/plain",),
 }
 """Answers that are no JSON."""
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
 _KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"affidavitKey": []}]
 SCHEMES = {
     "bearer": {
@@ -142,13 +145,19 @@ def complete(app: FastAPI) -> None:
 
 
 def methods(app: FastAPI, scope: Scope) -> list[str]:
-    """All methods that the address of a request answers; none if the document does not have it.
+    """All methods that the address of a request answers; none if there is no such address.
 
     The router names those of one route alone; a path that is spelt out wins over one with names.
     """
     route, paths = scope.get("route"), app.openapi()["paths"]
     path = route.path_format if isinstance(route, APIRoute) else ""
-    return sorted(method.upper() for method in paths.get(scope["path"]) or paths.get(path, ()))
+    known = {method.upper() for method in paths.get(scope["path"]) or paths.get(path, ())}
+
+    def answers(method: str) -> bool:
+        asked = {**scope, "method": method}
+        return any(one.matches(asked)[0] is Match.FULL for one in app.routes)
+
+    return sorted(filter(answers, known | {"HEAD"} if known else _METHODS))
 
 
 def _completed(made: dict[str, Any]) -> dict[str, Any]:

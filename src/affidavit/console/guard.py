@@ -1,10 +1,11 @@
 """The outermost layer: refuses what a browser was tricked into sending, and sets headers.
 
-Rules: on a loopback address only loopback names are accepted in ``Host`` (DNS rebinding); a
-request that changes or asks something by POST, PUT or DELETE and carries an ``Origin`` or
-``Sec-Fetch-Site`` must come from this very origin; every answer forbids scripts, frames and
-caching unless the route says otherwise. There is no CORS. Whatever nobody foresaw ends here: one
-line in the log with the route and the kind of error, one coded answer, no traceback. Not here:
+Rules: on a loopback address only loopback names and that of ``console.public_url`` are accepted in
+``Host`` (DNS rebinding); a request that changes or asks something by POST, PUT or DELETE and
+carries an ``Origin`` or ``Sec-Fetch-Site`` must come from this very origin, which under the public
+name is the public one alone (not the same name without TLS). Every answer forbids scripts, frames
+and caching unless the route says otherwise. There is no CORS. Whatever nobody foresaw ends here:
+one line in the log with the route and the kind of error, one coded answer, no traceback. Not here:
 who is asking (``auth``).
 """
 
@@ -42,11 +43,16 @@ class InternalError(AffidavitError):
 
 
 class Guard:
-    """Wraps an ASGI application; ``host`` is the address it listens on, ``""`` for a socket."""
+    """Wraps an ASGI application; ``host`` is the address it listens on, ``""`` for a socket.
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    ``public``: the origin at which browsers reach it through a proxy, if they do.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, public: str = "") -> None:
         self._app = app
         self._names = _loopback_names(host)
+        self._public = public
+        self._public_name = urlsplit(public).hostname
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, pass on, and complete the headers of the answer."""
@@ -97,16 +103,19 @@ class Guard:
             host = urlsplit(f"//{hosts[0]}").hostname or ""
         except ValueError as error:
             raise UsageError("The Host header is not the name of a host.") from error
-        if self._names and host not in self._names:
+        if self._names and host not in (*self._names, self._public_name):
             raise RefusedError(
                 "This console answers to loopback names only.",
-                hint="Use http://127.0.0.1 or http://localhost and the console's port.",
+                hint="Use http://127.0.0.1 or http://localhost and the console's port. "
+                "Behind a proxy: console.public_url in the configuration.",
             )
         if scope["method"] in _SAFE:
             return
-        own = f"{scope.get('scheme', 'http')}://{hosts[0]}"
+        own = {self._public} if self._public else set()
+        if host != self._public_name:
+            own.add(f"{scope.get('scheme', 'http')}://{hosts[0]}")
         origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
-        if set(origins) - {own} or set(sites) - {"same-origin", "none"}:  # each of them counts
+        if set(origins) - own or set(sites) - {"same-origin", "none"}:  # each of them counts
             raise RefusedError("This request was started by another site.")
 
 

@@ -79,6 +79,7 @@ def router(
     saved = Saved(services, access)
     style = resources.files("affidavit.console").joinpath("console.css").read_text("utf-8")
 
+    @routes.head("/static/console.css")
     @routes.get("/static/console.css")
     async def css() -> Response:
         headers = {"cache-control": "public, max-age=3600"}
@@ -129,6 +130,7 @@ def router(
         told = await look_up(services, access, reader, asked, purpose[:500])
         return HTMLResponse(stories.pivot(reader, session, told, purpose[:500]))
 
+    @routes.head("/login")
     @routes.get("/login")
     async def ask_for_key() -> Response:
         return RedirectResponse("/", 303)  # which has the form for whoever is not logged in

@@ -83,10 +83,12 @@ def router() -> APIRouter:
     """Return the routes that ``type`` leads to; public, as they say nothing about this console."""
     routes = APIRouter(prefix="/api/problems", tags=["problems"])
 
+    @routes.head("", include_in_schema=False)
     @routes.get("", summary="Every kind of error")
     async def problems() -> dict[str, Any]:
         return {"problems": [_described(kind) for kind in kinds().values()]}
 
+    @routes.head("/{code}", include_in_schema=False)
     @routes.get("/{code}", summary="What a kind of error means")
     async def problem_kind(code: str) -> dict[str, Any]:
         kind = kinds().get(code)

@@ -57,6 +57,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     routes = APIRouter()
     log_reads = LogReads(services, access)
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", summary="Whether this process runs and can record", tags=["health"])
     async def healthz() -> Response:
         trouble = services.journal.refusing
@@ -64,6 +65,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             return problems.respond(trouble)
         return JSONResponse({"status": "ok"})
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", summary="Whether the sequencer answers too", tags=["health"])
     async def readyz() -> Response:
         found = await figures(services)
@@ -73,11 +75,13 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         }
         return JSONResponse(body, 200 if ready else 503)
 
+    @routes.head("/metrics", include_in_schema=False)
     @routes.get("/metrics", name="metrics", summary="Figures for Prometheus", tags=["health"])
     async def metrics_now() -> Response:
         text = metrics.text(services, await figures(services))
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @routes.head("/log/{path:path}", include_in_schema=False)
     @routes.get("/log/{path:path}", summary="Files of the log (C2SP tlog-tiles)", tags=["log"])
     async def log_file(path: str, request: Request) -> Response:
         kind, cache, tile = _served(path)

@@ -163,7 +163,10 @@ def test_the_headers_of_a_problem_follow_from_its_kind() -> None:
         ("/api/keys", "GET, POST"),
         ("/api/keys/give-up", "POST"),
         ("/api/show/x/y", "GET"),
-        ("/login", "GET"),
+        ("/login", "GET, HEAD, POST"),
+        ("/show/x", "GET"),
+        ("/healthz", "GET, HEAD"),
+        ("/api/openapi.json", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_says_which_are_right(client: Client, path: str, allowed: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from affidavit.console.app import create_app
+from affidavit.console.app import build, create_app
 from affidavit.console.guard import HEADERS, Guard
 from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import Machine
@@ -63,6 +63,31 @@ def test_requests_of_this_origin_are_accepted(client: Client) -> None:
     """The page's own forms pass."""
     headers = {"origin": BASE, "sec-fetch-site": "same-origin"}
     assert client("owner").post("/api/query", json={}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("audit.example", "https://audit.example", 200),
+        ("AUDIT.example:443", "https://audit.example", 200),
+        ("127.0.0.1:8788", "https://audit.example", 200),  # a proxy that names its upstream
+        ("127.0.0.1:8788", BASE, 200),
+        ("audit.example", "http://audit.example", 403),  # the same name, without TLS
+        ("audit.example", BASE, 403),
+        ("audit.example", "https://audit.example:8443", 403),
+        ("127.0.0.1:8788", "https://audit.example.evil.example", 403),
+        ("evil.example", "https://audit.example", 403),
+    ],
+)
+def test_behind_a_proxy_the_public_origin_is_ours(
+    machine: Machine, host: str, origin: str, status: int
+) -> None:
+    """It is taken under its name and under loopback ones; others, and its plain twin, are not."""
+    routes = build(machine.services(), trusted=True)
+    app = Guard(routes, "127.0.0.1", "https://audit.example")
+    with TestClient(app, base_url=BASE) as one:
+        said = {"host": host, "origin": origin}
+        assert one.post("/api/query", json={}, headers=said).status_code == status
 
 
 def test_no_answer_allows_another_origin(client: Client) -> None:

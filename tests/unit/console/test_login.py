@@ -1,13 +1,16 @@
 """Sessions of the page: their beginning, their end, and whose they are not."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
 
+from affidavit.config import Console
 from affidavit.console.app import create_app
 from affidavit.console.auth import SESSION_COOKIE, SESSION_SECONDS, Sessions
+from affidavit.console.services import ConsoleServices
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
 
@@ -129,17 +132,56 @@ def test_no_key_ends_the_sessions_of_others(machine: Machine) -> None:
     assert len(sessions._sessions) == 21
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_cookie_is_for_this_page_alone(machine: Machine, scheme: str) -> None:
-    """HttpOnly, SameSite=Strict, for the whole page and no other host, Secure behind TLS."""
-    base = BASE.replace("http", scheme)
-    with TestClient(create_app(machine.services()), base_url=base) as one:
-        key = machine.keys["owner"]
+def behind(machine: Machine, public: str) -> ConsoleServices:
+    """The services of a console that browsers reach at ``public``."""
+    services = machine.services()
+    console = Console(public_url=public)
+    config = services.config.model_copy(update={"console": console})
+    return dataclasses.replace(services, config=config)
+
+
+@pytest.mark.parametrize(
+    ("public", "name"),
+    [
+        ("", SESSION_COOKIE),
+        ("http://audit.example", SESSION_COOKIE),
+        ("https://audit.example", f"__Host-{SESSION_COOKIE}"),
+    ],
+)
+def test_the_cookie_is_for_this_page_alone(machine: Machine, public: str, name: str) -> None:
+    """HttpOnly, SameSite=Strict, for the whole page and no other host; Secure where TLS is.
+
+    Whatever a proxy or somebody else says of the connection in headers.
+    """
+    key, base = machine.keys["owner"], public or BASE
+    said = {"origin": base, "sec-fetch-site": "same-origin", "x-forwarded-proto": "https"}
+    app = create_app(behind(machine, public))
+    with TestClient(app, base_url=base.replace("https", "http"), headers=said) as one:
         given = one.post("/login", data={"key": key}, follow_redirects=False)
-        gone = one.post("/logout", data={"csrf": csrf(one)}, follow_redirects=False)
+        cookie = given.headers["set-cookie"].partition(";")[0]
+        page = one.get("/", headers={"cookie": cookie})
+        token = re.search(r'name="csrf" value="([^"]+)"', page.text)
+        assert token is not None
+        gone = one.post(
+            "/logout", data={"csrf": token[1]}, headers={"cookie": cookie}, follow_redirects=False
+        )
     for response in (given, gone):
-        flags = {flag.strip().lower() for flag in response.headers["set-cookie"].split(";")[1:]}
-        assert {"httponly", "samesite=strict", "path=/"} <= flags
-        assert not [flag for flag in flags if flag.startswith("domain")]
-        assert ("secure" in flags) is (scheme == "https")
+        named, *flags = (part.strip() for part in response.headers["set-cookie"].split(";"))
+        assert named.startswith(f"{name}=")
+        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(flags)
+        assert not [flag for flag in flags if flag.lower().startswith("domain")]
+        assert ("Secure" in flags) is public.startswith("https")
     assert key not in given.headers["set-cookie"]
+
+
+def test_behind_tls_a_cookie_of_another_name_opens_nothing(machine: Machine) -> None:
+    """What a neighbour without TLS could plant is not looked at."""
+    public = "https://audit.example"
+    with TestClient(create_app(behind(machine, public)), base_url="http://audit.example") as one:
+        form, said = {"key": machine.keys["owner"]}, {"origin": public}
+        given = one.post("/login", data=form, headers=said, follow_redirects=False)
+        value = given.headers["set-cookie"].partition(";")[0].partition("=")[2]
+        one.cookies.clear()
+        plain = one.get("/", headers={"cookie": f"{SESSION_COOKIE}={value}"})
+        right = one.get("/", headers={"cookie": f"__Host-{SESSION_COOKIE}={value}"})
+    assert (plain.status_code, right.status_code) == (401, 200)

@@ -11,6 +11,7 @@ from affidavit.errors import CannotRecordError
 from affidavit.ledger.note import Verifier, open_checkpoint
 from affidavit.ledger.policy import parse_policy
 from tests.unit.console.conftest import BASE, Client
+from tests.unit.console.test_roles import TABLE
 from tests.world.machine import Machine
 
 
@@ -88,6 +89,32 @@ def test_what_is_kept_too_long_is_in_metrics_and_on_the_page(
     page = views._kept(late)
     assert "1,234 records over their maximum since 2026-11-23." in str(page)
     assert "4 buckets of classes that are not configured." in str(page)
+
+
+def test_head_is_answered_where_a_get_leaves_no_record(client: Client, machine: Machine) -> None:
+    """RFC 9110, 9.3.2: the same headers; what would be on record is refused and leaves none."""
+    answered = {
+        "/healthz", "/readyz", "/metrics", "/log/checkpoint", "/static/console.css", "/login",
+        "/api/openapi.json", "/api/problems", "/api/problems/{code}", "/api/status",
+    }  # fmt: skip
+    found = set()
+    before = len(machine.records("access.query"))
+    for method, route in TABLE:
+        if method != "GET":
+            continue
+        path = TABLE[method, route][1]
+        head = client("owner").head(path, follow_redirects=False)
+        if head.status_code == 405:
+            assert "HEAD" not in head.headers["allow"]
+            continue
+        found.add(path if route.startswith("/log") else route)
+        assert len(machine.records("access.query")) == before
+        get = client("owner").get(path, follow_redirects=False)
+        assert head.status_code == get.status_code
+        assert head.headers.keys() == get.headers.keys()
+        assert head.headers.get("content-type") == get.headers.get("content-type")
+        assert "HEAD" in client("owner").patch(path).headers["allow"]
+    assert found == answered
 
 
 def test_the_checkpoint_is_the_signed_note(client: Client, machine: Machine) -> None:
