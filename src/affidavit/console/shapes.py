@@ -3,13 +3,14 @@
 Rules: one struct for each answer; a struct of a stage stands here as that stage made it, so the
 document says what the program does. A field with a default may be absent. Answers are not passed
 through these types, so nothing that a stage adds is lost on its way: tests hold answers against
-them. Not here: requests (``api``), problems (``problems``).
+them. Not here: requests (``api``), problems (``problems``), what is decided (``shapes_decided``).
 """
 
 from typing import Any
 
 import msgspec
 
+from affidavit.console import shapes_decided
 from affidavit.index.schema import Person, Row
 from affidavit.query.answers import Aggregate, AsOf, Facets, Histogram
 from affidavit.query.compare import Comparison
@@ -340,6 +341,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "readyz": Health,
     "problems": ProblemKinds,
     "problem_kind": ProblemKind,
+    **shapes_decided.ANSWERS,
 }
 """Operation id → what is answered. Answers that are no JSON stand at their routes."""
 

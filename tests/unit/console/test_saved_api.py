@@ -1,12 +1,14 @@
 """Saved queries: whose they are, who changes them, and what is on record and shown of them."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
 from affidavit.console import saved_api
-from tests.unit.console.conftest import Client
+from affidavit.console.access import Access
+from tests.unit.console.conftest import Client, reader_of
 from tests.world.machine import Machine
 
 
@@ -112,6 +114,24 @@ def test_a_query_is_evaluated_within_the_boundary_of_who_asks(
     mine = client("owner").post("/api/query", json={"expression": words}).json()
     assert {row["team"] for row in theirs["rows"]} == {"support"}
     assert {row["team"] for row in mine["rows"]} >= {"support", "other"}
+
+
+def test_a_name_stands_for_words_once_and_in_an_api_expression_not_at_all(
+    client: Client, machine: Machine
+) -> None:
+    """So names that lead to each other end, and what a program asks is what it wrote."""
+    assert save(client, "owner", "one", "@two").status_code == 200
+    assert save(client, "owner", "two", "@one").status_code == 200
+    services = machine.services()
+    saved = saved_api.Saved(services, Access(services))
+    reader = reader_of(machine, "owner")
+    assert asyncio.run(saved.words(reader, "@one")) == "@two"
+    for expression in ("@everything", '"@everything"'):
+        body = {"expression": expression}
+        assert client("owner").post("/api/query", json=body).json()["rows"] == []
+    told = [one["what"] for one in machine.records("access.query")[-2:]]
+    assert told[0]["expression"] == told[1]["expression"]
+    assert "hmac:" in told[0]["expression"]
 
 
 @pytest.mark.parametrize(

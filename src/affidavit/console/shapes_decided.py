@@ -1,0 +1,191 @@
+"""What is answered about second persons, holds, erasures and runs of retention, as types.
+
+Rules: as in ``shapes``, of which this is a part. A field with a default may be absent.
+``replayed``: this was done by an earlier request of the same idempotency key. Not here: what the
+sequencer decides (``app.holding``, ``app.erasing``, ``app.approving``).
+"""
+
+from typing import Literal
+
+import msgspec
+
+from affidavit.control.approvals import Kind as Question
+from affidavit.control.erasures import Kind, Tally, What
+
+
+class About(msgspec.Struct):
+    """What an erasure that waits for an answer is of, and how much; nothing for other questions."""
+
+    kind: str = ""
+    of: str = ""
+    what: str = ""
+    records: int = 0
+    keys: list[str] = []
+
+
+class Asked(msgspec.Struct):
+    """A question for a second person, and its answer.
+
+    ``until``: when the answer, or the question, stops counting. ``yours``: this reader asked it.
+    """
+
+    id: str
+    by: str
+    actor: str
+    tenant: str
+    reason: str
+    records: list[str]
+    asked: str
+    until: str
+    state: Literal["pending", "granted", "denied"]
+    decided: str
+    approver: str
+    kind: Question
+    target: str
+    yours: bool = False
+    erasure: About | None = None
+    replayed: bool = False
+
+
+class AllAsked(msgspec.Struct):
+    """What is pending, or granted and not over."""
+
+    approvals: list[Asked]
+
+
+class LegalHold(msgspec.Struct):
+    """A hold; ``released`` is ``""`` while it is in force.
+
+    ``asked``: the question whether it is released, ``until`` when that counts.
+    """
+
+    id: str
+    tenant: str
+    matter: str
+    owner: str
+    reason: str
+    expression: str
+    placed: str
+    by: str
+    actor: str
+    released: str
+    approval: str
+    releaser: str
+    asked: str = ""
+    until: str = ""
+    replayed: bool = False
+
+
+class LegalHolds(msgspec.Struct):
+    """Every hold ever placed, oldest first."""
+
+    holds: list[LegalHold]
+
+
+class Waits(msgspec.Struct):
+    """So many records go later: ``until`` a day (``""``: not known), and ``why``."""
+
+    records: int
+    until: str
+    why: str
+
+
+class InExport(msgspec.Struct):
+    """A bundle in which some of the records were: its record, when, by whom (a pseudonym)."""
+
+    record: str
+    time: str
+    by: str
+    records: int
+    manifest: str
+
+
+class ErasurePlan(msgspec.Struct):
+    """What would go ``now`` and ``later``; where it was asked for, the request's ``id``.
+
+    ``digest``: of the leaf indexes of all of it. ``asked``: the question for a second person.
+    """
+
+    kind: Kind
+    target: str
+    what: What
+    basis: str
+    records: int
+    now: int
+    later: list[Waits]
+    digest: str
+    keys: list[str]
+    exports: list[InExport]
+    id: str = ""
+    asked: str = ""
+    until: str = ""
+    replayed: bool = False
+
+
+class ErasureRequest(msgspec.Struct):
+    """A request and how far it is; ``certified``: so many certificates.
+
+    In a list with the ``question`` that waits for an answer; alone with what waits and why, and
+    with the certificates (signed notes).
+    """
+
+    id: str
+    tenant: str
+    kind: Kind
+    target: str
+    what: What
+    expression: str
+    basis: str
+    by: str
+    actor: str
+    asked: str
+    planned: int
+    digest: str
+    state: Literal["asked", "running", "waiting", "done"]
+    approval: str
+    approver: str
+    approved: str
+    run: int
+    tally: Tally
+    revoked: list[str]
+    exports: list[InExport]
+    finished: str
+    within: str
+    keys: list[str]
+    certified: int
+    question: str = ""
+    later: list[Waits] = []
+    certificates: list[str] = []
+
+
+class ErasureRequests(msgspec.Struct):
+    """Every request, oldest first."""
+
+    erasures: list[ErasureRequest]
+
+
+class RetentionRun(msgspec.Struct):
+    """How the latest run went: begun ``as_of`` (``""``: none since the start), and what went."""
+
+    running: bool
+    as_of: str
+    buckets: int
+    records: int
+    problem: str | None
+
+
+ANSWERS: dict[str, type[msgspec.Struct]] = {
+    "approvals_listing": AllAsked,
+    "approvals_grant": Asked,
+    "approvals_deny": Asked,
+    "holds_listing": LegalHolds,
+    "holds_place": LegalHold,
+    "holds_show": LegalHold,
+    "holds_release": LegalHold,
+    "erasures_listing": ErasureRequests,
+    "erasures_ask": ErasurePlan,
+    "erasures_show": ErasureRequest,
+    "erasures_retention_run": RetentionRun,
+    "erasures_retention_runs": RetentionRun,
+}
+"""Operation id → what is answered; a part of ``shapes.ANSWERS``."""
