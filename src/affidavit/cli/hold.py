@@ -27,6 +27,7 @@ def place(
             "--again", help="A hold that a restore lost, as doctor names it.", metavar="ID"
         ),
     ] = "",
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say how many it matches.")] = False,
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -36,11 +37,17 @@ def place(
     Example: affidavit hold place 'actor:alice@example.com' --matter 'Doe v. Acme' --reason 'suit'
     """
     asked = {"expression": expression, "matter": matter, "owner": owner, "reason": reason}
-    made = Client(data, url).post("/api/holds", asked | ({"again": again} if again else {}))
+    asked |= {"again": again} if again else {}
+    made = Client(data, url).post("/api/holds", asked | ({"dry_run": True} if dry else {}))
     if json:
         output.json_line(made)
         return
-    output.plain(f"Held: {made['expression'] or 'everything'}, for {made['matter']}.")
+    held = f"{made['expression'] or 'everything'}, for {made['matter']}"
+    if dry:
+        output.plain(f"It would hold {held}: {_matched(made)}.")
+        output.say("Nothing is held. The same command without --dry-run places the hold.")
+        return
+    output.plain(f"Held: {held}: {_matched(made)}.")
     output.say(f"The hold is {made['id']}. To end it: affidavit hold release {made['id']}")
 
 
@@ -93,6 +100,15 @@ def release(
     until = output.moment(made["until"])
     output.plain(f"Asked; until {until} UTC somebody else may grant it.")
     output.say(f"affidavit approvals grant {made['asked']}")
+
+
+def _matched(made: dict[str, Any]) -> str:
+    """How many records it matches now, as far as they were counted."""
+    if made["records"] is None:
+        return "how many records match now was not counted, affidavit query does"
+    least = "at least " if made["records_capped"] else ""
+    match = "matches" if made["records"] == 1 else "match"
+    return f"{least}{output.counted(made['records'], 'record')} {match} now"
 
 
 def _tell(one: dict[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 Rules: a hold is placed within the boundary of whoever places it, names of persons and sessions
 resolved as in any question; who oversees a tenant (its whole records, with a role that approves)
-sees its holds, others none, as if there were none. A release is asked for here and granted by
-another person (``approvals_api``). The sequencer decides and records. Not here: what a hold keeps.
+sees its holds, others none, as if there were none. How many records it matches now is counted as
+any question counts them; that is a read, recorded as one. A release is asked for here and granted
+by another person (``approvals_api``). The sequencer decides and records. Not here: what a hold
+keeps.
 """
 
 import functools
@@ -21,16 +23,18 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.control.identity import check_one_person, check_preserves
-from affidavit.errors import NotFoundError
+from affidavit.errors import AffidavitError, NotFoundError
 from affidavit.query import language
 from affidavit.query.boundary import inject
-from affidavit.query.tree import Match, leaves
+from affidavit.query.search import COUNT_TO
+from affidavit.query.tree import Match, Tree, leaves
 
 
 class HoldBody(BaseModel):
     """What is held, for which matter, and why; ``owner``: the person who answers for it.
 
-    ``again``: the id of a hold that a restore lost, under which it is placed again.
+    ``again``: the id of a hold that a restore lost, under which it is placed again. ``dry_run``:
+    only say how many records it would match now.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +44,7 @@ class HoldBody(BaseModel):
     owner: str = Field(default="", max_length=200)
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
     again: str = Field(default="", max_length=64)
+    dry_run: bool = False
 
 
 class ReleaseBody(BaseModel):
@@ -92,6 +97,14 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             raise NotFoundError("There is no such hold.", hint="affidavit hold list")
         return found
 
+    async def matched(reader: Reader, wanted: dict[str, Any], reason: str) -> dict[str, Any]:
+        tree = inject(msgspec.json.decode(wanted["tree"], type=Tree), reader.boundary, reason)
+        count = functools.partial(services.searcher.count_of, tree, COUNT_TO)
+        number, capped = await services.blocking(count)
+        what = {"operation": "holds.plan", "expression": wanted["recorded"], "rows": number}
+        await access.read("access.query", reader, what, reason)
+        return {"records": number, "records_capped": capped}
+
     @routes.get("/holds", tags=["holds"], summary="Legal holds, released ones included")
     async def listing(request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
@@ -103,14 +116,23 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def place(
         body: HoldBody, request: Request, idempotency_key: IdempotencyKey = None
     ) -> dict[str, Any]:
+        """``records``: how many it matches now; at least so many if ``records_capped``."""
         reader = authenticator.api(request)
         check_preserves(reader.identity)
+        if body.dry_run:
+            wanted = asked(services, reader, body.expression, body.reason)
+            return {"expression": wanted["expression"], "matter": body.matter} | await matched(
+                reader, wanted, body.reason
+            )
 
         async def act() -> dict[str, Any]:
             wanted = asked(services, reader, body.expression, body.reason)
             given = {"matter": body.matter, "owner": body.owner, "again": body.again}
             made: dict[str, Any] = await services.control.call("holds.place", wanted | given)
-            return made
+            try:
+                return made | await matched(reader, wanted, body.reason)
+            except AffidavitError:  # it is placed all the same, and that is the answer
+                return made | {"records": None, "records_capped": False}
 
         return await writes.once("holds.place", body.model_dump(), reader, idempotency_key, act)
 

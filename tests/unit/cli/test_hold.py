@@ -1,10 +1,23 @@
 """Legal holds on the command line: who may see, place and end which."""
 
+from typing import Never
+
+import pytest
+
+from affidavit.console import holds_api
+from affidavit.errors import UsageError
+from affidavit.query.search import Searcher
 from tests.unit.cli.conftest import As, Command, flat
 
 
-def test_a_hold_is_placed_listed_and_released_by_two(command: Command, become: As) -> None:
-    """Seen by who oversees the tenant; ended by another person than who asked."""
+def _takes_too_long(*_: object) -> Never:
+    raise UsageError("The question takes longer than 10 seconds.")
+
+
+def test_a_hold_is_placed_listed_and_released_by_two(
+    command: Command, become: As, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted beforehand; seen by who oversees the tenant; ended by another person than asked."""
     become("")
     ann = command("keys", "create", "Ann Law", "--role", "compliance").out.strip()
     ben = command("keys", "create", "Ben Law", "--role", "auditor").out.strip()
@@ -16,10 +29,25 @@ def test_a_hold_is_placed_listed_and_released_by_two(command: Command, become: A
     assert command("hold", "list").out.startswith("There is no legal hold")
     assert command("hold", "place", "model:x", "--matter", "Doe").code == 2
     assert command("hold", "place", "nofield:x", "--matter", "D", "--reason", "r").code == 2
+    known = ("hold", "place", "model:demo-chat", "--matter", "Doe", "--reason", "r", "--dry-run")
+    assert flat(command(*known).out) == (
+        "It would hold model:demo-chat, for Doe: 4 records match now."
+    )
+    monkeypatch.setattr(holds_api, "COUNT_TO", 3)
+    dry = command(*known, "--json").rows[0]
+    assert (dry["records"], dry["records_capped"], "id" in dry) == (3, True, False)
+    assert "at least 3 records match now" in flat(command(*known).out)
+    assert command("hold", "list").out.startswith("There is no legal hold")
     place = ("hold", "place", "actor:Somebody", "--matter", "Doe v. Acme", "--reason", "suit")
     made = command(*place, "--json").rows[0]
-    assert (made["matter"], made["owner"]) == ("Doe v. Acme", "Ann Law")
-    assert "To end it: affidavit hold release" in flat(command(*place).err)
+    assert (made["matter"], made["owner"], made["records"]) == ("Doe v. Acme", "Ann Law", 0)
+    again = command(*place)
+    assert "for Doe v. Acme: 0 records match now." in flat(again.out)
+    assert "To end it: affidavit hold release" in flat(again.err)
+    with monkeypatch.context() as slow:
+        slow.setattr(Searcher, "count_of", _takes_too_long)
+        untold = command(*place)
+    assert (untold.code, "was not counted" in flat(untold.out)) == (0, True)
     shown = flat(command("hold", "show", made["id"]).out)
     assert "matter: Doe v. Acme" in shown
     assert "owner: Ann Law" in shown
