@@ -269,7 +269,8 @@ def plan(
     ):
         output.indented(f"{class_}: {why}", 2)
     if found["more"]:
-        output.say("There are more buckets than are shown here; the sums are of all.")
+        first = len(found["lines"])
+        output.say(f"Shown are the first {first:,} buckets; the sums are of all.")
 
 
 _SUMS = {

@@ -179,6 +179,8 @@ class Proofs:
             self._tenants(reader),
             lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
+        if wanted.report == "period":
+            asked = report_kinds.proved(asked)
         searched = resolve.widened(tree, reader, snapshot)
         boundary = reader.boundary
         own = bool(wanted.subject) and boundary.rows == self._rows_of(reader, wanted.subject)

@@ -67,6 +67,16 @@ def asked_for(kind: Kind, expression: str, now: str) -> str:
     return f"{PERIOD} {expression}".strip() if kind == "period" else expression
 
 
+def proved(asked: Question) -> Question:
+    """The question of a period, of which the chains are the proof; ``UsageError`` if none is."""
+    if asked.not_proved:
+        raise UsageError(
+            f"No period can be proved here: {asked.not_proved}.",
+            hint="Name one tenant that you see: --tenant NAME, by HTTP tenant:NAME.",
+        )
+    return asked
+
+
 def attested(asked: Question, models: Sequence[str]) -> Question:
     """The question of an attestation: so many records of each type, and of each model.
 

@@ -8,7 +8,7 @@ here: where these come from (``console``).
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affidavit.evidence import verify
@@ -131,13 +131,15 @@ def retention(manifest: Manifest) -> str:
             ("What expires", 11), ("Because of", 16), ("First day", 11), ("Last day", 11),
         ]  # fmt: skip
         said.append(table(columns, classes, wide=True))
-    held, erased = kept.get("holds"), kept.get("erased")
+    held, erased, of = kept.get("holds"), kept.get("erased"), "the records"
+    if "looked_at" in kept:
+        of = f"the first {_number(kept['looked_at'])} records"
+        said.append(paragraph(f"Only {of} were looked at; what follows is of these alone."))
     if held:
         rows = [(one.get("matter", ""), _some(one.get("records", []))) for one in held]
-        head = [("Legal hold", 40), ("Records (leaves)", 60)]
-        said.append(table(head, rows[:MAX_LISTED]))
+        said += _listed([("Legal hold", 40), ("Records (leaves)", 60)], rows)
     elif held is not None:
-        said.append(paragraph("The exporter may know of no legal hold on these records."))
+        said.append(paragraph(f"The exporter may know of no legal hold on {of}."))
     if erased:
         gone = [
             (one.get("certificate", ""), ", ".join(map(str, one.get("sections", []))),
@@ -145,13 +147,26 @@ def retention(manifest: Manifest) -> str:
         ]  # fmt: skip
         head = [("Erased, by certificate (ledger record)", 40), ("Sections", 20),
                 ("Records (leaves)", 40)]  # fmt: skip
-        said.append(table(head, gone[:MAX_LISTED]))
+        said += _listed(head, gone)
     elif erased is not None:
-        said.append(paragraph("None of the records was erased."))
+        said.append(paragraph(f"None of {of} was erased."))
     due = kept.get("due")
     if due:
         said.append(facts([("Kept longer than the maximum", _some(due))]))
     return "".join(said)
+
+
+def _listed(head: Sequence[tuple[str, int]], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A table of the first ``MAX_LISTED`` rows, and how many more there are."""
+    return [table(head, rows[:MAX_LISTED]), *_more(len(rows) - MAX_LISTED)]
+
+
+def _more(number: int) -> list[str]:
+    return [paragraph(f"{number:,} more stand in manifest.json.")] if number > 0 else []
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _days(value: Any, none: str) -> str:
@@ -189,9 +204,7 @@ def custody(manifest: Manifest) -> str:
         ("Leaf", 7), ("Ledger time", 10), ("Type", 12), ("By", 18), ("Purpose", 17),
         ("What", 20), ("Records of this bundle", 16),
     ]  # fmt: skip
-    more = len(entries) - len(rows)
-    rest = paragraph(f"{more} more stand in manifest.json.") if more else ""
-    return said + table(head, rows, wide=True) + rest
+    return said + table(head, rows, wide=True) + "".join(_more(len(entries) - MAX_LISTED))
 
 
 def _touched(records: Any) -> str:

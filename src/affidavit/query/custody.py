@@ -6,7 +6,8 @@ again; of a question, a story or a tail only that it matches these records can b
 since its record has the question and a number, not which rows. What is recorded as a digest, or
 asks for what this reader may not see, is listed with *cannot be told*. Counts, sums and lists of
 values show no record and are not listed. All within the reader's boundary, newest reads first
-where there are too many to look at. Not here: how it is shown (``evidence.report_kept``).
+where there are too many to look at. Where a limit cuts, a line of its own says so, also where no
+read is found. Not here: how it is shown (``evidence.report_kept``).
 """
 
 from bisect import bisect_right
@@ -39,7 +40,8 @@ def custody(
     """The reads below index ``size`` that touched ``records``, in ledger order, as JSON.
 
     ``leaf``, ``id``, ``time``, ``type``, ``actor``, ``purpose``, ``said`` in words, ``records``
-    (``None`` where its record does not say which). Empty for who may not see what was asked.
+    (``None`` where its record does not say which). A line that says what was not looked at has no
+    ``type``. Empty for who may not see what was asked.
     """
     if not records or "what" not in boundary.sections:
         return []
@@ -49,10 +51,12 @@ def custody(
     told = _Told(searcher, boundary, looked)
     found = [entry for row in rows[:MOST] if (entry := told.entry(row)) is not None]
     if len(rows) > MOST:
-        said = f"Only the newest {MOST} reads were looked at; there are earlier ones."
-        found.append(_entry(rows[MOST], boundary, {}, said, None) | {"type": "", "actor": ""})
-    if len(looked) < len(records) and found:
-        found[-1]["said"] += f" Looked for were the first {RECORDS} records of the bundle."
+        said = f"Only the newest {MOST:,} reads were looked at; there are earlier ones."
+        found.append(_entry(rows[MOST], boundary, {}, said, []) | {"type": "", "actor": ""})
+    if len(looked) < len(records):
+        said = f"Looked for were only the first {RECORDS:,} of the {len(records):,} records."
+        told_of = {"leaf": looked[-1], "id": "", "time": "", "type": "", "actor": ""}
+        found.append(told_of | {"purpose": "", "said": said, "records": []})
     return found[::-1]
 
 

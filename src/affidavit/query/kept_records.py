@@ -56,7 +56,8 @@ def kept_records(
     if gone:
         told["classes"].append({"class": "nothing but the leaf is kept", "records": gone})
     if beyond > 0:
-        told["classes"].append({"class": f"beyond the first {MOST}", "records": beyond})
+        told["looked_at"] = MOST
+        told["classes"].append({"class": f"beyond the first {MOST:,}", "records": beyond})
     if holds is not None:
         matters = [(one.holding.matter, one.tree) for one in holds]
         held = [{"matter": name, "records": _which(searcher, boundary, records, tree)}

@@ -12,7 +12,7 @@ from affidavit.console.app import create_app
 from affidavit.errors import CorruptError
 from affidavit.evidence import verify
 from affidavit.query import boundary, custody, kept_records
-from affidavit.query.tree import All
+from affidavit.query.tree import All, Match
 from affidavit.record.model import View
 from tests.unit.console.conftest import BASE
 from tests.world.machine import Machine
@@ -146,6 +146,11 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     monkeypatch.setattr(kept_records, "MOST", 3)
     *_, beyond = kept(console, machine, "auditor")["classes"]
     assert beyond == {"class": "beyond the first 3", "records": 1}
+    made = ask(console, machine, "auditor", "/api/export", expression="model:demo-one")
+    page = bytes(verify.read_zip(made.content)["report.html"]).decode()
+    assert "Only the first 3 records were looked at; what follows is of these alone." in page
+    assert "The exporter may know of no legal hold on the first 3 records." in page
+    assert "None of the first 3 records was erased." in page
 
 
 def test_erased_is_what_the_vault_says_section_by_section(
@@ -219,5 +224,11 @@ def test_more_reads_than_are_looked_at_are_said(
     searcher = machine.services().searcher
     reader = boundary.responder("act_x", "acme")
     found = custody.custody(searcher, reader, [1, 2], machine.reader_log.checkpoint().size)
-    assert found[0]["said"].startswith("Only the newest 2 reads were looked at")
-    assert "Looked for were the first 1 records" in " ".join(entry["said"] for entry in found)
+    cut, newest, *others = found
+    assert cut["said"] == "Looked for were only the first 1 of the 2 records."
+    assert newest["said"] == "Only the newest 2 reads were looked at; there are earlier ones."
+    assert all((one["type"], one["records"]) == ("", []) for one in (cut, newest))
+    assert all(one["type"].startswith("access.") for one in others)
+    nobody = reader._replace(rows=Match("tenant", "nobody"))
+    alone = custody.custody(searcher, nobody, [1, 2], machine.reader_log.checkpoint().size)
+    assert [one["said"] for one in alone] == [cut["said"]], "no read is found, and it is said"

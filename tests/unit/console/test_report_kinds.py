@@ -1,5 +1,6 @@
 """The bundle of a period, and an attestation: proved, about a window, and nothing personal."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from affidavit.console import report_kinds
 from affidavit.console.app import create_app
 from affidavit.errors import RefusedError, UsageError
 from affidavit.evidence import verify
-from affidavit.query import boundary
+from affidavit.query import boundary, question
 from affidavit.query.question import Question
 from affidavit.query.tree import All
 from tests.unit.console.conftest import BASE
@@ -114,6 +115,23 @@ def test_both_are_about_a_window(console: TestClient, machine: Machine, kind: st
     )
     assert answer.status_code == 400
     assert "about a whole window" in answer.json()["detail"]
+
+
+def test_a_period_of_many_tenants_asks_for_one(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More chains than can be proved, or no tenant: refused, with what to add; with it, made."""
+    monkeypatch.setattr(question, "MAX_CHAINS", 40)
+    ask = functools.partial(asked, console, machine, "owner", "/api/export", report="period")
+    for words, why in (("", "and 40 are the limit"), ("tenant:none", "names no tenant")):
+        refused = ask(expression=words)
+        assert refused.status_code == 400
+        told = refused.json()
+        assert why in told["detail"]
+        assert "--tenant NAME" in told["hint"]
+    made = ask(expression="tenant:acme")
+    assert made.status_code == 200, made.text
+    assert opened(machine, made.content)[0].completeness.startswith("all ")
 
 
 def test_an_attestation_is_about_one_tenant_by_who_sees_all_of_it(machine: Machine) -> None:
