@@ -64,7 +64,7 @@ direction:ltr}
 body{font-size:9.5pt;max-width:none;margin:0;padding:0}pre,code{font-size:8pt}
 h2{break-after:avoid;margin-top:1.4rem}h3,.lead{break-after:avoid}
 .new{break-before:page}.new h2{margin-top:0}
-thead{display:table-header-group}tr{break-inside:avoid}.long tr,pre{break-inside:auto}
+thead{display:table-header-group}tr{break-inside:avoid}
 .w{overflow:visible}.w table{min-width:0;font-size:7.6pt}.w th,.w td{padding:.2rem .25rem}
 .when{width:7.5rem}
 .c{background:none;border:1px solid #8c1d18}p{orphans:3;widows:3}}

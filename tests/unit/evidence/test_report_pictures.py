@@ -1,6 +1,7 @@
 """The report in a real browser: nothing overflows, is clipped, runs or is fetched."""
 
 import base64
+import re
 import shutil
 import subprocess
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evidence import pdf
+from affidavit.evidence.report_page import block, document, section, table
 from tests.attacks.world import members
 from tests.unit.evidence import nasty
 from tests.world.chromium import Tab, chromium
@@ -55,6 +57,17 @@ def tab(home: Path) -> Iterator[Tab]:
     with chromium(home) as opened:
         opened.open(home / "report.html")
         yield opened
+
+
+def _text(file: Path) -> list[str]:
+    """What stands on each page of a PDF."""
+    reader = shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("not proven: pdftotext is not there, so nobody reads the PDF again")
+    found = subprocess.run(
+        [reader, "-layout", str(file), "-"], capture_output=True, check=True
+    ).stdout.decode()
+    return found.split("\f")[:-1]
 
 
 @pytest.mark.parametrize(
@@ -113,18 +126,38 @@ def test_the_pdf_has_pages_with_text_on_them(page: bytes, tmp_path: Path, tab: T
     """Printed with the sandbox: heads of tables on each page, numbered, every record there."""
     del tab  # skips where no browser is
     (tmp_path / "report.pdf").write_bytes(pdf.printed(page, pdf.browser()))
-    reader = shutil.which("pdftotext")
-    if reader is None:
-        pytest.skip("not proven: pdftotext is not there, so nobody reads the PDF again")
-    found = subprocess.run(
-        [reader, "-layout", str(tmp_path / "report.pdf"), "-"], capture_output=True, check=True
-    ).stdout.decode()
-    pages = found.split("\f")[:-1]
+    pages = _text(tmp_path / "report.pdf")
+    found = "".join(pages)
     assert len(pages) > 10
     assert all(f"Page {number} of {len(pages)}" in text for number, text in enumerate(pages, 1))
     assert sum("Ledger time" in text for text in pages) > 5
     for expected in ("Glossary", "How to verify", "Chain of custody", "leaf 24", "Completeness"):
         assert expected in found
+
+
+def test_a_row_is_broken_only_where_no_page_has_room_for_it(tmp_path: Path, tab: Tab) -> None:
+    """Of what happened, and of tables, whose heads stand on every page; the tall row goes on."""
+    del tab  # skips where no browser is
+    tall = 4
+    sizes = [25, 15, 30, 20, 150, 25, 10, 30]
+    lines = [(n, f"row {n} begins" + "\n·" * size + f"\nrow {n} ends")
+             for n, size in enumerate(sizes)]  # fmt: skip
+    long = "".join(f"<tr><td>{n}</td><td>{block(text)}</td></tr>" for n, text in lines)
+    head = [("Number", 10), ("What", 90)]
+    rows = [(n, " ".join([f"row {n} begins", *["word"] * 30, f"row {n} ends"])) for n in range(60)]
+    for body, alone in (
+        (f'<table class="long">{long}</table>', {tall}),
+        (table(head, rows), set()),
+    ):
+        made = pdf.printed(document("rows", section("Rows", body)).encode(), pdf.browser())
+        (tmp_path / "rows.pdf").write_bytes(made)
+        pages = [" ".join(one.split()) for one in _text(tmp_path / "rows.pdf")]
+        assert len(pages) > 2
+        ends = [{int(n) for n in re.findall(rf"row (\d+) {word}", one)}
+                for one in pages for word in ("begins", "ends")]  # fmt: skip
+        broken = set().union(*(b ^ e for b, e in zip(ends[::2], ends[1::2], strict=True)))
+        assert broken == alone
+        assert alone or all("Number What" in one for one in pages)
 
 
 @pytest.mark.parametrize("kind", ["period", "attestation"])
