@@ -26,7 +26,7 @@ from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
-from affidavit.errors import UnavailableError
+from affidavit.errors import NotFoundError, UnavailableError
 from affidavit.ledger.intake import Intake
 from affidavit.ledger.log import Log
 from affidavit.record.model import Record
@@ -39,6 +39,10 @@ REST = 0.005
 LOOK = 0.1
 WAIT = 60.0
 """How long is waited for others: writers to leave their segments, the index to come up."""
+ASKED_WAIT = 10.0
+"""The same, where somebody waits for the answer."""
+_AGAIN = "It is tried again by itself."
+_ASK_AGAIN = "Ask again in a moment; affidavit doctor says what is behind."
 
 
 class Host(Protocol):
@@ -126,15 +130,36 @@ class Worker:
             raise StoppedError
         await asyncio.sleep(LOOK)
 
-    async def indexed(self, size: int) -> None:
-        """Wait until what finds leaves knows of so many; ``UnavailableError`` after a minute."""
-        until = self._clock.monotonic() + WAIT
+    async def indexed(self, size: int, *, asked: bool = False) -> None:
+        """Wait until what finds leaves knows of so many; ``UnavailableError`` after a minute.
+
+        ``asked``: somebody waits for it, so after ten seconds.
+        """
+        until = self._clock.monotonic() + (ASKED_WAIT if asked else WAIT)
         while await self.do(lambda: self.select().size) < size:
             if self._clock.monotonic() > until:
                 raise UnavailableError(
                     "Whatever is to go waits for the index, which is behind the ledger.",
-                    hint="It is tried again by itself.",
+                    hint=_ASK_AGAIN if asked else _AGAIN,
                 )
+            await self.look()
+
+    async def published(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives once every leaf that it looks at is in the published log.
+
+        ``UnavailableError`` if that takes longer than ten seconds.
+        """
+        until = self._clock.monotonic() + ASKED_WAIT
+        while True:
+            try:
+                return await self.do(work)
+            except NotFoundError as error:
+                if "published" not in error.detail:
+                    raise
+                if self._clock.monotonic() > until:
+                    raise UnavailableError(
+                        "Some of it is not in a published checkpoint yet.", hint=_ASK_AGAIN
+                    ) from error
             await self.look()
 
     async def until(self, good: Callable[[], bool], why: str) -> None:
@@ -142,5 +167,5 @@ class Worker:
         until = self._clock.monotonic() + WAIT
         while not good():
             if self._clock.monotonic() > until:
-                raise UnavailableError(why, hint="It is tried again by itself.")
+                raise UnavailableError(why, hint=_AGAIN)
             await self.look()

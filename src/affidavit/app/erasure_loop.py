@@ -113,7 +113,12 @@ class Erasing:
             self._woken.set()
 
     async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
-        """What would go of what an injected tree means, or all of a tenant, now and later."""
+        """What would go of what an injected tree means, or all of a tenant, now and later.
+
+        Of all that the ledger has now: ``UnavailableError`` if index or checkpoint stay behind.
+        """
+        size = await self._host.ask(lambda: self._host.log.size)
+        await self._worker.indexed(size, asked=True)
         holds = await self._host.ask(self._host.holds.in_force)
         now = self._host.clock.now()
 
@@ -123,7 +128,7 @@ class Erasing:
                 return select.found(of_tenant(self._stocks, tenant, what), holds, now)
             return select.found(select.portions(select.matching(tree, what)), holds, now)
 
-        return await self._worker.do(look)
+        return await self._worker.published(look)
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet."""

@@ -93,11 +93,15 @@ class LogReader:
         return checkpoint
 
     def _within(self, end: int) -> int:
-        """The size known, brought up to date if ``end`` lies beyond it; else ``NotFoundError``."""
+        """The size known, brought up to date if ``end`` lies beyond it.
+
+        ``NotFoundError`` with ``published`` in its detail if it is not published.
+        """
         if end > self._size:
             self.checkpoint()
         if end > self._size or end < 0:
-            raise NotFoundError(f"The published log has {self._size} leaves.")
+            what = f"The published log has {self._size} leaves."
+            raise NotFoundError(what, published=self._size)
         return self._size
 
     # what was pruned
