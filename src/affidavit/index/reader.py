@@ -175,6 +175,11 @@ class Reader:
         found = self.query("SELECT * FROM record WHERE idx = ?", (idx,))
         return row_of(found[0]) if found else None
 
+    def row_from(self, idx: int) -> Row | None:
+        """The first row at ledger index ``idx`` or after it."""
+        found = self.query("SELECT * FROM record WHERE idx >= ? ORDER BY idx LIMIT 1", (idx,))
+        return row_of(found[0]) if found else None
+
     def by_id(self, record_id: str) -> list[int]:
         """Indexes of the records with this id: at most one in a sound ledger."""
         found = self.query("SELECT idx FROM record WHERE id = ?", (record_id,))

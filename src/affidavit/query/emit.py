@@ -76,18 +76,34 @@ def worded(phrase: Phrase, lists: Sequence[Sql], span: Span) -> Sql:
     )
 
 
+def first_entry(found: Candidates, low: int, high: int) -> Sql:
+    """The first index of [low, high) in the lists of ``found``, if there is one."""
+    return _entries("m.idx", found, low, high, " ORDER BY m.idx LIMIT 1")
+
+
+def entries(found: Candidates, low: int, high: int) -> Sql:
+    """How many of [low, high) are in the lists of ``found``."""
+    return _entries("count(*)", found, low, high)
+
+
+def _entries(what: str, found: Candidates, low: int, high: int, end: str = "") -> Sql:
+    assert found.term is not None
+    lists = in_lists(found.term, found.also, low, high)
+    return Sql(
+        f"SELECT {what} FROM mention m WHERE {lists.text}{end}",  # noqa: S608 - values are parameters
+        lists.values,
+    )
+
+
 def count(tree: Tree, found: Candidates | None, low: int, high: int) -> Sql:
     """How many rows of [low, high) there are where the tree holds, counted up to a LIMIT.
 
     [low, high) lies within the window of the tree. Where posting lists decide, no row is read.
     """
-    if found is not None and found.term is not None and decided(tree, found):
-        lists = in_lists(found.term, found.also, low, high)
-        return Sql(
-            f"SELECT count(*) FROM (SELECT 1 FROM mention m WHERE {lists.text} LIMIT ?)",  # noqa: S608 - values are parameters
-            lists.values,
-        )
-    matching = page("1", tree, found, low, high, newest=True)
+    if found is not None and decided(tree, found):
+        matching = _entries("1", found, low, high, " LIMIT ?")
+    else:
+        matching = page("1", tree, found, low, high, newest=True)
     return Sql(f"SELECT count(*) FROM ({matching.text})", matching.values)  # noqa: S608 - made by page
 
 

@@ -4,8 +4,9 @@ Rules: counted are the records for which an injected tree holds, so nothing beyo
 counts, and a field is counted only where its section may be seen. A count is how many of them an
 expression with ``field:value`` beside the question finds. The newest ``CAP`` are counted, and the
 answer says if there are more; ``exact`` counts all, as far as the time for a question goes. They
-are counted in steps, so memory does not grow with the ledger. Not here: sums of exchanges
-(``sums``), and that the question is recorded.
+are counted in steps, so memory does not grow with the ledger; where posting lists decide, periods
+are counted in these (``periods``). Not here: sums of exchanges (``sums``), and that the question is
+recorded.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from affidavit.errors import RefusedError, UsageError
 from affidavit.index.reader import Reader
 from affidavit.index.sqlite import LISTS
-from affidavit.query import emit
+from affidavit.query import emit, lists, periods
 from affidavit.query.answers import Bucket, Facet, Facets, Histogram, Value
 from affidavit.query.boundary import Boundary
 from affidavit.query.cubes import Interval, first_instant, period
@@ -74,8 +75,21 @@ def histogram(
 ) -> Histogram:
     """How many records there are in each period that has one, inside a snapshot.
 
-    ``UsageError`` for more than ``MAX_BUCKETS`` periods.
+    All of them where posting lists decide and the window is short enough for that, else the newest
+    ``HISTOGRAM_CAP``. ``UsageError`` for more than ``MAX_BUCKETS`` periods.
     """
+    since, until = window(asked)
+    first = None if scope.found is None else reader.row_from(scope.low)
+    if (
+        scope.found is not None
+        and first is not None
+        and lists.decided(asked, scope.found)
+        and periods.few(first.time, scope.as_of.time, interval)
+    ):
+        of_lists = periods.counted(reader, scope.found, scope.low, scope.high, interval)
+        shown = [Bucket(begun, count) for begun, count in of_lists]
+        all_of_them = sum(bucket.count for bucket in shown)
+        return Histogram(shown, interval, since, until, all_of_them, False, None, scope.as_of)
     counted = [f"SELECT 'time', {period('time', interval)}, count(*) FROM hit GROUP BY 2"]  # noqa: S608 - names of ours
     found = _look(reader, asked, scope, ["time"], counted, None if exact else HISTOGRAM_CAP)
     buckets = [
@@ -87,7 +101,6 @@ def histogram(
             f"There are more than {MAX_BUCKETS} periods.", hint="Ask for longer periods."
         )
     oldest = reader.row(found.oldest) if found.capped else None
-    since, until = window(asked)
     return Histogram(
         buckets,
         interval,

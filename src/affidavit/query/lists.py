@@ -153,7 +153,7 @@ def in_lists(term: Sql, also: Sequence[Sql], low: int, high: int) -> Sql:
 
 def decided(tree: Tree, found: Candidates) -> bool:
     """Whether a row of the tree's window is in the lists of ``found`` if and only if it holds."""
-    return all(
+    return found.term is not None and all(
         part in found.exactly
         or (isinstance(part, Moment) and part.field == "time")
         or (isinstance(part, Number) and part.field == "index")
