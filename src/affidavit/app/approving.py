@@ -15,6 +15,7 @@ import msgspec
 from affidavit.app import erasing, holding, system
 from affidavit.app.deciding import News, asker, close, recorded
 from affidavit.app.erasing import Host
+from affidavit.app.restored_requests import RESTORED
 from affidavit.clock import add_seconds
 from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, check_second
 from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
@@ -163,6 +164,11 @@ def untold(host: Host) -> News:
     for glass in host.approvals.glasses(ended=True):
         if not system.is_told(host.state, name := f"glass ended {glass.id}"):
             found.append((_glass_record(host, glass, None, "ended"), name, ""))
+    for restored in system.names_told(host.state, RESTORED):
+        asked = host.erasures.find(restored.removeprefix(RESTORED))
+        if not system.is_told(host.state, name := f"granted again {asked.id} {asked.run}"):
+            granted = host.approvals.find(asked.approval)
+            found.append((_decision(host, granted, phase="restored"), name, ""))
     for owner in host.identities.all():
         if owner.given_up and not system.is_told(host.state, name := f"given up {owner.id}"):
             found.append((_given_up(host, owner, None), name, ""))
@@ -189,7 +195,7 @@ def _record(
     return recorded(host, kind, by, what, control, whose[0].tenant, actors)
 
 
-def _decision(host: Host, approval: Approval) -> Record:
+def _decision(host: Host, approval: Approval, *, phase: str = "") -> Record:
     granted = approval.state == "granted"
     what: dict[str, Any] = {"operation": approval.kind, "reason": approval.reason}
     if approval.kind == "reveal":
@@ -197,6 +203,7 @@ def _decision(host: Host, approval: Approval) -> Record:
     else:
         what["target"] = {"kind": approval.kind, "name": approval.target}
     what |= {"asked_by": approval.actor, "until": approval.until}
+    what |= {"phase": phase} if phase else {}
     control = {"approval": approval.id, "approver": approval.approver,
                "decision": "allow" if granted else "deny"}  # fmt: skip
     kind = "approval.granted" if granted else "approval.denied"

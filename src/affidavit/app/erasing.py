@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from affidavit import ids
-from affidavit.app import deciding
+from affidavit.app import deciding, remembering
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
@@ -22,6 +22,7 @@ from affidavit.control.identity import OWNER, Identity, check_one_person, check_
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.tree import Match, Or, Tree
+from affidavit.vault.keyring import Keyring
 
 MOST = 10_000
 """Leaves of which is asked at once under which request they were erased."""
@@ -51,6 +52,7 @@ class Host(deciding.Host, Protocol):
     """What is needed of the sequencer process beside what every decision needs."""
 
     erasures: ErasureStore
+    keyring: Keyring
 
     @property
     def erasing(self) -> Runner:
@@ -110,6 +112,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             host, who, now, "erase", params["by"], target=made.id, reason=plan["basis"], what=told,
             more=lambda: _put(host, made, found),
         )  # fmt: skip
+        await host.ask(lambda: remembering.keep(host, made.id))
     return plan | {"id": made.id, "asked": asked.id, "until": asked.until}
 
 
@@ -218,12 +221,13 @@ async def under(host: Host, params: dict[str, Any]) -> list[list[Any]]:
     return [[index, name] for index, name in found.items()]
 
 
-def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) -> None:
-    """Forget requests that nobody has answered in time: their records tell of them."""
+def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) -> list[str]:
+    """Forget requests that nobody has answered in time, whose records tell of them; their ids."""
     asked = {one.target for one in approvals.open(now) if one.kind == "erase"}
-    for one in erasures.all("asked"):
-        if one.id not in asked:
-            erasures.forget(one.id)
+    lapsed = [one.id for one in erasures.all("asked") if one.id not in asked]
+    for name in lapsed:
+        erasures.forget(name)
+    return lapsed
 
 
 async def approved(host: Host, approval: Approval, second: Identity) -> None:
@@ -238,6 +242,7 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
         with host.state:
             host.approvals.put(approval)
             host.erasures.put(begun)
+        remembering.keep(host, begun.id)
 
     await host.ask(put)
     host.erasing.wake()
@@ -250,6 +255,7 @@ async def denied(host: Host, approval: Approval) -> None:
         with host.state:
             host.approvals.put(approval)
             host.erasures.forget(approval.target)
+        remembering.keep(host, approval.target)
 
     await host.ask(put)
 

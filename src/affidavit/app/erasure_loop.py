@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from affidavit.app import opening
+from affidavit.app import opening, remembering
 from affidavit.app.clock_doubt import ClockDoubt
 from affidavit.app.erasing import forget_lapsed
 from affidavit.app.erasure_host import Host, StoppedError, Worker
@@ -186,6 +186,11 @@ class Erasing:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), PAUSE)
 
+    def _forget_lapsed(self) -> None:
+        host = self._host
+        lapsed = forget_lapsed(host.approvals, host.erasures, host.clock.now())
+        remembering.keep(host, *lapsed)
+
     async def _round(self) -> None:
         host, today = self._host, self._host.clock.now()[:10]
         await self._keeping.agree()
@@ -199,7 +204,7 @@ class Erasing:
         if today != self._day or self._expire:
             self._expire = False
             await self.expiring.run()
-            await host.ask(lambda: forget_lapsed(host.approvals, host.erasures, host.clock.now()))
+            await host.ask(self._forget_lapsed)
             self._day = today
         for one in await host.ask(lambda: host.erasures.all("running")):
             await self._runs.carry_out(one)

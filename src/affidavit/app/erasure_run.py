@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from affidavit.app import forgetting, proving, system
+from affidavit.app import forgetting, proving, remembering, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Left, digest, of_tenant
@@ -352,6 +352,7 @@ class Runs:
                 host.erasures.put(made)
                 host.erasures.put_parts(made.id, rest)
                 system.told(host.state, name, "")
+            remembering.keep(host, made.id)
 
         await host.ask(put)
         await self._purging.databases()  # what the request knew of the person is gone from disk

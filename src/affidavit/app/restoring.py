@@ -6,9 +6,9 @@ what the manifest says. The keys belong to this log, know every bucket key that 
 and have seen no longer log than this one; nobody outside has either (``starting``), as going on
 would fork the log. A drill may be of an older log: it is marked and has no key that signs, so
 nothing goes on from it. What was erased since the backup stays erased: whatever no key opens any
-more is overwritten or removed, whose keys have ended is forgotten by name, and the index is made
-anew from what is left. The keys are the last to be put in. Not here: what is in a backup
-(``backup``).
+more is overwritten or removed, who was erased is forgotten by name, and the index is made anew from
+what is left; erasures that waited go on (``restored_requests``). The keys are the last to be put
+in. Not here: what is in a backup (``backup``).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from affidavit import config as configuration
-from affidavit.app import opening, rebuild, starting
+from affidavit.app import opening, rebuild, restored_requests, starting
 from affidavit.app.backup import (
     KEYS,
     MANIFEST,
@@ -32,13 +32,9 @@ from affidavit.app.backup import (
     copy_database,
 )
 from affidavit.app.cosigning import load_policy
-from affidavit.app.forgetting import forget
 from affidavit.app.paths import Paths
+from affidavit.app.restored_requests import Applied
 from affidavit.clock import Clock
-from affidavit.control.holds import HoldStore
-from affidavit.control.idempotency import Answered
-from affidavit.control.saved import SavedQueries
-from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError, UsageError
 from affidavit.ledger import note, publish
@@ -70,6 +66,8 @@ class Restored(NamedTuple):
 
     ``forgotten``: identities whose names went, as the person was erased since the backup;
     ``records``: records in the new index; ``time``: of the backup, after which nothing is known.
+    ``requests``: ids of erasures that were asked or granted since, and are taken up; ``lost``: a
+    sentence about each that has to be asked anew.
     """
 
     size: int
@@ -77,6 +75,8 @@ class Restored(NamedTuple):
     forgotten: int
     records: int
     time: str
+    requests: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 class Restoring:
@@ -141,13 +141,16 @@ class Restoring:
         try:
             self._check(paths, manifest, keyring)
             removed = self._erase(paths, keyring)
-            forgotten = self._forget(paths, keyring)
+            applied = self._apply(paths, manifest, keyring)
         finally:
             keyring.close()
         records = self._index(paths)
         self._disk.effects.rename(str(self._made), str(self._target))
         self._disk.effects.fsync_dir(str(self._target.parent))
-        return Restored(manifest.size, removed, forgotten, records, manifest.time)
+        return Restored(
+            manifest.size, removed, applied.forgotten, records, manifest.time,
+            applied.requests, applied.lost,
+        )  # fmt: skip
 
     # what is there
 
@@ -279,24 +282,13 @@ class Restoring:
             overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
         return sum(not path.exists() for path in before)
 
-    def _forget(self, paths: Paths, keyring: Keyring) -> int:
-        """Take away the names of whom a key has ended, and nobody comes back under it."""
-        rows = keyring.read(
-            "SELECT DISTINCT tenant, subject FROM subject_keys LEFT JOIN subject_keys_retired "
-            "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL",
-            (),
-        )
-        ended = {(str(tenant), str(subject)) for tenant, subject in rows}
+    def _apply(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> Applied:
+        """What the keys know of requests: who is forgotten, and what is gone on with."""
         key = keyring.database_key("state.db")
         with contextlib.closing(open_database(paths.state, key)) as state:
-            store, saved = IdentityStore(state, self._clock), SavedQueries(state)
-            gone = [one for one in store.all() if (one.tenant, one.actor) in ended and one.name]
-            names = {word for one in gone for word in (one.name, one.email) if word}
-            answered = Answered(state, self._clock)
-            if gone:
-                holds = HoldStore(state)
-                forget(state, store, saved, holds, answered, gone, names, self._clock.now())
-        return len(gone)
+            return restored_requests.apply(
+                state, keyring, self._clock, manifest.size, drill=self._drill
+            )
 
     def _index(self, paths: Paths) -> int:
         beside = paths.run / "index"

@@ -112,7 +112,7 @@ def pending(
 
     ``log_vkey``: the log's first key; ``post_quantum``: its ML-DSA-44 key, ``""`` for none.
     """
-    state.execute(_SCHEMA)
+    prepare(state)
     context = {"gateway": {"version": __version__, "config_hash": config.hash()}}
     facts: list[tuple[str, str, dict[str, Any], tuple[Chain, ...]]] = [
         ("ledger.key", "receipt", {"purpose": "receipt", "vkey": receipt_vkey}, ()),
@@ -143,6 +143,11 @@ def pending(
             record = make(kind, clock, config, {"what": since, "context": context}, *chains)
             found.append((record, name, fact))
     return found
+
+
+def prepare(state: apsw.Connection) -> None:
+    """Make the tables of what is on record, if they are missing."""
+    state.execute(_SCHEMA)
 
 
 def is_told(state: apsw.Connection, name: str) -> bool:
@@ -188,7 +193,7 @@ def refuse_shorter(state: apsw.Connection, config: Config) -> None:
 
     Unless the configuration says who decided this very step, and why; then that is put on record.
     """
-    state.execute(_SCHEMA)
+    prepare(state)
     for name, days in _minimums(state).items():
         kept, one = retention.kept(config, name), config.retention.classes.get(name)
         shortened = None if one is None else one.shortened

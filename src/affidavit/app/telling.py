@@ -7,7 +7,7 @@ here: the records (``system``, ``approving``, ``renewing``).
 import functools
 from typing import Protocol
 
-from affidavit.app import approving, system
+from affidavit.app import approving, remembering, system
 from affidavit.app.erasing import Host
 from affidavit.app.renewing import Renewing
 from affidavit.ledger.log import Log
@@ -36,6 +36,7 @@ async def tell(sequencer: Told) -> None:
             identities=identities,
         )
     )
+    await sequencer.ask(functools.partial(remembering.agree, sequencer))
     news += await sequencer.ask(functools.partial(approving.untold, sequencer))
     news += await sequencer.ask(functools.partial(sequencer.renewing.untold, sequencer))
     for record, name, digest in news:

@@ -94,9 +94,10 @@ def restore(
 ) -> None:
     """Make a data directory from a backup and the keys as they are now.
 
-    The directory is new or empty. What was erased since the backup stays erased. A log that is
-    older than one that the keys, witnesses or copies of checkpoints know of is refused. --drill
-    takes it, to see whether the backup is good: what it makes can be checked and not started.
+    The directory is new or empty. What was erased since the backup stays erased; erasures that were
+    asked for or granted since go on. A log that is older than one that the keys, witnesses or
+    copies of checkpoints know of is refused. --drill takes it, to see whether the backup is good:
+    what it makes can be checked and not started.
 
     Example: affidavit restore /mnt/backup/monday --keys /mnt/keys --data ./affidavit-data
     """
@@ -119,6 +120,12 @@ def restore(
             f"Erased since: {done.removed} segments that no key opens were removed, "
             f"{done.forgotten} identities have no name any more."
         )
+    if done.requests:
+        output.plain(
+            f"Erasures that were asked for or granted since, taken up: {', '.join(done.requests)}"
+        )
+    for one in done.lost:
+        output.say(f"The backup does not know whose key asked for this erasure; ask anew: {one}")
     check = f"affidavit fsck --deep --data {directory}"
     if drill:
         output.say(f"On trial: it signs nothing and cannot be started. Check it: {check}")
@@ -127,8 +134,8 @@ def restore(
     output.say(f"Look at it before it runs: {check}")
     output.say("One directory alone may go on with a log: never start the one that this replaces.")
     output.say(
-        f"It knows nothing that was decided after {output.moment(done.time)} UTC: erasures asked"
-        " for, or granted and waiting; holds placed; keys made or revoked: see docs/keys.md."
+        f"It knows nothing that was decided after {output.moment(done.time)} UTC: holds"
+        " placed; keys made or revoked: see docs/keys.md."
     )
     output.say(
         "keys/owner is in no backup. The local socket needs no key; for the browser make another: "

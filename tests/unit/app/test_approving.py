@@ -162,6 +162,7 @@ class _Host:
         self.holds = HoldStore(state)
         self.erasures = ErasureStore(state)
         self.erasing: Any = None  # whoever erases asks it; nobody does here
+        self.keyring: Any = None  # remembers what is to be erased; nothing is here
         self.state, self.clock, self.deciding = state, SystemClock(), asyncio.Lock()
         self.config = Config()
         self.recorded: list[str] = []

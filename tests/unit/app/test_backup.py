@@ -307,7 +307,7 @@ def test_who_restores_is_told_what_is_not_there(
     assert f"keys create NAME --role owner --kind person --data {tmp_path / 'new'}" in new
     assert "never start the one that this replaces" in new
     made = msgspec.json.decode((place / "after" / "manifest.json").read_bytes(), type=Manifest)
-    assert f"decided after {moment(made.time)} UTC: erasures" in new
+    assert f"decided after {moment(made.time)} UTC: holds" in new
     assert "copy of the keys: remove it" in trial
     assert "keys create" not in trial
 

@@ -1,0 +1,82 @@
+"""Erasures as ``keys.db`` remembers them: a restored backup takes up what it never heard of.
+
+Rules: kept when a request is asked, answered, and when a run of it is over, with the question about
+it and, where it means the records of then, which; compared with ``state.db`` at each start, which
+is right where they differ. What is wiped there is wiped here. On the thread that owns the state.
+Not here: what a restore does with it (``restored_requests``).
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from affidavit.clock import Clock
+from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.erasures import AS_ASKED, Erasure, ErasureStore, Portion
+from affidavit.vault import remembered
+from affidavit.vault.keyring import Keyring
+
+
+class Host(Protocol):
+    """What is needed of the sequencer process."""
+
+    keyring: Keyring
+    approvals: ApprovalStore
+    erasures: ErasureStore
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A request; the question about it, unless it is done; what is left of it, if as asked."""
+
+    erasure: Erasure
+    question: Approval | None = None
+    portions: tuple[Portion, ...] = ()
+
+
+def keep(host: Host, *names: str) -> None:
+    """Remember requests as they are now in ``state.db``, or that there are none; durable."""
+    there = {one.id: one for one in host.erasures.all()} if names else {}
+    for name in names:
+        _keep(host, name, there.get(name))
+
+
+def agree(host: Host) -> None:
+    """Have ``keys.db`` remember what is in ``state.db``, and nothing else; at a start."""
+    there = {one.id: one for one in host.erasures.all()}
+    before = remembered.every(host.keyring)
+    for name in sorted({*there, *before}):
+        _keep(host, name, there.get(name), before.get(name))
+
+
+def every(keyring: Keyring) -> list[Known]:
+    """All that is remembered, oldest first."""
+    bodies = remembered.every(keyring).values()
+    return [msgspec.msgpack.decode(body, type=Known) for body in bodies]
+
+
+def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None = None) -> None:
+    known = None if erasure is None else _known(host, erasure)
+    if known is None:
+        remembered.drop(host.keyring, [name])
+        return
+    body = msgspec.msgpack.encode(known)
+    if body != before:
+        remembered.put(host.keyring, name, body)
+
+
+def _known(host: Host, erasure: Erasure) -> Known | None:
+    """What is remembered of a request; ``None`` of one that nobody answered in time."""
+    if erasure.state == "done":
+        return Known(erasure)
+    if erasure.state == "asked":
+        question = host.approvals.about("erase", erasure.id, host.clock.now())
+        if question is None:
+            return None
+    else:
+        question = host.approvals.find(erasure.approval)
+    parts = host.erasures.parts(erasure.id) if erasure.kind in AS_ASKED else ()
+    return Known(erasure, question, tuple(parts))

@@ -1,0 +1,135 @@
+"""What the keys of now remember of erasures, put into the ``state.db`` of a restored backup.
+
+Rules: who was erased since the backup (a person, all of a tenant) is forgotten again, as far as the
+backup knew of them; nobody comes back under a key that has ended. A request that was granted since
+has another run, over what it means of what is there; one that waits for an answer waits again. Of
+one whose asker the backup does not know nobody can say whether whoever grants it is another person,
+so it is told by id and asked anew. Not here: content, which opens no more (``restoring``).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from affidavit.app import remembering, system
+from affidavit.app.forgetting import forget
+from affidavit.app.remembering import Known
+from affidavit.clock import Clock
+from affidavit.control.approvals import ApprovalStore
+from affidavit.control.erasures import Erasure, ErasureStore, Portion, Tally
+from affidavit.control.holds import HoldStore
+from affidavit.control.idempotency import Answered
+from affidavit.control.identity import Identity
+from affidavit.control.saved import SavedQueries
+from affidavit.control.store import IdentityStore
+from affidavit.vault.keyring import Keyring
+
+RESTORED = "restored "
+"""Of a granted request that came from the keys, ``system.told`` has it with this before its id."""
+_FAR = ("asked", "running", "waiting", "done")
+
+
+class Applied(NamedTuple):
+    """``forgotten``: so many identities; ``requests``: ids taken up; ``lost``: a sentence each."""
+
+    forgotten: int = 0
+    requests: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+def apply(
+    state: apsw.Connection, keyring: Keyring, clock: Clock, size: int, *, drill: bool
+) -> Applied:
+    """Put it in, all or nothing. ``size``: leaves of the log; ``drill``: nothing is gone on with.
+
+    A request that was done is there again as the answer to what went.
+    """
+    erasures, identities = ErasureStore(state), IdentityStore(state, clock)
+    approvals = ApprovalStore(state)
+    here = {one.id: one for one in erasures.all()}
+    known = [one for one in remembering.every(keyring) if _is_news(one, here.get(one.erasure.id))]
+    everybody = identities.all()
+    gone = _gone(everybody, keyring, [one.erasure for one in known])
+    names = {word for one in gone for word in (one.name, one.email) if word}
+    names |= {word for one in known if one.erasure.state != "asked" for word in one.erasure.names}
+    keys = {one.id for one in everybody}
+    taken: list[str] = []
+    lost: list[str] = []
+    system.prepare(state)
+    with state:
+        if gone or names:
+            saved, holds, answered = SavedQueries(state), HoldStore(state), Answered(state, clock)
+            forget(state, identities, saved, holds, answered, gone, names, clock.now())
+        for one in known if not drill else ():
+            if one.erasure.state == "asked" and one.erasure.by not in keys:
+                lost.append(_told(one.erasure))
+                continue
+            if one.question is not None:
+                approvals.put(one.question)
+                taken.append(one.erasure.id)
+            if one.erasure.state in ("running", "waiting"):
+                system.told(state, f"{RESTORED}{one.erasure.id}", "")
+            erasures.forget(one.erasure.id)
+            erasures.put(_begun(one.erasure))
+            erasures.put_parts(one.erasure.id, [_below(part, size) for part in one.portions])
+    return Applied(len(gone), tuple(taken), tuple(lost))
+
+
+def _is_news(known: Known, here: Erasure | None) -> bool:
+    """Whether a request has come further than the backup knows."""
+
+    def far(one: Erasure) -> tuple[bool, int, int]:
+        return one.state == "done", one.run, _FAR.index(one.state)
+
+    return here is None or far(known.erasure) > far(here)
+
+
+def _gone(
+    everybody: Sequence[Identity], keyring: Keyring, known: Sequence[Erasure]
+) -> list[Identity]:
+    """Whom an erasure that had begun means, or a key of whom has ended, and who still has a name.
+
+    Of a tenant that is everybody whom the backup knows: it is from before.
+    """
+    rows = keyring.read(
+        "SELECT DISTINCT tenant, subject FROM subject_keys LEFT JOIN subject_keys_retired "
+        "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL"
+    )
+    ended = {(str(tenant), str(subject)) for tenant, subject in rows}
+    begun = [one for one in known if one.state != "asked"]
+    tenants = {one.target for one in begun if one.kind == "tenant"}
+    people = {(one.within, one.target) for one in begun if one.kind == "subject"}
+    return [
+        one
+        for one in everybody
+        if (one.name or one.email or one.groups or one.revoked is None)
+        and (
+            one.tenant in tenants
+            or (one.tenant, one.actor) in ended | people
+            or ("", one.actor) in people
+        )
+    ]
+
+
+def _begun(erasure: Erasure) -> Erasure:
+    """The same, to have another run if it waited: what it means has to be looked for here."""
+    if erasure.state != "waiting":
+        return erasure
+    return msgspec.structs.replace(
+        erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally()
+    )
+
+
+def _below(part: Portion, size: int) -> Portion:
+    """What is left of a portion in a log of so many leaves: those that follow are others."""
+    every = sorted(index for index in (*part.now, *part.later) if index < size)
+    return msgspec.structs.replace(part, now=(), later=tuple(every))
+
+
+def _told(erasure: Erasure) -> str:
+    return (
+        f"{erasure.id}: {erasure.kind} {erasure.target or erasure.expression},"
+        f" {erasure.planned} records, asked at {erasure.asked} by {erasure.actor}"
+    )

@@ -1,0 +1,33 @@
+"""What ``keys.db`` remembers of erasures: whoever restores an old backup has the keys of now.
+
+Rules: a body is bytes that mean nothing here, one for each name. One that changes is taken away and
+put at the end anew (``key_tables``), so that nothing of what it was stays in the file. Not here:
+what is in it, and when (``app.remembering``).
+"""
+
+from collections.abc import Iterable
+
+from affidavit.vault.keyring import Keyring
+
+
+def put(keyring: Keyring, name: str, body: bytes) -> None:
+    """Remember ``body`` under a name, in the place of what was there; durable on return."""
+    with keyring.changing() as change:
+        change.database.execute("DELETE FROM erasures_known WHERE name = ?", (name,))
+        change.database.execute(
+            "INSERT INTO erasures_known (name, body) VALUES (?, ?)", (name, body)
+        )
+
+
+def drop(keyring: Keyring, names: Iterable[str]) -> None:
+    """Forget what is under these names; no error where there is nothing."""
+    with keyring.changing() as change:
+        change.database.executemany(
+            "DELETE FROM erasures_known WHERE name = ?", [(name,) for name in names]
+        )
+
+
+def every(keyring: Keyring) -> dict[str, bytes]:
+    """All that is remembered, by name, in order."""
+    rows = keyring.read("SELECT name, body FROM erasures_known ORDER BY name")
+    return {str(name): bytes(body) for name, body in rows}

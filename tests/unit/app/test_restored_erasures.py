@@ -1,0 +1,260 @@
+"""What was erased, or was to be, since the backup that was restored: neither back nor lost."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from affidavit.app import (
+    erasure_loop,
+    erasure_run,
+    opening,
+    remembering,
+    restored_requests,
+    system,
+)
+from affidavit.app.backup import Copying, stopped
+from affidavit.app.paths import Paths
+from affidavit.app.restored_requests import Applied
+from affidavit.app.restoring import Restoring
+from affidavit.clock import SystemClock, add_seconds
+from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.erasures import Erasure, ErasureStore, Portion
+from affidavit.control.identity import Identity
+from affidavit.control.link import ControlLink
+from affidavit.control.saved import SavedQueries
+from affidavit.control.store import IdentityStore
+from affidavit.durable import Disk, open_database
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault.keyring import Keyring
+from tests.unit.app.test_approving import _by, _key, _root
+from tests.unit.app.test_sequencer import _Later, _sequencer, _types
+from tests.world.audit import audit
+from tests.world.erasures import NOW, Recorder, asked, erased, holds_none
+
+CLOCK = SystemClock()
+MAIL = "carol@acme.example"
+Kept = dict[str, Any]
+
+
+async def _before(link: ControlLink, root: Path, kept: Kept) -> None:
+    """Of one tenant a person and a service; of the other what waits for its day, and what not."""
+    owner, kept["second"] = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+    acme: dict[str, Any] = {"tenant": "acme", "by": _by(owner)["by"]}
+    carol = await _key(link, "Carol Acme", "caller", kind="person", email=MAIL, **acme)
+    await _key(link, "Dora Bot", "caller", **acme)
+    bot = await _key(link, "bot", "caller", by=acme["by"])
+    for name, said in (("hers", f"email:{MAIL}"), ("others", "model:m")):
+        query = {"tenant": "default", "scope": "team", "holder": "red", "author": "act_x",
+                 "saved": NOW, "name": name, "expression": said}  # fmt: skip
+        await link.call("saved.put", query)
+    recorder = await Recorder.open(root, link)
+    await recorder.exchange(carol, "one", session="s1", kind="person", email=MAIL)
+    for name in ("s2", "s4", "s5"):
+        kind = "default" if name == "s4" else "logs"
+        made = await recorder.exchange(bot, f"of {name}", session=name, retention_class=kind)
+        kept[name] = made
+    await recorder.indexed()
+    await recorder.close()
+    kept["owner"] = owner
+
+
+async def _since(link: ControlLink, root: Path, kept: Kept) -> None:
+    """One is done, two are granted and wait, one is asked; and one by whom no backup knows."""
+    grant = {"grant": True, **_by(kept["second"])}
+    recorder = await Recorder.open(root, link)
+    later = await recorder.exchange(
+        {"tenant": "default", "actor": "act_l", "id": "key_l"}, "later", session="s5",
+        retention_class="logs",
+    )  # fmt: skip
+    await recorder.indexed()
+    await recorder.close()
+    eve = await _key(link, "Eve", "compliance")
+    owner = kept["owner"]
+    for name, ask in {
+        "tenant": asked("tenant", "acme", owner),
+        "waits": asked("session", "ses_s2", owner, when_due=True),
+        "words": asked("expression", "session:ses_s5", owner, when_due=True),
+        "asked": asked("session", "ses_s4", owner),
+        "eve's": asked("session", "ses_s4", eve),
+    }.items():
+        kept[name] = await link.call("erasures.ask", ask)
+    assert kept["words"]["records"] == 4, later
+    for name in ("tenant", "waits", "words"):
+        await link.call("approvals.decide", {"id": kept[name]["asked"], **grant})
+        await erased(link, kept[name]["id"], "done" if name == "tenant" else "waiting")
+
+
+def _keys_of_now(root: Path, backup: Path, keys: Path) -> None:
+    """What is left of an installation whose log is lost: nobody has a newer one."""
+    (keys / "keys").mkdir(parents=True)
+    for path in root.glob("keys.db*"):
+        shutil.copy(path, keys / path.name)
+    shutil.copy(root / "keys" / "kek", keys / "keys" / "kek")
+    shutil.copy(backup / "log" / "checkpoint", keys / "checkpoint")
+
+
+def _state(root: Path) -> tuple[list[Identity], list[str]]:
+    """The identities, and the names of what is saved."""
+    state = open_database(root / "state.db", opening.database_key(Paths(root), "state.db"))
+    found = [*IdentityStore(state, CLOCK).all()], [one.name for one in SavedQueries(state).all()]
+    state.close()
+    return found
+
+
+class _Host:
+    """A state and keys, and nothing that runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.clock = CLOCK
+        self.state = open_database(root / "state.db", bytes(32))
+        kek = KeyEncryptionKey(bytes(32))
+        self.keyring = Keyring.open(root / "keys.db", kek, CLOCK)
+        self.approvals, self.erasures = ApprovalStore(self.state), ErasureStore(self.state)
+        self.identities = IdentityStore(self.state, CLOCK)
+
+    def person(self, tenant: str, name: str) -> Identity:
+        """Somebody who has a key."""
+        made, _ = self.identities.draft(tenant=tenant, name=name, kind="person", role="owner")
+        self.identities.put(made)
+        return made
+
+    def ask(self, name: str, by: str, kind: Any, target: str, **more: Any) -> Erasure:
+        """A request that waits for an answer, or of a later ``state``."""
+        made = Erasure(
+            name, "default", kind, target, "sections", "", b"tree", "b", by, "act_a", CLOCK.now(),
+            7, "d", approval=f"q{name}", **more,
+        )  # fmt: skip
+        self.erasures.put(made)
+        asked = Approval(
+            f"q{name}", by, "act_a", "default", "b", (), made.asked,
+            add_seconds(made.asked, 86_400), kind="erase", target=name,
+        )  # fmt: skip
+        granted = replace(asked, state="granted", until=made.asked)
+        self.approvals.put(asked if made.state == "asked" else granted)
+        return made
+
+    def close(self) -> None:
+        """Close both databases."""
+        self.state.close()
+        self.keyring.close()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[_Host]:
+    """One with nothing in it."""
+    made = _Host(tmp_path)
+    yield made
+    made.close()
+
+
+def _restored(host: _Host, size: int = 100, *, drill: bool = False) -> Applied:
+    """As if the backup had been made before any request."""
+    host.state.execute("delete from erasures; delete from erasure_parts; delete from approvals")
+    return restored_requests.apply(host.state, host.keyring, CLOCK, size, drill=drill)
+
+
+def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
+    """A person in one tenant or in all, a whole tenant; not whom a request that waits is about."""
+    owner = host.person("default", "Own")
+    there = {name: host.person(tenant, name) for name, tenant in (
+        ("Here", "a"), ("All", "b"), ("Tenant", "c"), ("Asked", "d"))}  # fmt: skip
+    twin = host.person("x", "Twin")
+    host.identities.put(replace(twin, actor=there["Here"].actor))
+    for name, kind, target, more in (
+        ("1", "subject", there["Here"].actor, {"state": "done", "within": "a"}),
+        ("2", "subject", there["All"].actor, {"state": "waiting", "run": 1}),
+        ("3", "tenant", "c", {"state": "running", "run": 1}),
+        ("4", "tenant", "d", {}),
+    ):
+        host.ask(name, owner.id, kind, target, **more)
+    remembering.agree(host)
+    assert _restored(host, drill=True) == Applied(3)
+    named = {one.name: one.revoked for one in host.identities.all()}
+    assert named.pop("") is not None
+    assert named == {"Own": None, "Twin": None, "Asked": None}
+    assert _restored(host).requests == ("2", "3", "4")
+    assert host.erasures.find("1").state == "done"
+    begun = [(one.id, one.run) for one in host.erasures.all("running")]
+    assert begun == [("2", 2), ("3", 1)]
+    assert restored_requests.apply(host.state, host.keyring, CLOCK, 100, drill=False) == Applied()
+
+
+def test_a_request_means_no_leaf_that_another_one_takes(host: _Host) -> None:
+    """Of records that were lost with the log the numbers are given anew; and who asked is known."""
+    owner = host.person("default", "Own")
+    host.ask("e", owner.id, "expression", "", state="running", run=1)
+    host.erasures.put_parts("e", [Portion("t", "c", "2026-11-23", "", now=(3, 99), later=(5, 100))])
+    host.ask("f", "key_since", "session", "ses_x")
+    remembering.keep(host, "e", "f")
+    done = _restored(host)
+    assert (done.requests, len(done.lost)) == (("e",), 1)
+    assert done.lost[0].startswith("f: session ses_x, 7 records, asked at ")
+    (part,) = host.erasures.parts("e")
+    assert (part.now, part.later) == ((), (3, 5, 99))
+    assert system.names_told(host.state, restored_requests.RESTORED) == ["restored e"]
+
+
+def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
+    """Denied, lapsed or wiped, it is gone from the keys as well."""
+    owner = host.person("default", "Own")
+    made = host.ask("e", owner.id, "subject", "act_x", names=("Canary 71f0",))
+    host.ask("f", owner.id, "session", "ses_x")
+    remembering.keep(host, "e", "f")
+    assert [one.erasure.names for one in remembering.every(host.keyring)] == [made.names, ()]
+    host.erasures.put(replace(made, state="done", names=(), tree=b""))
+    host.erasures.forget("f")
+    remembering.agree(host)
+    assert [one.erasure.id for one in remembering.every(host.keyring)] == ["e"]
+    with host.keyring.alone() as (database, _):
+        assert b"Canary 71f0" not in database.serialize("main")
+
+
+@pytest.mark.slow
+def test_what_was_erased_or_waited_since_the_backup_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant stays erased; what waits goes on its day, what is asked can be granted."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(erasure_loop, "PAUSE", 0.2)
+    root = _root(tmp_path, "retention: {classes: {logs: {minimum: 2d}}}\n")
+    kept: Kept = {}
+    assert _sequencer(root, lambda link: _before(link, root, kept)) == 0
+    paths, disk = Paths(root), Disk()
+    cut = stopped(paths, disk, CLOCK, keys=False)
+    Copying(paths, cut, tmp_path / "backup", disk, lambda *_: None).run()
+    assert _sequencer(root, lambda link: _since(link, root, kept)) == 0
+    keys, new = tmp_path / "keys", tmp_path / "new"
+    _keys_of_now(root, tmp_path / "backup", keys)
+    done = Restoring(tmp_path / "backup", new, keys, disk, CLOCK, {}).run()
+
+    identities, saved = _state(new)
+    theirs = [one for one in identities if one.tenant == "acme"]
+    assert [(one.name, one.email, one.revoked is None) for one in theirs] == [("", "", False)] * 2
+    assert saved == ["others"]
+    assert done.forgotten == 2
+    assert holds_none(new, ["Carol Acme", MAIL, "Dora Bot"])
+    ids = {name: kept[name]["id"] for name in ("waits", "words", "asked")}
+    assert set(done.requests) == set(ids.values())
+    assert [one.partition(":")[0] for one in done.lost] == [kept["eve's"]["id"]]
+    assert "2 records" in done.lost[0]
+
+    async def later(link: ControlLink) -> None:
+        listed = {one["id"]: one for one in await link.call("erasures.list", {})}
+        assert kept["eve's"]["id"] not in listed
+        assert listed[kept["tenant"]["id"]]["state"] == "done"
+        assert listed[ids["asked"]]["question"] == kept["asked"]["asked"]
+        ask = {"id": kept["asked"]["asked"], "grant": True, **_by(kept["second"])}
+        await link.call("approvals.decide", ask)
+        for one in ids.values():
+            await erased(link, one)
+        assert (await link.call("erasures.show", {"id": ids["words"]}))["tally"]["records"] == 2
+
+    assert _sequencer(new, later, _Later(5)) == 0
+    found = audit(new, beside=tmp_path / "beside")
+    assert [found.requests[kept[name]].parts for name in ("s2", "s4", "s5")] == [{}] * 3
+    types = _types(new)
+    assert types.count("approval.granted") == 3
