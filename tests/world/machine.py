@@ -6,7 +6,7 @@ the sequencer is played here, because nobody else runs.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,6 +168,10 @@ class PlayedErasing:
         select, holds = self._select(), self._machine.played.holds.in_force()
         meant = select.portions(select.matching(tree, what))
         return select.found(meant, holds, self._machine.clock.now())
+
+    async def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
+        """As the worker of the sequencer process does."""
+        return self._select().others(tree, meant, most)
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why these do not go yet."""

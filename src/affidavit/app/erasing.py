@@ -4,11 +4,12 @@ Rules: what is asked for is looked for within the boundary of who asks. Nobody, 
 removes what is below its minimum or held: a request of which nothing may go yet is refused, unless
 it is asked to wait; of any other, what may not go yet goes when it may. Nothing is destroyed before
 another person has granted it, on record; a request that is denied or lapses leaves its records, and
-no more. A person's name is in no record of it: records have the pseudonym. Not here: the search
-(``selecting``) and the run (``erasure_run``).
+no more. A person's name is in no record of it: records have the pseudonym. The plan of a person's
+says how many other texts name the person, to who may read them; none of them is part of it. Not
+here: the search (``selecting``) and the run (``erasure_run``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,7 +22,9 @@ from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, P
 from affidavit.control.identity import OWNER, Identity, check_one_person, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
-from affidavit.query.tree import Match, Or, Tree
+from affidavit.query.language import unparse
+from affidavit.query.search import COUNT_TO
+from affidavit.query.tree import Match, Or, Phrase, Tree
 from affidavit.vault.keyring import Keyring
 
 MOST = 10_000
@@ -40,6 +43,9 @@ class Runner(Protocol):
 
     async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
         """What would go of what a tree means, or all of a ``tenant``, now and later."""
+
+    async def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
+        """How many records of a tree are not ``meant``, up to ``most``, and if there are more."""
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why these do not go yet."""
@@ -96,7 +102,8 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         "keys": list(keys), "exports": [one._asdict() for one in found.exports],
     }  # fmt: skip
     if params["dry"]:
-        return plan
+        named = await _named(host, names, within, found, plan["basis"]) if kind == "subject" else {}
+        return plan | named
     async with host.deciding:
         made = Erasure(
             id=ids.record_id(), tenant=who.tenant, kind=kind,
@@ -114,6 +121,29 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
     return plan | {"id": made.id, "asked": asked.id, "until": asked.until}
+
+
+async def _named(
+    host: Host, names: Sequence[str], within: Boundary, found: Found, reason: str
+) -> dict[str, Any]:
+    """``named``: how many other records have text that names the person, as ``expression`` finds.
+
+    ``records`` is ``None`` where ``why`` says why it was not searched.
+    """
+    words = [name for name in names if any(letter.isalnum() for letter in name)]
+    told: dict[str, Any] = {"expression": "", "records": None, "capped": False, "why": ""}
+    if not words:
+        return {"named": told | {"why": "no name and no e-mail of the person is known"}}
+    if not within.shows_content(reason):
+        return {"named": told | {"why": "searching text reads content, which you may not see"}}
+    tree = Or(tuple(Phrase(name) for name in words))
+    meant = {index for one in found.portions for index in (*one.now, *one.later)}
+    try:
+        number, capped = await host.erasing.others(inject(tree, within, reason), meant, COUNT_TO)
+    except UsageError as error:  # it takes too long; the plan is good without it
+        return {"named": told | {"why": error.message}}
+    found_by = {"expression": unparse(tree), "records": number, "capped": capped}
+    return {"named": told | found_by}
 
 
 def _put(host: Host, made: Erasure, found: Found) -> None:

@@ -9,7 +9,7 @@ here: the steps of a run (``erasure_run``), holds in the vault (``keeping``).
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import apsw
@@ -129,6 +129,10 @@ class Erasing:
             return select.found(select.portions(select.matching(tree, what)), holds, now)
 
         return await self._worker.published(look)
+
+    async def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
+        """How many records of an injected tree are not ``meant``; see ``Selecting.others``."""
+        return await self._worker.do(lambda: self._worker.select().others(tree, meant, most))
 
     async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet."""

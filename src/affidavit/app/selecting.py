@@ -95,6 +95,20 @@ class Selecting:
             found = {index for index in found if self._shown(index, seen) & _OF[what]}
         return sorted(found)
 
+    def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
+        """How many records of an injected tree are not ``meant``, and if there are more.
+
+        Counted as far as ``most``.
+        """
+        count = 0
+        for row in self._rows(tree, 0, None):
+            if row.idx in meant:
+                continue
+            if count == most:
+                return count, True
+            count += 1
+        return count, False
+
     def held(self, holds: Iterable[Hold], indexes: Sequence[int]) -> dict[str, list[int]]:
         """Which of these records each hold keeps, by its id; holds that keep none are left out."""
         halves = self._halves(indexes)

@@ -1,5 +1,6 @@
 """``affidavit erase``: what is to be destroyed, by two persons, under a certificate."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -71,8 +72,7 @@ def erase(
     for key in made["keys"]:
         output.indented(f"the key {key} is revoked", 2)
     if kind == "subject":
-        output.say("Texts of others that mention the person are no part of it. To find them: "
-                   f"affidavit query '\"{target}\"'; to erase them: --expression")  # fmt: skip
+        output.say(_named(made.get("named", {}), target))
     if dry:
         output.say(_dry(made, due=due))
         return
@@ -143,6 +143,18 @@ def certificate(
         return
     Disk().write_file(out, every[-1].encode())
     output.say(f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY")
+
+
+def _named(named: dict[str, Any], target: str) -> str:
+    """What of others names the person, as far as it was searched, and what may be done with it."""
+    said = "Texts of others that mention the person are no part of it"
+    find = named.get("expression") or f'"{target}"'
+    if named.get("records") is None:
+        said += f", and were not searched: {named['why']}." if named else "."
+    else:
+        least = "at least " if named["capped"] else ""
+        said += f": {least}{output.counted(named['records'], 'record')} that you may see."
+    return f"{said} To find them: affidavit query {shlex.quote(find)}; to erase them: --expression"
 
 
 def _dry(made: dict[str, Any], *, due: bool) -> str:

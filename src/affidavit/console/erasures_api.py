@@ -2,8 +2,9 @@
 
 Rules: what is meant is looked for within the boundary of whoever asks; the sequencer looks, decides
 and records. Who oversees a tenant sees its requests, others none. A dry run is a read and is
-recorded as one. Nothing is destroyed here: another person grants it (``approvals_api``). Not here:
-what an erasure does.
+recorded as one; that of a person searches texts of others for the person's names where who asks
+may read them, and these words are recorded as digests. Nothing is destroyed here: another person
+grants it (``approvals_api``). Not here: what an erasure does.
 """
 
 from typing import Annotated, Any, Literal
@@ -53,6 +54,15 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
     writes = Writes(services, access)
 
+    def _searched(reader: Reader, found: dict[str, Any]) -> dict[str, Any]:
+        """What is recorded of the search for texts that name a person: its words as digests."""
+        named = found.get("named", {})
+        if named.get("records") is None:
+            return {}
+        tree = language.parse(named["expression"], services.clock.now())
+        recorded = recorded_expression(tree, services.snapshot(), reader.identity.tenant)
+        return {"searched": recorded, "named": named["records"]}
+
     async def seen(reader: Reader) -> list[dict[str, Any]]:
         return await overseen(services, reader, "erasures.list", "erasures")
 
@@ -89,7 +99,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             )
             what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
                     "rows": found["records"]}  # fmt: skip
-            await access.read("access.query", reader, what, body.basis)
+            await access.read("access.query", reader, what | _searched(reader, found), body.basis)
             return found
 
         async def act() -> dict[str, Any]:

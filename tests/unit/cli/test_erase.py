@@ -1,9 +1,12 @@
 """Erasures on the command line: planned, asked for, granted; certificates checked."""
 
+import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from affidavit.app import erasing
 from affidavit.evidence import certificate
 from affidavit.ledger.note import Signer
 from affidavit.query.tree import Tree
@@ -14,20 +17,40 @@ BASIS = ("--basis", "GDPR Art. 17(1)(b)")
 
 
 def test_who_grants_an_erasure_is_told_whose_and_how_much(
-    command: Command, become: As, site: Site
+    command: Command, become: As, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pseudonym, the records meant, and every key that ends: that without an e-mail, too."""
+    """The pseudonym, the records meant, and every key that ends: that without an e-mail, too.
+
+    Who plans it learns how many texts of others name the person; the words are recorded as digests.
+    """
     become("")
     key = ("keys", "create", "Pat Keys", "--kind", "person", "--json")
     first = command(*key, "--email", "pat@example.com").rows[0]
     second = command(*key, "--role", "subject").rows[0]
     machine = site.machine
     machine.exchange("hers", "answer", caller=machine.identities.find(first["id"]))
+    machine.exchange("Call Pat Keys (pat@example.com).", "I wrote to pat@example.com.")
+    machine.exchange("Call pat at example, com or keys.", "Who is Pat?")
     machine.settle()
     ask = ("erase", "--subject", "pat@example.com", *BASIS)
     ends = {first["id"], second["id"]}
     assert set(command(*ask, "--dry-run", "--json").rows[0]["keys"]) == ends
-    assert "affidavit query '\"pat@example.com\"'" in flat(command(*ask, "--dry-run").err)
+    words = '"Pat Keys" OR "pat@example.com"'
+    dry = command(*ask, "--dry-run", "--json").rows[0]
+    assert dry["named"] == {"expression": words, "records": 2, "capped": False, "why": ""}
+    machine.settle()
+    said = machine.vault_reader.sections(machine.log.size - 1)["what"]
+    assert (said["operation"], said["named"]) == ("erasures.plan", 2)
+    assert re.fullmatch(r'"hmac:[\w-]{22}" OR "hmac:[\w-]{22}"', said["searched"])
+    told = flat(command(*ask, "--dry-run").err)
+    assert "are no part of it: 2 records that you may see." in told
+    assert f"affidavit query '{words}'" in told
+    with monkeypatch.context() as narrow:
+        narrow.setattr(erasing, "COUNT_TO", 1)
+        assert "at least 1 record that" in flat(command(*ask, "--dry-run").err)
+    become(machine.keys["compliance"])
+    assert "not searched: searching text reads content" in flat(command(*ask, "--dry-run").err)
+    become("")
     nobody = command("erase", "--subject", "carl@example.com", *BASIS, "--dry-run")
     assert (nobody.code, "that mention the person" in flat(nobody.err)) == (1, True)
     made = command(*ask, "--json").rows[0]

@@ -132,6 +132,9 @@ def test_held_records_survive_all_of_it(world: Erasable) -> None:
     assert world.wrong() == []
     assert list(world.expire(_DAY).held) == [1, 4]
     assert world.wrong() == []
+    world.vault.retire_tenant("acme")
+    assert world.eraser.people("acme").subject_keys > 0, "and their names are in what is held"
+    assert world.wrong() == []
     world.restart()
     assert world.wrong() == []
     erased = world.release("matter")
