@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 
 from affidavit import durable
-from affidavit.app import opening
+from affidavit.app import opening, unfinished
 from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.control.store import IdentityStore
@@ -79,6 +79,8 @@ def check_root(paths: Paths) -> None:
             raise UnavailableError(
                 f"{paths.root} holds other files, so nothing was put there.", hint=hint
             )
+        if not paths.initialised:
+            unfinished.refuse(paths.root)
     except OSError as error:
         raise refused(paths, error) from error
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from affidavit import config as configuration
-from affidavit.app import opening, rebuild, restored_requests, starting
+from affidavit.app import opening, rebuild, restored_requests, sampling, starting, unfinished
 from affidavit.app.backup import (
     KEYS,
     MANIFEST,
@@ -34,6 +34,7 @@ from affidavit.app.backup import (
 from affidavit.app.cosigning import load_policy
 from affidavit.app.paths import Paths
 from affidavit.app.restored_requests import Applied
+from affidavit.app.sampling import Sample
 from affidavit.clock import Clock
 from affidavit.durable import Disk, check_database, open_database
 from affidavit.errors import CorruptError, NotFoundError, UnavailableError, UsageError
@@ -48,7 +49,6 @@ from affidavit.vault.keyring import Keyring
 from affidavit.vault.overwrite import overwrite
 from affidavit.vault.whole_files import read_wraps
 
-_SUFFIX = ".restoring"
 _AT_ONCE = 1 << 20
 _EVERYTHING = frozenset({*range(len(SECTIONS)), wraps.PART})
 _DRILL = b"Restored on trial: to be checked, and removed when that is done. It signs nothing.\n"
@@ -67,7 +67,7 @@ class Restored(NamedTuple):
     ``forgotten``: identities whose names went, as the person was erased since the backup;
     ``records``: records in the new index; ``time``: of the backup, after which nothing is known.
     ``requests``: ids of erasures that were asked or granted since, and are taken up; ``lost``: a
-    sentence about each that has to be asked anew.
+    sentence about each that has to be asked anew. ``sample``: what opened with these keys.
     """
 
     size: int
@@ -77,6 +77,7 @@ class Restored(NamedTuple):
     time: str
     requests: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    sample: Sample = Sample()
 
 
 class Restoring:
@@ -109,31 +110,25 @@ class Restoring:
         self._told = told
         self._config = config
         self._drill = drill
-        self._made = self._target.with_name(self._target.name + _SUFFIX)
+        self._made = unfinished.place(self._target)
 
     def run(self) -> Restored:
         """Restore; the directory is there, whole, on return.
 
         ``UsageError`` if the place is taken; ``NotFoundError`` if that is no backup, or no keys;
         ``CorruptError`` if a file is not what the manifest says, the keys are of another log, or
-        somebody knows a longer one; ``UnavailableError`` if the keys do not open.
+        somebody knows a longer one; ``UnavailableError`` if the keys do not open; ``LockedError``
+        if another restore makes this directory.
         """
         if self._target.exists() and (not self._target.is_dir() or any(self._target.iterdir())):
             raise UsageError(f"{self._target} is not empty.", hint=_NOT_EMPTY)
         if self._made.resolve().is_relative_to(self._source.resolve()):
             raise UsageError(f"{self._target} is inside the backup.", hint=_NOT_EMPTY)
         manifest = self._manifest()
-        try:
-            return self._make(manifest)
-        except BaseException:
-            self._disk.remove_tree(self._made)
-            raise
+        with unfinished.made(self._target, self._disk) as paths:
+            return self._make(manifest, paths)
 
-    def _make(self, manifest: Manifest) -> Restored:
-        if self._made.exists():  # of one that was cut
-            self._disk.remove_tree(self._made)
-        paths = Paths(self._made)
-        paths.create(self._disk)
+    def _make(self, manifest: Manifest, paths: Paths) -> Restored:
         if self._drill:
             self._disk.write_file(paths.drill, _DRILL)
         self._copy(manifest)
@@ -145,11 +140,12 @@ class Restoring:
         finally:
             keyring.close()
         records = self._index(paths)
+        sample = sampling.run(paths.root)
         self._disk.effects.rename(str(self._made), str(self._target))
         self._disk.effects.fsync_dir(str(self._target.parent))
         return Restored(
             manifest.size, removed, applied.forgotten, records, manifest.time,
-            applied.requests, applied.lost,
+            applied.requests, applied.lost, sample,
         )  # fmt: skip
 
     # what is there

@@ -112,9 +112,18 @@ def restore(
     )
     done = restoring.run()
     if json:
-        output.json_line(done._asdict())
+        output.json_line(done._asdict() | {"sample": done.sample._asdict()})
         return
     output.plain(f"{done.size} leaves, {done.records} of them in the new index, in {directory}.")
+    sample = done.sample
+    output.plain(
+        f"A sample opened with these keys: {sample.opened} records, {sample.content} of them with"
+        f" content; of {sample.gone} something is erased."
+    )
+    if sample.damaged:
+        output.say(
+            f"{sample.damaged} of the sample are not what was recorded: fsck names the first."
+        )
     if done.removed or done.forgotten:
         output.plain(
             f"Erased since: {done.removed} segments that no key opens were removed, "
@@ -128,7 +137,10 @@ def restore(
         output.say(f"The backup does not know whose key asked for this erasure; ask anew: {one}")
     check = f"affidavit fsck --deep --data {directory}"
     if drill:
-        output.say(f"On trial: it signs nothing and cannot be started. Check it: {check}")
+        output.say(
+            "On trial: it signs nothing and cannot be started, nor asked, as each read is a record"
+            f" of its log. All of it is opened and checked by: {check}"
+        )
         output.say("It has a copy of the keys: remove it when that is done.")
         return
     output.say(f"Look at it before it runs: {check}")

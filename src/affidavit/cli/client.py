@@ -201,6 +201,12 @@ class Client:
             where, start = self._url, "Is its address right, and does it run?"
         else:
             where = f"{self._data}"
+            if (self._data / "drill").exists():
+                return UnavailableError(
+                    f"{where} was restored with --drill: it cannot be asked, as each read is a"
+                    " record of its log, which goes on elsewhere.",
+                    hint=f"To see that all of it can be read: affidavit fsck --deep --data {where}",
+                )
             demo = " --demo" if is_demo(self._data) else ""
             start = f"Start it: affidavit up{demo} --data {self._data}"
             if not self._data.exists():

@@ -52,7 +52,7 @@ def doctor(data: options.Data = None, url: options.Url = None, json: options.Jso
 
 def _here(directory: Path) -> Iterator[Finding]:
     """What the machine itself shows."""
-    from affidavit.app import memory, opening, running
+    from affidavit.app import memory, opening, running, unfinished
     from affidavit.app.paths import Paths
     from affidavit.config import load
     from affidavit.record.keys import LOST
@@ -60,6 +60,8 @@ def _here(directory: Path) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("Python", "ok", version)
     paths = Paths(directory)
+    if left := unfinished.told(directory):
+        yield Finding("Restore", "bad", f"{left} Restore again, or remove it by hand")
     if paths.key_lost:
         yield Finding("Key-encryption key", "bad", f"lost: keys/kek is not there. {LOST}")
         return
@@ -67,7 +69,11 @@ def _here(directory: Path) -> Iterator[Finding]:
         hint = f"not initialised; start it: affidavit up --data {directory}"
         yield Finding("Data directory", "bad", f"{directory}: {hint}")
         return
-    yield Finding("Data directory", "ok", str(directory.absolute()))
+    if paths.drill.exists():
+        text = f"{directory}: restored with --drill; it has a copy of the keys: remove it when done"
+        yield Finding("Data directory", "warn", text)
+    else:
+        yield Finding("Data directory", "ok", str(directory.absolute()))
     for name in ("keys", "keys/kek", "keys/owner", "run"):
         path = directory / name
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:

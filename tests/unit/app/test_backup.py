@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import backup, first_start, opening
+from affidavit.app import backup, first_start, opening, sampling, unfinished
 from affidavit.app.backup import Copying, Manifest
 from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
 from affidavit.app.restoring import Restored, Restoring
+from affidavit.cli import doctor
 from affidavit.cli.backup import _fetch, restore
+from affidavit.cli.client import Client
 from affidavit.cli.output import moment
 from affidavit.clock import SystemClock
 from affidavit.control.store import IdentityStore
@@ -21,6 +23,7 @@ from affidavit.durable import Disk, open_database
 from affidavit.errors import (
     AffidavitError,
     CorruptError,
+    LockedError,
     NotFoundError,
     UnavailableError,
     UsageError,
@@ -172,6 +175,8 @@ def test_a_backup_from_before_an_erasure_does_not_bring_the_person_back(
 ) -> None:
     """Nothing said, no name, in nothing that opens; all others are as they were; fsck is green."""
     done = _restore(place / "then", tmp_path / "new", place / "keys")
+    assert done.sample.gone >= 6, "her exchanges"
+    assert done.sample.content >= 12, "those of the others"
     seen = _seen(tmp_path / "new")
     assert ANNA not in seen
     assert SAID not in seen
@@ -277,6 +282,12 @@ def test_a_drill_takes_an_older_log_and_signs_nothing(tmp_path: Path) -> None:
     assert "--drill" in refused.value.hint
     done = _restore(tmp_path / "b", new, live, drill=True)
     assert (done.size, _fsck(new).finding) == (made.size, None)
+    assert done.sample.content == 6, "three exchanges"
+    assert (done.sample.opened, done.sample.gone, done.sample.damaged) == (made.size, 0, 0)
+    with pytest.raises(UnavailableError, match="cannot be asked, as each read is a record"):
+        Client(new, None).get("/api/status")
+    (told,) = [one for one in doctor._here(new) if one.what == "Data directory"]
+    assert (told.state, "--drill" in told.text) == ("warn", True)
     assert SAID in _seen(new)
     for start in (
         lambda: first_start.check_root(Paths(new)),
@@ -395,6 +406,23 @@ def test_any_file_that_is_not_what_was_copied_is_refused(place: Path, tmp_path: 
             _restore(copy, tmp_path / "new", place / "keys")
 
 
+def test_a_sample_is_spread_over_the_log_and_counts_damage(tmp_path: Path) -> None:
+    """The last record and every so many before it; a byte that is another one is no end."""
+    _made(tmp_path / "live", 1)
+    size = LogReader(tmp_path / "live" / "log").checkpoint().size
+    whole = sampling.run(tmp_path / "live")
+    assert (whole.opened, whole.content) == (size, 6)
+    few = sampling.run(tmp_path / "live", 3)
+    assert 2 <= few.opened <= 3
+    for path in (tmp_path / "live" / "vault").rglob("*.seg"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    hurt = sampling.run(tmp_path / "live")
+    assert hurt.damaged >= 1
+    assert hurt.opened + hurt.gone + hurt.damaged == size
+
+
 def test_partial_tiles_that_went_are_cut_out_of_the_full_ones() -> None:
     """Hashes by 32 bytes, bundles by entry."""
     hashes = b"".join(bytes([n]) * 32 for n in range(256))
@@ -402,6 +430,31 @@ def test_partial_tiles_that_went_are_cut_out_of_the_full_ones() -> None:
     entries = [b"one", b"", b"three"]
     bundle = b"".join(tiles.frame(entry) for entry in entries)
     assert backup._narrow(tiles.TilePath(tiles.LINKS, 0, 2), bundle) == b"\0\x03one\0\0"
+
+
+def test_keys_that_a_killed_restore_left_are_overwritten_before_another(
+    place: Path, tmp_path: Path
+) -> None:
+    """Nothing is begun beside them, doctor names them; and those of one that runs stay."""
+    new, effects = tmp_path / "new", FakeEffects(tmp_path)
+    left = Paths(unfinished.place(new))
+    left.create(Disk())
+    left.key_encryption_key.write_bytes(b"a copy")
+    with pytest.raises(UnavailableError, match=r"new\.restoring is of a restore that was killed"):
+        first_start.check_root(Paths(new))
+    (told, *_) = [one for one in doctor._here(new) if one.what == "Restore"]
+    assert (told.state, str(left.root) in told.text) == ("bad", True)
+    with (
+        Disk().locked(left.sequencer_lock, "restore"),
+        pytest.raises(LockedError, match="another restore"),
+    ):
+        _restore(place / "then", new, place / "keys")
+    assert left.key_encryption_key.read_bytes() == b"a copy"
+    unfinished.drop(new, Disk(effects))
+    assert not left.root.exists()
+    assert unfinished.told(new) == ""
+    written = [one for one in effects.trace if one.name == "pwrite"]
+    assert bytes(6) in [one.data for one in written]
 
 
 @pytest.mark.parametrize("step", [0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.app import backup
+from affidavit.app import backup, unfinished
 from affidavit.app.backup import Copying, Cut
 from affidavit.app.paths import Paths
 from affidavit.control.link import ControlLink
@@ -26,7 +26,7 @@ def _dead_rebuild(paths: Paths) -> Path:
 
 
 def test_neither_an_erasure_nor_a_start_leaves_copies(tmp_path: Path) -> None:
-    """Of a client that died, and of an index that was made anew."""
+    """Of a client that died, of an index that was made anew, and of a restore that was killed."""
     root = _root(tmp_path)
     paths = Paths(root)
 
@@ -55,11 +55,13 @@ def test_neither_an_erasure_nor_a_start_leaves_copies(tmp_path: Path) -> None:
 
     async def nothing(_: ControlLink) -> None:
         assert not list(paths.run.glob("tmp*"))
+        assert not unfinished.place(root).exists()
         assert not (paths.run / "backup").exists()
 
     assert _sequencer(root, story) == 0
     assert (paths.run / "backup" / "kek").exists()
     _dead_rebuild(paths)
+    Paths(unfinished.place(root)).create(Disk())
     assert _sequencer(root, nothing) == 0
 
 

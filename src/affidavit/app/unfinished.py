@@ -1,0 +1,84 @@
+"""What a restore makes before it takes its name, and what is left of one that was killed.
+
+Rules: it stands beside the directory it becomes, as ``NAME.restoring``, and has a copy of all keys.
+Whoever makes it holds the lock in it; without a holder it is of one that was killed. The next
+restore to that name removes it, and so does the next start there, and an erasure: the copy of the
+key-encryption key is overwritten first. Where nothing is there yet, nothing is begun beside it: who
+meant to restore would get an empty log. Not here: the restore (``restoring``).
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from affidavit.app.paths import Paths
+from affidavit.durable import Disk
+from affidavit.errors import LockedError, UnavailableError
+from affidavit.record.keys import destroy_key_file
+
+_SUFFIX = ".restoring"
+
+
+def place(root: Path) -> Path:
+    """Where the directory ``root`` is made while it is restored."""
+    whole = root.absolute()
+    return whole.with_name(whole.name + _SUFFIX)
+
+
+def told(root: Path) -> str:
+    """A sentence about what is left of a restore to ``root``; ``""`` if nothing is."""
+    if not place(root).exists():
+        return ""
+    return (
+        f"{place(root)} is of a restore that was killed, unless one runs now; it has a copy of the"
+        " keys."
+    )
+
+
+def refuse(root: Path) -> None:
+    """``UnavailableError`` if something of a restore is left where ``root`` is to be begun."""
+    if said := told(root):
+        raise UnavailableError(
+            said, hint=f"Restore again to {root}, which removes it; or remove it by hand."
+        )
+
+
+@contextlib.contextmanager
+def made(root: Path, disk: Disk) -> Iterator[Paths]:
+    """An empty place for a restore to ``root``, nobody else's while inside; gone after an error.
+
+    ``LockedError`` if another restore to that name runs.
+    """
+    drop(root, disk)
+    paths = Paths(place(root))
+    paths.create(disk)
+    with disk.locked(paths.sequencer_lock, "restore"):
+        try:
+            yield paths
+        except BaseException:
+            _remove(paths, disk)
+            raise
+
+
+def drop(root: Path, disk: Disk) -> None:
+    """Remove what a restore that was killed left; ``LockedError`` if one to that name runs."""
+    paths = Paths(place(root))
+    if not paths.root.exists():
+        return
+    if not paths.run.exists():
+        _remove(paths, disk)
+        return
+    try:
+        with disk.locked(paths.sequencer_lock, "restore"):
+            _remove(paths, disk)
+    except LockedError as error:
+        raise LockedError(
+            f"{paths.root} is being made by another restore.", hint="Wait for its end."
+        ) from error
+
+
+def _remove(paths: Paths, disk: Disk) -> None:
+    with contextlib.suppress(OSError):  # a full or failing disk; then it is removed alone
+        for path in sorted(paths.keys.glob("*")):
+            destroy_key_file(disk, path)
+    disk.remove_tree(paths.root)
