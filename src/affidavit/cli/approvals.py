@@ -31,24 +31,22 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
     Example: affidavit approvals list
     """
     found = Client(data, url).get("/api/approvals")["approvals"]
-    if json:
-        for one in found:
-            output.json_line(one)
-        return
-    for one in found:
-        output.title(one["id"])
-        until = f"{output.moment(one['until'])} UTC"
-        output.indented(f"{one['state']}, until {until}", 2)
-        output.indented(f"asked by {one['actor']}{' (yours)' if one['yours'] else ''}", 2)
-        output.indented(f"reason: {one['reason']}", 2)
-        for record in one["records"]:
-            output.indented(f"record {record}", 2)
-        if one["target"]:
-            output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
-        if one["erasure"]:
-            _erasure(one["erasure"])
-    if not found:
-        output.plain("Nothing waits for a second person within what you may see.")
+    none = "Nothing waits for a second person within what you may see."
+    output.each(found, _tell, none, json=json)
+
+
+def _tell(one: dict[str, Any]) -> None:
+    output.title(one["id"])
+    until = f"{output.moment(one['until'])} UTC"
+    output.indented(f"{one['state']}, until {until}", 2)
+    output.indented(f"asked by {one['actor']}{' (yours)' if one['yours'] else ''}", 2)
+    output.indented(f"reason: {one['reason']}", 2)
+    for record in one["records"]:
+        output.indented(f"record {record}", 2)
+    if one["target"]:
+        output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
+    if one["erasure"]:
+        _erasure(one["erasure"])
 
 
 @app.command("grant")

@@ -90,16 +90,13 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
     """
     client = Client(data, url)
     found = client.get("/api/erasures")["erasures"]
-    if json:
-        for one in found:
-            output.json_line(one)
-        return
-    for one in found:
+
+    def tell(one: dict[str, Any]) -> None:
         _tell(one)
         if one["state"] == "waiting":
             _later(client.get(f"/api/erasures/{quote(one['id'], safe='')}")["later"])
-    if not found:
-        output.plain("There is no erasure of which you may know.")
+
+    output.each(found, tell, "There is no erasure of which you may know.", json=json)
 
 
 @app.command("show")

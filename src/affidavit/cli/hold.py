@@ -58,14 +58,7 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
     Example: affidavit hold list
     """
     found = Client(data, url).get("/api/holds")["holds"]
-    if json:
-        for one in found:
-            output.json_line(one)
-        return
-    for one in found:
-        _tell(one)
-    if not found:
-        output.plain("There is no legal hold of which you may know.")
+    output.each(found, _tell, "There is no legal hold of which you may know.", json=json)
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -82,6 +82,16 @@ def json_line(value: Mapping[str, Any]) -> None:
     """One object on one line of stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
     sys.stdout.flush()
+
+
+def each(
+    found: Sequence[Mapping[str, Any]], tell: Callable[[Any], None], none: str, *, json: bool
+) -> None:
+    """All that was found: to programs a line of JSON each, to people by ``tell``, or ``none``."""
+    for one in found:
+        json_line(one) if json else tell(one)
+    if not found and not json:
+        plain(none)
 
 
 def plain(text: str) -> None:
