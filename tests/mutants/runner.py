@@ -2,14 +2,15 @@
 
 A mutant is a module compiled from its source with one passage replaced, put in the place of the
 original everywhere it was imported. The tests of a module are then called as pytest would call
-them, parameters included, until one fails. Property tests are left out: the tables must do.
+them, until one fails: those that take parameters (``killed_by``), or those that take fixtures
+(``noticed``). Property tests are left out: the tables must do.
 """
 
 import inspect
 import itertools
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,47 @@ def killed_by(tests: types.ModuleType) -> str:
             except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure kills
                 return name
     return ""
+
+
+Makers = Mapping[str, Callable[[Path, Mapping[str, Any]], Any]]
+"""What a test may ask for by name → what makes it in a directory, beside what was made before."""
+
+_FIXTURES: Makers = {
+    "tmp_path": lambda place, _: place,
+    "monkeypatch": lambda _, __: pytest.MonkeyPatch(),
+}
+
+
+def noticed(base: Path, makers: Makers, *modules: types.ModuleType) -> bool:
+    """Whether any test of the modules fails that asks for ``makers`` and pytest's own alone.
+
+    What is made in the order of ``makers`` is closed after the test, the last one first.
+    """
+    every = {**_FIXTURES, **makers}
+    tests = [(n, t) for module in modules for n, t in sorted(vars(module).items())
+             if n.startswith("test_")]  # fmt: skip
+    return any(_fails(test, base / name, every) for name, test in tests)
+
+
+def _fails(test: Callable[..., None], place: Path, makers: Makers) -> bool:
+    needs = set(inspect.signature(test).parameters)
+    if not needs <= makers.keys():
+        return False
+    place.mkdir()
+    given: dict[str, Any] = {}
+    try:
+        for name, make in makers.items():
+            if name in needs:
+                given[name] = make(place, given)
+        test(**given)
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure notices
+        return True
+    finally:
+        for one in reversed(given.values()):
+            end = getattr(one, "undo", None) or getattr(one, "close", None)
+            if end is not None:
+                end()
+    return False
 
 
 def _calls(test: Any) -> Iterator[dict[str, Any]]:

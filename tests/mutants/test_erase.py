@@ -1,16 +1,13 @@
 """Each mistake that would leave something behind, or take too much along, is noticed."""
 
 import importlib
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from affidavit.clock import SystemClock
 from affidavit.vault.keyring import Keyring
-from tests.mutants.runner import Mutant, breed
+from tests.mutants.runner import Makers, Mutant, breed, noticed
 from tests.unit.vault import test_erase, test_key_ends
 from tests.world.erasing import KEK
 
@@ -62,37 +59,17 @@ WRONG = [
 ]
 
 
+MAKERS: Makers = {
+    "kek": lambda _, __: KEK,
+    "index": lambda _, __: 4,
+    "world": lambda place, _: test_erase.lived(place),
+    "keyring": lambda place, _: Keyring.open(place / "keys.db", KEK, SystemClock()),
+}
+
+
 def _noticed(base: Path) -> bool:
     """Whether any of the tests of erasure and of keys fails."""
-    for module in (test_erase, test_key_ends):
-        for name, test in sorted(vars(module).items()):
-            place = base / name
-            if name.startswith("test_") and _fails(test, place):
-                return True
-    return False
-
-
-def _fails(test: Callable[..., None], place: Path) -> bool:
-    needs = set(inspect.signature(test).parameters)
-    if not needs <= {"tmp_path", "kek", "keyring", "world", "index", "monkeypatch"}:
-        return False
-    place.mkdir()
-    given: dict[str, Any] = {"tmp_path": place, "kek": KEK, "index": 4}
-    given["monkeypatch"] = pytest.MonkeyPatch()
-    try:
-        if "world" in needs:
-            given["world"] = test_erase.lived(place)
-        if "keyring" in needs:
-            given["keyring"] = Keyring.open(place / "keys.db", KEK, SystemClock())
-        test(**{need: given[need] for need in needs})
-    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure notices
-        return True
-    finally:
-        given["monkeypatch"].undo()
-        for one in ("world", "keyring"):
-            if one in given:
-                given[one].close()
-    return False
+    return noticed(base, MAKERS, test_erase, test_key_ends)
 
 
 @pytest.mark.slow

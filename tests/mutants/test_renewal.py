@@ -1,14 +1,11 @@
 """Each mistake in a renewal that would lose a key, or keep an old one, is noticed."""
 
 import importlib
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.mutants.runner import Mutant, breed
+from tests.mutants.runner import Makers, Mutant, breed, noticed
 from tests.unit.vault import test_renewal
 
 RENEWAL, DATABASE = "affidavit.vault.renewal", "affidavit.vault.key_database"
@@ -29,31 +26,15 @@ WRONG = [
 ]  # fmt: skip
 
 
+MAKERS: Makers = {
+    "place": lambda base, _: test_renewal._Place(base),
+    "ring": lambda _, given: given["place"].open(),
+}
+
+
 def _noticed(base: Path) -> bool:
     """Whether any of the tests of a renewal fails."""
-    tests = sorted((n, t) for n, t in vars(test_renewal).items() if n.startswith("test_"))
-    return any(_fails(test, base / name) for name, test in tests)
-
-
-def _fails(test: Callable[..., None], base: Path) -> bool:
-    needs = set(inspect.signature(test).parameters)
-    if not needs <= {"tmp_path", "place", "ring", "monkeypatch"}:
-        return False
-    base.mkdir()
-    given: dict[str, Any] = {"tmp_path": base, "monkeypatch": pytest.MonkeyPatch()}
-    try:
-        if "place" in needs:
-            given["place"] = test_renewal._Place(base)
-        if "ring" in needs:
-            given["ring"] = given["place"].open()
-        test(**{need: given[need] for need in needs})
-    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure notices
-        return True
-    finally:
-        given["monkeypatch"].undo()
-        if "ring" in given:
-            given["ring"].close()
-    return False
+    return noticed(base, MAKERS, test_renewal)
 
 
 @pytest.mark.slow
