@@ -57,15 +57,19 @@ def forget(
     return revoked
 
 
-def _names(expression: str, names: Collection[str], now: str) -> bool:
-    """Whether an expression says one of these names."""
+def words(expression: str, now: str) -> list[str]:
+    """What an expression says, as of ``now``: values and phrases; all of it if it is none."""
     try:
         tree = language.parse(expression, now)
     except ExpressionError:
-        return any(_says(expression, name) for name in names)
+        return [expression]
     said = [leaf.value for leaf in leaves(tree) if isinstance(leaf, Match)]
-    said += [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
-    return any(_says(one, name) for one in said for name in names)
+    return said + [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
+
+
+def _names(expression: str, names: Collection[str], now: str) -> bool:
+    """Whether an expression says one of these names."""
+    return any(_says(one, name) for one in words(expression, now) for name in names)
 
 
 def _says(text: str, name: str) -> bool:

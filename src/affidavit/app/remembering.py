@@ -2,8 +2,9 @@
 
 Rules: kept when a request is asked, answered, and when a run of it is over, with the question about
 it and, where it means the records of then, which; compared with ``state.db`` at each start, which
-is right where they differ. What is wiped there is wiped here. On the thread that owns the state.
-Not here: what a restore does with it (``restored_requests``).
+is right where they differ. What is wiped there is wiped here; of a request that was denied or has
+lapsed there is the id alone. On the thread that owns the state. Not here: what a restore does with
+it (``restored_requests``).
 """
 
 from typing import Protocol
@@ -53,17 +54,19 @@ def agree(host: Host) -> None:
 
 
 def every(keyring: Keyring) -> list[Known]:
-    """All that is remembered, oldest first."""
+    """All that is remembered and neither denied nor lapsed, oldest first."""
     bodies = remembered.every(keyring).values()
-    return [msgspec.msgpack.decode(body, type=Known) for body in bodies]
+    return [msgspec.msgpack.decode(body, type=Known) for body in bodies if body]
+
+
+def over(keyring: Keyring) -> frozenset[str]:
+    """The ids of those that were denied, or lapsed."""
+    return frozenset(name for name, body in remembered.every(keyring).items() if not body)
 
 
 def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None = None) -> None:
     known = None if erasure is None else _known(host, erasure)
-    if known is None:
-        remembered.drop(host.keyring, [name])
-        return
-    body = msgspec.msgpack.encode(known)
+    body = b"" if known is None else msgspec.msgpack.encode(known)
     if body != before:
         remembered.put(host.keyring, name, body)
 

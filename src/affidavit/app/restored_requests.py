@@ -2,19 +2,21 @@
 
 Rules: who was erased since the backup (a person, all of a tenant) is forgotten again, as far as the
 backup knew of them; nobody comes back under a key that has ended. A request that was granted since
-has another run, over what it means of what is there; one that waits for an answer waits again. Of
-one whose asker the backup does not know nobody can say whether whoever grants it is another person,
-so it is told by id and asked anew. Not here: content, which opens no more (``restoring``).
+has another run, over what it means of what is there; one that waits for an answer waits again, and
+one that was denied or has lapsed since waits for none. Of one whose asker the backup does not know
+nobody can say whether whoever grants it is another person, so it is told by id and asked anew. Of
+somebody without a key, whom an e-mail alone names, what was erased is known by its digest, as it is
+on record. Not here: content, which opens no more (``restoring``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
 import msgspec
 
 from affidavit.app import remembering, system
-from affidavit.app.forgetting import forget
+from affidavit.app.forgetting import forget, words
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
 from affidavit.control.approvals import ApprovalStore
@@ -24,6 +26,7 @@ from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
+from affidavit.control.terms import digest, is_digest
 from affidavit.vault.keyring import Keyring
 
 RESTORED = "restored "
@@ -53,15 +56,25 @@ def apply(
     everybody = identities.all()
     gone = _gone(everybody, keyring, [one.erasure for one in known])
     names = {word for one in gone for word in (one.name, one.email) if word}
-    names |= {word for one in known if one.erasure.state != "asked" for word in one.erasure.names}
+    saved, holds = SavedQueries(state), HoldStore(state)
+    begun = [one.erasure for one in known if one.erasure.state != "asked"]
+    names |= {word for one in begun for word in one.names}
+    said = [(one.expression, one.saved) for one in saved.all()]
+    said += [(one.expression, one.placed) for one in holds.all()]
+    names |= _typed(keyring, begun, {word for one in said for word in words(*one)})
     keys = {one.id for one in everybody}
     taken: list[str] = []
     lost: list[str] = []
     system.prepare(state)
     with state:
         if gone or names:
-            saved, holds, answered = SavedQueries(state), HoldStore(state), Answered(state, clock)
+            answered = Answered(state, clock)
             forget(state, identities, saved, holds, answered, gone, names, clock.now())
+        for name in remembering.over(keyring).intersection(here):
+            for question in approvals.open(clock.now()):
+                if question.target == name:
+                    approvals.put(msgspec.structs.replace(question, until=clock.now()))
+            erasures.forget(name)
         for one in known if not drill else ():
             if one.erasure.state == "asked" and one.erasure.by not in keys:
                 lost.append(_told(one.erasure))
@@ -111,6 +124,20 @@ def _gone(
             or ("", one.actor) in people
         )
     ]
+
+
+def _typed(keyring: Keyring, begun: Sequence[Erasure], said: Iterable[str]) -> set[str]:
+    """Which of the words said are of whom somebody was erased by, and is known by no key."""
+    wanted = {one.target for one in begun if one.kind == "subject" and is_digest(one.target)}
+    if not wanted:
+        return set()
+    rows = keyring.read("SELECT name FROM secrets WHERE name GLOB 'pseudonym*'")
+    keys = [keyring.secret(str(name)) for (name,) in rows]
+    return {
+        word
+        for word in said
+        if any(digest(key, one) in wanted for key in keys for one in {word, word.casefold()})
+    }
 
 
 def _begun(erasure: Erasure) -> Erasure:

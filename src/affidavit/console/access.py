@@ -8,8 +8,6 @@ asked for, and completions are records too, counted instead of repeated when the
 Not here: who may read (``auth``, ``query.boundary``).
 """
 
-import hashlib
-import hmac
 import re
 from typing import Any
 
@@ -18,13 +16,13 @@ import msgspec
 from affidavit import __version__, ids
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
+from affidavit.control import terms
 from affidavit.control.identity import Identity, Snapshot
 from affidavit.errors import AffidavitError
 from affidavit.query import fields, language
 from affidavit.query.tree import Match, Phrase, Tree, replace
 from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
-from affidavit.record.keys import hkdf
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
 FLOOD_SECONDS = 60.0
@@ -33,8 +31,6 @@ FLOOD_SECONDS = 60.0
 OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:act|ses|key)_[a-z2-7]{26}")
 """Names that only this program gives, so nobody wrote anything into them."""
 
-_PURPOSE = "affidavit/search-term/v1"
-
 
 def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
     """``hmac:`` and 22 characters: the keyed digest of a search term (128 bits)."""
@@ -42,10 +38,7 @@ def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
     if not key:  # no key without team: any of the tenant's, always the same
         named = sorted(name for name in snapshot.pseudonym_keys if name.startswith(f"{tenant}\0"))
         key = snapshot.pseudonym_keys[named[0]]
-    # A key of its own: under the team's key itself, sessions of a caller's choosing get names.
-    own = hkdf(key, _PURPOSE)
-    digest = hmac.digest(own, term.encode("utf-8", "replace"), hashlib.sha256)
-    return "hmac:" + ids.b64u(digest[:16])
+    return terms.digest(key, term)
 
 
 def recorded_name(snapshot: Snapshot, tenant: str, name: str) -> str:

@@ -5,8 +5,6 @@ put at the end anew (``key_tables``), so that nothing of what it was stays in th
 what is in it, and when (``app.remembering``).
 """
 
-from collections.abc import Iterable
-
 from affidavit.vault.keyring import Keyring
 
 
@@ -16,14 +14,6 @@ def put(keyring: Keyring, name: str, body: bytes) -> None:
         change.database.execute("DELETE FROM erasures_known WHERE name = ?", (name,))
         change.database.execute(
             "INSERT INTO erasures_known (name, body) VALUES (?, ?)", (name, body)
-        )
-
-
-def drop(keyring: Keyring, names: Iterable[str]) -> None:
-    """Forget what is under these names; no error where there is nothing."""
-    with keyring.changing() as change:
-        change.database.executemany(
-            "DELETE FROM erasures_known WHERE name = ?", [(name,) for name in names]
         )
 
 

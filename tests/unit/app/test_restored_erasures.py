@@ -25,8 +25,9 @@ from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import Erasure, ErasureStore, Portion
 from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
-from affidavit.control.saved import SavedQueries
+from affidavit.control.saved import SavedQueries, SavedQuery
 from affidavit.control.store import IdentityStore
+from affidavit.control.terms import digest
 from affidavit.durable import Disk, open_database
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.keyring import Keyring
@@ -198,6 +199,32 @@ def test_a_request_means_no_leaf_that_another_one_takes(host: _Host) -> None:
     assert system.names_told(host.state, restored_requests.RESTORED) == ["restored e"]
 
 
+def test_a_saved_query_with_the_mail_of_whom_no_key_stands_for_goes(host: _Host) -> None:
+    """The request has its digest alone by then; one about somebody else stays."""
+    owner, saved = host.person("default", "Own"), SavedQueries(host.state)
+    for name, said in (("his", "email:Bob@x.example"), ("hers", "email:ann@x.example")):
+        saved.put(SavedQuery("default", "team", "red", name, said, owner.actor, NOW))
+    typed = digest(host.keyring.pseudonym_secret("default", "red"), "bob@x.example")
+    host.ask("e", owner.id, "subject", typed, state="done")
+    remembering.agree(host)
+    assert _restored(host) == Applied()
+    assert [one.name for one in saved.all()] == ["hers"]
+
+
+def test_a_request_that_was_denied_since_cannot_be_granted(host: _Host) -> None:
+    """Its question is over; one that the keys know nothing of, as they are older, waits on."""
+    owner = host.person("default", "Own")
+    asked = host.ask("e", owner.id, "session", "ses_x")
+    remembering.agree(host)
+    host.erasures.forget("e")
+    remembering.keep(host, "e")
+    host.erasures.put(asked)
+    host.ask("f", owner.id, "session", "ses_y")
+    assert restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False) == Applied()
+    assert [one.id for one in host.erasures.all()] == ["f"]
+    assert [one.target for one in host.approvals.open(CLOCK.now())] == ["f"]
+
+
 def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
     """Denied, lapsed or wiped, it is gone from the keys as well."""
     owner = host.person("default", "Own")
@@ -209,6 +236,7 @@ def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
     host.erasures.forget("f")
     remembering.agree(host)
     assert [one.erasure.id for one in remembering.every(host.keyring)] == ["e"]
+    assert remembering.over(host.keyring) == {"f"}
     with host.keyring.alone() as (database, _):
         assert b"Canary 71f0" not in database.serialize("main")
 

@@ -1,0 +1,28 @@
+"""A word that may name a person, as records have it: its digest under a key of the tenant.
+
+Rules: the same word has the same digest as long as the key is there, so a search can be repeated
+and compared; without the key nobody tells what it was. Not here: which words these are
+(``console.access``).
+"""
+
+import hashlib
+import hmac
+
+from affidavit import ids
+from affidavit.record.keys import hkdf
+
+_PURPOSE = "affidavit/search-term/v1"
+_MARK = "hmac:"
+
+
+def digest(key: bytes, term: str) -> str:
+    """``hmac:`` and 22 characters: the keyed digest of a word (128 bits)."""
+    # A key of its own: under the team's key itself, sessions of a caller's choosing get names.
+    own = hkdf(key, _PURPOSE)
+    made = hmac.digest(own, term.encode("utf-8", "replace"), hashlib.sha256)
+    return _MARK + ids.b64u(made[:16])
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is such a digest, by its beginning."""
+    return text.startswith(_MARK)
