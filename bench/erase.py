@@ -1,15 +1,18 @@
 """How long erasure takes, and what it does to whoever puts records meanwhile.
 
-    python bench/erase.py [--records 100000] [--parts 1] [--bytes 600] [--rest 1] [--directory DIR]
-        > out.json
+    python bench/erase.py [--records 100000] [--parts 1] [--bytes 600] [--whole]
+        [--directory DIR] > out.json
+
+With ``--whole``, expiry and the erasure of a person from end to end through the real sequencer,
+of ``--records`` records each (``erasing``). Without, the vault alone:
 
 A vault of one tenant gets ``--records`` records of one person over ten days, and as many of nobody
 beside them; each has seven sections and ``--parts`` parts of ``--bytes`` bytes. Then, one by one:
 "hold" puts a thousandth of them under a hold, "subject" erases the person, "records" a tenth of the
 first day, "content" the content of the second day, "expire" the third day, with what is held
 spared, "release" ends the hold, and "expire_whole" expires the fourth day, of which none is held.
-``--rest`` milliseconds are slept after each 64 records. Of each: seconds, CPU seconds of its
-thread, records and bytes that went. Meanwhile another thread puts ten records every 20 ms, as the
+It rests as the sequencer has it (``app.pacing``). Of each: seconds, CPU seconds of its thread,
+records and bytes that went. Meanwhile another thread puts ten records every 20 ms, as the
 sequencer does: how long a put takes, before ("idle") and during each. Filling the vault is not
 timed, except as "put".
 """
@@ -26,7 +29,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import erasing
+
 from affidavit import ids
+from affidavit.app.pacing import Pace
 from affidavit.clock import SystemClock
 from affidavit.durable import Disk
 from affidavit.record.disclose import commit_part, disclose
@@ -135,7 +141,7 @@ def _measured(filled: Filled, what: Callable[[], Any]) -> dict[str, Any]:
     return out
 
 
-def run(base: Path, records: int, parts: int, size: int, rest: float) -> dict[str, Any]:
+def run(base: Path, records: int, parts: int, size: int) -> dict[str, Any]:
     """Fill and erase; the figures."""
     filled = Filled(base, parts, size)
     per_day = 2 * records // len(DAYS)
@@ -157,15 +163,15 @@ def run(base: Path, records: int, parts: int, size: int, rest: float) -> dict[st
     time.sleep(3)
     out["idle"] = idle.end()
 
-    eraser = Eraser(
-        Disk(), filled.root, filled.keyring, SystemClock(), lambda: time.sleep(rest / 1000)
-    )
+    pace = Pace()
+    eraser = Eraser(Disk(), filled.root, filled.keyring, SystemClock(), pace.rest)
     buckets = [Bucket("acme", "default", day) for day in DAYS]
     held = range(0, filled.size, 2000)
     third = set(range(first[DAYS[2]], first[DAYS[3]], 2000))
     out["hold"] = _measured(filled, lambda: eraser.hold("matter", held, "acme"))
     filled.vault.retire_subject("acme", "sub_1", ["default"])
-    out["subject"] = _measured(filled, lambda: eraser.subject("acme", "sub_1", ["default"]))
+    every = range(filled.size)
+    out["subject"] = _measured(filled, lambda: eraser.subject("acme", "sub_1", ["default"], every))
     tenth = range(first[DAYS[0]], first[DAYS[0]] + per_day, 10)
     out["records"] = _measured(filled, lambda: eraser.records(buckets[0], tenth, "sections"))
     out["content"] = _measured(filled, lambda: eraser.expire(buckets[1], "content"))
@@ -183,16 +189,18 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--bytes", type=int, default=600)
-    parser.add_argument("--rest", type=float, default=1.0)
     parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--whole", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.directory) as base:
-        figures = run(Path(base), given.records, given.parts, given.bytes, given.rest)
+        if given.whole:
+            figures = erasing.whole(Path(base), given.records)
+        else:
+            figures = run(Path(base), given.records, given.parts, given.bytes)
     asked = {
         "records": given.records,
         "parts": given.parts,
         "bytes": given.bytes,
-        "rest": given.rest,
     }
     json.dump({"parameters": asked, **figures}, sys.stdout, indent=1)
     print()

@@ -8,7 +8,7 @@ requests; denials, errors of providers, callers that go away, and a change on re
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,15 +54,15 @@ class Made(NamedTuple):
 class _Lane:
     """A session that is going on."""
 
-    def __init__(self, draw: random.Random) -> None:
+    def __init__(self, draw: random.Random, actor: Mapping[str, str]) -> None:
         number = draw.randrange(ACTORS)
-        self.tenant = f"tenant-{number % TENANTS}"
-        self.actor = f"act_{number:05d}"
-        self.key = f"key_{number:05d}"
+        self.tenant = actor.get("tenant", f"tenant-{number % TENANTS}")
+        self.actor = actor.get("actor", f"act_{number:05d}")
+        self.key = actor.get("key", f"key_{number:05d}")
         self.model = f"model-{draw.randrange(MODELS)}"
         self.session = f"ses_{draw.getrandbits(80):020x}"
         self.turns = draw.randint(4, 12)
-        self.subjects = () if number % 5 == 4 else (self.actor,)
+        self.subjects = () if number % 5 == 4 and "actor" not in actor else (self.actor,)
         kind = "person" if self.subjects else "agent"
         self.who = msgspec.Raw(
             _encode({
@@ -82,13 +82,19 @@ class Traffic:
     """Makes records from number ``first`` on; ``at`` gives the source time of a number.
 
     ``records``: how many a whole run has, over which those of the rare model are spread.
+    ``actor``: whose all of it is (``tenant``, ``actor``, ``key``), as far as it says.
     """
 
-    def __init__(self, first: int, records: int, at: Callable[[int], str]) -> None:
+    def __init__(
+        self, first: int, records: int, at: Callable[[int], str], *,
+        retention_class: str = "default", actor: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.n = first
         self._at = at
         self._draw = random.Random(first)
-        self._lanes = [_Lane(self._draw) for _ in range(LANES)]
+        self._class = retention_class
+        self._actor = actor or {}
+        self._lanes = [_Lane(self._draw, self._actor) for _ in range(LANES)]
         self._rare_every = max(1, 2 * records // RARE_RECORDS)
         self._rare_at = -(-first // self._rare_every) * self._rare_every
 
@@ -103,7 +109,7 @@ class Traffic:
                 answers.append(rest)
                 lane.turns -= 1
                 if lane.turns == 0:
-                    self._lanes[place] = _Lane(self._draw)
+                    self._lanes[place] = _Lane(self._draw, self._actor)
             if self._draw.random() < 0.13:
                 asked.append(self._change())
             yield asked
@@ -248,7 +254,7 @@ class Traffic:
             sections["content"] = {"parts": [listed | {"digest": b64u(part.digest)}]}
         record = Record(
             id=record_id(), type=kind, at=self._at(self.n), tier="observed", tenant=lane.tenant,
-            retention_class="default",
+            retention_class=self._class,
             sections=tuple(
                 [disclose(n, sections[n]) if n in sections else None for n in SECTIONS]
             ),

@@ -1,13 +1,13 @@
 """What erasing needs of the sequencer process, and the one thread on which it works.
 
-Rules: the thread rests between slices, so that sequencing, capture and reads go on beside it, and
-leaves off at the next slice when the process ends. Not here: what it does.
+Rules: the thread rests between slices, where others want the processor (``pacing``), so that
+sequencing, capture and reads go on beside it, and leaves off at the next slice when the process
+ends. Not here: what it does.
 """
 
 import asyncio
 import concurrent.futures
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ import apsw
 
 from affidavit.app.anchoring import Anchoring
 from affidavit.app.indexing import Indexing
+from affidavit.app.pacing import Pace
 from affidavit.app.paths import Paths
 from affidavit.app.renewing import Renewing
 from affidavit.app.selecting import Selecting
@@ -34,8 +35,6 @@ from affidavit.vault.keyring import Keyring
 from affidavit.vault.vault import Vault
 
 T = TypeVar("T")
-REST = 0.005
-"""Seconds without work after each slice."""
 LOOK = 0.1
 WAIT = 60.0
 """How long is waited for others: writers to leave their segments, the index to come up."""
@@ -90,6 +89,7 @@ class Worker:
         self._make = selecting
         self._made: Selecting | None = None
         self._clock = clock
+        self._pace: Pace | None = None
         self._stop = threading.Event()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "erasing")
 
@@ -112,11 +112,16 @@ class Worker:
             self._made = self._make()
         return self._made
 
-    def rest(self) -> None:
-        """Between two slices, on the thread; ``StoppedError`` when the process ends."""
+    def rest(self, more: float = 0.0) -> None:
+        """Between two slices, on the thread; ``StoppedError`` when the process ends.
+
+        ``more``: as ``Pace.rest``.
+        """
         if self._stop.is_set():
             raise StoppedError
-        time.sleep(REST)
+        if self._pace is None:
+            self._pace = Pace()
+        self._pace.rest(more)
 
     async def do(self, work: Callable[[], T]) -> T:
         """Run ``work`` on the thread; ``StoppedError`` when the process ends."""

@@ -51,7 +51,7 @@ _GOES: dict[What, frozenset[int]] = {
 
 
 _AT_A_TIME = 64
-"""Records that are looked at, or wrapped anew, without a rest."""
+"""Records that are looked at, or wrapped anew, before ``rest`` is asked whether it is time to."""
 
 
 class Eraser:
@@ -59,7 +59,7 @@ class Eraser:
 
     Calls take turns. All may be repeated, also after a crash, with the same ``request``, which
     names whose erasure it is: the answer is then that of all attempts together, until ``settle``.
-    ``rest`` is called every millisecond or two of work, for the sake of others. Every method raises
+    ``rest`` is called every millisecond of work, for the sake of others. Every method raises
     ``UnavailableError`` if ``keys.db`` cannot be written or is being read for long, ``OSError`` if
     the disk fails, and ``CorruptError`` for a damaged file of wraps. Each step that cannot be
     undone is done within ``step``, which may refuse; asked again with less, it goes on.
