@@ -227,6 +227,11 @@ class Erasable:
                 found.append(f"leaf {item.index}: sections {sorted(owed)} are owed")
             if self.reader.parts(item.index) != bodies:
                 found.append(f"leaf {item.index}: parts {sorted(bodies)} are owed")
+            bits = {SECTIONS.index(name) for name, text in want.items() if text is not None}
+            bits |= {wraps.PART} if bodies else set()
+            left = self.reader.left({item.index: record_.id})
+            if left != {item.index: sum(1 << bit for bit in bits)}:
+                found.append(f"leaf {item.index}: {left} is said to be left")
             missing = self.reader.missing(item.index)
             names = {*SECTIONS, *(part.name for part in record_.parts)} - owed
             if not missing.keys() <= names or not names & set(SECTIONS) <= missing.keys():

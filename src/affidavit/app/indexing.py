@@ -27,6 +27,7 @@ from affidavit.errors import AffidavitError, CorruptError, UnavailableError
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import BESIDE
 from affidavit.index.rebuild import Ledger, catch_up
+from affidavit.index.spared import Left
 from affidavit.record.model import Placed, View
 
 BATCHES = 256
@@ -62,8 +63,8 @@ class Indexing:
     """The index of a data directory, opened; ``run`` on a thread of its own until ``end``.
 
     ``size`` and ``find`` are those of the index that is written now; ``rebuilding``: it is a new
-    one beside one of another version. ``ledger`` and ``view`` are used on that thread, too. Errors
-    as ``Indexer`` and ``catch_up``.
+    one beside one of another version. ``ledger``, ``view`` and ``left`` are used on that thread,
+    too. Errors as ``Indexer`` and ``catch_up``.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Indexing:
         disk: Disk,
         ledger: Ledger,
         view: Callable[[int], View],
+        left: Left | None = None,
     ) -> None:
         self._root = paths.root
         self._beside = paths.root / BESIDE
@@ -80,6 +82,7 @@ class Indexing:
         self._disk = disk
         self._ledger = ledger
         self._view = view
+        self._left = left
         self._items: queue.Queue[Item | _Work | None] = queue.Queue(BATCHES)
         self._files = threading.Lock()
         self._order = threading.Lock()
@@ -160,7 +163,7 @@ class Indexing:
     def refresh(self, indexes: Sequence[int]) -> None:
         """Derive anew what these records gave to the index (``Indexer.refresh``); from a thread."""
         long = self.do(lambda indexer: indexer.reach(indexes)) > LONG
-        self.do(lambda indexer: indexer.refresh(indexes, self._view), long=long)
+        self.do(lambda indexer: indexer.refresh(indexes, self._view, self._left), long=long)
 
     def purge(self) -> Iterator[None]:
         """Have what was taken out leave the files, step by step; from a thread."""

@@ -132,7 +132,9 @@ class Sequencer:
             reader.decoded,
         )
         view = with_firsts(reader, self._index_vault.salvaged)
-        self.indexing = Indexing(paths, self.keyring.database_key("index.db"), disk, reader, view)
+        left = self._index_vault.left
+        key = self.keyring.database_key("index.db")
+        self.indexing = Indexing(paths, key, disk, reader, view, left)
         self.intake = Intake(
             disk,
             paths.journal,

@@ -11,7 +11,7 @@ three seconds, never waiting for readers. Not here: reading the ledger and the v
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +19,11 @@ import apsw
 import msgspec
 
 from affidavit.errors import UnavailableError
+from affidavit.index import spared
 from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
 from affidavit.index.schema import Row
+from affidavit.index.spared import Left
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, Checkpointer, RowStore
 from affidavit.index.text import Speech, TextStore
 from affidavit.record.model import Placed, View
@@ -124,8 +126,13 @@ class Indexer:
         self._taken = size
         self._work.put(_Batch(pairs, built))
 
-    def refresh(self, indexes: Sequence[int], view: Callable[[int], View]) -> None:
+    def refresh(
+        self, indexes: Sequence[int], view: Callable[[int], View], left: Left | None = None
+    ) -> None:
         """Derive anew what these records gave to the index: after an erasure, from what is left.
+
+        What ``left`` says of a record spares its view, where nothing of it or all but its content
+        is left.
 
         Reaches the other half of each exchange, and for text all records of each session, so
         that afterwards the index equals a rebuild. Text first, then rows, which say what session
@@ -147,20 +154,33 @@ class Indexer:
             for tenant, session in spoken
             for idx in self._rows.in_session(tenant, session or "")
         }
-        views = {idx: view(idx) for idx in sorted(beside | old.keys())}
+        every = sorted(beside | old.keys())
+        entries = {idx: old.get(idx) or self._rows.entry(idx) for idx in every}
+        named = {idx: entry.row.id for idx, entry in entries.items() if entry is not None}
+        known = left(named) if left is not None else {}
+        less = spared.without_content(old, known)
+        for idx in less:
+            del old[idx]
+        views: dict[int, View] = {}
+        for idx in every:
+            entry = old.get(idx)
+            if entry is not None and known.get(idx) == 0:
+                views[idx] = spared.bare(entry.row)
+            elif entry is not None or known.get(idx, spared.SPOKEN) & spared.SPOKEN:
+                views[idx] = view(idx)
         for idx, entry in old.items():
             views[idx] = msgspec.structs.replace(views[idx], firsts=entry.row.firsts)
         fresh: dict[int, Entry] = {}
         for idx in sorted(old):
             self._enter(views[idx], fresh, {})
-        entries = {idx: fresh.get(idx) or self._rows.entry(idx) for idx in views}
-        speeches = [_speech(views[i], entry.row) for i, entry in entries.items() if entry]
+        speaking = {idx: fresh.get(idx) or entries[idx] for idx in views}
+        speeches = [_speech(views[i], entry.row) for i, entry in speaking.items() if entry]
         sessions = [(tenant or "", name or "") for tenant, name in spoken]
         try:
-            self._text.replace(sorted(views), sessions, speeches)
+            self._text.replace(every, sessions, speeches)
         except apsw.Error as error:
             raise self._fail(error) from error
-        self._commit(fresh, {}, old, self._built)
+        self._commit(fresh, {}, old, self._built, less)
 
     def reach(self, indexes: Sequence[int]) -> int:
         """How many records ``refresh`` would read again for these, about."""
@@ -243,10 +263,11 @@ class Indexer:
         changed: dict[int, tuple[Entry, Entry]],
         removed: dict[int, Entry],
         built: Built,
+        less: Mapping[int, Entry] | None = None,
     ) -> None:
         try:
             with self._writing:
-                self._rows.write(fresh, changed, removed, built)
+                self._rows.write(fresh, changed, removed, built, less or {})
         except apsw.Error as error:
             raise self._fail(error) from error
 

@@ -182,13 +182,22 @@ class RowStore:
         changed: Mapping[int, tuple[Entry, Entry]],
         removed: Mapping[int, Entry],
         built: Built,
+        less: Mapping[int, Entry] | None = None,
     ) -> None:
-        """Take out ``removed``, replace ``changed`` (old, new), add ``fresh``: one transaction."""
+        """Take out ``removed``, replace ``changed`` (old, new), add ``fresh``: one transaction.
+
+        Of ``less`` nothing but ``shown`` is another than before.
+        """
+        shorter = less or {}
         try:
             with self._db:
                 self._remove(removed)
                 self._change(changed)
                 self._add(fresh)
+                self._db.executemany(
+                    "UPDATE record SET shown = ? WHERE idx = ?",
+                    [(entry.row.shown, idx) for idx, entry in shorter.items()],
+                )
                 self._roll(fresh, removed)
                 self._db.execute("UPDATE built SET size = ?, root = ?, time = ?", built)
         except apsw.Error:
@@ -201,6 +210,7 @@ class RowStore:
             if idx in self._rows:
                 self._rows[idx] = new
         self._rows.update(fresh)
+        self._rows.update(shorter)
         for idx in list(self._rows)[: max(0, len(self._rows) - _ROWS_REMEMBERED)]:
             del self._rows[idx]
 

@@ -85,11 +85,10 @@ class TextStore:
         found any more; they leave the file with ``purged``.
         """
         with self._db:
-            for idx in indexes:
-                self._db.execute(
-                    "DELETE FROM passage WHERE rowid BETWEEN ? AND ?",
-                    (idx << PLACES_BITS, idx << PLACES_BITS | _LAST_PLACE),
-                )
+            self._db.executemany(
+                "DELETE FROM passage WHERE rowid BETWEEN ? AND ?",
+                [(i << PLACES_BITS, i << PLACES_BITS | _LAST_PLACE) for i in indexes],
+            )
             for tenant, name in sessions:
                 self._db.execute(
                     "DELETE FROM uttered WHERE session = "

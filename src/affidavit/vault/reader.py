@@ -11,11 +11,11 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from affidavit.errors import CorruptError
+from affidavit.errors import CorruptError, NotFoundError
 from affidavit.ids import b64u
 from affidavit.ledger.leaf import Leaf
 from affidavit.record import disclose
@@ -26,7 +26,7 @@ from affidavit.vault.blobs import OpenedPart, listed_parts, open_part, open_sect
 from affidavit.vault.directory import Directories
 from affidavit.vault.holds import HeldKeys
 from affidavit.vault.keyring import Keyring
-from affidavit.vault.opening import part_key, wrapping_of
+from affidavit.vault.opening import Wrapping, part_key, wrapping_of
 from affidavit.vault.segments import Catalogue, wraps_path
 from affidavit.vault.stocktaking import Stocktaking
 
@@ -140,6 +140,45 @@ class VaultReader:
                     parts[name] = part.data
         return _view(leaf, sections, parts)
 
+    def left(self, named: Mapping[int, str]) -> dict[int, int]:
+        """What opens of these records, by leaf index and id, without opening it.
+
+        A bit ``1 << kind`` for each kind of blob (``wraps``) of which something has a key; 0 if
+        nothing of the record is here. Left out is a record whose files are damaged.
+        """
+        found: dict[int, int] = {}
+        wrappings: dict[tuple[int, tuple[int, ...]], Wrapping] = {}
+        holds = bool(key_ends.live_holds(self._keyring))
+        with self._lock:
+            self._catalogue.refresh()
+        for index, record in named.items():
+            try:
+                with self._lock:
+                    stored = self._look(index, record, None)
+                found[index] = 0 if stored is None else self._left(stored, wrappings, held=holds)
+            except (CorruptError, NotFoundError):
+                continue
+        return found
+
+    def _left(
+        self,
+        stored: _Stored,
+        wrappings: dict[tuple[int, tuple[int, ...]], Wrapping],
+        *,
+        held: bool,
+    ) -> int:
+        if not stored.path.exists():
+            return 0
+        name = stored.bucket, stored.entry.subjects
+        if name not in wrappings:
+            wrappings[name] = wrapping_of(self._keyring, *name)
+        kept = self._held.of(stored.path, stored.entry) if held else {}
+        found, kinds = 0, wrappings[name].kinds
+        for at, blob in enumerate(stored.entry.blobs):
+            if at in kept or (blob.kind in kinds and not wraps.is_taken(blob.wrapped)):
+                found |= 1 << blob.kind
+        return found
+
     def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
         """Why sections and parts that were recorded cannot be read: name → one sentence."""
         leaf = self._leaf(index)
@@ -247,26 +286,26 @@ class VaultReader:
         if leaf.type in _NEVER_HERE:
             return None
         with self._lock:
-            found = self._look(leaf, tenant)
+            found = self._look(leaf.index, leaf.id, tenant)
             if found is None:
                 self._catalogue.refresh()
-                found = self._look(leaf, tenant)
+                found = self._look(leaf.index, leaf.id, tenant)
             return found
 
-    def _look(self, leaf: Leaf, tenant: str | None) -> _Stored | None:
+    def _look(self, index: int, record: str, tenant: str | None) -> _Stored | None:
         """Where the record stands; a damaged file matters only if no other one has it."""
         damaged: CorruptError | None = None
-        for segment in self._catalogue.candidates(leaf.index, tenant):
+        for segment in self._catalogue.candidates(index, tenant):
             try:
                 directory = self._directories.get(wraps_path(segment.path))
-                data = None if directory is None else directory.entry(leaf.index)
+                data = None if directory is None else directory.entry(index)
                 if directory is None or data is None:
                     continue
                 entry = wraps.unpack(data)
             except CorruptError as error:
                 damaged = error
                 continue
-            if entry.id == leaf.id:
+            if entry.id == record:
                 return _Stored(segment.path, directory.bucket, entry)
         if damaged is not None:
             raise damaged

@@ -116,7 +116,7 @@ class Catalogue:
         self._flat: dict[Path, tuple[list[int], list[Segment]]] = {}
 
     def candidates(self, index: int, tenant: str | None) -> list[Segment]:
-        """The one segment of each (tenant, class) that can hold ``index``.
+        """The one segment of each (tenant, class) that can hold ``index``, the likeliest first.
 
         ``tenant`` narrows it to the classes of one tenant.
         """
@@ -128,7 +128,7 @@ class Catalogue:
             place = bisect_right(firsts, index)
             if place:
                 found.append(segments[place - 1])
-        return found
+        return sorted(found, reverse=True)
 
     def refresh(self) -> None:
         """List what may have been added since the last call."""

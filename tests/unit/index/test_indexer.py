@@ -2,7 +2,7 @@
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -15,7 +15,7 @@ from affidavit.index import sqlite
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.index.rebuild import catch_up, dump, rebuild
-from affidavit.record.model import Placed
+from affidavit.record.model import SECTIONS, Placed, View
 from tests.unit.index.made import KEY, WHO, World, placed, request, response
 
 
@@ -164,6 +164,45 @@ def test_after_an_erasure_the_index_equals_a_rebuild(
         world.erase(index, *draw.sample(names, draw.randint(1, 4)))
     live.refresh(chosen, world.view)
     assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_vault_says_is_left_spares_views_and_no_rebuild_differs(
+    tmp_path: Path, live: Indexer, seed: int
+) -> None:
+    """Of whole records and of content alone, of one half or both; only few are opened again."""
+    world, draw, opened = World(some(60)), random.Random(seed), list[int]()
+    feed(live, world, [13, 27])
+    parts = {name for index in range(60) for name in world.view(index).parts}
+
+    def left(named: Mapping[int, str]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for index, record in named.items():
+            view = world.view(index)
+            assert view.id == record
+            bits = [1 << SECTIONS.index(name) for name in view.sections]
+            found[index] = sum(bits) | bool(view.parts) << len(SECTIONS)
+        return found
+
+    def view(index: int) -> View:
+        opened.append(index)
+        return world.view(index)
+
+    chosen = draw.sample(range(60), 30)
+    for index in chosen:
+        content = draw.random() < 0.7
+        world.erase(index, *parts, *(["content"] if content else SECTIONS))
+    live.refresh(chosen, view, left)
+    assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world)
+    assert opened == sorted(set(opened))
+    every = [index for index in range(60) if index not in opened]
+    for index in every:
+        world.erase(index, *parts, "content")
+    before = len(opened)
+    live.refresh(every, view, left)
+    live.refresh(range(60), view, left)
+    assert list(dump(tmp_path / "live", KEY)) == rebuilt(tmp_path, world, "again")
+    assert len(opened) - before < 60
 
 
 def test_words_of_an_erased_message_are_in_no_file(tmp_path: Path) -> None:
