@@ -3,17 +3,19 @@
 Rules: what opens something (a grant, a broken glass) is on record before it is stored; what closes
 something (a denial, an end, giving up) is stored before it is recorded, and a record that a crash
 prevents is made at the next start (``untold``). So a crash leaves closed what is in doubt. Who asks
-is looked up here, by the key's id, whatever the console says. Not here: whether a boundary covers a
-record (the console, which reads), and the tables (``control.approvals``).
+is looked up here, by the key's id, whatever the console says. Who grants oversees the tenants that
+it is of: those of the hold or of what is to be erased, wherever the one who asked is from. Not
+here: whether a boundary covers a record (the console, which reads), and the tables
+(``control.approvals``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from affidavit.app import erasing, holding, system
-from affidavit.app.deciding import News, asker, close, recorded
+from affidavit.app.deciding import News, asker, boundary, close, recorded
 from affidavit.app.erasing import Host
 from affidavit.app.restored_requests import RESTORED
 from affidavit.clock import add_seconds
@@ -21,6 +23,7 @@ from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, 
 from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import named
+from affidavit.query.boundary import oversees
 from affidavit.record.model import Record
 
 
@@ -56,11 +59,27 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
-    """All approvals that are pending, or granted and not over; ``erasure``: what it is about."""
+    """All approvals that are pending, or granted and not over.
+
+    ``erasure``: what it is about; ``tenants``: those that whoever answers has to oversee.
+    """
     now = host.clock.now()
     every = await host.ask(lambda: host.approvals.open(now))
     told = await erasing.about(host, every)
-    return [shown(one) | {"erasure": what} for one, what in zip(every, told, strict=True)]
+    whose = [await _tenants(host, one) for one in every]
+    return [
+        shown(one) | {"erasure": what, "tenants": tenants}
+        for one, what, tenants in zip(every, told, whose, strict=True)
+    ]
+
+
+async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
+    """Whose records, hold or erasure it is about."""
+    if approval.kind == "release":
+        return [(await host.ask(lambda: host.holds.find(approval.target))).tenant]
+    if approval.kind == "erase":
+        return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))
+    return [approval.tenant]
 
 
 async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
@@ -77,9 +96,10 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         if grant or second.actor != first.actor:  # who asked may take it back
             if second.role not in APPROVE:
                 raise RefusedError(f"The role {second.role} does not approve.")
-            check_second(first, second, found.asked)
-            if second.role != OWNER and second.tenant != found.tenant:
+            if not await _may_know(host, second, found, now):
                 raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
+            every = await host.ask(host.identities.all)
+            check_second(first, second, found.asked, every)
         made = found.decided_by(second, params["by"], now, grant=grant)
         if grant:
             await host.record(_decision(host, made))
@@ -92,6 +112,14 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         if not grant:
             await close(host, _decision(host, made), f"denied {made.id}")
         return shown(made)
+
+
+async def _may_know(host: Host, who: Identity, approval: Approval, now: str) -> bool:
+    """Whether somebody may know of what is asked; of a reveal's records the console sees to it."""
+    if approval.kind == "reveal":
+        return who.role == OWNER or who.tenant == approval.tenant
+    within = await boundary(host, who, now)
+    return oversees(who, within, *await _tenants(host, approval))
 
 
 async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:

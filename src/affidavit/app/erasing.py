@@ -3,8 +3,9 @@
 Rules: what is asked for is looked for within the boundary of who asks. Nobody, an owner neither,
 removes what is below its minimum or held: a request of which nothing may go yet is refused, unless
 it is asked to wait; of any other, what may not go yet goes when it may. Nothing is destroyed before
-another person has granted it, on record; a request that is denied or lapses leaves its records, and
-no more. A person's name is in no record of it: records have the pseudonym. The plan of a person's
+another person has granted it, on record, and nothing that this other one does not oversee; a
+request that is denied or lapses leaves its records, and no more. Somebody who administrates is
+left. A person's name is in no record of it: records have the pseudonym. The plan of a person's
 says how many other texts name the person, to who may read them; none of them is part of it. Not
 here: the search (``selecting``) and the run (``erasure_run``).
 """
@@ -19,12 +20,19 @@ from affidavit.app import deciding, remembering
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
-from affidavit.control.identity import OWNER, Identity, check_one_person, check_preserves
+from affidavit.control.identity import (
+    ADMINISTRATE,
+    ADMINISTRATOR,
+    OWNER,
+    Identity,
+    check_one_person,
+    check_preserves,
+)
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.language import unparse
 from affidavit.query.search import COUNT_TO
-from affidavit.query.tree import Match, Or, Phrase, Tree
+from affidavit.query.tree import And, Match, Or, Phrase, Tree
 from affidavit.vault.keyring import Keyring
 
 MOST = 10_000
@@ -78,23 +86,24 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     target = str(params["recorded"])
     names: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    every = await host.ask(host.identities.all)
     if kind == "subject":
-        every = await host.ask(host.identities.all)
         tree, target, names, keys = _person(who, str(params["target"]), target, every)
     within = await deciding.boundary(host, who, now)
     alone = _whole(within) if kind in ("subject", "tenant") else ""
     if kind == "tenant" and alone not in ("", target):
         raise RefusedError("Your boundary does not show this tenant.")
+    ending = whose(kind, target, alone, every)
+    check_somebody_left(every, whose(kind, target, "", every), now)
     if kind == "tenant":
-        every = await host.ask(host.identities.all)
-        theirs = [one for one in every if one.tenant == target]
-        keys = tuple(one.id for one in theirs if one.revoked is None)
-        people = {one.name for one in theirs if one.kind == "person" and one.name}
-        names = tuple(sorted(people | {one.email for one in theirs if one.email}))
+        keys = tuple(one.id for one in ending if one.revoked is None)
+        people = {one.name for one in ending if one.kind == "person" and one.name}
+        names = tuple(sorted(people | {one.email for one in ending if one.email}))
     bound = inject(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
     _check(found, kind, waits=bool(params["when_due"] or params["dry"]))
+    concerned = {one.tenant for one in found.portions} | {one.tenant for one in ending}
     plan = {
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
         "records": found.now + sum(one.records for one in found.later), "now": found.now,
@@ -111,7 +120,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             expression=str(params["recorded"]) if kind == "expression" else "",
             tree=msgspec.json.encode(bound), basis=plan["basis"], by=who.id, actor=who.actor,
             asked=now, planned=plan["records"], digest=found.digest, who=params["by"] or {},
-            names=names, within=alone, keys=keys,
+            names=names, within=alone, keys=keys, tenants=tuple(sorted(concerned)),
         )  # fmt: skip
         told = {name: plan[name] for name in ("basis", "records", "now", "digest", "keys")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
@@ -158,8 +167,7 @@ def _person(
 ) -> tuple[Tree, str, tuple[str, ...], tuple[str, ...]]:
     """The records of a person, the pseudonym (or digest), the names, and the keys in force.
 
-    ``UsageError`` if a name, or a pseudonym, stands for several people; ``RefusedError`` for the
-    last owner.
+    ``UsageError`` if a name, or a pseudonym, stands for several people.
     """
     mine = [one for one in every if who.role == OWNER or one.tenant == who.tenant]
     wanted = target.casefold()
@@ -172,12 +180,6 @@ def _person(
             "More than one person is meant by this.", hint=f"Name one: {', '.join(actors)}"
         )
     pseudonym = actors[0] if actors else target if target.startswith("act_") else ""
-    owners = {one.actor for one in every if one.role == OWNER and one.revoked is None}
-    if owners and owners <= {pseudonym}:
-        raise RefusedError(
-            "This is the only owner of the installation, whose keys an erasure revokes.",
-            hint="First hand over: affidavit keys give-up",
-        )
     check_one_person(mine, pseudonym, _SEVERAL)
     theirs = [one for one in mine if pseudonym and one.actor == pseudonym]
     mails = {one.email for one in theirs if one.email}
@@ -187,6 +189,27 @@ def _person(
     names = tuple(sorted({one.name for one in theirs if one.name} | values))
     keys = tuple(one.id for one in theirs if one.revoked is None)
     return Or(tuple(parts)), pseudonym or recorded, names, keys
+
+
+def whose(kind: str, target: str, within: str, every: Sequence[Identity]) -> list[Identity]:
+    """The identities that an erasure of a person or a tenant forgets, none of another kind."""
+    field = {"subject": "actor", "tenant": "tenant"}.get(kind)
+    mine = [one for one in every if within in ("", one.tenant)]
+    return [one for one in mine if field is not None and getattr(one, field) == target]
+
+
+def check_somebody_left(every: Sequence[Identity], ending: Sequence[Identity], now: str) -> None:
+    """``RefusedError`` if these were the last ones who can make keys: nobody could undo that."""
+    able = [one for one in every if one.role in ADMINISTRATE and one.in_force(now)]
+    role = OWNER if any(one.role == OWNER for one in able) else ADMINISTRATOR
+    last = {one.id for one in able if one.role == role}
+    if last and last <= {one.id for one in ending}:
+        other = f"affidavit keys create NAME --role {role} --tenant ANOTHER"
+        raise RefusedError(
+            f"The keys of the last {role} of the installation would end with this erasure.",
+            hint=f"First make another: {other}"
+            + ("; or hand over: affidavit keys give-up" if role == OWNER else ""),
+        )
 
 
 def _whole(within: Boundary) -> str:
@@ -261,8 +284,17 @@ def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) ->
 
 
 async def approved(host: Host, approval: Approval, second: Identity) -> None:
-    """Let a granted request begin; its grant is on record."""
+    """Let a granted request begin, within what both persons oversee; its grant is on record.
+
+    It was granted for what there was: what comes in another tenant is for others to grant.
+    """
     found = await host.ask(lambda: host.erasures.find(approval.target))
+    rows = (await deciding.boundary(host, second, approval.decided)).rows
+    if isinstance(rows, Match):
+        tree = And((rows, msgspec.json.decode(found.tree, type=Tree)))
+        found = msgspec.structs.replace(
+            found, tree=msgspec.json.encode(tree), within=found.within or rows.value
+        )
     begun = msgspec.structs.replace(
         found, state="running", approval=approval.id, approver=second.actor,
         approved=approval.decided, run=1,
@@ -301,6 +333,14 @@ async def about(host: Host, approvals: Sequence[Approval]) -> list[dict[str, Any
     return await host.ask(read)
 
 
+def tenants_of(erasure: Erasure) -> tuple[str, ...]:
+    """The tenants that whoever grants a request, or knows of it, oversees.
+
+    ``("",)``, which is none, of what an owner asked before it was written down: for owners alone.
+    """
+    return erasure.tenants or (erasure.within,)
+
+
 def _about(erasure: Erasure) -> dict[str, Any]:
     return {
         "kind": erasure.kind, "of": erasure.target or erasure.expression, "what": erasure.what,
@@ -313,4 +353,4 @@ def shown(erasure: Erasure) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(erasure)
     for name in ("tree", "who", "names", "certificates", "selected"):
         del found[name]
-    return found | {"certified": len(erasure.certificates)}
+    return found | {"certified": len(erasure.certificates), "tenants": tenants_of(erasure)}

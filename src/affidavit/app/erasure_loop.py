@@ -27,7 +27,7 @@ from affidavit.app.selecting import Found, Left, Selecting, of_tenant
 from affidavit.control.erasures import Portion, What
 from affidavit.control.holds import Hold
 from affidavit.durable import Disk
-from affidavit.errors import AffidavitError, UnavailableError
+from affidavit.errors import AffidavitError, RefusedError, UnavailableError
 from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer
@@ -210,5 +210,11 @@ class Erasing:
             await self.expiring.run()
             await host.ask(self._forget_lapsed)
             self._day = today
+        refused: RefusedError | None = None
         for one in await host.ask(lambda: host.erasures.all("running")):
-            await self._runs.carry_out(one)
+            try:
+                await self._runs.carry_out(one)
+            except RefusedError as error:  # others need not wait for what it takes
+                refused = error
+        if refused is not None:
+            raise refused

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from affidavit.app import forgetting, proving, remembering, system
+from affidavit.app.erasing import check_somebody_left, whose
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Left, digest, of_tenant
@@ -105,22 +106,22 @@ class Runs:
             await self._worker.do(functools.partial(self._engine.settle, one))
 
     async def _names(self, erasure: Erasure) -> Erasure:
-        """Forget who a person was, and end the keys; what comes from now on gets other keys."""
+        """Forget who a person was, and end the keys; what comes from now on gets other keys.
+
+        ``RefusedError`` if nobody would be left by now who makes keys: it waits for somebody.
+        """
         host = self._host
         if erasure.kind not in ("subject", "tenant"):
             return erasure
 
         def forget() -> Erasure:
-            every = host.identities.all()
-            field = "actor" if erasure.kind == "subject" else "tenant"
-            known = [
-                one for one in every
-                if getattr(one, field) == erasure.target and erasure.within in ("", one.tenant)
-            ]  # fmt: skip
+            every, now = host.identities.all(), host.clock.now()
+            known = whose(erasure.kind, erasure.target, erasure.within, every)
+            check_somebody_left(every, known, now)
             with host.state:
                 revoked = forgetting.forget(
                     host.state, host.identities, host.saved, host.holds, host.answered, known,
-                    erasure.names, host.clock.now(),
+                    erasure.names, now,
                 )  # fmt: skip
                 made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
                 host.erasures.put(made)

@@ -17,8 +17,8 @@ from affidavit.app.deciding import Host, News
 from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves
-from affidavit.errors import UsageError
-from affidavit.query.boundary import inject
+from affidavit.errors import NotFoundError, UsageError
+from affidavit.query.boundary import inject, oversees
 from affidavit.query.tree import Tree
 from affidavit.record.model import Record
 
@@ -84,11 +84,16 @@ async def trees(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    """Ask that a hold is released; the question waits for another person."""
+    """Ask that a hold is released; the question waits for another person.
+
+    ``NotFoundError`` for who does not oversee the hold's tenant.
+    """
     async with host.deciding:
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
         hold = await host.ask(lambda: host.holds.find(params["id"]))
+        if not oversees(who, await deciding.boundary(host, who, now), hold.tenant):
+            raise NotFoundError("There is no such hold.", hint="affidavit hold list")
         if hold.released:
             raise UsageError(f"This hold was released at {hold.released}.")
         found = await host.ask(lambda: host.approvals.about("release", hold.id, now))

@@ -20,8 +20,9 @@ from affidavit.console.auth import Authenticator, Reader, require_owner
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE, OWNER
+from affidavit.control.identity import APPROVE
 from affidavit.errors import NotFoundError, RefusedError
+from affidavit.query import boundary
 
 _LOOKS, _PAUSE = 40, 0.05
 """So many looks, so many seconds apart, whether a change has arrived here."""
@@ -155,17 +156,15 @@ def _covers(services: ConsoleServices, reader: Reader, approval: dict[str, Any])
     """Whether the reader, who may answer, may know of all records of an approval."""
     searcher = services.searcher
     if approval["kind"] != "reveal":
-        return oversees(reader, approval["tenant"])
+        return oversees(reader, *approval["tenants"])
     return reader.identity.role in APPROVE and all(
         searcher.locate(name, reader.boundary) is not None for name in approval["records"]
     )
 
 
-def oversees(reader: Reader, tenant: str) -> bool:
-    """Whether the reader may know of a tenant's holds and erasures: who sees all of its records."""
-    who = reader.identity
-    mine = who.role == OWNER or who.tenant == tenant
-    return who.role in APPROVE and mine and reader.boundary.whole_tenants
+def oversees(reader: Reader, *tenants: str) -> bool:
+    """Whether the reader may know of the holds and erasures of all these tenants."""
+    return boundary.oversees(reader.identity, reader.boundary, *tenants)
 
 
 async def overseen(
@@ -178,7 +177,7 @@ async def overseen(
     if reader.identity.role not in APPROVE:
         raise RefusedError(f"The role {reader.identity.role} does not see {called}.")
     every = await services.control.call(method, {})
-    return [one for one in every if oversees(reader, one["tenant"])]
+    return [one for one in every if oversees(reader, *one.get("tenants", [one["tenant"]]))]
 
 
 def _owned(services: ConsoleServices) -> bool:

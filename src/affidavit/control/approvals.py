@@ -9,14 +9,14 @@ sequencer process; one thread at a time. Not here: the records of all this and w
 """
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import apsw
 import msgspec
 
 from affidavit.clock import add_seconds
-from affidavit.control.identity import Glass, Identity
+from affidavit.control.identity import OWNER, Glass, Identity
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 
 Kind = Literal["reveal", "release", "erase"]
@@ -83,12 +83,15 @@ class Approval(msgspec.Struct, frozen=True):
         )
 
 
-def check_second(asker: Identity, second: Identity, asked: str) -> None:
+_OTHERS = "Somebody else grants it, of whom neither is true: neither made the other's key."
+
+
+def check_second(asker: Identity, second: Identity, asked: str, every: Sequence[Identity]) -> None:
     """``RefusedError`` if both are the same person, as far as names and addresses tell.
 
-    However these are spelt: ``Ada`` is ``ADA``, in another tenant, too. Nor is it a key that the
-    asker made, or that was made after the question was ``asked``, as whoever makes keys could be
-    both. Who made the maker's key is not asked: in the end the first owner made all.
+    However these are spelt: ``Ada`` is ``ADA``, in another tenant, too. Nor does either key come
+    from the other one (``makers``, among ``every`` identity, oldest first), or is the second made
+    after the question was ``asked``, as whoever makes keys could be both.
     """
     same_name = _folded(asker.name) == _folded(second.name)
     same_mail = _folded(asker.email) and _folded(asker.email) == _folded(second.email)
@@ -97,17 +100,32 @@ def check_second(asker: Identity, second: Identity, asked: str) -> None:
             "Whoever asked cannot be the second person, with another key neither.",
             hint="Somebody else has to grant it: affidavit approvals grant ID",
         )
-
-    if second.made_by and second.made_by == asker.actor:
+    if asker.actor in makers(second, every):
         raise RefusedError(
-            "Whoever asked made this key, so it is not the second person's.",
-            hint="Somebody grants it whose key another one made: an administrator, say.",
+            "Whoever asked made this key, so it is not the second person's.", hint=_OTHERS
+        )
+    if second.actor in makers(asker, every):
+        raise RefusedError(
+            "You made the key that asked, so you are not the second person.", hint=_OTHERS
         )
     if second.created > asked:
         raise RefusedError(
             "This key was made after the question was asked.",
             hint="Somebody grants it who had a key before; or take it back and ask anew.",
         )
+
+
+def makers(identity: Identity, every: Sequence[Identity]) -> frozenset[str]:
+    """The actors who made a key, made the key that it was made with, and so on.
+
+    The first owner only where it made this key itself: in the end it made all.
+    """
+    first = next((one.actor for one in every if one.role == OWNER), "")
+    found, new = set[str](), {identity.made_by}
+    while new := new - found - {""}:
+        found |= new
+        new = {one.made_by for one in every if one.actor in new - {first}} - {first}
+    return frozenset(found)
 
 
 def _folded(text: str) -> str:

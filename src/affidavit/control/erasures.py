@@ -65,6 +65,7 @@ class Erasure(msgspec.Struct, frozen=True):
     in which something went. ``exports``: the bundles in which records of this run were.
     ``keys``: ids of the keys that were in force when it was asked, and end with it.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
+    ``tenants``: those in which something was meant when it was asked; who grants it oversees them.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Erasure(msgspec.Struct, frozen=True):
     finished: str = ""
     within: str = ""
     keys: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
 
 
 class Portion(msgspec.Struct, frozen=True):

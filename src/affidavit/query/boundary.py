@@ -11,7 +11,7 @@ configuration names (``named``).
 
 from typing import Any, Literal, NamedTuple
 
-from affidavit.control.identity import ADMINISTRATOR, OWNER, Identity
+from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Identity
 from affidavit.errors import RefusedError
 from affidavit.index.schema import PERSON_NAMES
 from affidavit.query.fields import HAS, PERSON_SESSION, field_of
@@ -106,6 +106,17 @@ class Boundary(NamedTuple):
         if self.name:
             found |= {"name": self.name, "persons": self.persons}
         return found | ({"break_glass": self.glass} if self.glass else {})
+
+
+def oversees(who: Identity, within: Boundary, *tenants: str) -> bool:
+    """Whether somebody may know of, and grant, what is of all of these tenants.
+
+    So may who sees all of their records, with a role that approves.
+    """
+    if who.role not in APPROVE or not within.whole_tenants:
+        return False
+    rows = within.rows
+    return isinstance(rows, All) or (isinstance(rows, Match) and {*tenants} == {rows.value})
 
 
 def owner(reader: str) -> Boundary:

@@ -60,6 +60,10 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
         made = await _key(link, "Bob Invented", "compliance", by=_by(me)["by"])
         with pytest.raises(RefusedError, match="made this key"):
             await link.call("approvals.decide", {"id": asked["id"], "grant": True, **_by(made)})
+        ghost = await _key(link, "Carla Invented", "responder", by=_by(second)["by"])
+        its = await link.call("approvals.ask", question | _by(ghost))
+        with pytest.raises(RefusedError, match="You made the key that asked"):
+            await link.call("approvals.decide", {"id": its["id"], "grant": True, **_by(second)})
         granted = {"id": asked["id"], "grant": True, **_by(second)}
         assert (await link.call("approvals.decide", granted))["state"] == "granted"
         with pytest.raises(UsageError, match="granted already"):
@@ -76,7 +80,7 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
 
     assert _sequencer(root, story) == 0
     types = _types(root)
-    assert (types.count("approval.requested"), types.count("approval.granted")) == (1, 2)
+    assert (types.count("approval.requested"), types.count("approval.granted")) == (2, 2)
 
     async def later(link: ControlLink) -> None:
         assert (await link.call("approvals.ask", kept["asked"]))["state"] == "granted"
@@ -97,7 +101,7 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
     assert _sequencer(root, snapshots_only) == 0
     types = _types(root)
     assert (types.count("approval.granted"), types.count("change.identity")) == (3, 2)
-    assert types.count("change.key") == 4, "giving up is told as such, not as a revocation"
+    assert types.count("change.key") == 5, "giving up is told as such, not as a revocation"
     audit(root, beside=tmp_path / "beside")
 
 

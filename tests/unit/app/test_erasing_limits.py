@@ -2,23 +2,27 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from affidavit.app import erasure_run, opening
+from affidavit.app import erasing, erasure_run, opening
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
+from affidavit.control.approvals import Approval
+from affidavit.control.erasures import Erasure
 from affidavit.control.link import ControlLink
 from affidavit.durable import open_database
-from affidavit.errors import RefusedError
+from affidavit.errors import NotFoundError, RefusedError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
+from affidavit.query.tree import And, Match, Tree
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import VaultReader
-from tests.unit.app.test_approving import _by, _key, _root
+from tests.unit.app.test_approving import _by, _Host, _key, _root
 from tests.unit.app.test_sequencer import _sequencer
 from tests.world.audit import audit
 from tests.world.erasures import Recorder, asked, erased, holds_none
@@ -77,6 +81,7 @@ def test_a_tenant_goes_whole_whoever_made_its_records(
 
     async def story(link: ControlLink) -> None:
         owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        auditor = await _key(link, "Max", "auditor")
         acme: dict[str, Any] = {"tenant": "acme", "by": _by(owner)["by"]}
         mail = "carol@acme.example"
         carol = await _key(link, "Carol Acme", "caller", kind="person", email=mail, **acme)
@@ -89,7 +94,10 @@ def test_a_tenant_goes_whole_whoever_made_its_records(
         made = await link.call("erasures.ask", asked("tenant", "acme", owner))
         assert made["records"] == 4, "an exchange, and the keys that were made"
         assert set(made["keys"]) == {carol["id"], bot["id"]}
-        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        grant = {"id": made["asked"], "grant": True}
+        with pytest.raises(NotFoundError):  # who oversees another tenant
+            await link.call("approvals.decide", grant | _by(auditor))
+        await link.call("approvals.decide", grant | _by(second))
         done = await erased(link, made["id"])
         assert done["tally"]["subject_keys"] >= 1
         assert {one["name"] for one in await link.call("keys.list", {}) if one["tenant"] == "acme"
@@ -123,10 +131,71 @@ def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path
         for one in ends:
             if one["role"] == "owner" and one["id"] != owner["id"]:
                 await link.call("keys.revoke", {"id": one["id"], "by": _by(owner)["by"]})
-        with pytest.raises(RefusedError, match="only owner"):
+        with pytest.raises(RefusedError, match="last owner"):
             await link.call("erasures.ask", asked("subject", owner["actor"], eve))
 
     assert _sequencer(root, story) == 0
+
+
+def test_no_erasure_of_a_tenant_leaves_nobody_who_makes_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused when it is asked, and once more before a key ends; it goes on with another owner."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
+    root = _root(tmp_path, "")
+
+    async def in_force(link: ControlLink) -> set[str]:
+        every = await link.call("keys.list", {})
+        return {one["name"] for one in every if one["role"] == "owner" and not one["revoked"]}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "auditor")
+        ask = asked("tenant", "default", owner)
+        with pytest.raises(RefusedError, match="last owner") as caught:
+            await link.call("erasures.ask", ask)
+        assert "--role owner --tenant ANOTHER" in str(caught.value.hint)
+        zoe = await _key(link, "Zoe", "owner", tenant="acme")
+        await asyncio.sleep(0.3)  # until the index has come up
+        made = await link.call("erasures.ask", ask)
+        await link.call("keys.revoke", {"id": zoe["id"], "by": _by(owner)["by"]})
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        for _ in range(100):
+            problem = (await link.call("status", {}))["erasing_problem"]
+            if problem:
+                break
+            await asyncio.sleep(0.02)
+        assert "last owner" in str(problem)
+        assert "Own" in await in_force(link)
+        await _key(link, "Yves", "owner", tenant="acme")
+        await link.call("retention.run", {"begin": True})  # which wakes it
+        await erased(link, made["id"])
+        assert await in_force(link) == {"Yves"}
+
+    assert _sequencer(root, story) == 0
+
+
+def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
+    """An owner asked for all tenants, and there was something in one: the rest is not granted."""
+    state = open_database(tmp_path / "s.db", bytes(32))
+    host = _Host(state, 100)
+    woken: list[bool] = []
+    host.erasing = SimpleNamespace(wake=lambda: woken.append(True))
+    second, _ = host.identities.draft(tenant="acme", name="Ben", role="auditor")
+    tree = language.parse("email:alice@example.com", NOW)
+    host.erasures.put(
+        Erasure("e", "default", "subject", "act_a", "person", "", msgspec.json.encode(tree), "b",
+                "k", "act_o", NOW, 1, "", tenants=("acme",))
+    )  # fmt: skip
+    approval = Approval("a", "k", "act_o", "default", "r", (), NOW, NOW, kind="erase", target="e")
+    asyncio.run(erasing.approved(host, approval, second))
+    found = host.erasures.find("e")
+    both = And((Match("tenant", "acme"), tree))
+    assert (found.state, found.within) == ("running", "acme")
+    assert msgspec.json.decode(found.tree, type=Tree) == both
+    assert woken
+    assert erasing.tenants_of(found) == ("acme",)
+    assert erasing.tenants_of(msgspec.structs.replace(found, tenants=(), within="")) == ("",)
+    state.close()
 
 
 @pytest.mark.parametrize("kind", [pytest.param("subject", marks=pytest.mark.slow), "session"])

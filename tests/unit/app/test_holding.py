@@ -51,16 +51,32 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
             await link.call("approvals.decide", grant | _by(me))
         with pytest.raises(NotFoundError):
             await link.call("approvals.decide", grant | _by(stranger))
+        # Another tenant's hold, of which an owner asks: its own auditor grants that, and no other.
+        theirs = await _key(link, "Evelyn", "compliance", tenant="other")
+        owner = await _key(link, "Own", "owner")
+        other = await link.call("holds.place", _held(theirs))
+        with pytest.raises(NotFoundError):
+            await link.call("holds.release", {"id": other["id"], "reason": "r", **_by(me)})
+        over = await link.call("holds.release", {"id": other["id"], "reason": "r", **_by(owner)})
+        open_ = {one["id"]: one["tenants"] for one in await link.call("approvals.list", {})}
+        assert open_ == {asked["asked"]: ["default"], over["asked"]: ["other"]}
+        for grants in (True, False):
+            answer = {"id": over["asked"], "grant": grants, **_by(second)}
+            with pytest.raises(NotFoundError):
+                await link.call("approvals.decide", answer)
+        grant |= {"id": over["asked"]}
+        assert (await link.call("approvals.decide", grant | _by(stranger)))["state"] == "granted"
+        grant |= {"id": asked["asked"]}
         kept.update(hold=hold, ask=ask | _by(me), grant=grant | _by(second), asked=asked)
 
     async def later(link: ControlLink) -> None:
-        (listed,) = await link.call("holds.list", {})
+        listed, _ = await link.call("holds.list", {})
         assert (listed["released"], listed["asked"]) == ("", kept["asked"]["asked"])
         made = await link.call("approvals.decide", kept["grant"])
         assert (made["kind"], made["state"], made["target"]) == (
             "release", "granted", kept["hold"]["id"],
         )  # fmt: skip
-        (gone,) = await link.call("holds.list", {})
+        gone, _ = await link.call("holds.list", {})
         assert gone["released"] == made["decided"]
         with pytest.raises(UsageError, match="was released"):
             await link.call("holds.release", kept["ask"])
@@ -70,8 +86,8 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
     assert _sequencer(root, later) == 0
     types = _types(root)
     found = [types.count(f"retention.{kind}") for kind in ("held", "released")]
-    assert found == [1, 1]
-    assert [types.count(f"approval.{kind}") for kind in ("requested", "granted")] == [1, 1]
+    assert found == [2, 2]
+    assert [types.count(f"approval.{kind}") for kind in ("requested", "granted")] == [2, 2]
     audit(root, beside=tmp_path / "beside")
 
 

@@ -32,14 +32,14 @@ def identity(name: str, email: str = "", actor: str = "", tenant: str = "acme") 
 def test_another_spelling_is_no_other_person(second: Identity) -> None:
     """One person is one, also by a key whose name looks the same or is written otherwise."""
     with pytest.raises(RefusedError, match="second person"):
-        check_second(identity("Ada", "ada@example.com", actor="act_Ada"), second, NOW)
+        check_second(identity("Ada", "ada@example.com", actor="act_Ada"), second, NOW, ())
 
 
 def test_somebody_else_is_the_second_person() -> None:
     """Others are others, also where neither has an address."""
     asker = identity("Ada")
     for second in (identity("Grace"), identity("Ada Byron", "ada.b@example.com")):
-        check_second(asker, second, NOW)
+        check_second(asker, second, NOW, ())
         assert second.actor != asker.actor
 
 
@@ -48,8 +48,48 @@ def test_a_key_that_the_asker_made_or_that_came_later_is_no_second_person() -> N
     asker = identity("Ada")
     invented = msgspec.structs.replace(identity("Bob Invented"), made_by=asker.actor)
     with pytest.raises(RefusedError, match="made this key"):
-        check_second(asker, invented, NOW)
+        check_second(asker, invented, NOW, ())
     later = msgspec.structs.replace(identity("Grace"), created="2026-11-23T12:00:00.000001Z")
     with pytest.raises(RefusedError, match="after the question"):
-        check_second(asker, later, NOW)
-    check_second(asker, msgspec.structs.replace(later, created=NOW, made_by="act_admin"), NOW)
+        check_second(asker, later, NOW, ())
+    check_second(asker, msgspec.structs.replace(later, created=NOW, made_by="act_admin"), NOW, ())
+
+
+def _made(name: str, role: str, made_by: str) -> Identity:
+    return msgspec.structs.replace(identity(name), role=role, made_by=made_by)
+
+
+@pytest.mark.parametrize(
+    ("asker", "second", "why"),
+    [
+        ("Carla", "Ben", "You made the key that asked"),
+        ("Ben", "Carla", "Whoever asked made this key"),
+        ("Dora", "Ben", "You made the key that asked"),
+        ("Ben", "Dora", "Whoever asked made this key"),
+        ("Ben", "Own", "You made the key that asked"),
+        ("Carla", "Own", None),
+        ("Dora", "Carla", None),
+    ],
+)
+def test_no_two_are_two_of_whom_one_made_the_other(
+    asker: str, second: str, why: str | None
+) -> None:
+    """Either way, and by an administrator between; the first owner only made what it made itself.
+
+    Own, the first owner, made Ben's key; Ben made Carla's and an administrator's, who made Dora's.
+    """
+    every = {
+        one.name: one
+        for one in (
+            _made("Own", "owner", ""), _made("Ben", "owner", "act_Own"),
+            _made("Carla", "compliance", "act_Ben"), _made("Adam", "administrator", "act_Ben"),
+            _made("Dora", "compliance", "act_Adam"),
+        )
+    }  # fmt: skip
+    try:
+        check_second(every[asker], every[second], NOW, [*every.values()])
+        said = None
+    except RefusedError as error:
+        said = error.message
+    assert (said or "").startswith(why or "")
+    assert (said is None) == (why is None)
