@@ -59,11 +59,12 @@ class Recorder:
 
     async def exchange(
         self, caller: dict[str, Any], prompt: str, *, session: str = "", kind: str = "service",
-        retention_class: str = "default", answer_at: asyncio.Event | None = None, **person: str,
+        retention_class: str = "default", answer_at: asyncio.Event | None = None,
+        answer_class: str = "", **person: str,
     ) -> str:  # fmt: skip
         """One exchange of a key; ``session`` is already a pseudonym's end. The request's id.
 
-        ``answer_at``: the answer comes when it is set.
+        ``answer_at``: the answer comes when it is set; ``answer_class``: in another class.
         """
         tenant, actor = caller["tenant"], caller["actor"]
         who = {"tenant": tenant, "actor": actor, "kind": kind, "credential": caller["id"],
@@ -89,6 +90,7 @@ class Recorder:
         served = {"gen_ai.response.model": "m", "http.response.headers": []}
         outcome = {"outcome": "complete", "http.response.status_code": 200}
         sections = {"who": who, "what": served, "outcome": outcome}
+        more = (tenant, answer_class or retention_class, subjects, tuple(chains))
         await self._write("exchange.response", sections, "response.body", answer, request, more)
         return request
 

@@ -55,8 +55,8 @@ class Runner(Protocol):
     async def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
         """How many records of a tree are not ``meant``, up to ``most``, and if there are more."""
 
-    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
-        """Why these do not go yet."""
+    async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
+        """Why these do not go yet, nor the answers to requests that are ``under_way``."""
 
     def wake(self) -> None:
         """There is something to do."""
@@ -262,7 +262,7 @@ async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """One request, with what is left of it and why, and its certificates."""
     found = await host.ask(lambda: host.erasures.find(params["id"]))
     parts = await host.ask(lambda: host.erasures.parts(found.id))
-    left = await host.erasing.left(parts)
+    left = await host.erasing.left(parts, found.open)
     later = [one._asdict() for one in left]
     return shown(found) | {"later": later, "certificates": list(found.certificates)}
 
@@ -351,6 +351,6 @@ def _about(erasure: Erasure) -> dict[str, Any]:
 def shown(erasure: Erasure) -> dict[str, Any]:
     """A request as people and scripts see it."""
     found: dict[str, Any] = msgspec.to_builtins(erasure)
-    for name in ("tree", "who", "names", "certificates", "selected"):
+    for name in ("tree", "who", "names", "certificates", "selected", "open", "late"):
         del found[name]
     return found | {"certified": len(erasure.certificates), "tenants": tenants_of(erasure)}

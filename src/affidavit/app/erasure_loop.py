@@ -1,9 +1,10 @@
 """The one that erases, of a sequencer process: rounds over holds, requests and what waits.
 
 Rules: one thing at a time, the oldest request first; a round that fails is tried again, and the
-status says why. What waits for its day is looked at once a day and when a hold was released, what
-is over its maximum once a day, at the start and when somebody asks. Not
-here: the steps of a run (``erasure_run``), holds in the vault (``keeping``).
+status says why. What waits for its day is looked at once a day and when a hold was released; what
+waits for answers, too, and as soon as all of them have come; what is over its maximum once a day,
+at the start and when somebody asks. Not here: the steps of a run (``erasure_run``), holds in the
+vault (``keeping``).
 """
 
 import asyncio
@@ -134,9 +135,9 @@ class Erasing:
         """How many records of an injected tree are not ``meant``; see ``Selecting.others``."""
         return await self._worker.do(lambda: self._worker.select().others(tree, meant, most))
 
-    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
-        """Why what is left of these does not go yet."""
-        return await self._runs.left(portions)
+    async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
+        """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
+        return await self._runs.left(portions, under_way)
 
     async def lost(self) -> list[str]:
         """The holds that a backup which was restored knows nothing of, by id."""
@@ -150,17 +151,22 @@ class Erasing:
                 hint="affidavit hold place EXPR --matter TEXT --again ID",
             )
 
-    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+    async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
         """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has.
 
-        ``UnavailableError`` if the index has not come as far.
+        ``asked``: requests among these that are answered at ``high`` or later: one stays if its
+        answer does. ``UnavailableError`` if the index has not come as far.
         """
         await self._nothing_lost()
         await self.clock.refuse()
+        if asked:
+            await self._worker.indexed(await self._host.ask(lambda: self._host.log.size))
         holds = await self._host.ask(self._host.holds.in_force)
-        return await self._worker.do(functools.partial(self._kept, holds, low, high))
+        return await self._worker.do(functools.partial(self._kept, holds, low, high, asked))
 
-    def _kept(self, holds: Sequence[Hold], low: int, high: int) -> tuple[int, str] | None:
+    def _kept(
+        self, holds: Sequence[Hold], low: int, high: int, asked: Sequence[int]
+    ) -> tuple[int, str] | None:
         select, now = self._worker.select(), self._host.clock.now()
         if select.size < high:
             raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
@@ -171,6 +177,13 @@ class Erasing:
             index = self._stocks.first(bucket, low, high) if why else None
             if index is not None:
                 found.append((index, f"of {bucket.day}, and {why}"))
+        for index, answer in select.halves([one for one in asked if one >= low]).items():
+            of = select.bucket(answer)
+            why = "" if of is None else select.stays(of, now)
+            if select.held(holds, [answer]):
+                found.append((index, f"the request of leaf {answer}, which is under a legal hold"))
+            elif of is not None and why:
+                found.append((index, f"the request of leaf {answer}, of {of.day}, and {why}"))
         return min(found, default=None)
 
     async def _run(self) -> None:
@@ -202,9 +215,8 @@ class Erasing:
         await self._nothing_lost()
         await self.clock.refuse()
         swept = await self._keeping.sweep()
-        if swept or today != self._day:
-            for one in await host.ask(lambda: host.erasures.all("waiting")):
-                await self._runs.again(one)
+        for one in await host.ask(lambda: host.erasures.all("waiting")):
+            await self._runs.again(one, every=swept or today != self._day)
         if today != self._day or self._expire:
             self._expire = False
             await self.expiring.run()

@@ -12,29 +12,30 @@ The steps of a run, and what a crash within each leaves:
 7. certificate: signed, stored, on record; what is left waits for its day.
 
 So what is in doubt is gone on with, and asked twice nothing happens twice. Holds are looked at
-again before each portion goes. Not here: who asked and agreed (``erasing``), when
+again before each portion goes. A request is not done before all that is meant has its answer: the
+certificate names what was under way when the run chose, and a run of its own takes these answers.
+Not here: who asked and agreed (``erasing``), what a run takes (``erasure_choice``), when
 (``erasure_loop``).
 """
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from affidavit.app import forgetting, proving, remembering, system
 from affidavit.app.erasing import check_somebody_left, whose
-from affidavit.app.erasure_host import WAIT, Host, Worker
+from affidavit.app.erasure_choice import Choosing, bucket_of
+from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
-from affidavit.app.selecting import Left, digest, of_tenant
-from affidavit.control.erasures import AS_ASKED, Erasure, Portion, Tally, What
+from affidavit.app.selecting import Left, digest
+from affidavit.control.erasures import Erasure, Portion, Tally, What
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import UsageError
 from affidavit.ledger.note import Signer
-from affidavit.query.tree import Tree
-from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
 from affidavit.vault.segments import Bucket
@@ -61,22 +62,31 @@ class Runs:
         self._worker = worker
         self._purging = purging
         self._signer = signer
-        self._stocks = stocks
+        self._choosing = Choosing(host, engine, worker, stocks)
 
-    async def again(self, erasure: Erasure) -> None:
-        """Have another run begin if something of what waits may go now."""
+    async def again(self, erasure: Erasure, *, every: bool) -> None:
+        """Have another run begin if all answers that were waited for have come.
+
+        ``every``: or some of them, or if something of what waits may go now.
+        """
         host, now = self._host, self._host.clock.now()
+        if not every and not erasure.open:
+            return
         holds = await host.ask(host.holds.in_force)
         parts = await host.ask(lambda: host.erasures.parts(erasure.id))
 
         def may_go() -> bool:
             divided = self._worker.select().divided
-            return any(divided(one, holds, now).now for one in parts)
+            return every and any(divided(one, holds, now).now for one in parts)
 
-        if await self._worker.do(may_go):
+        whole = await self._worker.do(may_go)
+        waits = await self._choosing.unanswered(erasure.open)
+        came = len(erasure.open) - len(waits)
+        if whole or (came and (every or not waits)):
             begun = msgspec.structs.replace(
-                erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally()
-            )
+                erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally(),
+                late=not whole,
+            )  # fmt: skip
             await host.ask(lambda: host.erasures.put(begun))
 
     async def carry_out(self, erasure: Erasure) -> None:
@@ -86,7 +96,7 @@ class Runs:
             await self._tell(erasure, await host.ask(lambda: host.erasures.parts(erasure.id)))
             return
         if not erasure.selected:
-            erasure = await self._choose(await self._names(erasure))
+            erasure = await self._choosing.choose(await self._names(erasure))
         parts = await host.ask(lambda: host.erasures.parts(erasure.id))
         try:
             done, parts = await self._destroy(erasure, parts)
@@ -146,89 +156,8 @@ class Runs:
         if erasure.kind == "tenant":
             self._host.vault.retire_tenant(erasure.target)
             return
-        for tenant, classes in self._classes(erasure).items():
+        for tenant, classes in self._choosing.classes(erasure).items():
             self._host.vault.retire_subject(tenant, erasure.target, classes)
-
-    def _classes(self, erasure: Erasure) -> dict[str, list[str]]:
-        """The classes in which the person has keys, by tenant, where the erasure may look."""
-        found = key_ends.classes_of(self._host.keyring, erasure.target)
-        return {one: names for one, names in found.items() if erasure.within in ("", one)}
-
-    async def _choose(self, erasure: Erasure) -> Erasure:
-        """Look for what is meant, once the index has come up, and store what goes now."""
-        host = self._host
-        until = host.clock.monotonic() + WAIT
-        stored = await host.ask(lambda: host.erasures.parts(erasure.id))
-        while True:
-            await self._indexed()
-            holds = await host.ask(host.holds.in_force)
-            work = functools.partial(self._portions, erasure, stored, holds)
-            portions = await self._worker.do(work)
-            unanswered = await host.ask(lambda: set(host.log.open_requests().values()))
-            meant = {index for one in portions for index in (*one.now, *one.later)}
-            if meant.isdisjoint(unanswered) or host.clock.monotonic() > until:
-                break  # else the answers come under the same request
-            await self._worker.look()
-        going = [index for one in portions for index in one.now]
-        listed = await self._worker.do(lambda: [*self._worker.select().exports(going)])
-        exports = tuple(one._asdict() for one in listed)
-        made = msgspec.structs.replace(erasure, selected=True, exports=exports)
-
-        def put() -> None:
-            with host.state:
-                host.erasures.put_parts(erasure.id, portions)
-                host.erasures.put(made)
-
-        await host.ask(put)
-        return made
-
-    async def _indexed(self) -> None:
-        """Wait until the index has what the ledger has now."""
-        host = self._host
-        await self._worker.indexed(await host.ask(lambda: host.log.size))
-
-    def _portions(
-        self, erasure: Erasure, stored: Sequence[Portion], holds: Sequence[Hold]
-    ) -> list[Portion]:
-        """What is stored and what is found now, divided."""
-        select, now = self._worker.select(), self._host.clock.now()
-        merged = {_bucket(one): one for one in stored}
-        known_already = [index for part in stored for index in (*part.now, *part.later)]
-        for one in self._found(erasure, known_already):
-            known = merged.get(_bucket(one), one)
-            every = sorted({*known.now, *known.later, *one.later})
-            merged[_bucket(one)] = msgspec.structs.replace(known, now=(), later=tuple(every))
-        self._hold(holds, [i for one in merged.values() for i in (*one.now, *one.later)])
-        return [select.divided(one, holds, now) for one in merged.values()]
-
-    def _found(self, erasure: Erasure, stored: Sequence[int]) -> Iterator[Portion]:
-        """What is meant beside what is stored."""
-        select = self._worker.select()
-        if erasure.kind in AS_ASKED:
-            if erasure.run == 1:
-                yield from select.portions(select.answers(stored, erasure.what))
-            return
-        if erasure.kind == "tenant":
-            yield from of_tenant(self._stocks, erasure.target, erasure.what)
-            return
-        tree: Tree = msgspec.json.decode(erasure.tree, type=Tree)
-        yield from select.portions(select.matching(tree, erasure.what))
-        if erasure.kind == "subject":
-            yield from self._sealed(erasure)
-
-    def _sealed(self, erasure: Erasure) -> Iterator[Portion]:
-        """What stands under the person's keys: of pruned leaves, too, of which no row tells."""
-        for tenant, classes in self._classes(erasure).items():
-            found = self._engine.of_subject(tenant, erasure.target, classes)
-            for bucket, indexes in found.items():
-                yield Portion(*bucket, "", later=tuple(indexes))
-
-    def _hold(self, holds: Sequence[Hold], indexes: Sequence[int]) -> set[int]:
-        """Put into the vault's holds what they match of these; all that is held."""
-        found = self._worker.select().held(holds, sorted(indexes))
-        for hold, kept in found.items():
-            self._engine.hold(hold, kept)
-        return set().union(*found.values())
 
     async def _destroy(
         self, erasure: Erasure, parts: Sequence[Portion]
@@ -254,7 +183,7 @@ class Runs:
         request = f"{erasure.id}/{erasure.run}"
         done: list[Erased] = []
         if erasure.kind == "subject":
-            for tenant, classes in self._classes(erasure).items():
+            for tenant, classes in self._choosing.classes(erasure).items():
                 may = {index for one in parts if one.tenant == tenant for index in one.now}
                 work = functools.partial(
                     self._engine.subject, tenant, erasure.target, classes, may, request, step
@@ -262,7 +191,7 @@ class Runs:
                 done.append(await self._worker.do(work))
         # Where nothing goes any more, an earlier attempt may have taken something.
         done += [
-            await self._records(erasure, _bucket(part), part.now, request, step) for part in parts
+            await self._records(erasure, bucket_of(part), part.now, request, step) for part in parts
         ]
         if erasure.kind == "tenant":
             people = functools.partial(self._engine.people, erasure.target, request)
@@ -274,14 +203,14 @@ class Runs:
         found = []
         for part in parts:
             stays = {*part.later, *held.intersection(part.now)}
-            opened = self._engine.opened(_bucket(part), stays, what) if stays else ()
+            opened = self._engine.opened(bucket_of(part), stays, what) if stays else ()
             now = tuple(index for index in part.now if index not in held)
             found.append(msgspec.structs.replace(part, now=now, later=tuple(sorted(opened))))
         return found
 
     def _narrowed(self, parts: Sequence[Portion], holds: Sequence[Hold]) -> list[Portion]:
         """The same without what a minimum or a hold keeps by now; the vault's holds get it."""
-        self._hold(holds, [index for one in parts for index in one.now])
+        self._choosing.hold(holds, [index for one in parts for index in one.now])
         found, time = [], self._host.clock.now()
         for part in parts:
             may = set(self._worker.select().divided(part, holds, time).now)
@@ -320,8 +249,11 @@ class Runs:
             bytes=sum(one.bytes for one in done), locked=sum(one.locked for one in done),
             subject_keys=sum(one.subject_keys for one in done), digest=digest(gone),
         )  # fmt: skip
-        left = await self.left(parts)
-        made = msgspec.structs.replace(erasure, tally=tally, finished=host.clock.now())
+        left = await self.left(parts, erasure.open)
+        exports = await self._choosing.exports(gone, erasure.exports)  # some while it went
+        made = msgspec.structs.replace(
+            erasure, tally=tally, exports=exports, finished=host.clock.now()
+        )
         text = proving.certificate(host.config, made, left, self._signer, behind=behind)
         made = msgspec.structs.replace(made, certificates=(*made.certificates, text))
 
@@ -338,9 +270,9 @@ class Runs:
         """Put on record what went; what is left waits, or the request is done and forgets."""
         host = self._host
         name = f"erased {erasure.id} {erasure.run}"
-        waits = any(one.later for one in parts)
+        waits = bool(erasure.open) or any(one.later for one in parts)
         if not await host.ask(lambda: system.is_told(host.state, name)):
-            await host.record(proving.of_run(host, erasure, await self.left(parts)))
+            await host.record(proving.of_run(host, erasure, await self.left(parts, erasure.open)))
             if not waits and erasure.run > 1:
                 await host.record(proving.completed(host, erasure))
         made = msgspec.structs.replace(erasure, state="waiting" if waits else "done")
@@ -358,14 +290,12 @@ class Runs:
         await host.ask(put)
         await self._purging.databases()  # what the request knew of the person is gone from disk
 
-    async def left(self, portions: Sequence[Portion]) -> tuple[Left, ...]:
-        """Why what is left of these does not go yet."""
+    async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
+        """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
         holds = await self._host.ask(self._host.holds.in_force)
         now = self._host.clock.now()
-        return await self._worker.do(
-            lambda: tuple(self._worker.select().left(portions, holds, now))
-        )
+        left = await self._worker.do(lambda: self._worker.select().left(portions, holds, now))
+        return (*left, *([Left(len(under_way), "", _UNDER_WAY)] if under_way else []))
 
 
-def _bucket(portion: Portion) -> Bucket:
-    return Bucket(portion.tenant, portion.retention_class, portion.day)
+_UNDER_WAY = "answers under way, which go once they have come"

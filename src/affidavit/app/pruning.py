@@ -2,7 +2,8 @@
 
 Rules: nothing is pruned unless the configuration says how long leaves are kept (C2SP tlog-tiles
 asks for a retention policy), and no leaf that is younger; none that a hold matches, that is below
-its class's minimum or of a class that the configuration does not name; nothing that a witness
+its class's minimum or of a class that the configuration does not name, nor the request of an answer
+of which that is so, wherever the answer stands; nothing that a witness
 has not seen yet, which would get no proof any more; before it happens it is on record as
 ``retention.expired``. One pruning at a time, in a thread that rests more than it works; what was
 begun and not finished, by a crash or an error, goes on at the next start, if the configuration that
@@ -13,7 +14,7 @@ Not here: which files go (``ledger.prune``); the vault, whose content goes with 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from affidavit.durable import Disk, disk_trouble
 from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
 from affidavit.ledger import prune, tiles
 from affidavit.ledger.log_reader import LogReader
+from affidavit.ledger.pruned import read_snapshot
 from affidavit.query import language
 from affidavit.query.tree import window
 
@@ -39,8 +41,11 @@ class Host(Protocol):
     log_reader: LogReader
     deciding: asyncio.Lock
 
-    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
-        """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has."""
+    async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
+        """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has.
+
+        ``asked``: requests among these that are answered at ``high`` or later.
+        """
 
     async def heads_after(self, index: int) -> bool:
         """Whether a published heads leaf is behind leaf ``index``; one is appended if not."""
@@ -112,9 +117,12 @@ class Pruning:
         until = reader.decoded(end - 1).time
         return {"first": first, "before": end, "until": until, "size": size}
 
-    async def free(self, end: int) -> None:
-        """``RefusedError`` if a hold, a minimum or a class that is not known keeps a leaf below."""
-        kept = await self._host.keeps(self._host.log_reader.minimum(), end)
+    async def free(self, end: int, asked: Sequence[int] = ()) -> None:
+        """``RefusedError`` if a hold, a minimum or a class that is not known keeps a leaf below.
+
+        ``asked``: requests below that were not answered below, and stay with their answers.
+        """
+        kept = await self._host.keeps(self._host.log_reader.minimum(), end, asked)
         if kept is not None:
             index, why = kept
             raise RefusedError(f"Leaf {index} is {why}.", hint=f"--before {index}")
@@ -231,16 +239,20 @@ class Pruning:
             await asyncio.sleep(HEADS_PAUSE)
             self._look()
         try:
-            await self.free(before)
+            await self._commit(before, days)
         except RefusedError:
             if not 0 < asked < before:
                 raise
-            self._before = before = asked
-            await self.free(before)
+            self._before = asked
+            await self._commit(asked, days)
+
+    async def _commit(self, before: int, days: int) -> None:
+        await self.free(before)
         self._stage = "checking"
         expired = await asyncio.to_thread(prune.prepare, self._disk, self._root, before, self._told)
+        asked = await asyncio.to_thread(lambda: read_snapshot(self._root, before).open)
         async with self._host.deciding:  # no hold is placed between the last look and the end
-            await self.free(before)
+            await self.free(before, asked)
             await asyncio.to_thread(prune.mean, self._disk, self._root, before)
             await self._host.expired(expired, days)
             await asyncio.to_thread(prune.commit, self._disk, self._root, before)

@@ -19,8 +19,10 @@ from affidavit.control.erasures import Portion, What, packed
 from affidavit.control.holds import Hold
 from affidavit.errors import PrunedError
 from affidavit.index.schema import Row
+from affidavit.ledger.sweep import ANSWERED_BY
 from affidavit.presets import presets
-from affidavit.query.boundary import Boundary, nothing
+from affidavit.query.boundary import nothing
+from affidavit.query.kept import halves, held
 from affidavit.query.search import MAX_LIMIT, Searcher
 from affidavit.query.tree import Match, Tree
 from affidavit.record.model import SECTIONS
@@ -111,30 +113,32 @@ class Selecting:
 
     def held(self, holds: Iterable[Hold], indexes: Sequence[int]) -> dict[str, list[int]]:
         """Which of these records each hold keeps, by its id; holds that keep none are left out."""
-        halves = self._halves(indexes)
-        every = sorted({*indexes, *halves.values()})
+        both = self.halves(indexes)
         found: dict[str, list[int]] = {}
         for hold in holds:
             tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
-            kept = set(self._searcher.within(every, _where(tree)))
-            mine = [one for one in indexes if one in kept or halves.get(one) in kept]
+            mine = held(self._searcher, nothing(""), indexes, both, tree)
             if mine:
                 found[hold.id] = mine
         return found
 
     def answers(self, indexes: Collection[int], what: What) -> list[int]:
         """Other halves that are not among these records, of which something is left."""
-        others = set(self._halves(indexes).values()).difference(indexes)
+        others = set(self.halves(indexes).values()).difference(indexes)
         return sorted(index for index in others if self._shown(index, {}) & _OF[what])
 
-    def _halves(self, indexes: Iterable[int]) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for index in indexes:
-            row = self._searcher.reader.row(index)
-            other = None if row is None else row.re if row.re is not None else row.answered
-            if other is not None:
-                found[index] = other
-        return found
+    def unanswered(self, indexes: Iterable[int]) -> list[int]:
+        """The requests among these of which the index knows no answer, ascending."""
+        rows = [self._searcher.reader.row(index) for index in sorted(set(indexes))]
+        return [
+            row.idx
+            for row in rows
+            if row is not None and row.type in ANSWERED_BY and row.answered is None
+        ]
+
+    def halves(self, indexes: Iterable[int]) -> dict[int, int]:
+        """The other half of each of these records, where the index knows one."""
+        return halves(self._searcher, indexes)
 
     def first_held(self, holds: Iterable[Hold], low: int, high: int) -> int | None:
         """The first record between two indexes that a hold matches, or whose other half does."""
@@ -281,8 +285,3 @@ def of_tenant(stocks: Stocktaking, tenant: str, what: What) -> list[Portion]:
 def digest(indexes: Collection[int]) -> str:
     """Hex SHA-256 of leaf indexes, ascending, each as u64be."""
     return hashlib.sha256(packed(sorted(indexes))).hexdigest()
-
-
-def _where(tree: Tree) -> Boundary:
-    """The records for which a tree holds, as ``Searcher.within`` asks for them."""
-    return nothing("")._replace(rows=tree)

@@ -239,9 +239,9 @@ class Sequencer:
         """Each witness that is asked, and how many leaves the newest note has that it cosigned."""
         return {str(one["name"]): int(one["size"]) for one in self.anchoring.cosigning.status()}
 
-    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+    async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
         """A leaf between two indexes that has to stay, and why."""
-        return await self.erasing.keeps(low, high)
+        return await self.erasing.keeps(low, high, asked)
 
     async def expired(self, what: Expired, days: int) -> None:
         """Put on record that leaves are pruned; durable on return."""

@@ -106,8 +106,8 @@ def page_of_period(
     searcher: Searcher, boundary: Boundary, tree: Tree, witnesses: Sequence[dict[str, Any]]
 ) -> Render:
     """What makes the page of a period."""
-    window = [part for part in conjuncts(tree) if isinstance(part, Moment)]
-    asked = And((Match("type", "exchange.response"), *window))
+    about = [part for part in conjuncts(tree) if isinstance(part, Moment | Match)]
+    asked = And((Match("type", "exchange.response"), *about))
     found = searcher.facets(asked, boundary, ("status",))
     ended = {one.value: one.count for one in found.fields["status"].values}
     beside = period.Beside(ended, found.capped, witnesses)

@@ -64,6 +64,8 @@ class Erasure(msgspec.Struct, frozen=True):
     goes in it is stored. ``revoked``: ids of keys. ``certificates``: signed notes, one for each run
     in which something went. ``exports``: the bundles in which records of this run were.
     ``keys``: ids of the keys that were in force when it was asked, and end with it.
+    ``open``: leaf indexes of requests among what is meant whose answers had not come when the run
+    chose what goes; they wait for these. ``late``: the run takes such answers and nothing else.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
     ``tenants``: those in which something was meant when it was asked; who grants it oversees them.
     """
@@ -97,6 +99,8 @@ class Erasure(msgspec.Struct, frozen=True):
     within: str = ""
     keys: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
+    open: tuple[int, ...] = ()
+    late: bool = False
 
 
 class Portion(msgspec.Struct, frozen=True):

@@ -52,13 +52,12 @@ def render(
 ) -> str:
     """The page; ``beside`` is told as the exporter's word."""
     told = story(answer, shown, content)
-    left = set(told.entries)
+    left = {*told.entries, *answer.records}
     parts = []
     for title, of, meant in HEADINGS:
         found = sorted(index for index in left if meant(told, index))
         left -= set(found)
-        body = lines(told, found) if found else paragraph("None is on record.", "q")
-        parts.append(section(title, paragraph(of, "q"), body))
+        parts.append(section(title, paragraph(of, "q"), *_under(told, found)))
     more = len(answer.records) - len(told.listed)
     rest = (
         paragraph(f"{more} more records are in the bundle; {MAX_ROWS} are listed.") if more else ""
@@ -80,6 +79,15 @@ def render(
         section("Witnesses", _witnesses(beside, verdict)),
         *ending(),
     )
+
+
+def _under(told: Story, found: Sequence[int]) -> list[str]:
+    """What stands under a heading: the records that are listed, and how many are not."""
+    listed = [index for index in found if index in told.entries]
+    more = len(found) - len(listed)
+    body = [lines(told, listed)] if listed else []
+    body += [paragraph(f"{more} more in the bundle, not listed here.", "q")] if more else []
+    return body or [paragraph("None is on record.", "q")]
 
 
 def _type(told: Story, index: int) -> str:

@@ -7,7 +7,7 @@ who may see the sections it is found by, and with it whether the configuration h
 Not here: who may know of which holds, and that the reading is recorded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -205,12 +205,34 @@ def _of(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _holding(
     searcher: Searcher, row: Row, boundary: Boundary, holds: Sequence[Hold]
 ) -> tuple[Holding, ...]:
-    """An exchange is held whole, by either half."""
-    other = row.re if row.re is not None else row.answered
-    both = [row.idx] if other is None else [row.idx, other]
+    """The holds that keep a record."""
+    both = halves(searcher, [row.idx])
     return tuple(
-        one.holding for one in holds if searcher.within(both, boundary._replace(rows=one.tree))
+        one.holding for one in holds if held(searcher, boundary, [row.idx], both, one.tree)
     )
+
+
+def halves(searcher: Searcher, indexes: Iterable[int]) -> dict[int, int]:
+    """The other half of each of these records, where the index knows one."""
+    found: dict[int, int] = {}
+    for index in indexes:
+        row = searcher.reader.row(index)
+        other = None if row is None else row.re if row.re is not None else row.answered
+        if other is not None:
+            found[index] = other
+    return found
+
+
+def held(
+    searcher: Searcher, boundary: Boundary, indexes: Sequence[int], both: Mapping[int, int],
+    tree: Tree,
+) -> list[int]:  # fmt: skip
+    """Which of these records a hold with this tree keeps; ``both`` are their ``halves``.
+
+    An exchange is held whole, by either half.
+    """
+    kept = set(searcher.within(sorted({*indexes, *both.values()}), boundary._replace(rows=tree)))
+    return [index for index in indexes if index in kept or both.get(index) in kept]
 
 
 def _limit(bound: Bound) -> Limit:

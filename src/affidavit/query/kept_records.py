@@ -15,11 +15,12 @@ from affidavit import retention
 from affidavit.config import Config
 from affidavit.errors import CorruptError, PrunedError
 from affidavit.query.boundary import Boundary, inject
-from affidavit.query.kept import Buckets, Hold
+from affidavit.query.kept import Buckets, Hold, halves, held
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Has, Match, Or, Tree
 from affidavit.record.model import SECTIONS
 from affidavit.vault.reader import NOT_THERE, REMOVED
+from affidavit.vault.retention import what_expires
 
 MOST = 10_000
 """Records that are looked at: each takes a look into the vault. Of more, the first."""
@@ -50,7 +51,8 @@ def kept_records(
             gone += 1
             continue
         days.setdefault(bucket[1], []).append(bucket[2])
-        if retention.due(retention.kept(config, bucket[1]), bucket[2], now):
+        kept = retention.kept(config, bucket[1])
+        if retention.due(kept, bucket[2], now) and _stays(vault, index, what_expires(kept)):
             due.append(index)
     told: dict[str, Any] = {"classes": [_class(config, name, of) for name, of in days.items()]}
     if gone:
@@ -59,10 +61,13 @@ def kept_records(
         told["looked_at"] = MOST
         told["classes"].append({"class": f"beyond the first {MOST:,}", "records": beyond})
     if holds is not None:
-        matters = [(one.holding.matter, one.tree) for one in holds]
-        held = [{"matter": name, "records": _which(searcher, boundary, records, tree)}
-                for name, tree in matters]  # fmt: skip
-        told["holds"] = [one for one in held if one["records"]]
+        both = halves(searcher, records)
+        under = [
+            {"matter": one.holding.matter,
+             "records": held(searcher, boundary, records, both, one.tree)}
+            for one in holds
+        ]  # fmt: skip
+        told["holds"] = [one for one in under if one["records"]]
     gone_of: dict[tuple[str, ...], list[int]] = {}
     for index in _which(searcher, boundary, records, And((boundary.rows, Has("erased")))):
         gone_of.setdefault(_erased(vault, index), []).append(index)
@@ -89,6 +94,15 @@ def _class(config: Config, name: str, days: list[str]) -> dict[str, Any]:
         "first_day": min(days),
         "last_day": max(days),
     }
+
+
+def _stays(vault: Buckets, index: int, what: str) -> bool:
+    """Whether anything is left of a record that should go once it is over its maximum."""
+    try:
+        opened = vault.sections(index)
+    except CorruptError:
+        return True
+    return "content" in opened if what == "content" else bool(opened)
 
 
 def _erased(vault: Buckets, index: int) -> tuple[str, ...]:

@@ -235,8 +235,8 @@ def test_what_is_over_its_maximum_goes_by_itself_but_what_is_held(tmp_path: Path
     async def later(link: ControlLink) -> None:
         for _ in range(400):
             found = await link.call("retention.run", {})
-            if found["buckets"] and not found["running"]:
-                break
+            if found["buckets"] and not found["running"] and found["problem"] is None:
+                break  # what was wrong before somebody said the day is told until the round ends
             await asyncio.sleep(0.05)
         assert (found["buckets"], found["records"], found["problem"]) == (1, 6, None)
 

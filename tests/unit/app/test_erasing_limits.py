@@ -19,6 +19,7 @@ from affidavit.errors import NotFoundError, RefusedError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
 from affidavit.query.tree import And, Match, Tree
+from affidavit.record.model import Chain
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import VaultReader
@@ -202,7 +203,10 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
 def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """After it was chosen what goes, before the first key is destroyed; the certificate says so."""
+    """After it was chosen what goes, before the first key is destroyed; the certificate says so.
+
+    It names a bundle, too, that left by then.
+    """
     root = _root(tmp_path, "")
     kept: dict[str, Any] = {}
 
@@ -216,6 +220,11 @@ def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
         tree = msgspec.json.encode(language.parse(f"id:{kept['held']}", NOW)).decode()
         place = {"expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
                  "reason": "r", **_by(me)}  # fmt: skip
+        leaf = _leaf(root, kept["goes"])
+        exported = {"who": _by(me)["by"],
+                    "what": {"manifest": "MANIFEST", "leaves": [[leaf, leaf + 1]]}}  # fmt: skip
+        more = ("default", "default", (), (Chain("default", "actor", me["actor"]),))
+        leaves = recorder._write("access.export", exported, "x", {}, None, more)
         loop = asyncio.get_running_loop()
         original = Eraser._write_down
 
@@ -223,6 +232,7 @@ def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
             if "hold" not in kept:
                 kept["hold"] = True
                 asyncio.run_coroutine_threadsafe(link.call("holds.place", place), loop).result(9)
+                asyncio.run_coroutine_threadsafe(leaves, loop).result(9)
             return original(self, *rest)
 
         monkeypatch.setattr(Eraser, "_write_down", write_down)
@@ -233,6 +243,7 @@ def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
         assert [(one["records"], one["why"][:10]) for one in done["later"]] == [(2, "legal hold")]
         assert done["tally"]["records"] == made["records"] - 2
         (text,) = done["certificates"]
+        assert f"by {me['actor']}, manifest MANIFEST" in text
         goes = "what identifies the person, and content" if kind == "subject" else "all sections"
         (line,) = [one for one in text.splitlines() if one.startswith("remains: 2 records, legal")]
         assert f": {goes}" in line
@@ -242,6 +253,11 @@ def test_a_hold_that_is_placed_while_it_goes_is_kept_and_named(
     found = audit(root, beside=tmp_path / "beside")
     assert found.requests[kept["held"]].parts
     assert found.requests[kept["goes"]].parts == {}
+
+
+def _leaf(root: Path, record: str) -> int:
+    log = LogReader(Paths(root).log)
+    return next(i for i in range(log.checkpoint().size) if log.decoded(i).id == record)
 
 
 def test_an_expression_takes_what_was_shown_to_both_and_no_more(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Hosted:
         self.fails: AffidavitError | None = None
         self.deciding = asyncio.Lock()
         self.stays: list[int] = []
+        self.asked: Sequence[int] = ()
         self.seen: dict[str, int] = {}
         self._journal = machine.journal("sequencer")
 
@@ -68,8 +69,9 @@ class Hosted:
         """See ``Host``."""
         return self.seen
 
-    async def keeps(self, low: int, high: int) -> tuple[int, str] | None:
+    async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
         """See ``Host``."""
+        self.asked = asked
         return next(((index, "kept") for index in self.stays if low <= index < high), None)
 
     async def expired(self, what: prune.Expired, days: int) -> None:

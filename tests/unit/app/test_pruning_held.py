@@ -20,7 +20,10 @@ CLASSES = "retention: {classes: {logs: {regimes: [sox-7y], expires: leaves}}}\n"
 
 
 def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A class that was taken out of the configuration keeps them for ever, a hold till its end."""
+    """A class that was taken out of the configuration keeps them for ever, a hold till its end.
+
+    An answer that has to stay keeps its request, which is in an earlier bundle.
+    """
     pruning_story.small(monkeypatch)
     root = _root(tmp_path, CLASSES)
     kept: dict[str, str] = {}
@@ -28,16 +31,25 @@ def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.Monk
     async def early(link: ControlLink) -> None:
         owner, bot = await _key(link, "Ann", "owner"), await _key(link, "bot", "caller")
         recorder = await Recorder.open(root, link)
-        for number in range(2):
-            await recorder.exchange(bot, f"before {number}")
-        kept["held"] = await recorder.exchange(bot, "held", session="s2")
-        for number in range(2):
-            await recorder.exchange(bot, f"between {number}")
-        kept["seven"] = await recorder.exchange(bot, "7 years", retention_class="logs")
+
+        async def late(name: str, **more: Any) -> None:
+            """An exchange whose answer stands two bundles behind its request."""
+            answered = asyncio.Event()
+            task = asyncio.create_task(recorder.exchange(bot, name, answer_at=answered, **more))
+            await asyncio.sleep(0)
+            for number in range(4):
+                await recorder.exchange(bot, f"beside {name} {number}")
+            answered.set()
+            kept[name] = await task
+
+        await recorder.exchange(bot, "before")
+        await late("held", session="s2")
+        await late("seven", answer_class="logs")
         for number in range(3):
             await recorder.exchange(bot, f"after {number}")
         await recorder.indexed()
-        tree = msgspec.json.encode(language.parse("session:ses_s2", NOW)).decode()
+        words = "session:ses_s2 type:exchange.response"
+        tree = msgspec.json.encode(language.parse(words, NOW)).decode()
         await link.call("holds.place", {
             "expression": "", "recorded": "", "tree": tree, "matter": "Doe", "owner": "o",
             "reason": "r", **_by(owner)})  # fmt: skip
@@ -47,9 +59,10 @@ def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.Monk
     reader = LogReader(root / "log")
     size = reader.checkpoint().size
     at = {reader.decoded(index).id: index for index in range(size)}
+    answers = {reader.decoded(index).re: index for index in range(size)}
     held, seven = at[kept["held"]], at[kept["seven"]]
-
-    assert 0 < held // 4 < seven // 4 < (size - 4) // 4
+    answer, last = answers[held], answers[seven]
+    assert 0 < held // 4 < answer // 4 <= seven // 4 < last // 4 < (size - 4) // 4
 
     async def pruned(link: ControlLink, before: int) -> dict[str, Any]:
         found: dict[str, Any] = await link.call(
@@ -65,6 +78,9 @@ def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.Monk
         for really in (False, True):
             with pytest.raises(RefusedError, match=f"Leaf {held} is under a legal hold"):
                 await link.call("log.prune", {"before": str(size), "really": really})
+        none = await pruned(link, answer)
+        told = f"Leaf {held} is the request of leaf {answer}, which is under a legal hold."
+        assert (none["error"]["message"], none["minimum"]) == (told, 0)
         less = await pruned(link, held)
         assert (less["error"], less["minimum"]) == (None, held // 4 * 4)
         ask = {"id": hold["id"], "reason": "settled"}
@@ -74,8 +90,12 @@ def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.Monk
             ask | {"identity": owner, "by": {"tenant": "default", "actor": hold["actor"]}},
         )
         await link.call("approvals.decide", {"id": asked["asked"], "grant": True, **_by(second)})
-        with pytest.raises(RefusedError, match=f"Leaf {seven} is of .*logs is not in the config"):
+        with pytest.raises(RefusedError, match=f"Leaf {last} is of .*logs is not in the config"):
             await link.call("log.prune", {"before": str(size), "really": True})
+        none = await pruned(link, last)
+        told = f"Leaf {seven} is the request of leaf {last}, of "
+        assert none["error"]["message"].startswith(told)
+        assert none["minimum"] == held // 4 * 4
         more = await pruned(link, seven)
         assert (more["error"], more["minimum"]) == (None, seven // 4 * 4)
 

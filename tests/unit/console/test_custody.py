@@ -108,12 +108,13 @@ def kept(console: TestClient, machine: Machine, who: str) -> Any:
 
 
 def test_how_the_records_are_kept_is_told(console: TestClient, machine: Machine) -> None:
-    """Their class and its limits; holds to who may know of them, and to nobody else."""
+    """Their class and its limits; holds, of which either half keeps both, to who may know."""
     before = kept(console, machine, "auditor")
     assert [one["class"] for one in before["classes"]] == ["default"]
     assert before["classes"][0]["records"] == 4
     assert (before["holds"], before["erased"], before["due"]) == ([], [], [])
-    body = {"expression": "model:demo-one", "matter": "Doe v. Acme", "reason": "suit"}
+    half = "model:demo-one type:exchange.request"
+    body = {"expression": half, "matter": "Doe v. Acme", "reason": "suit"}
     ask(console, machine, "compliance", "/api/holds", **body)
     other = {"expression": "model:demo-two", "matter": "another", "reason": "suit"}
     ask(console, machine, "compliance", "/api/holds", **other)
@@ -143,6 +144,10 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     assert first["class"] == "old, which is kept as default"
     assert (first["records"], first["first_day"], first["last_day"]) == (2, *days.values())
     assert second == {"class": "nothing but the leaf is kept", "records": 2}
+    monkeypatch.setattr(VaultReader, "sections", lambda *_: {"who": {"tenant": "acme"}})
+    assert kept(console, machine, "auditor")["due"] == [], "its content went on its day"
+    monkeypatch.setattr(VaultReader, "sections", _damaged)
+    assert kept(console, machine, "auditor")["due"] == [1]
     monkeypatch.setattr(kept_records, "MOST", 3)
     *_, beyond = kept(console, machine, "auditor")["classes"]
     assert beyond == {"class": "beyond the first 3", "records": 1}
@@ -151,6 +156,10 @@ def test_what_is_due_gone_or_of_an_unknown_class_is_told(
     assert "Only the first 3 records were looked at; what follows is of these alone." in page
     assert "The exporter may know of no legal hold on the first 3 records." in page
     assert "None of the first 3 records was erased." in page
+
+
+def _damaged(*_: object) -> dict[str, Any]:
+    raise CorruptError("Section who is another one.")
 
 
 def test_erased_is_what_the_vault_says_section_by_section(

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from affidavit.console import report_kinds
 from affidavit.console.app import create_app
 from affidavit.errors import RefusedError, UsageError
-from affidavit.evidence import verify
+from affidavit.evidence import report_story, verify
 from affidavit.query import boundary, question
 from affidavit.query.question import Question
 from affidavit.query.tree import All
@@ -81,6 +81,24 @@ def test_a_period_is_proved_and_told_by_headings(console: TestClient, machine: M
         if machine.reader_log.decoded(i).type == "access.export"
     )  # fmt: skip
     assert machine.vault_reader.sections(exported)["what"]["report"] == "period"
+
+
+def test_a_period_says_none_of_nothing_that_it_has(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of records that the page has no place for either; exchanges are those of the tenant asked."""
+    monkeypatch.setattr(report_story, "MAX_ROWS", 0)
+    body = {"expression": "tenant:acme", "report": "period"}
+    mine = asked(console, machine, "owner", "/api/export", **body)
+    _, _, page = opened(machine, mine.content)
+    _, _, rest = page.partition("Retention, holds, erasure, pruning")
+    heading, _, _ = rest.partition("The ledger")
+    assert "more in the bundle, not listed here." in heading
+    assert "None is on record" not in heading
+    assert "No exchange ended" not in page
+    body["expression"] = "tenant:nobody"
+    other = asked(console, machine, "owner", "/api/export", **body)
+    assert "No exchange ended in the period." in opened(machine, other.content)[2]
 
 
 def test_an_attestation_counts_and_shows_nothing(console: TestClient, machine: Machine) -> None:
