@@ -173,6 +173,10 @@ def holds_none(root: Path, words: list[str]) -> bool:
             database.close()
             found = [word for word in words if word.lower().encode() in pages]
             assert not found, (path.name, found)
+        with keyring.alone() as (database, _):
+            pages = database.serialize("main").lower()
+        found = [word for word in words if word.lower().encode() in pages]
+        assert not found, ("keys.db", found)
     finally:
         keyring.close()
     return True

@@ -192,12 +192,13 @@ class Played:
         self.holds = HoldStore(state)
         self.erasures = ErasureStore(state)
         self.erasing = PlayedErasing(machine)
+        self.keyring = machine.keyring
         self.state = state
         self.config = machine.config
         self.clock = machine.clock
         self.deciding = asyncio.Lock()
         self._machine = machine
-        state.execute(system._SCHEMA)
+        system.prepare(state)
 
     async def ask(self, work: Callable[[], T]) -> T:
         """Run ``work`` here."""

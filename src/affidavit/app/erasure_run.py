@@ -285,7 +285,7 @@ class Runs:
                 host.erasures.put(made)
                 host.erasures.put_parts(made.id, rest)
                 system.told(host.state, name, "")
-            remembering.keep(host, made.id)
+                remembering.keep(host, made.id)  # first: what is wiped there is wiped here
 
         await host.ask(put)
         await self._purging.databases()  # what the request knew of the person is gone from disk

@@ -20,6 +20,7 @@ from affidavit.app.backup import Copying, stopped
 from affidavit.app.paths import Paths
 from affidavit.app.restored_requests import Applied
 from affidavit.app.restoring import Restoring
+from affidavit.cli.backup import restore
 from affidavit.clock import SystemClock, add_seconds
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import Erasure, ErasureStore, Portion
@@ -243,7 +244,7 @@ def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
 
 @pytest.mark.slow
 def test_what_was_erased_or_waited_since_the_backup_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A tenant stays erased; what waits goes on its day, what is asked can be granted."""
     monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
@@ -269,6 +270,10 @@ def test_what_was_erased_or_waited_since_the_backup_is_not_lost(
     assert set(done.requests) == set(ids.values())
     assert [one.partition(":")[0] for one in done.lost] == [kept["eve's"]["id"]]
     assert "2 records" in done.lost[0]
+    restore(tmp_path / "backup", keys, data=tmp_path / "told")
+    told = capsys.readouterr()
+    assert all(one in told.out.partition("taken up: ")[2] for one in ids.values())
+    assert f"ask anew: {done.lost[0]}" in told.err
 
     async def later(link: ControlLink) -> None:
         listed = {one["id"]: one for one in await link.call("erasures.list", {})}
