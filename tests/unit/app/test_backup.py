@@ -190,6 +190,37 @@ def test_a_backup_from_before_an_erasure_does_not_bring_the_person_back(
     assert find([ANNA, SAID], [tmp_path / "new"]) == []
 
 
+@pytest.mark.parametrize(
+    "how",
+    ["records", *(pytest.param(one, marks=pytest.mark.slow) for one in ("content", "expiry"))],
+)
+def test_nothing_that_went_since_by_record_or_by_day_comes_back(tmp_path: Path, how: str) -> None:
+    """Neither what was erased record by record nor what expired: opened, indexed or on disk."""
+    live, new = tmp_path / "live", tmp_path / "new"
+    _made(live, 1)
+    _backup(live, tmp_path / "then")
+    keyring = _owner(live)
+    with keyring.alone() as (database, _):
+        rows = database.execute("SELECT DISTINCT tenant, class, day FROM bucket_keys").fetchall()
+    buckets = [Bucket(*map(str, row)) for row in rows if row[0] == TENANT]
+    key_ends.retire_buckets(keyring, buckets)
+    eraser = Eraser(Disk(), live / "vault", keyring, CLOCK)
+    for one in buckets:
+        if how == "expiry":
+            assert eraser.expire(one, "sections").records
+        else:
+            went = eraser.records(one, range(1000), "content" if how == "content" else "sections")
+            assert went.records
+    Renewal(Disk(), live / "keys.db", opening.key_file(Paths(live)), keyring).run()
+    keyring.close()
+    done = _restore(tmp_path / "then", new, live)
+    said = _seen(new)
+    assert [word for word in (SAID, "Bert asks", "Service 0") if word in said] == []
+    assert (done.sample.content, done.sample.damaged) == (0, 0)
+    assert done.sample.gone >= 6
+    assert _fsck(new).finding is None
+
+
 def test_no_sealed_byte_of_the_person_comes_back_either(place: Path, tmp_path: Path) -> None:
     """What was sealed under the person's key, and stands in the backup, is zeros in its place."""
     _restore(place / "then", tmp_path / "new", place / "keys")
