@@ -34,6 +34,7 @@ from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer
 from affidavit.query.search import Searcher
 from affidavit.query.tree import Tree
+from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.stocktaking import Stocktaking
@@ -142,6 +143,10 @@ class Erasing:
     async def lost(self) -> list[str]:
         """The holds that a backup which was restored knows nothing of, by id."""
         return await self._keeping.lost()
+
+    async def placed(self, hold: str) -> key_ends.Placed | None:
+        """What the keys tell of such a hold; ``None`` of one of an earlier release."""
+        return await self._keeping.placed(hold)
 
     async def _nothing_lost(self) -> None:
         if lost := await self.lost():

@@ -131,7 +131,8 @@ class Runs:
             with host.state:
                 revoked = forgetting.forget(
                     host.state, host.identities, host.saved, host.holds, host.answered, known,
-                    erasure.names, now,
+                    erasure.names, now, within=erasure.within,
+                    tenant=erasure.target if erasure.kind == "tenant" else "",
                 )  # fmt: skip
                 made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
                 host.erasures.put(made)

@@ -2,9 +2,10 @@
 
 Rules: whoever places a hold does so within the own boundary, as of the words' meaning now; it is
 stored, and in force, before it is on record, and a record that a crash prevents is made at the next
-start. A release is asked for by one person and granted by another; it is on record before it is
-stored. So a crash leaves held what is in doubt. A hold never widens what anybody may see: it is
-evaluated where something is about to be removed. Not here: that (``keeping``).
+start. One that a restore lost is placed again on no less than it was on. A release is asked for by
+one person and granted by another; it is on record before it is stored. So a crash leaves held what
+is in doubt. A hold never widens what anybody may see: it is evaluated where something is about to
+be removed. Not here: that (``keeping``).
 """
 
 from typing import Any, Protocol
@@ -17,10 +18,11 @@ from affidavit.app.deciding import Host, News
 from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves
-from affidavit.errors import NotFoundError, UsageError
-from affidavit.query.boundary import inject, oversees
-from affidavit.query.tree import Tree
+from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.query.boundary import Boundary, inject, oversees
+from affidavit.query.tree import All, Tree
 from affidavit.record.model import Record
+from affidavit.vault.key_ends import Placed
 
 
 class Runner(Protocol):
@@ -28,6 +30,9 @@ class Runner(Protocol):
 
     async def lost(self) -> list[str]:
         """The holds whose keys there are, and nothing else of them, by id."""
+
+    async def placed(self, hold: str) -> Placed | None:
+        """What the keys tell of such a hold; ``None`` of one of an earlier release."""
 
 
 class Placing(Host, Protocol):
@@ -41,7 +46,8 @@ class Placing(Host, Protocol):
 async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
     """Place a hold on what ``tree`` matches within the boundary of ``identity``.
 
-    ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other.
+    ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other,
+    ``RefusedError`` if it would hold less than it did.
     """
     again = str(params.get("again", ""))
     if again and again not in await host.erasing.lost():
@@ -59,10 +65,37 @@ async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
             tree=msgspec.json.encode(bound), placed=now, by=who.id, actor=who.actor,
             who=params["by"] or {},
         )  # fmt: skip
+        if again:
+            hold = _again(hold, await host.erasing.placed(again), who, within, tree)
         async with host.holds.gate.changing():  # from here on nothing of it goes
             await host.ask(lambda: host.holds.put(hold))
         await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
         return shown(hold)
+
+
+def _again(hold: Hold, placed: Placed | None, who: Identity, within: Boundary, tree: Tree) -> Hold:
+    """The hold, in the tenant that it was of; ``RefusedError`` unless it is on no less than it was.
+
+    The same words, or all, by somebody who sees all that who placed it could.
+    """
+    every = isinstance(within.rows, All)
+    if placed is None:
+        enough, same = every, True  # nobody knows its words
+    else:
+        enough = every or (not placed.wide and oversees(who, within, placed.tenant))
+        same = isinstance(tree, All) or hold.words == placed.words
+        hold = msgspec.structs.replace(hold, tenant=placed.tenant)
+    if not enough:
+        raise RefusedError(
+            "You do not see all that this hold was placed on.",
+            hint="An owner places it again, or who sees all of its tenant.",
+        )
+    if not same:
+        raise RefusedError(
+            "This hold was placed with other words.",
+            hint="As affidavit hold list had them; or '', which holds all there is.",
+        )
+    return hold
 
 
 async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
@@ -109,9 +142,7 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 async def released(host: Host, approval: Approval, second: Identity) -> None:
     """Release the hold of a granted approval: on record, then in force."""
     hold = await host.ask(lambda: host.holds.find(approval.target))
-    gone = msgspec.structs.replace(
-        hold, released=approval.decided, approval=approval.id, releaser=second.actor
-    )
+    gone = hold.over(approval.decided, approval.id, second.actor)
     await host.record(_record(host, gone, "retention.released", approval))
 
     def put() -> None:

@@ -10,6 +10,7 @@ releases (``holding``).
 
 import contextlib
 import functools
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,7 +20,7 @@ from affidavit.app.purging import Purging
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import NotFoundError
-from affidavit.query.tree import Tree
+from affidavit.query.tree import And, Match, Tree
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
@@ -43,13 +44,18 @@ class Keeping:
         known = {hold.id for hold in await self._host.ask(self._host.holds.all)}
         return sorted(set(live.values()) - known)
 
+    async def placed(self, hold: str) -> key_ends.Placed | None:
+        """What the keys tell of a hold that was lost; ``None`` of one of an earlier release."""
+        known = await self._worker.do(lambda: key_ends.remembered_holds(self._host.keyring))
+        return known.get(hold)
+
     async def agree(self) -> None:
         """Take for released, on record, what the vault has released."""
         host = self._host
         gone = await self._worker.do(lambda: key_ends.released_holds(host.keyring))
         for hold in await host.ask(host.holds.in_force):
             if hold.id in gone:
-                released = msgspec.structs.replace(hold, released=gone[hold.id])
+                released = hold.over(gone[hold.id])
                 await host.record(proving.of_released_before(host, released))
                 await host.ask(functools.partial(host.holds.put, released))
                 await host.ask(functools.partial(host.holds.swept, hold.id))
@@ -57,13 +63,22 @@ class Keeping:
     async def keep(self) -> None:
         """Put into the vault's holds what the index has taken in since the last time."""
         host = self._host
-        for hold in await host.ask(host.holds.in_force):
+        in_force = await host.ask(host.holds.in_force)
+        await self._worker.do(functools.partial(self._remember, in_force))
+        for hold in in_force:
             low = await host.ask(functools.partial(host.holds.seen, hold.id))
             while low < (size := await self._worker.do(lambda: self._worker.select().size)):
                 high = min(low + SPAN, size)
                 await self._worker.do(functools.partial(self._put, hold, low, high))
                 await host.ask(functools.partial(host.holds.saw, hold.id, high))
                 low = high
+
+    def _remember(self, holds: Sequence[Hold]) -> None:
+        """Keep beside the keys whose each hold is, before it has one: they outlive ``state.db``."""
+        keyring = self._host.keyring
+        known = key_ends.remembered_holds(keyring)
+        news = {one.id: _placed(one) for one in holds if one.id not in known}
+        key_ends.remember_holds(keyring, news)
 
     def _put(self, hold: Hold, low: int, high: int) -> None:
         tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
@@ -83,6 +98,8 @@ class Keeping:
             await host.ask(functools.partial(host.holds.swept, hold.id))
             if erased is not None:
                 await self._worker.do(functools.partial(self._engine.settle, erased))
+        if any(hold.forgets for hold in released):  # whose words went when it was released
+            await self._purging.databases()
         return bool(released)
 
     async def _end(self, hold: Hold) -> Erased | None:
@@ -97,3 +114,11 @@ class Keeping:
             return self._engine.release(hold.id, hold.id, step)
         except NotFoundError:
             return None  # it never held anything
+
+
+def _placed(hold: Hold) -> key_ends.Placed:
+    tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+    rows = tree
+    while isinstance(rows, And):  # the boundary of who placed it comes first, its tenant in that
+        rows = rows.children[0]
+    return key_ends.Placed(hold.tenant, rows != Match("tenant", hold.tenant), hold.words)

@@ -6,6 +6,8 @@ tree that was asked within the boundary of whoever placed it, which this module 
 here: who may do what and the records of it (``app.holding``), the keys of what is held (``vault``).
 """
 
+import hashlib
+
 import apsw
 import msgspec
 
@@ -26,7 +28,7 @@ class Hold(msgspec.Struct, frozen=True):
     ``expression`` the words, ``recorded`` the same as records have them, ``tree`` the JSON of what
     is matched. ``by`` the key that placed it, ``actor`` whose it is; ``who`` the section of the
     record that says so. ``approval``: the question under which it was ``released``, which
-    ``releaser`` granted.
+    ``releaser`` granted. ``forgets``: its words say whom an erasure has forgotten, and go with it.
     """
 
     id: str
@@ -44,6 +46,28 @@ class Hold(msgspec.Struct, frozen=True):
     released: str = ""
     approval: str = ""
     releaser: str = ""
+    forgets: bool = False
+
+    @property
+    def words(self) -> bytes:
+        """A digest of what it was placed on: of its words as records have them."""
+        return hashlib.sha256(self.recorded.encode()).digest()
+
+    def over(self, released: str, approval: str = "", releaser: str = "") -> "Hold":
+        """The same, released: without the words where these were to be forgotten."""
+        gone = msgspec.structs.replace(
+            self, released=released, approval=approval, releaser=releaser
+        )
+        return gone.without_words() if self.forgets else gone
+
+    def without_words(self) -> "Hold":
+        """The same with its words as records have them, persons as digests, and without its tree.
+
+        Of one in force they are needed until it is released.
+        """
+        if not self.released:
+            return msgspec.structs.replace(self, forgets=True)
+        return msgspec.structs.replace(self, expression=self.recorded, tree=b"")
 
 
 class HoldStore:

@@ -8,7 +8,7 @@ under are made retired: no writer ever gets them.
 Not here: what the keys wrap (``erase``), when a key's time has come (``retention``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from affidavit import ids
@@ -234,6 +234,33 @@ def hold_key(keyring: Keyring, name: str) -> Key:
         return Key(change.database.last_insert_rowid(), secret)
 
 
+class Placed(NamedTuple):
+    """Of a hold, for whoever restores a backup that does not know it.
+
+    ``wide``: placed on what is of all tenants; ``words``: a digest of what it was placed on.
+    """
+
+    tenant: str
+    wide: bool
+    words: bytes
+
+
+def remember_holds(keyring: Keyring, holds: Mapping[str, Placed]) -> None:
+    """Keep these by the names of the holds; what is there of a name stays as it was."""
+    if holds:
+        with keyring.changing() as change:
+            change.database.executemany(
+                "INSERT OR IGNORE INTO holds_known (hold, tenant, wide, words) VALUES (?, ?, ?, ?)",
+                [(name, *one) for name, one in holds.items()],
+            )
+
+
+def remembered_holds(keyring: Keyring) -> dict[str, Placed]:
+    """What is remembered of holds that were not released, by name."""
+    rows = keyring.read("SELECT hold, tenant, wide, words FROM holds_known")
+    return {str(name): Placed(str(tenant), bool(w), bytes(d)) for name, tenant, w, d in rows}
+
+
 def hold_number(keyring: Keyring, name: str) -> int:
     """The number of a hold's key, also after its release; ``NotFoundError`` if there is none."""
     rows = keyring.read("SELECT id FROM hold_keys WHERE hold = ?", (name,))
@@ -257,6 +284,8 @@ def released_holds(keyring: Keyring) -> dict[str, str]:
 def destroy_hold(keyring: Keyring, name: str) -> int:
     """Destroy the key of a hold for good; its number. ``NotFoundError`` if there is none."""
     number = hold_number(keyring, name)
+    with keyring.changing() as change:
+        change.database.execute("DELETE FROM holds_known WHERE hold = ?", (name,))
     _destroy(keyring, "hold_keys", [number])
     return number
 

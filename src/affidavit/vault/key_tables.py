@@ -6,7 +6,8 @@ with keys are added at the end, and become shorter only: SQLite, told to overwri
 does so; but where longer rows make it divide a page, it leaves copies. So what comes later stands
 in tables of its own. ``segments_emptied``: segments under the bucket key that were removed, as
 nothing of them was left, with their first and last leaf. ``erasures_known``: requests, as bytes
-that mean nothing here (``remembered``).
+that mean nothing here (``remembered``). ``holds_known``: of each hold whose it is, and a digest of
+its words.
 """
 
 import apsw
@@ -40,6 +41,10 @@ CREATE TABLE IF NOT EXISTS hold_keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     hold TEXT NOT NULL UNIQUE,
     wrapped BLOB, created TEXT NOT NULL, destroyed TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS holds_known (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, hold TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL, wide INTEGER NOT NULL, words BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS recipients (
     day TEXT PRIMARY KEY,

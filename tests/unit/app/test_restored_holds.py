@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from affidavit.app import opening
 from affidavit.app.backup import Copying, stopped
 from affidavit.app.paths import Paths
 from affidavit.app.restoring import Restoring
 from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk
-from affidavit.errors import UsageError
+from affidavit.errors import RefusedError, UsageError
 from affidavit.query import language
+from affidavit.query.tree import All
+from affidavit.vault import key_ends
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer, _types
 from tests.world.audit import audit
@@ -47,6 +50,8 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
     async def before(link: ControlLink) -> None:
         owner, bot = await _key(link, "Ann", "owner"), await _key(link, "bot", "caller")
         kept.update(owner=owner, second=await _key(link, "Ben", "auditor"))
+        kept["eve"] = await _key(link, "Eve", "compliance", tenant="evil")
+        kept["con"] = await _key(link, "Con", "compliance")
         recorder = await Recorder.open(root, link)
         kept["x"] = await recorder.exchange(bot, "x", session="s1", retention_class="short")
         await recorder.indexed()
@@ -55,8 +60,16 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
         await recorder.close()
 
     async def since(link: ControlLink) -> None:
-        kept["new"] = await link.call("holds.place", _held(kept["owner"]))
+        placed = _held(kept["owner"], expression="session:ses_s1", recorded="session:ses_s1")
+        kept["placed"] = placed
+        kept["new"] = await link.call("holds.place", placed)
+        theirs = await link.call("holds.place", _held(kept["eve"], recorded="x"))
+        kept["theirs"] = theirs["id"]
         await _held_in_vault(link, root, 2)
+        for _ in range(200):  # the one that matches nothing has a key without a file
+            if await _known(root) >= {kept["new"]["id"], kept["theirs"]}:
+                break
+            await asyncio.sleep(0.02)
         ask = {"id": kept["old"]["id"], "reason": "settled", **_by(kept["owner"])}
         asked = (await link.call("holds.release", ask))["asked"]
         grant = {"id": asked, "grant": True, **_by(kept["second"])}
@@ -86,8 +99,18 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
         for wrong in (old["id"], "019abc"):
             with pytest.raises(UsageError, match="is missing here"):
                 await link.call("holds.place", _held(kept["owner"], again=wrong))
-        again = await link.call("holds.place", _held(kept["owner"], again=lost))
+        same = {name: kept["placed"][name] for name in ("expression", "recorded", "tree")}
+        for who in ("eve", "con"):  # of another tenant; of the same one, but the owner saw more
+            with pytest.raises(RefusedError, match="do not see all"):
+                await link.call("holds.place", _held(kept[who], again=lost) | same)
+        with pytest.raises(RefusedError, match="other words"):
+            await link.call("holds.place", _held(kept["owner"], again=lost, recorded="session:x"))
+        again = await link.call("holds.place", _held(kept["owner"], again=lost) | same)
         assert again["id"] == lost
+        # All there is will do for words that nobody has any more; it stays the tenant's own.
+        every = {"tree": msgspec.json.encode(All()).decode(), "recorded": ""}
+        again = await link.call("holds.place", _held(kept["owner"], again=kept["theirs"]) | every)
+        assert (again["id"], again["tenant"]) == (kept["theirs"], "evil")
         await link.call("retention.run", {"begin": True})
         for _ in range(200):
             if not (await link.call("status", {}))["erasing_problem"]:
@@ -99,6 +122,14 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
     assert audit(new, beside=tmp_path / "beside").requests[kept["x"]].parts
     types = _types(new)
     assert (types.count("retention.released"), types.count("retention.expired")) == (1, 0)
+
+
+async def _known(root: Path) -> set[str]:
+    keyring = opening.keyring(Paths(root), CLOCK)
+    try:
+        return set(key_ends.live_holds(keyring).values())
+    finally:
+        keyring.close()
 
 
 async def _held_in_vault(link: ControlLink, root: Path, files: int) -> None:
