@@ -24,6 +24,8 @@ from affidavit.errors import ExpressionError
 from affidavit.query import language
 from affidavit.query.tree import Match, Phrase, leaves
 
+_THINGS = frozenset({"model", "provider", "api", "operation", "type", "tier", "role", "kind"})
+"""Fields whose values are no persons' names, whatever somebody was called."""
 NOBODY = "a person who was erased"
 """In the place of a name whose pseudonym is not known."""
 
@@ -75,12 +77,16 @@ def forget(
 
 
 def words(expression: str, now: str) -> list[str]:
-    """What an expression says, as of ``now``: values and phrases; all of it if it is none."""
+    """What an expression says, as of ``now``: phrases, and values but those of ``_THINGS``.
+
+    All of it if it is no expression.
+    """
     try:
         tree = language.parse(expression, now)
     except ExpressionError:
         return [expression]
-    said = [leaf.value for leaf in leaves(tree) if isinstance(leaf, Match)]
+    matches = [leaf for leaf in leaves(tree) if isinstance(leaf, Match)]
+    said = [leaf.value for leaf in matches if leaf.field not in _THINGS]
     return said + [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
 
 

@@ -158,8 +158,8 @@ def _record(host: Setting, kind: str, erasure: Erasure, what: dict[str, Any]) ->
     }  # fmt: skip
     actors = [erasure.actor, erasure.approver]
     actors += [erasure.target] if erasure.kind == "subject" else []
-    who = {"tenant": erasure.tenant, "kind": "service", "role": "owner"}
-    return deciding.recorded(host, kind, who, what, control, erasure.tenant, actors)
+    who = {"tenant": erasure.home, "kind": "service", "role": "owner"}
+    return deciding.recorded(host, kind, who, what, control, erasure.home, actors)
 
 
 def _left(one: Left) -> str:

@@ -102,6 +102,15 @@ class Erasure(msgspec.Struct, frozen=True):
     open: tuple[int, ...] = ()
     late: bool = False
 
+    @property
+    def home(self) -> str:
+        """The tenant in whose chains it is on record what went: that of which it was.
+
+        Of several, and of a whole tenant (which would take it), that of who asked.
+        """
+        alone = len(self.tenants) == 1 and self.kind != "tenant"
+        return self.tenants[0] if alone else self.tenant
+
 
 class Portion(msgspec.Struct, frozen=True):
     """Records of one bucket of the vault: what goes in this run, and what goes later.

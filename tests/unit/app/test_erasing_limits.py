@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import erasing, erasure_run, opening
+from affidavit.app import erasing, erasure_run, opening, proving
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.approvals import Approval
@@ -194,6 +194,11 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
     assert (found.state, found.within) == ("running", "acme")
     assert msgspec.json.decode(found.tree, type=Tree) == both
     assert woken
+    told = msgspec.structs.replace(found, certificates=("c",))
+    for homes, home in ((("acme",), "acme"), (("acme", "other"), "default")):
+        record = proving.of_run(host, msgspec.structs.replace(told, tenants=homes), ())
+        assert {record.tenant, *(one.tenant for one in record.chains)} == {home}
+    assert msgspec.structs.replace(told, kind="tenant").home == "default"
     assert erasing.tenants_of(found) == ("acme",)
     assert erasing.tenants_of(msgspec.structs.replace(found, tenants=(), within="")) == ("",)
     state.close()

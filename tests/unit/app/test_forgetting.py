@@ -21,7 +21,8 @@ NOW = "2026-11-23T12:00:00.000000Z"
     ("expression", "named"),
     [
         ("actor:al", True), ("actor:AL@example.com", True), ('"ask al today"', True),
-        ("model:alpha", False), ('"already"', False), ("(actor:al OR model:x)", True),
+        ("model:alpha", False), ("model:al", False), ('"already"', False),
+        ("(actor:al OR model:x)", True),
         ("actor:al (", True), ("model:alpha (", False),
     ],
 )  # fmt: skip
