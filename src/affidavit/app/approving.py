@@ -74,11 +74,14 @@ async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
-    """Whose records, hold or erasure it is about."""
-    if approval.kind == "release":
-        return [(await host.ask(lambda: host.holds.find(approval.target))).tenant]
-    if approval.kind == "erase":
-        return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))
+    """Whose records, hold or erasure it is about; ``""``, for owners alone, if that is gone."""
+    try:
+        if approval.kind == "release":
+            return [(await host.ask(lambda: host.holds.find(approval.target))).tenant]
+        if approval.kind == "erase":
+            return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))
+    except NotFoundError:
+        return [""]
     return [approval.tenant]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -148,4 +149,8 @@ def test_a_question_about_a_hold_waits_longer_and_opens_no_record(tmp_path: Path
     assert store.waiting("k", later, "release") == 1
     assert store.waiting("k", later) == 0
     assert store.about("release", "h", until) is None
+    host = _Host(state, 100)
+    host.clock = SimpleNamespace(now=lambda: later)  # type: ignore[assignment] # all that is asked
+    (listed,) = asyncio.run(approving.listing(host, {}))
+    assert listed["tenants"] == [""], "of a hold that is not here: for owners alone"
     state.close()
