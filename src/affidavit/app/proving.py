@@ -47,7 +47,7 @@ def remaining(erasure: Erasure, left: Sequence[Left], *, behind: bool = False) -
     if erasure.tally.locked:
         lines.append(f"{erasure.tally.locked} bytes of ciphertext without a key, which are locked")
     if behind:
-        lines.append("journal segments of a writer that does not go on, until they are taken in")
+        lines.append("journal segments that their writers have not left, until they are taken in")
     return lines
 
 

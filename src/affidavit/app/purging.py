@@ -64,7 +64,8 @@ class Purging:
     async def journals(self) -> bool:
         """Have all writers begin new segments under a new key, and destroy the old keys.
 
-        Whether some journal of before is left all the same, whose writer does not go on.
+        Whether some journal of before is left all the same: its writer is in the middle of an
+        exchange, or does not go on.
         """
         host = self._host
         today = host.clock.now()[:10]

@@ -4,8 +4,9 @@ Rules: the class is the one under which the vault keeps a record; limits are tho
 configuration in force. Told within the boundary; of holds only to who may know of them.
 Certificates are not told record by record, as they name how many and a digest: those recorded
 later than the first of the records are named together. Erased is what the vault says is gone, and
-nothing that only cannot be found or is damaged. Not here: one record and why (``kept``), looks
-(``evidence.report_kept``).
+nothing that only cannot be found or is damaged; where the vault has no entry any more and records
+around were erased, it is said that this is all that is known. Not here: one record and why
+(``kept``), looks (``evidence.report_kept``).
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,11 @@ from affidavit.vault.retention import what_expires
 MOST = 10_000
 """Records that are looked at: each takes a look into the vault. Of more, the first."""
 CERTIFICATES = 20
+UNSURE = (
+    "not in the vault, where records around were erased: if these were, by {}; "
+    "affidavit fsck --deep tells whether more is missing than was erased"
+)
+"""What is said of records without an entry: somebody may have removed the file."""
 _OF_ERASURE = Or((Match("type", "retention.erased"), Match("type", "retention.expired")))
 
 
@@ -68,16 +74,19 @@ def kept_records(
             for one in holds
         ]  # fmt: skip
         told["holds"] = [one for one in under if one["records"]]
-    gone_of: dict[tuple[str, ...], list[int]] = {}
+    gone_of: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     for index in _which(searcher, boundary, records, And((boundary.rows, Has("erased")))):
-        gone_of.setdefault(_erased(vault, index), []).append(index)
-    gone_of.pop((), None)
+        if sections := _erased(vault, index):
+            gone_of.setdefault((sections, vault.bucket(index) is not None), []).append(index)
     first = min((of[0] for of in gone_of.values()), default=0)
     names = _certificates(searcher, boundary, first) if gone_of else ""
     told["erased"] = [
-        {"certificate": names, "records": of, "sections": list(sections)}
-        for sections, of in gone_of.items()
-    ]
+        {
+            "certificate": names if there else UNSURE.format(names),
+            "records": of, "sections": list(sections),
+        }
+        for (sections, there), of in gone_of.items()
+    ]  # fmt: skip
     told["due"] = due
     return told
 

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from affidavit.app.clock_doubt import ClockDoubt
+from affidavit.app.erasure_loop import Erasing
 from affidavit.control.link import ControlLink
-from affidavit.errors import RefusedError
+from affidavit.errors import RefusedError, UnavailableError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
 from tests.faults import pruning_story
@@ -16,13 +18,26 @@ from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer
 from tests.world.erasures import NOW, Recorder
 
+
+async def _lost(_: Erasing) -> list[str]:
+    return ["0199"]
+
+
+async def _doubted(_: ClockDoubt) -> None:
+    raise UnavailableError("Nothing is removed until somebody says which day it is.")
+
+
+DOUBTS: dict[str, tuple[type, str, Any]] = {
+    "lost": (Erasing, "lost", _lost), "clock": (ClockDoubt, "refuse", _doubted)
+}  # fmt: skip
 CLASSES = "retention: {classes: {logs: {regimes: [sox-7y], expires: leaves}}}\n"
 
 
 def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A class that was taken out of the configuration keeps them for ever, a hold till its end.
 
-    An answer that has to stay keeps its request, which is in an earlier bundle.
+    An answer that has to stay keeps its request, which is in an earlier bundle. Nothing goes while
+    a hold is lost or the day in doubt.
     """
     pruning_story.small(monkeypatch)
     root = _root(tmp_path, CLASSES)
@@ -75,6 +90,11 @@ def test_holds_and_minimums_keep_leaves(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def late(link: ControlLink) -> None:
         (hold,) = await link.call("holds.list", {})
+        for name, why in (("lost", "placed again"), ("clock", "which day")):
+            with monkeypatch.context() as patch:
+                patch.setattr(*DOUBTS[name])
+                with pytest.raises(UnavailableError, match=why):
+                    await link.call("log.prune", {"before": str(size), "really": True})
         for really in (False, True):
             with pytest.raises(RefusedError, match=f"Leaf {held} is under a legal hold"):
                 await link.call("log.prune", {"before": str(size), "really": really})
