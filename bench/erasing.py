@@ -6,7 +6,7 @@ takes away the first, and "subject" the second: planned, granted by another pers
 certified. Meanwhile a gateway's journal commits ten records every 20 ms ("commit"), the sequencer
 is asked for its status ("status"), and a reader looks when a record that was acknowledged is found
 by a question, text included ("visible"). Times are of the whole job, CPU seconds those of the
-sequencer's process, of which its thread "erasing" and the index's have so many.
+sequencer's process, which does the work of what is beside, too: "idle" says how much that is.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from big.sequence import TICKS
 from big.traffic import Made, Traffic
 from big.write import Watch
 
-from affidavit.app import questions, snapshots
+from affidavit.app import questions, snapshots, system
 from affidavit.app.sequencer import Sequencer
 from affidavit.clock import SystemClock, add_seconds
 from affidavit.control.identity import Snapshot
@@ -46,7 +46,7 @@ class Journal:
     """A gateway's journal beside a sequencer; ``took`` are the seconds of each commit."""
 
     def __init__(self, place: Place, link: ControlLink, first: Snapshot) -> None:
-        self._link, self._first = link, first
+        self._link, self._first, self._config = link, first, place.config()
         self._set(first)
         self._following: asyncio.Task[None] | None = None
         self.took: list[float] = []
@@ -73,9 +73,9 @@ class Journal:
         finally:
             following.cancel()
 
-    def close(self) -> None:
-        """Leave it as a worker that was killed does."""
-        self._journal.abandon()
+    async def close(self) -> None:
+        """End it as a worker does."""
+        await self._journal.close(system.ended(SystemClock(), self._config, "drained"))
 
 
 @contextlib.asynccontextmanager
@@ -92,24 +92,16 @@ async def sequencing(place: Place, days: int) -> AsyncIterator[tuple[ControlLink
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
-                journal.close()
+                await journal.close()
         finally:
             await link.close()
             process.send_signal(signal.SIGTERM)
             process.wait(120)
 
 
-def cpu(pid: int) -> dict[str, float]:
-    """CPU seconds of a process, and of its threads that erase and that write the index."""
-    found = {"process": _seconds(Path(f"/proc/{pid}/stat"))}
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        name = (thread / "comm").read_text().strip()
-        found[name] = found.get(name, 0.0) + _seconds(thread / "stat")
-    return found
-
-
-def _seconds(stat: Path) -> float:
-    fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
+def cpu(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -189,10 +181,9 @@ async def _beside(
         ends.set()
         await asyncio.gather(*running)
         watch.close()
-    used = {name: after[name] - before.get(name, 0.0) for name in after}
     found = {
         "records": records, "seconds": round(seconds, 2),
-        "cpu_seconds": {name: round(one, 2) for name, one in used.items() if one > 0.05},
+        "cpu_seconds": round(after - before, 2),
         "us_per_record": round(seconds / max(1, records) * 1e6),
         "commit": _times(journal.took), "status": _times(asked), "visible": _times(watch.took),
     }  # fmt: skip

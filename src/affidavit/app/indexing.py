@@ -160,16 +160,33 @@ class Indexing:
                 return done.result(LOOK_SECONDS)
         raise UnavailableError("The index is not there just now.", hint="affidavit doctor")
 
-    def refresh(self, indexes: Sequence[int]) -> None:
-        """Derive anew what these records gave to the index (``Indexer.refresh``); from a thread."""
-        long = self.do(lambda indexer: indexer.reach(indexes)) > LONG
-        self.do(lambda indexer: indexer.refresh(indexes, self._view, self._left), long=long)
+    def refresh(self, indexes: Sequence[int]) -> float:
+        """Derive anew what these records gave to the index (``Indexer.refresh``); from a thread.
 
-    def purge(self) -> Iterator[None]:
-        """Have what was taken out leave the files, step by step; from a thread."""
+        How many seconds the index's thread was at it, on the processor.
+        """
+        long = self.do(lambda indexer: indexer.reach(indexes)) > LONG
+
+        def refresh(indexer: Indexer) -> float:
+            began = time.thread_time()
+            indexer.refresh(indexes, self._view, self._left)
+            return time.thread_time() - began
+
+        return self.do(refresh, long=long)
+
+    def purge(self) -> Iterator[float]:
+        """Have what was taken out leave the files, step by step; from a thread.
+
+        Of each step the seconds on the processor, as ``refresh`` gives them.
+        """
         steps = self.do(lambda indexer: indexer.purged())
-        while self.do(lambda _: next(steps, _OVER)) is not _OVER:
-            yield
+
+        def step(_: Indexer) -> float | None:
+            began = time.thread_time()
+            return None if next(steps, _OVER) is _OVER else time.thread_time() - began
+
+        while (took := self.do(step)) is not None:
+            yield took
 
     def run(self) -> None:
         """Catch up, and change places if the index is a new one; then apply what is put."""

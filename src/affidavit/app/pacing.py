@@ -14,7 +14,7 @@ SHARE = 1.0
 """Seconds of rest for each second of work."""
 ALONE = 1.2
 """Work that took no more than so many times its own time had the processor for itself."""
-MOST = 0.1
+MOST = 0.5
 """Seconds of one rest at most."""
 
 

@@ -14,7 +14,7 @@ from affidavit.errors import UnavailableError
 from affidavit.index.sqlite import truncated
 from affidavit.vault import recipients
 
-SLICE = 500
+SLICE = 200
 """Records whose rows are derived anew between two batches of the index."""
 
 
@@ -31,8 +31,7 @@ class Purging:
 
         def refresh() -> None:
             for batch in worker.select().slices(touched, SLICE):
-                indexing.refresh(batch)
-                worker.rest()
+                worker.rest(indexing.refresh(batch))
 
         await worker.do(refresh)
 
@@ -42,8 +41,8 @@ class Purging:
         await self.rows(touched)
 
         def purge() -> None:
-            for _ in indexing.purge():
-                worker.rest()
+            for took in indexing.purge():
+                worker.rest(took)
 
         await worker.do(purge)
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,9 @@ class _Stored(NamedTuple):
     path: Path
     bucket: int
     entry: wraps.Entry
+
+
+_Opened = tuple[wraps.Blob, bytes | None]
 
 
 class VaultReader:
@@ -111,9 +114,9 @@ class VaultReader:
     def view(self, index: int, tenant: str | None = None) -> View:
         """The record with everything that can be read of it."""
         leaf = self._leaf(index)
-        stored = self._find(leaf, tenant)
-        parts = self._parts(leaf, stored)
-        sections = _values(self._disclosures(leaf, stored))
+        opened = self._opened(self._find(leaf, tenant), _EVERY_KIND)
+        parts = _parts(leaf, opened)
+        sections = _values(_disclosures(leaf, opened))
         return _view(leaf, sections, {name: part.data for name, part in parts if part is not None})
 
     def salvaged(self, index: int) -> View:
@@ -206,28 +209,12 @@ class VaultReader:
         return reasons
 
     def _disclosures(self, leaf: Leaf, stored: _Stored | None) -> tuple[str | None, ...]:
-        found: list[str | None] = [None] * len(SECTIONS)
-        for blob, plain in self._opened(stored, _SECTION_KINDS):
-            if plain is not None:
-                found[blob.kind] = _section(leaf, blob, plain)
-        return tuple(found)
+        return _disclosures(leaf, self._opened(stored, _SECTION_KINDS))
 
     def _parts(self, leaf: Leaf, stored: _Stored | None) -> list[tuple[str, OpenedPart | None]]:
-        committed: dict[str, str] = {}
-        found: list[tuple[str, OpenedPart | None]] = []
-        for blob, plain in self._opened(stored, _CONTENT_KINDS):  # the section comes first
-            if plain is None:
-                if blob.kind == wraps.PART:
-                    found.append((blob.name, None))
-            elif blob.kind == _CONTENT:
-                committed = listed_parts(_section(leaf, blob, plain))
-            else:
-                found.append((blob.name, _part(leaf, blob, plain, committed)))
-        return found
+        return _parts(leaf, self._opened(stored, _CONTENT_KINDS))
 
-    def _opened(
-        self, stored: _Stored | None, kinds: frozenset[int]
-    ) -> list[tuple[wraps.Blob, bytes | None]]:
+    def _opened(self, stored: _Stored | None, kinds: frozenset[int]) -> list[_Opened]:
         """Each blob of these kinds, in order, unsealed; ``None`` where its key is gone."""
         if stored is None:
             return []
@@ -238,10 +225,8 @@ class VaultReader:
             again = self._stored_again(stored)
             return [] if again is None else self._unsealed(again, kinds)
 
-    def _unsealed(
-        self, stored: _Stored, kinds: frozenset[int]
-    ) -> list[tuple[wraps.Blob, bytes | None]]:
-        found: list[tuple[wraps.Blob, bytes | None]] = []
+    def _unsealed(self, stored: _Stored, kinds: frozenset[int]) -> list[_Opened]:
+        found: list[_Opened] = []
         with contextlib.ExitStack() as closing:
             segment = None
             for blob, begin, key in self._keys(stored, kinds):
@@ -310,6 +295,28 @@ class VaultReader:
         if damaged is not None:
             raise damaged
         return None
+
+
+def _disclosures(leaf: Leaf, opened: Iterable[_Opened]) -> tuple[str | None, ...]:
+    """The exact disclosures among opened blobs."""
+    found: list[str | None] = [None] * len(SECTIONS)
+    for blob, plain in opened:
+        if plain is not None and blob.kind != wraps.PART:
+            found[blob.kind] = _section(leaf, blob, plain)
+    return tuple(found)
+
+
+def _parts(leaf: Leaf, opened: Iterable[_Opened]) -> list[tuple[str, OpenedPart | None]]:
+    """The parts among opened blobs, of which the section ``content`` is one and comes first."""
+    committed: dict[str, str] = {}
+    found: list[tuple[str, OpenedPart | None]] = []
+    for blob, plain in opened:
+        if blob.kind == wraps.PART:
+            part = None if plain is None else _part(leaf, blob, plain, committed)
+            found.append((blob.name, part))
+        elif blob.kind == _CONTENT and plain is not None:
+            committed = listed_parts(_section(leaf, blob, plain))
+    return found
 
 
 def _section(leaf: Leaf, blob: wraps.Blob, plain: bytes) -> str:
