@@ -9,7 +9,7 @@ somebody without a key, whom an e-mail alone names, what was erased is known by 
 on record. Not here: content, which opens no more (``restoring``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -55,21 +55,18 @@ def apply(
     known = [one for one in remembering.every(keyring) if _is_news(one, here.get(one.erasure.id))]
     everybody = identities.all()
     gone = _gone(everybody, keyring, [one.erasure for one in known])
-    names = {word for one in gone for word in (one.name, one.email) if word}
-    saved, holds = SavedQueries(state), HoldStore(state)
     begun = [one.erasure for one in known if one.erasure.state != "asked"]
-    names |= {word for one in begun for word in one.names}
-    said = [(one.expression, one.saved) for one in saved.all()]
-    said += [(one.expression, one.placed) for one in holds.all()]
-    names |= _typed(keyring, begun, {word for one in said for word in words(*one)})
+    wiped = _wiped(state, keyring, gone, begun)
     keys = {one.id for one in everybody}
     taken: list[str] = []
     lost: list[str] = []
     system.prepare(state)
     with state:
-        if gone or names:
-            answered = Answered(state, clock)
-            forget(state, identities, saved, holds, answered, gone, names, clock.now())
+        stores = (SavedQueries(state), HoldStore(state), Answered(state, clock))
+        for people, names, within, tenant in wiped:
+            forget(
+                state, identities, *stores, people, names, clock.now(), within=within, tenant=tenant
+            )
         for name in remembering.over(keyring).intersection(here):
             for question in approvals.open(clock.now()):
                 if question.target == name:
@@ -126,17 +123,54 @@ def _gone(
     ]
 
 
-def _typed(keyring: Keyring, begun: Sequence[Erasure], said: Iterable[str]) -> set[str]:
+class _Wiped(NamedTuple):
+    """Whom one erasure means of those who still have a name, and where (``forgetting.forget``)."""
+
+    people: Sequence[Identity]
+    names: Collection[str]
+    within: str = ""
+    tenant: str = ""
+
+
+def _wiped(
+    state: apsw.Connection, keyring: Keyring, gone: Sequence[Identity], begun: Sequence[Erasure]
+) -> list[_Wiped]:
+    """One for each erasure that had begun; those of whom only the keys know go everywhere."""
+    said = [words(one.expression, one.saved) for one in SavedQueries(state).all()]
+    said += [words(one.expression, one.placed) for one in HoldStore(state).all()]
+    every = {word for one in said for word in one}
+    found, left = [], list(gone)
+    for one in begun:
+        if one.kind == "tenant":
+            people = [who for who in gone if who.tenant == one.target]
+            found.append(_Wiped(people, _called(people), one.target, one.target))
+        elif one.kind == "subject":
+            people = [
+                who for who in gone
+                if who.actor == one.target and one.within in ("", who.tenant)
+            ]  # fmt: skip
+            names = {*one.names, *_called(people), *_typed(keyring, one.target, every)}
+            found.append(_Wiped(people, names, one.within))
+        else:
+            continue
+        left = [who for who in left if who not in people]
+    return [*found, _Wiped(left, _called(left))] if left else found
+
+
+def _called(people: Sequence[Identity]) -> set[str]:
+    return {word for one in people for word in (one.name, one.email) if word}
+
+
+def _typed(keyring: Keyring, target: str, said: Iterable[str]) -> set[str]:
     """Which of the words said are of whom somebody was erased by, and is known by no key."""
-    wanted = {one.target for one in begun if one.kind == "subject" and is_digest(one.target)}
-    if not wanted:
+    if not is_digest(target):
         return set()
     rows = keyring.read("SELECT name FROM secrets WHERE name GLOB 'pseudonym*'")
     keys = [keyring.secret(str(name)) for (name,) in rows]
     return {
         word
         for word in said
-        if any(digest(key, one) in wanted for key in keys for one in {word, word.casefold()})
+        if any(digest(key, one) == target for key in keys for one in {word, word.casefold()})
     }
 
 

@@ -185,6 +185,19 @@ def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
     assert restored_requests.apply(host.state, host.keyring, CLOCK, 100, drill=False) == Applied()
 
 
+def test_what_goes_goes_where_the_erasure_was(host: _Host) -> None:
+    """All that an erased tenant saved, and what names a person, in the tenant she was erased in."""
+    owner, there = host.person("default", "Own"), host.person("a", "Here")
+    saved = SavedQueries(host.state)
+    for tenant, words in (("a", "actor:Here"), ("b", "actor:Here"), ("c", "model:m")):
+        saved.put(SavedQuery(tenant, "team", "red", "q", words, "act_x", NOW))
+    host.ask("1", owner.id, "subject", there.actor, state="running", run=1, within="a")
+    host.ask("2", owner.id, "tenant", "c", state="done")
+    remembering.agree(host)
+    assert _restored(host).forgotten == 1
+    assert [query.tenant for query in saved.all()] == ["b"]
+
+
 def test_a_request_means_no_leaf_that_another_one_takes(host: _Host) -> None:
     """Of records that were lost with the log the numbers are given anew; and who asked is known."""
     owner = host.person("default", "Own")
