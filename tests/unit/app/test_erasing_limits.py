@@ -19,9 +19,11 @@ from affidavit.errors import NotFoundError, RefusedError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
 from affidavit.query.tree import And, Match, Tree
+from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Chain
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser
+from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _Host, _key, _root
 from tests.unit.app.test_sequencer import _sequencer
@@ -179,6 +181,7 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
     """An owner asked for all tenants, and there was something in one: the rest is not granted."""
     state = open_database(tmp_path / "s.db", bytes(32))
     host = _Host(state, 100)
+    host.keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
     woken: list[bool] = []
     host.erasing = SimpleNamespace(wake=lambda: woken.append(True))
     second, _ = host.identities.draft(tenant="acme", name="Ben", role="auditor")
@@ -201,6 +204,7 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
     assert msgspec.structs.replace(told, kind="tenant").home == "default"
     assert erasing.tenants_of(found) == ("acme",)
     assert erasing.tenants_of(msgspec.structs.replace(found, tenants=(), within="")) == ("",)
+    host.keyring.close()
     state.close()
 
 
