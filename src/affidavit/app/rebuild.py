@@ -39,12 +39,18 @@ def run(data: Path, into: Path | None) -> int:
 def put_in_place(disk: Disk, beside: Path, root: Path) -> None:
     """Put the files of a new index, which nobody writes, in the place of those in ``root``.
 
-    Durable on return; what a crash left half done is finished by doing it again.
+    Durable on return; what a crash left half done is finished by doing it again. Logs that somebody
+    reads go along: whoever has a file open keeps what it shares with others by the old names, and
+    they would look for it under the new ones.
     """
     for name in FILES:
         if (beside / name).exists():
             disk.remove(*(root / f"{name}{suffix}" for suffix in ("", "-wal", "-shm")))
-            disk.effects.rename(str(beside / name), str(root / name))
+            for suffix in ("-wal", "-shm", ""):
+                if (beside / f"{name}{suffix}").exists():
+                    disk.effects.rename(
+                        str(beside / f"{name}{suffix}"), str(root / f"{name}{suffix}")
+                    )
     disk.effects.fsync_dir(str(root))
 
 

@@ -55,6 +55,8 @@ _COUNTS = (
     ("tokens_cached", "gen_ai.usage.cache_read.input_tokens"),
     ("tokens_reasoning", "gen_ai.usage.reasoning.output_tokens"), ("bytes", "bytes_received"),
 )  # fmt: skip
+_HTTP = range(100, 1000)
+"""What has three digits; anything else is no status (RFC 9110 §15), whatever somebody reported."""
 _REALS = (("first_byte", "time_to_first_byte"), ("duration", "duration"), ("cost", "cost"))
 _BITS = tuple(1 << place for place in range(len(SECTIONS)))
 _BIT_OF = dict(zip(SECTIONS, _BITS, strict=True))
@@ -285,6 +287,8 @@ def _control(control: Mapping[str, Any]) -> dict[str, Any]:
 def _outcome(outcome: Mapping[str, Any]) -> dict[str, Any]:
     found = _texts(outcome, _OUTCOME)
     found.update(_numbers(outcome, _COUNTS, int))
+    if found.get("http", 100) not in _HTTP:
+        del found["http"]
     found.update(_numbers(outcome, _REALS, float))
     if found.get("cost", 0.0) > MAX_COST:
         del found["cost"]

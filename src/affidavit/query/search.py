@@ -112,7 +112,8 @@ class Searcher:
     ) -> ExchangePage:  # fmt: skip
         """One page of exchanges and other records, newest first, each exchange once.
 
-        An exchange is there if a half of it matches; its place is that of its newest such half.
+        An exchange is there if a half of it matches; its place is that of its newest such half of
+        those that were there for the first page.
         ``count`` is of records, as in ``run``.
         """
         asked = inject(tree, boundary, reason)
@@ -231,12 +232,14 @@ class Searcher:
         if until is not None:
             high = min(high, self.reader.position(until))
         low, high = stretch(asked, low, high)
+        first = as_of.size
         if cursor:
-            high = min(high, self._before(bound_to, cursor))
+            before, first = self._went(bound_to, cursor)
+            high = min(high, before)
         apart = And(tuple(part for part in conjuncts(asked) if not isinstance(part, Phrase)))
         found = self._candidates(apart, low, high)
         steps = Steps(self.reader, asked, (low, high), found, newest=newest)
-        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to)
+        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to, first)
 
     def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)
@@ -303,7 +306,7 @@ class Searcher:
     def _leading(self, asked: Tree, rows: Sequence[Row], plan: "_Plan") -> list[Row]:
         """Without the requests whose response matches too: those stand at their response."""
         answers = [row.answered for row in rows if row.answered is not None]
-        known = [idx for idx in answers if idx < plan.as_of.size]
+        known = [idx for idx in answers if idx < plan.first]  # later ones are on no page before
         also = {idx for (idx,) in self.reader.query(*emit.which(asked, known))}
         return [row for row in rows if row.answered not in also]
 
@@ -355,10 +358,13 @@ class Searcher:
         )
 
     def _cursor(self, plan: "_Plan", before: int) -> str:
-        return cursors.sealed(before.to_bytes(8, "big"), self._key(plan.bound_to))
+        payload = before.to_bytes(8, "big") + plan.first.to_bytes(8, "big")
+        return cursors.sealed(payload, self._key(plan.bound_to))
 
-    def _before(self, asked: Tree, cursor: str) -> int:
-        return int.from_bytes(cursors.opened(cursor, self._key(asked)), "big")
+    def _went(self, asked: Tree, cursor: str) -> tuple[int, int]:
+        """Below which index to go on, and how large the ledger was for the first page."""
+        payload = cursors.opened(cursor, self._key(asked))
+        return int.from_bytes(payload[:8], "big"), int.from_bytes(payload[8:], "big")
 
     def _key(self, asked: Tree) -> bytes:
         """What cursors of this question are sealed with."""
@@ -369,7 +375,8 @@ class Searcher:
 class _Plan(NamedTuple):
     """Where an answer is looked for: in the rows of [low, high), in steps.
 
-    ``going_on``: a later page. ``bound_to``: what its cursor is of.
+    ``going_on``: a later page. ``bound_to``: what its cursor is of. ``first``: the size of the
+    ledger when the first page was made.
     """
 
     low: int
@@ -378,6 +385,7 @@ class _Plan(NamedTuple):
     as_of: AsOf
     going_on: bool
     bound_to: Tree
+    first: int
 
 
 def _as_of(built: Built) -> AsOf:

@@ -105,13 +105,14 @@ def window(tree: Tree, field: str = "time") -> tuple[str | None, str | None]:
 
 
 def stretch(tree: Tree, low: int, high: int) -> tuple[int, int]:
-    """The part of the leaf indexes [low, high) that every match lies in, as ``index`` says."""
+    """The leaf indexes of [low, high) of which all that is said of ``index`` by itself holds."""
     for part in conjuncts(tree):
         if isinstance(part, Number) and part.field == "index":
+            first, end = math.ceil(part.value), math.floor(part.value) + 1
             if part.op in (">", ">=", "="):
-                low = max(low, math.floor(part.value) + (part.op == ">"))
+                low = max(low, end if part.op == ">" else first)
             if part.op in ("<", "<=", "="):
-                high = min(high, math.ceil(part.value) + (part.op != "<"))
+                high = min(high, first if part.op == "<" else end)
     return low, max(low, high)
 
 

@@ -370,3 +370,59 @@ def test_as_many_conditions_as_are_read_are_answered(searcher: Searcher) -> None
         assert indexes(searcher.run(ask(f"({either}) tokens>0"), OWNER).rows) == found
         every = " ".join(f"-{other}" for other in others)
         assert len(searcher.run(ask(every), OWNER).rows) == 8
+
+
+def test_what_is_answered_between_two_pages_is_on_one_of_them(tmp_path: Path) -> None:
+    """An exchange that was open for page 1 is on page 2 at its request, once."""
+    world = World([
+        request(0), response(1, 0), request(2, "slow"), request(3), response(4, 3), request(5),
+        response(6, 5), response(7, 2, "late"),
+    ])  # fmt: skip
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records[:7], 7, world.root(7))
+    searcher = Searcher(Reader(tmp_path, KEY), world)
+    indexer.settle()
+    first = searcher.exchanges(ask("model:gpt-4o"), OWNER, limit=2)
+    indexer.apply(world.records[7:], 8, world.root(8))
+    indexer.settle()
+    rest = searcher.exchanges(ask("model:gpt-4o"), OWNER, limit=1, cursor=first.cursor)
+    last = searcher.exchanges(ask("model:gpt-4o"), OWNER, cursor=rest.cursor)
+    pages = [one.row["index"] for one in (*first.exchanges, *rest.exchanges, *last.exchanges)]
+    assert pages == [5, 3, 2, 0]
+    assert rest.exchanges[0].row["response_id"] == world.records[7].record.id
+    searcher.reader.close()
+    indexer.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["index>=3.5", "index>3.5", "index=3.5", "index<=4.5", "index<4.5"]
+)
+def test_a_part_of_an_index_is_none(searcher: Searcher, text: str) -> None:
+    """What lists count is what a page has, also where an index is no whole number."""
+    asked = ask(f"model:gpt-4o {text}")
+    page = searcher.run(asked, OWNER, limit=1)
+    rows = searcher.run(asked, OWNER, limit=100).rows
+    assert searcher.count_of(asked, 100) == (len(rows), False)
+    assert page.count == len(rows)
+    assert searcher.histogram(asked, OWNER, "day").records == len(rows)
+
+
+def test_what_is_no_http_status_is_not_indexed_as_one(tmp_path: Path) -> None:
+    """So a question for a status finds the same by its list and by its rows."""
+    codes = (45, 4, 450, 1000, 99, 100)
+    world = World([
+        placed(index, "exchange.response", {"outcome": {"http.response.status_code": code}})
+        for index, code in enumerate(codes)
+    ])  # fmt: skip
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.close()
+    searcher = Searcher(Reader(tmp_path, KEY), world)
+    for text, found in (("status:4*", [2]), ("status:45", []), ("-(-status:4*)", [2])):
+        assert indexes(searcher.run(ask(text), OWNER).rows) == found
+    assert [row["http"] for row in searcher.run(ask(""), OWNER).rows] == [
+        100, None, None, 450, None, None
+    ]  # fmt: skip
+    searcher.reader.close()
