@@ -87,9 +87,14 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     names: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     every = await host.ask(host.identities.all)
-    if kind == "subject":
-        tree, target, names, keys = _person(who, str(params["target"]), target, every)
     within = await deciding.boundary(host, who, now)
+    if kind == "subject":
+        if "person" not in within.sections and not str(params["target"]).startswith("act_"):
+            raise RefusedError(
+                "Names of people are in section person, which is outside your boundary.",
+                hint="Name the person by the pseudonym: act_…",
+            )
+        tree, target, names, keys = _person(who, str(params["target"]), target, every)
     alone = _whole(within) if kind in ("subject", "tenant") else ""
     if kind == "tenant" and alone not in ("", target):
         raise RefusedError("Your boundary does not show this tenant.")

@@ -165,7 +165,7 @@ def untold(host: Host) -> News:
 def shown(hold: Hold) -> dict[str, Any]:
     """A hold as people and scripts see it."""
     found: dict[str, Any] = msgspec.to_builtins(hold)
-    for name in ("tree", "who", "recorded"):
+    for name in ("tree", "who", "recorded", "forgets"):
         del found[name]
     return found
 

@@ -8,7 +8,9 @@ asked for, and completions are records too, counted instead of repeated when the
 Not here: who may read (``auth``, ``query.boundary``).
 """
 
+import contextlib
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -18,7 +20,7 @@ from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.control import terms
 from affidavit.control.identity import Identity, Snapshot
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, ExpressionError, NotFoundError, UsageError
 from affidavit.query import fields, language
 from affidavit.query.tree import Match, Phrase, Tree, replace
 from affidavit.record.classes import class_of
@@ -115,6 +117,23 @@ class Access:
         there.
         """
         await self.often(kind, reader, what | {"rows": 0}, str(what["operation"]), purpose)
+
+    @contextlib.asynccontextmanager
+    async def looking(
+        self, reader: Reader, what: dict[str, Any], purpose: str = ""
+    ) -> AsyncIterator[None]:
+        """Whatever is looked up inside is on record as ``missed``, if nothing or too much is meant.
+
+        That somebody is not there, or that several are, is an answer, too. Words that are not
+        understood are none.
+        """
+        try:
+            yield
+        except ExpressionError:
+            raise
+        except (NotFoundError, UsageError):
+            await self.missed("access.query", reader, what, purpose)
+            raise
 
     async def often(
         self, kind: str, reader: Reader, what: dict[str, Any], alike: str, purpose: str = ""

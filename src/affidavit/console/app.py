@@ -89,7 +89,7 @@ def build(services: ConsoleServices, *, trusted: bool) -> FastAPI:
     app.include_router(holds_api.router(services, authenticator, access))
     app.include_router(sums_api.router(services, authenticator, access, reads))
     app.include_router(export_api.router(authenticator, proofs))
-    app.include_router(subjects_api.router(services, authenticator, proofs))
+    app.include_router(subjects_api.router(services, authenticator, access, proofs))
     app.include_router(retention_api.router(services, authenticator, access))
     app.include_router(problems.router())
     app.include_router(reporting.router(services, authenticator, access))

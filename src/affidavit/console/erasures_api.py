@@ -92,20 +92,25 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         """What would go, and unless ``dry_run``, the question that another person may grant."""
         reader = authenticator.api(request)
         check_preserves(reader.identity)
-        wanted = _asked(services, reader, body)
+        of = recorded_name(services.snapshot(), reader.identity.tenant, body.target)
+        probe = {"operation": "erasures.plan", "erased": body.kind, "of": of}
+        async with access.looking(reader, probe, body.basis):
+            wanted = _asked(services, reader, body)
         if body.dry_run:
-            found: dict[str, Any] = await services.control.call(
-                "erasures.ask", wanted, within=WITHIN
-            )
+            async with access.looking(reader, probe, body.basis):
+                found: dict[str, Any] = await services.control.call(
+                    "erasures.ask", wanted, within=WITHIN
+                )
             what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
                     "rows": found["records"]}  # fmt: skip
             await access.read("access.query", reader, what | _searched(reader, found), body.basis)
             return found
 
         async def act() -> dict[str, Any]:
-            made: dict[str, Any] = await services.control.call(
-                "erasures.ask", wanted, within=WITHIN
-            )
+            async with access.looking(reader, probe, body.basis):
+                made: dict[str, Any] = await services.control.call(
+                    "erasures.ask", wanted, within=WITHIN
+                )
             return made
 
         return await writes.once("erasures.ask", body.model_dump(), reader, idempotency_key, act)

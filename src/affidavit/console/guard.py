@@ -11,6 +11,7 @@ who is asking (``auth``).
 
 import ipaddress
 import json
+import socket
 import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -120,12 +121,19 @@ class Guard:
 
 
 def _loopback_names(host: str) -> Sequence[str]:
-    """The names to accept; empty if any name is accepted."""
+    """The names to accept; empty if any name is accepted.
+
+    However the address is spelt (``127.1``, ``Localhost``), what counts is what it stands for.
+    """
+    if not host:
+        return ()
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    return ("127.0.0.1", "localhost", "::1", host) if loopback else ()
+        found = {ipaddress.ip_address(item[4][0]) for item in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return ()
+    plain = {getattr(one, "ipv4_mapped", None) or one for one in found}
+    loopback = plain and all(one.is_loopback for one in plain)
+    return ("127.0.0.1", "localhost", "::1", host.casefold()) if loopback else ()
 
 
 async def _answer(error: AffidavitError, status: int, send: Send) -> None:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from affidavit.console import resolve
-from affidavit.console.access import Access, recorded_expression, who
+from affidavit.console.access import Access, recorded_expression, recorded_name, who
 from affidavit.console.approvals_api import overseen
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
@@ -119,14 +119,15 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         """``records``: how many it matches now; at least so many if ``records_capped``."""
         reader = authenticator.api(request)
         check_preserves(reader.identity)
-        if body.dry_run:
+        term = recorded_name(services.snapshot(), reader.identity.tenant, body.expression)
+        async with access.looking(reader, {"operation": "holds.plan", "of": term}, body.reason):
             wanted = asked(services, reader, body.expression, body.reason)
+        if body.dry_run:
             return {"expression": wanted["expression"], "matter": body.matter} | await matched(
                 reader, wanted, body.reason
             )
 
         async def act() -> dict[str, Any]:
-            wanted = asked(services, reader, body.expression, body.reason)
             given = {"matter": body.matter, "owner": body.owner, "again": body.again}
             made: dict[str, Any] = await services.control.call("holds.place", wanted | given)
             try:

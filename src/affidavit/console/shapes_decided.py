@@ -24,7 +24,7 @@ class About(msgspec.Struct):
 
 
 class Asked(msgspec.Struct):
-    """A question for a second person, and its answer.
+    """A question for a second person, and its answer. ``tenants``: whoever answers oversees these.
 
     ``until``: when the answer, or the question, stops counting. ``yours``: this reader asked it.
     """
@@ -43,6 +43,7 @@ class Asked(msgspec.Struct):
     kind: Question
     target: str
     yours: bool = False
+    tenants: list[str] = []
     erasure: About | None = None
     replayed: bool = False
 
@@ -56,7 +57,8 @@ class AllAsked(msgspec.Struct):
 class LegalHold(msgspec.Struct):
     """A hold; ``released`` is ``""`` while it is in force.
 
-    ``asked``: the question whether it is released, ``until`` when that counts.
+    ``asked``: the question whether it is released, ``until`` when that counts. ``records``: so many
+    matched when it was placed, at least so many if ``records_capped``, null if not counted.
     """
 
     id: str
@@ -71,6 +73,8 @@ class LegalHold(msgspec.Struct):
     released: str
     approval: str
     releaser: str
+    records: int | None = None
+    records_capped: bool = False
     asked: str = ""
     until: str = ""
     replayed: bool = False
@@ -100,10 +104,23 @@ class InExport(msgspec.Struct):
     manifest: str
 
 
+class Named(msgspec.Struct):
+    """Texts of others that name a person: so many ``records`` (null: not searched, and ``why``).
+
+    At least so many if ``capped``. ``expression`` finds them.
+    """
+
+    expression: str
+    records: int | None
+    capped: bool
+    why: str
+
+
 class ErasurePlan(msgspec.Struct):
     """What would go ``now`` and ``later``; where it was asked for, the request's ``id``.
 
     ``digest``: of the leaf indexes of all of it. ``asked``: the question for a second person.
+    ``named``: in the dry run of a person's.
     """
 
     kind: Kind
@@ -116,6 +133,7 @@ class ErasurePlan(msgspec.Struct):
     digest: str
     keys: list[str]
     exports: list[InExport]
+    named: Named | None = None
     id: str = ""
     asked: str = ""
     until: str = ""
@@ -125,8 +143,9 @@ class ErasurePlan(msgspec.Struct):
 class ErasureRequest(msgspec.Struct):
     """A request and how far it is; ``certified``: so many certificates.
 
-    In a list with the ``question`` that waits for an answer; alone with what waits and why, and
-    with the certificates (signed notes).
+    ``tenants``: those that whoever grants it, or knows of it, oversees. In a list with the
+    ``question`` that waits for an answer; alone with what waits and why, and with the certificates
+    (signed notes).
     """
 
     id: str
@@ -153,6 +172,7 @@ class ErasureRequest(msgspec.Struct):
     within: str
     keys: list[str]
     certified: int
+    tenants: list[str]
     question: str = ""
     later: list[Waits] = []
     certificates: list[str] = []

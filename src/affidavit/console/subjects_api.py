@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from affidavit.console import resolve
+from affidavit.console.access import Access, recorded_name
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.export_api import lines
 from affidavit.console.proofs import Proofs, Wanted
@@ -32,7 +33,9 @@ class SubjectBody(BaseModel):
     purpose: str = Field(default="", max_length=500)
 
 
-def router(services: ConsoleServices, authenticator: Authenticator, proofs: Proofs) -> APIRouter:
+def router(
+    services: ConsoleServices, authenticator: Authenticator, access: Access, proofs: Proofs
+) -> APIRouter:
     """Return the route."""
     routes = APIRouter(prefix="/api", route_class=StrictRoute)
 
@@ -48,11 +51,14 @@ def router(services: ConsoleServices, authenticator: Authenticator, proofs: Proo
         own = body.subject in ("", reader.identity.actor)
         if reader.identity.role != "subject" or not own:
             check_preserves(reader.identity)
-        pseudonym = reader.identity.actor if own else _pseudonym(services, reader, body.subject)
-        check_one_person(
-            services.snapshot().identities, pseudonym, "affidavit export 'email:…' is of one.",
-            named=not own and reader.identity.tenant == _tenant(services, pseudonym),
-        )  # fmt: skip
+        name = recorded_name(services.snapshot(), reader.identity.tenant, body.subject)
+        probe = {"operation": "subjects.export", "of": name}
+        async with access.looking(reader, probe, body.purpose):
+            pseudonym = reader.identity.actor if own else _pseudonym(services, reader, body.subject)
+            check_one_person(
+                services.snapshot().identities, pseudonym, "affidavit export 'email:…' is of one.",
+                named=not own and reader.identity.tenant == _tenant(services, pseudonym),
+            )  # fmt: skip
         shows = reader.boundary.shows_content(body.purpose)
         wanted = Wanted(
             f"actor:{pseudonym}", content="full" if shows else "digest", purpose=body.purpose,

@@ -82,8 +82,14 @@ class Reader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is as of one moment for each of the two files."""
+        """Everything read inside is as of one moment for each of the two files.
+
+        One inside another is part of it.
+        """
         own = self._own()
+        if own.db.in_transaction:
+            yield
+            return
         self._follow(own)
         own.db.execute("BEGIN")
         own.left = SECONDS
@@ -97,6 +103,8 @@ class Reader:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All result rows of one statement of ``query.emit``."""
         own = self._own()
+        if not own.db.in_transaction:
+            self._follow(own)
         begun = time.monotonic()
         own.until = begun + own.left
         try:

@@ -6,6 +6,7 @@ Not here: execution (``search``).
 
 from collections.abc import Sequence
 
+from affidavit.index.text import PLACES_BITS
 from affidavit.query.conditions import Span, Sql, passages, predicate
 from affidavit.query.lists import Candidates, decided, in_lists
 from affidavit.query.tree import And, Phrase, Tree, conjuncts
@@ -62,17 +63,20 @@ def extent(term: Sql, span: Span) -> Sql:
     )
 
 
-def worded(phrase: Phrase, lists: Sequence[Sql], span: Span) -> Sql:
-    """The indexes of ``span`` whose text has the phrase and that are in all lists, each once."""
+def worded(phrase: Phrase, lists: Sequence[Sql], span: Span, most: int, *, newest: bool) -> Sql:
+    """The indexes of ``span`` whose text has the phrase and that are in all lists, in order.
+
+    One for each passage, so one may come several times; ``most`` of them.
+    """
     hits = passages(phrase, span)
     among = "".join(
-        f" AND EXISTS (SELECT 1 FROM mention a WHERE a.term = ({sql.text}) AND a.idx = hit.idx)"  # noqa: S608 - values are parameters
+        " AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
+        f"WHERE a.term = ({sql.text}) AND a.idx = passage.rowid >> {PLACES_BITS})"
         for sql in lists
     )
     return Sql(
-        f"WITH hit (idx) AS MATERIALIZED ({hits.text}) "  # noqa: S608 - values are parameters
-        f"SELECT DISTINCT idx FROM hit WHERE 1{among}",
-        (*hits.values, *(value for sql in lists for value in sql.values)),
+        f"{hits.text}{among} ORDER BY passage.rowid {'DESC' if newest else 'ASC'} LIMIT ?",
+        (*hits.values, *(value for sql in lists for value in sql.values), most),
     )
 
 

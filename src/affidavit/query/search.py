@@ -78,10 +78,10 @@ class Searcher:
             rows = rows[:limit]
             count, capped = self._count(asked, plan, count_to, len(rows), more=more)
             gaps, unattributed = self._beside(plan)
-            shown = [self._shaped(row, boundary) for row in rows]
+            shown = [self._shaped(row, boundary, plan.as_of.size) for row in rows]
         return Page(
             shown, self._cursor(plan, rows[-1].idx) if more else "", plan.as_of, count, capped,
-            rows[0].idx + 1 if rows else plan.low, gaps, unattributed, withheld(boundary),
+            rows[0].idx + 1 if rows else plan.as_of.size, gaps, unattributed, withheld(boundary),
         )  # fmt: skip
 
     def tail(
@@ -99,7 +99,7 @@ class Searcher:
             rows = self._rows(asked, plan, limit + 1, newest=False)
             more = len(rows) > limit
             rows = rows[:limit]
-            shown = [self._shaped(row, boundary) for row in rows]
+            shown = [self._shaped(row, boundary, plan.as_of.size) for row in rows]
             gaps, unattributed = self._beside(plan)
         following = rows[-1].idx + 1 if more else max(after, min(plan.as_of.size, end))
         return Page(
@@ -210,7 +210,8 @@ class Searcher:
 
     def count_of(self, asked: Tree, cap: int) -> tuple[int, bool]:
         """How many rows an injected tree has, counted up to ``cap``, and whether there are more."""
-        count, capped = self._count(asked, self._plan(asked, ""), cap, 0, more=True)
+        with self.reader.snapshot():
+            count, capped = self._count(asked, self._plan(asked, ""), cap, 0, more=True)
         return count or 0, capped
 
     # -- parts of an answer ----------------------------------------------------------------------
@@ -231,6 +232,7 @@ class Searcher:
             low = max(low, self.reader.position(since))
         if until is not None:
             high = min(high, self.reader.position(until))
+        every = (low, high)
         low, high = stretch(asked, low, high)
         first = as_of.size
         if cursor:
@@ -239,7 +241,7 @@ class Searcher:
         apart = And(tuple(part for part in conjuncts(asked) if not isinstance(part, Phrase)))
         found = self._candidates(apart, low, high)
         steps = Steps(self.reader, asked, (low, high), found, newest=newest)
-        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to, first)
+        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to, first, every)
 
     def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)
@@ -292,14 +294,17 @@ class Searcher:
         return min(count, cap), count > cap
 
     def _beside(self, plan: "_Plan") -> tuple[int, int]:
-        """Gaps and records of unknown tenant in the window, whoever asks: figures only."""
+        """Gaps and records of unknown tenant in the window of time, whoever asks: figures only."""
         found = []
         for dimension, value in (("type", "ledger.gap"), ("unattributed", "")):
-            ((count,),) = self.reader.query(*emit.mentions(dimension, value, plan.low, plan.high))
+            ((count,),) = self.reader.query(*emit.mentions(dimension, value, *plan.every))
             found.append(int(count))
         return found[0], found[1]
 
-    def _shaped(self, row: Row, boundary: Boundary) -> dict[str, Any]:
+    def _shaped(self, row: Row, boundary: Boundary, size: int | None = None) -> dict[str, Any]:
+        """The object of a row as of ``size`` leaves: text may be behind rows."""
+        if size is not None and row.answered is not None and row.answered >= size:
+            row = msgspec.structs.replace(row, answered=None)
         person = self.reader.person(row.idx) if "person" in boundary.sections else None
         return shaped(row, person, boundary)
 
@@ -321,7 +326,7 @@ class Searcher:
         request, response = (half, row) if row.re is not None else (row, half)
         if request is None:
             request, response = row, None
-        merged = self._shaped(request, boundary)
+        merged = self._shaped(request, boundary, plan.as_of.size)
         if response is not None:
             over = self._shaped(response, boundary)
             keep = ("index", "time", "at", "id", "type", "tier", "re", "answered", "decision",
@@ -376,7 +381,7 @@ class _Plan(NamedTuple):
     """Where an answer is looked for: in the rows of [low, high), in steps.
 
     ``going_on``: a later page. ``bound_to``: what its cursor is of. ``first``: the size of the
-    ledger when the first page was made.
+    ledger when the first page was made. ``every``: the leaves of its window of time.
     """
 
     low: int
@@ -386,6 +391,7 @@ class _Plan(NamedTuple):
     going_on: bool
     bound_to: Tree
     first: int
+    every: tuple[int, int]
 
 
 def _as_of(built: Built) -> AsOf:

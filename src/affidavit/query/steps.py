@@ -22,6 +22,8 @@ FIRST = 4_096
 """So many leaves are looked at first for words, then four times as many, and so on."""
 ENOUGH = 2_000
 """A part that holds so many is followed by none that is longer."""
+MOST = 20_000
+"""So many passages are taken up at once; a part that holds more ends where they do."""
 
 
 class Step(NamedTuple):
@@ -67,6 +69,14 @@ class Steps:
         ((low, high),) = self._reader.query(*extent(self._found.term, span))
         return (span[0], span[0]) if low is None else (low, high + 1)
 
+    def _cut(self, low: int, high: int, last: int) -> Span:
+        """The part up to the index ``last``, after which the next one begins."""
+        if self._newest:
+            self._high = last
+            return last, high
+        self._low = last + 1
+        return low, last + 1
+
     def _next(self) -> Step:
         low, high = self._low, self._high
         if self._newest:
@@ -78,9 +88,12 @@ class Steps:
         if self._phrase is None:
             self._length *= 4
             return Step(low, high, self._found)
-        lists = listed(self._found)
-        rows = self._reader.query(*worded(self._phrase, lists, (low, high)))
-        indexes = [idx for (idx,) in rows]
+        sql = worded(self._phrase, listed(self._found), (low, high), MOST, newest=self._newest)
+        rows = self._reader.query(*sql)
+        if len(rows) == MOST:  # the last index may have more passages, but it is there
+            low, high = self._cut(low, high, rows[-1][0])
+            self._length = FIRST
+        indexes = sorted({idx for (idx,) in rows})
         if len(indexes) < ENOUGH:
             self._length *= 4
         return Step(low, high, Candidates.of(json.dumps(indexes), len(indexes), self._phrase))

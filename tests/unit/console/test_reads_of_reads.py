@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import pytest
 
+from affidavit.console import access
 from affidavit.console.access import Access
 from affidavit.console.reads import Reads
 from tests.unit.console.conftest import Client, reader_of
@@ -96,3 +98,27 @@ def test_a_tail_of_reads_shows_its_own_beginning_and_does_not_feed_itself(
     assert [(row["type"], row["actor"]) for row in rows] == [
         ("access.tail", machine.identity("owner").actor)
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/erasures", {"kind": "session", "target": "no-session", "dry_run": True}),
+        ("/api/erasures", {"kind": "subject", "target": "eve@example.com", "dry_run": True}),
+        ("/api/erasures", {"kind": "expression", "target": "email:eve@*", "dry_run": True}),
+        ("/api/erasures", {"kind": "subject", "target": "bob@example.com"}),
+        ("/api/subjects/export", {"subject": "eve@example.com"}),
+    ],
+)
+def test_that_nobody_is_meant_is_a_read_too(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch, path: str, body: Any
+) -> None:
+    """Whoever decides about keeping learns of nobody unseen who is not there."""
+    monkeypatch.setattr(access, "FLOOD_SECONDS", 0.0)
+    before = len(machine.records("access.query"))
+    asked = body if path.startswith("/api/subjects") else {"basis": "a request", **body}
+    assert client("compliance").post(path, json=asked).status_code == 404
+    (record,) = machine.records("access.query")[before:]
+    assert record["what"]["rows"] == 0
+    assert record["what"]["of"].startswith("hmac:")
+    assert "example.com" not in json.dumps(record["what"])

@@ -1,5 +1,6 @@
 """One part of the ledger after another: all of it, none twice, and words looked up once."""
 
+import json
 from typing import Any
 
 import pytest
@@ -39,6 +40,25 @@ def test_words_are_looked_for_in_parts_that_grow(
     assert parts(searcher, Phrase("how", False), newest=newest) == expected
     monkeypatch.setattr(steps, "ENOUGH", 0)
     assert len(parts(searcher, Phrase("how", False), newest=newest)) == 8
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_a_part_that_holds_too_much_ends_there(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    """So a word that everything has is not collected whole; none is left out or taken twice."""
+    words = Phrase("h", True)
+    whole = list(Steps(searcher.reader, words, SPAN, None, newest=newest))
+    assert [(low, high) for low, high, _ in whole] == [SPAN]
+    monkeypatch.setattr(steps, "MOST", 1)
+    made = list(Steps(searcher.reader, words, SPAN, None, newest=newest))
+    taken = [json.loads(part.sql.values[0]) for _, _, part in made if part]
+    assert len(made) > 2
+    assert max(map(len, taken)) == 1
+    found = [place for places in taken for place in places]
+    assert found == sorted(found, reverse=newest)
+    (all_of_them,) = [json.loads(part.sql.values[0]) for _, _, part in whole if part]
+    assert sorted(found) == all_of_them == [0, 1, 2]
 
 
 def test_a_list_says_where_words_can_be_at_all(searcher: Searcher) -> None:
