@@ -161,7 +161,8 @@ class PlayedErasing:
 
     def _select(self) -> Selecting:
         machine = self._machine
-        return Selecting(Searcher(machine.index_reader, None), machine.vault_reader, machine.config)
+        searcher, leaf = Searcher(machine.index_reader, None), machine.reader_log.decoded
+        return Selecting(searcher, machine.vault_reader, machine.config, leaf)
 
     async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
         """As the worker of the sequencer process does."""
