@@ -2,8 +2,9 @@
 
 Rules: who was erased since the backup (a person, all of a tenant) is forgotten again, as far as the
 backup knew of them; nobody comes back under a key that has ended. A request that was granted since
-has another run, over what it means of what is there; one that waits for an answer waits again, and
-one that was denied or has lapsed since waits for none. Of one whose asker the backup does not know
+has another run, over what it means of what is there, whatever it was at; one that waits for an
+answer waits again, and one that was denied or has lapsed since waits for none. No number of a leaf
+behind the backup is taken over: it is another's here. Of one whose asker the backup does not know
 nobody can say whether whoever grants it is another person, so it is told by id and asked anew. Of
 somebody without a key, whom an e-mail alone names, what was erased is known by its digest, as it is
 on record. Not here: content, which opens no more (``restoring``).
@@ -82,7 +83,7 @@ def apply(
             if one.erasure.state in ("running", "waiting"):
                 system.told(state, f"{RESTORED}{one.erasure.id}", "")
             erasures.forget(one.erasure.id)
-            erasures.put(_begun(one.erasure))
+            erasures.put(_begun(one.erasure, size))
             erasures.put_parts(one.erasure.id, [_below(part, size) for part in one.portions])
     return Applied(len(gone), tuple(taken), tuple(lost))
 
@@ -174,13 +175,14 @@ def _typed(keyring: Keyring, target: str, said: Iterable[str]) -> set[str]:
     }
 
 
-def _begun(erasure: Erasure) -> Erasure:
-    """The same, to have another run if it waited: what it means has to be looked for here."""
-    if erasure.state != "waiting":
+def _begun(erasure: Erasure, size: int) -> Erasure:
+    """The same, to have another run if it had one: what it means has to be looked for here."""
+    if erasure.state not in ("running", "waiting"):
         return erasure
     return msgspec.structs.replace(
-        erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally()
-    )
+        erasure, state="running", run=len(erasure.certificates) + 1, selected=False, late=False,
+        tally=Tally(), open=tuple(index for index in erasure.open if index < size),
+    )  # fmt: skip
 
 
 def _below(part: Portion, size: int) -> Portion:

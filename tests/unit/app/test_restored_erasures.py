@@ -168,7 +168,7 @@ def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
     host.identities.put(replace(twin, actor=there["Here"].actor))
     for name, kind, target, more in (
         ("1", "subject", there["Here"].actor, {"state": "done", "within": "a"}),
-        ("2", "subject", there["All"].actor, {"state": "waiting", "run": 1}),
+        ("2", "subject", there["All"].actor, {"state": "waiting", "run": 1, "certificates": ("",)}),
         ("3", "tenant", "c", {"state": "running", "run": 1}),
         ("4", "tenant", "d", {}),
     ):
@@ -211,6 +211,21 @@ def test_a_request_means_no_leaf_that_another_one_takes(host: _Host) -> None:
     (part,) = host.erasures.parts("e")
     assert (part.now, part.later) == ((), (3, 5, 99))
     assert system.names_told(host.state, restored_requests.RESTORED) == ["restored e"]
+
+
+def test_what_had_begun_begins_anew(host: _Host) -> None:
+    """Chosen, late or certified, it has chosen nothing here; and waits for no leaf of others."""
+    owner = host.person("default", "Own")
+    host.ask("1", owner.id, "session", "a", state="running", run=1, selected=True)
+    host.ask("2", owner.id, "session", "b", state="waiting", run=2, late=True,
+             certificates=("", ""), open=(7, 100))  # fmt: skip
+    host.ask("3", owner.id, "session", "c", state="running", run=1, selected=True, open=(99, 101),
+             certificates=("",))  # fmt: skip
+    remembering.agree(host)
+    assert _restored(host, size=100).requests == ("1", "2", "3")
+    here = host.erasures.all("running")
+    assert [(one.run, one.open) for one in here] == [(1, ()), (3, (7,)), (2, (99,))]
+    assert not any(one.selected or one.late for one in here)
 
 
 def test_a_saved_query_with_the_mail_of_whom_no_key_stands_for_goes(host: _Host) -> None:
