@@ -2,7 +2,8 @@
 
 The steps of a run, and what a crash within each leaves:
 
-1. names: keys of the person revoked, name and address gone from ``state.db`` (done again);
+1. names: keys of the person revoked, name and address gone from ``state.db`` (done again; not by
+   a run for late answers alone);
 2. select: what goes now and what later, stored (done again, from what is stored and found);
 3. vault: keys destroyed, ciphertext overwritten (the engine goes on and knows the sums);
 4. index: rows and text derived anew, in slices; then nothing left of it in its files;
@@ -123,6 +124,10 @@ class Runs:
         host = self._host
         if erasure.kind not in ("subject", "tenant"):
             return erasure
+        if erasure.late:  # whoever is called so by now is not who was meant
+            await host.ask(lambda: self._retire(erasure))
+            return erasure
+        whole = erasure.target if erasure.kind == "tenant" else ""
 
         def forget() -> Erasure:
             every, now = host.identities.all(), host.clock.now()
@@ -131,8 +136,7 @@ class Runs:
             with host.state:
                 revoked = forgetting.forget(
                     host.state, host.identities, host.saved, host.holds, host.answered, known,
-                    erasure.names, now, within=erasure.within,
-                    tenant=erasure.target if erasure.kind == "tenant" else "",
+                    erasure.names, now, within=whole or erasure.within, tenant=whole,
                 )  # fmt: skip
                 made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
                 host.erasures.put(made)

@@ -1,0 +1,57 @@
+"""Whose names a run of an erasure takes, and where."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from affidavit.app import erasure_run, system
+from affidavit.app.erasure_run import Runs
+from affidavit.config import Config
+from affidavit.control.holds import HoldStore
+from affidavit.control.idempotency import Answered
+from affidavit.control.saved import SavedQueries, SavedQuery
+from affidavit.record.model import Record
+from tests.unit.app.test_restored_erasures import CLOCK, _Host
+from tests.world.erasures import NOW
+
+
+def test_a_tenants_names_go_there_and_not_for_late_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tenant may have an Ann of its own; who came since the first run is not meant."""
+    monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
+    made = _Host(tmp_path)
+    owner, theirs = made.person("default", "Own"), made.person("acme", "Ann")
+    made.person("default", "Ann")
+    saved, retired = SavedQueries(made.state), list[str]()
+    records = list[Record]()
+    system.prepare(made.state)
+    for tenant in ("acme", "default"):
+        saved.put(SavedQuery(tenant, "team", "red", "q", "actor:Ann", owner.actor, NOW))
+    erasure = made.ask("e", owner.id, "tenant", "acme", state="running", run=1, names=("Ann",))
+
+    async def ask(work: Any) -> Any:
+        return work()
+
+    async def record(told: Record) -> None:
+        records.append(told)
+
+    host: Any = SimpleNamespace(
+        clock=CLOCK, config=Config(), state=made.state, identities=made.identities, saved=saved,
+        holds=HoldStore(made.state), answered=Answered(made.state, CLOCK), erasures=made.erasures,
+        vault=SimpleNamespace(retire_tenant=retired.append), ask=ask, record=record,
+        tell_changed=lambda: None,
+    )  # fmt: skip
+    unused: Any = None
+    runs = Runs(host, unused, unused, unused, unused, unused)
+    assert asyncio.run(runs._names(replace(erasure, late=True))).revoked == ()
+    assert [one.tenant for one in saved.all()] == ["acme", "default"]
+    assert asyncio.run(runs._names(erasure)).revoked == (theirs.id,)
+    assert [one.tenant for one in saved.all()] == ["default"]
+    assert [one.name for one in made.identities.all()] == ["Own", "", "Ann"]
+    assert (retired, len(records)) == (["acme", "acme"], 1)
+    made.close()
