@@ -26,6 +26,8 @@ from affidavit.query import named
 from affidavit.query.boundary import oversees
 from affidavit.record.model import Record
 
+_ANEW = "Somebody asks anew; affidavit approvals deny ID answers this one."
+
 
 async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """The approval that counts for ``identity`` and ``records``, asked for now if there is none.
@@ -86,9 +88,10 @@ async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
 
 
 async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    """Grant or deny, by ``identity``: another person, with a role that approves.
+    """Grant or deny, by ``identity`` with a role that approves; a grant is another person's.
 
-    Who asked may take the question back, which denies it.
+    Who asked may take the question back, which denies it. ``RefusedError`` for a grant where the
+    key that asked is not in force any more.
     """
     grant = bool(params["grant"])
     async with host.deciding:
@@ -101,8 +104,11 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 raise RefusedError(f"The role {second.role} does not approve.")
             if not await _may_know(host, second, found, now):
                 raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
-            every = await host.ask(host.identities.all)
-            check_second(first, second, found.asked, every)
+            if grant:  # a denial takes nothing, so it needs no second person
+                if not first.in_force(now):
+                    raise RefusedError("The key that asked is not in force any more.", hint=_ANEW)
+                every = await host.ask(host.identities.all)
+                check_second(first, second, found.asked, every)
         made = found.decided_by(second, params["by"], now, grant=grant)
         if grant:
             await host.record(_decision(host, made))

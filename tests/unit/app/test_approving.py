@@ -64,6 +64,12 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
         its = await link.call("approvals.ask", question | _by(ghost))
         with pytest.raises(RefusedError, match="You made the key that asked"):
             await link.call("approvals.decide", {"id": its["id"], "grant": True, **_by(second)})
+        no = {"id": its["id"], "grant": False, **_by(second)}  # whoever made it may say no
+        assert (await link.call("approvals.decide", no))["state"] == "denied"
+        its = await link.call("approvals.ask", question | _by(ghost))
+        await link.call("keys.revoke", {"id": ghost["id"]})
+        with pytest.raises(RefusedError, match="asked is not in force"):
+            await link.call("approvals.decide", {"id": its["id"], "grant": True, **_by(me)})
         granted = {"id": asked["id"], "grant": True, **_by(second)}
         assert (await link.call("approvals.decide", granted))["state"] == "granted"
         with pytest.raises(UsageError, match="granted already"):
@@ -80,7 +86,7 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
 
     assert _sequencer(root, story) == 0
     types = _types(root)
-    assert (types.count("approval.requested"), types.count("approval.granted")) == (2, 2)
+    assert (types.count("approval.requested"), types.count("approval.granted")) == (3, 2)
 
     async def later(link: ControlLink) -> None:
         assert (await link.call("approvals.ask", kept["asked"]))["state"] == "granted"
@@ -101,7 +107,7 @@ def test_what_was_granted_is_on_record_first_and_outlives_the_process(tmp_path: 
     assert _sequencer(root, snapshots_only) == 0
     types = _types(root)
     assert (types.count("approval.granted"), types.count("change.identity")) == (3, 2)
-    assert types.count("change.key") == 5, "giving up is told as such, not as a revocation"
+    assert types.count("change.key") == 6, "giving up is told as such, not as a revocation"
     audit(root, beside=tmp_path / "beside")
 
 
