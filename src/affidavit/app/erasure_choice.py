@@ -95,9 +95,8 @@ class Choosing:
             select, now = self._worker.select(), host.clock.now()
             merged = _merged(stored, self._found(erasure, _indexes(stored)))
             may_wait = {i for i in _indexes(merged) if i in asked or i >= size} | {*erasure.open}
-            waits = select.unanswered(
-                may_wait, writers
-            )  # first: who does not wait has an answer below
+            # first who waits: whoever does not has an answer below
+            waits = select.unanswered(may_wait, writers)
             answers = select.answers(may_wait, erasure.what)
             merged = _merged(merged, select.portions(answers))
             self.hold(holds, _indexes(merged))
