@@ -11,15 +11,14 @@ read is recorded (whoever asks does that first), and proofs (``completeness``).
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from affidavit.errors import NotFoundError, UsageError
-from affidavit.ids import b64u
 from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
-from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
+from affidavit.index.sqlite import ROW_COLUMNS, row_of
 from affidavit.query import cursor as cursors
 from affidavit.query import emit, facets, lists, sums, wording
 from affidavit.query.answers import (
@@ -35,6 +34,7 @@ from affidavit.query.boundary import Boundary, bound, inject
 from affidavit.query.conditions import Sql
 from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
+from affidavit.query.plan import Plan, told
 from affidavit.query.rows import shaped, withheld
 from affidavit.query.steps import Steps
 from affidavit.query.sums import Scope, Wanted
@@ -58,7 +58,7 @@ class Searcher:
 
     def as_of(self) -> AsOf:
         """What an answer without text would be as of, now."""
-        return _as_of(self.reader.built()[0])
+        return told(self.reader.built()[0])
 
     def run(
         self, tree: Tree, boundary: Boundary, *, limit: int = 100, cursor: str = "",
@@ -219,7 +219,7 @@ class Searcher:
     def _plan(
         self, asked: Tree, cursor: str, low: int = 0, end: int | None = None, *,
         to: Tree | None = None, newest: bool = True,
-    ) -> "_Plan":  # fmt: skip
+    ) -> Plan:  # fmt: skip
         bound_to = asked if to is None else to
         built = self.reader.built()
         as_of = built[0]
@@ -241,7 +241,7 @@ class Searcher:
         apart = And(tuple(part for part in conjuncts(asked) if not isinstance(part, Phrase)))
         found = self._candidates(apart, low, high)
         steps = Steps(self.reader, asked, (low, high), found, newest=newest)
-        return _Plan(low, high, steps, _as_of(as_of), bool(cursor), bound_to, first, every)
+        return Plan(low, high, steps, told(as_of), bool(cursor), bound_to, first, every)
 
     def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)
@@ -260,7 +260,7 @@ class Searcher:
         return None if count >= _COMMON else int(count)
 
     def _rows(
-        self, asked: Tree, plan: "_Plan", limit: int, *, newest: bool = True,
+        self, asked: Tree, plan: Plan, limit: int, *, newest: bool = True,
         before: int | None = None,
     ) -> list[Row]:  # fmt: skip
         """The first rows of a plan, of those below the index ``before``."""
@@ -277,7 +277,7 @@ class Searcher:
         return rows
 
     def _count(
-        self, asked: Tree, plan: "_Plan", cap: int, read: int, *, more: bool
+        self, asked: Tree, plan: Plan, cap: int, read: int, *, more: bool
     ) -> tuple[int | None, bool]:
         """How many rows there are, counted up to ``cap``: ``read``, unless there are ``more``."""
         if plan.going_on:
@@ -293,7 +293,7 @@ class Searcher:
                 break
         return min(count, cap), count > cap
 
-    def _beside(self, plan: "_Plan") -> tuple[int, int]:
+    def _beside(self, plan: Plan) -> tuple[int, int]:
         """Gaps and records of unknown tenant in the window of time, whoever asks: figures only."""
         found = []
         for dimension, value in (("type", "ledger.gap"), ("unattributed", "")):
@@ -308,7 +308,7 @@ class Searcher:
         person = self.reader.person(row.idx) if "person" in boundary.sections else None
         return shaped(row, person, boundary)
 
-    def _leading(self, asked: Tree, rows: Sequence[Row], plan: "_Plan") -> list[Row]:
+    def _leading(self, asked: Tree, rows: Sequence[Row], plan: Plan) -> list[Row]:
         """Without the requests whose response matches too: those stand at their response."""
         answers = [row.answered for row in rows if row.answered is not None]
         known = [idx for idx in answers if idx < plan.first]  # later ones are on no page before
@@ -316,7 +316,7 @@ class Searcher:
         return [row for row in rows if row.answered not in also]
 
     def _halves(
-        self, row: Row, plan: "_Plan", boundary: Boundary
+        self, row: Row, plan: Plan, boundary: Boundary
     ) -> tuple[Row, Row | None, dict[str, Any]]:
         """The request or what stands alone, its response, and the row of both."""
         other = row.re if row.re is not None else row.answered
@@ -362,7 +362,7 @@ class Searcher:
             else wording.sentence(request, wording.visible(boundary, seen[0].sections), boundary),
         )
 
-    def _cursor(self, plan: "_Plan", before: int) -> str:
+    def _cursor(self, plan: Plan, before: int) -> str:
         payload = before.to_bytes(8, "big") + plan.first.to_bytes(8, "big")
         return cursors.sealed(payload, self._key(plan.bound_to))
 
@@ -375,27 +375,6 @@ class Searcher:
         """What cursors of this question are sealed with."""
         question = hashlib.sha256(msgspec.json.encode(asked)).digest()
         return hmac.digest(self.reader.secret, b"page" + question, "sha256")
-
-
-class _Plan(NamedTuple):
-    """Where an answer is looked for: in the rows of [low, high), in steps.
-
-    ``going_on``: a later page. ``bound_to``: what its cursor is of. ``first``: the size of the
-    ledger when the first page was made. ``every``: the leaves of its window of time.
-    """
-
-    low: int
-    high: int
-    steps: Steps
-    as_of: AsOf
-    going_on: bool
-    bound_to: Tree
-    first: int
-    every: tuple[int, int]
-
-
-def _as_of(built: Built) -> AsOf:
-    return AsOf(built.size, built.time, b64u(built.root))
 
 
 def _check_limit(limit: int) -> None:
