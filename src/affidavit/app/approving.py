@@ -203,7 +203,7 @@ def untold(host: Host) -> News:
             found.append((_glass_record(host, glass, None, "ended"), name, ""))
     for restored in system.names_told(host.state, RESTORED):
         asked = host.erasures.find(restored.removeprefix(RESTORED))
-        if not system.is_told(host.state, name := f"granted again {asked.id} {asked.run}"):
+        if not system.is_told(host.state, name := f"granted again {asked.id}"):
             granted = host.approvals.find(asked.approval)
             found.append((_decision(host, granted, phase="restored"), name, ""))
     for owner in host.identities.all():

@@ -28,6 +28,7 @@ from affidavit.control.identity import Identity
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
 from affidavit.control.terms import digest, is_digest
+from affidavit.errors import NotFoundError
 from affidavit.vault.keyring import Keyring
 
 RESTORED = "restored "
@@ -53,7 +54,11 @@ def apply(
     erasures, identities = ErasureStore(state), IdentityStore(state, clock)
     approvals = ApprovalStore(state)
     here = {one.id: one for one in erasures.all()}
-    known = [one for one in remembering.every(keyring) if _is_news(one, here.get(one.erasure.id))]
+    known = [
+        one
+        for one in remembering.every(keyring)
+        if _is_news(one, here.get(one.erasure.id)) and not _is_answered(one, approvals)
+    ]
     everybody = identities.all()
     gone = _gone(everybody, keyring, [one.erasure for one in known])
     begun = [one.erasure for one in known if one.erasure.state != "asked"]
@@ -95,6 +100,16 @@ def _is_news(known: Known, here: Erasure | None) -> bool:
         return one.state == "done", one.run, _FAR.index(one.state)
 
     return here is None or far(known.erasure) > far(here)
+
+
+def _is_answered(known: Known, approvals: ApprovalStore) -> bool:
+    """Whether the backup, of later than the keys, knows the answer to a question that waits."""
+    if known.erasure.state != "asked" or known.question is None:
+        return False
+    try:
+        return approvals.find(known.question.id).state != "pending"
+    except NotFoundError:
+        return False
 
 
 def _gone(

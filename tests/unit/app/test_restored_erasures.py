@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from affidavit.app import (
+    approving,
     erasure_loop,
     erasure_run,
     opening,
@@ -22,8 +24,10 @@ from affidavit.app.restored_requests import Applied
 from affidavit.app.restoring import Restoring
 from affidavit.cli.backup import restore
 from affidavit.clock import SystemClock, add_seconds
+from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import Erasure, ErasureStore, Portion
+from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
 from affidavit.control.saved import SavedQueries, SavedQuery
@@ -253,6 +257,35 @@ def test_a_request_that_was_denied_since_cannot_be_granted(host: _Host) -> None:
     assert restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False) == Applied()
     assert [one.id for one in host.erasures.all()] == ["f"]
     assert [one.target for one in host.approvals.open(CLOCK.now())] == ["f"]
+
+
+def test_keys_of_before_the_answer_do_not_ask_again(host: _Host) -> None:
+    """A copy of them goes with later backups, too: what was denied by then stays so."""
+    owner = host.person("default", "Own")
+    host.ask("e", owner.id, "session", "ses_x")
+    remembering.agree(host)
+    denied = replace(host.approvals.find("qe"), state="denied")
+    host.approvals.put(denied)
+    host.erasures.forget("e")
+    assert restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False) == Applied()
+    assert (host.approvals.find("qe"), [*host.erasures.all()]) == (denied, [])
+
+
+def test_a_grant_is_told_again_once_for_one_restore(host: _Host) -> None:
+    """Not at each start after another run."""
+    owner = host.person("default", "Own")
+    made = host.ask("e", owner.id, "session", "a", state="waiting", run=1, certificates=("",))
+    remembering.agree(host)
+    assert _restored(host).requests == ("e",)
+    untold: Any = SimpleNamespace(
+        state=host.state, approvals=host.approvals, erasures=host.erasures, clock=CLOCK,
+        identities=host.identities, holds=HoldStore(host.state), config=Config(),
+    )  # fmt: skip
+    names = [name for _, name, _ in approving.untold(untold)]
+    assert names == ["granted again e"]
+    system.told(host.state, names[0], "")
+    host.erasures.put(replace(made, state="waiting", run=3))
+    assert approving.untold(untold) == []
 
 
 def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
