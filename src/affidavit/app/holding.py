@@ -1,8 +1,9 @@
 """What the sequencer decides about legal holds: placing, and releasing by two persons.
 
 Rules: whoever places a hold does so within the own boundary, as of the words' meaning now; it is
-stored, and in force, before it is on record, and a record that a crash prevents is made at the next
-start. One that a restore lost is placed again on no less than it was on. A release is asked for by
+stored, in force, and known to the keys before it is on record, and a record that a crash prevents
+is made at the next start. One that a restore lost is placed again on no less than it was on, and
+its words go once it is released, as an erasure may have been about them. A release is asked for by
 one person and granted by another; it is on record before it is stored. So a crash leaves held what
 is in doubt. A hold never widens what anybody may see: it is evaluated where something is about to
 be removed. Not here: that (``keeping``).
@@ -20,9 +21,11 @@ from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject, oversees
-from affidavit.query.tree import All, Tree
+from affidavit.query.tree import All, And, Match, Tree
 from affidavit.record.model import Record
+from affidavit.vault import key_ends
 from affidavit.vault.key_ends import Placed
+from affidavit.vault.keyring import Keyring
 
 
 class Runner(Protocol):
@@ -37,6 +40,8 @@ class Runner(Protocol):
 
 class Placing(Host, Protocol):
     """What is needed of the sequencer process to place a hold."""
+
+    keyring: Keyring
 
     @property
     def erasing(self) -> Runner:
@@ -66,29 +71,41 @@ async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
             who=params["by"] or {},
         )  # fmt: skip
         if again:
-            hold = _again(hold, await host.erasing.placed(again), who, within, tree)
+            owned = not any(one.given_up for one in await host.ask(host.identities.all))
+            placed = await host.erasing.placed(again)
+            hold = _again(hold, placed, who, within, tree, owned=owned)
         async with host.holds.gate.changing():  # from here on nothing of it goes
             await host.ask(lambda: host.holds.put(hold))
+        await host.ask(lambda: _known(host.keyring, hold))  # a round of erasing can last for hours
         await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
         return shown(hold)
 
 
-def _again(hold: Hold, placed: Placed | None, who: Identity, within: Boundary, tree: Tree) -> Hold:
+def _again(
+    hold: Hold, placed: Placed | None, who: Identity, within: Boundary, tree: Tree, *, owned: bool
+) -> Hold:
     """The hold, in the tenant that it was of; ``RefusedError`` unless it is on no less than it was.
 
-    The same words, or all, by somebody who sees all that who placed it could.
+    The same words, or all, by somebody who sees all that who placed it could. Where ownership was
+    given up (not ``owned``) nobody may: who oversees the tenant then holds all that is there.
     """
     every = isinstance(within.rows, All)
+    tenant = hold.tenant if placed is None else placed.tenant
+    overseen = oversees(who, within, tenant)
     if placed is None:
         enough, same = every, True  # nobody knows its words
     else:
-        enough = every or (not placed.wide and oversees(who, within, placed.tenant))
+        enough = every or (not placed.wide and overseen)
         same = isinstance(tree, All) or hold.words == placed.words
-        hold = msgspec.structs.replace(hold, tenant=placed.tenant)
+    if not enough and not owned and overseen and isinstance(tree, All):
+        hold, enough = msgspec.structs.replace(hold, tree=msgspec.json.encode(tree)), True
+    hold = msgspec.structs.replace(hold, tenant=tenant, forgets=True)
     if not enough:
         raise RefusedError(
             "You do not see all that this hold was placed on.",
-            hint="An owner places it again, or who sees all of its tenant.",
+            hint="An owner places it again, or who sees all of its tenant."
+            if owned
+            else "Who sees all of its tenant places it again on '', which is all there is.",
         )
     if not same:
         raise RefusedError(
@@ -168,6 +185,21 @@ def shown(hold: Hold) -> dict[str, Any]:
     for name in ("tree", "who", "recorded", "forgets"):
         del found[name]
     return found
+
+
+def remembered(hold: Hold) -> Placed:
+    """What the keys have to know of a hold."""
+    tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
+    rows = tree
+    while isinstance(rows, And):  # the boundary of who placed it comes first, its tenant in that
+        rows = rows.children[0]
+    return Placed(hold.tenant, rows != Match("tenant", hold.tenant), hold.words)
+
+
+def _known(keyring: Keyring, hold: Hold) -> None:
+    """Have the keys know of a hold, whose it is first; durable."""
+    key_ends.remember_holds(keyring, {hold.id: remembered(hold)})
+    key_ends.hold_key(keyring, hold.id)
 
 
 def _record(host: Host, hold: Hold, kind: str, approval: Approval | None = None) -> Record:

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from affidavit.app import proving
+from affidavit.app import holding, proving
 from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import NotFoundError
-from affidavit.query.tree import And, Match, Tree
+from affidavit.query.tree import Tree
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
 from affidavit.vault.erased import Erased
@@ -77,7 +77,7 @@ class Keeping:
         """Keep beside the keys whose each hold is, before it has one: they outlive ``state.db``."""
         keyring = self._host.keyring
         known = key_ends.remembered_holds(keyring)
-        news = {one.id: _placed(one) for one in holds if one.id not in known}
+        news = {one.id: holding.remembered(one) for one in holds if one.id not in known}
         key_ends.remember_holds(keyring, news)
 
     def _put(self, hold: Hold, low: int, high: int) -> None:
@@ -114,11 +114,3 @@ class Keeping:
             return self._engine.release(hold.id, hold.id, step)
         except NotFoundError:
             return None  # it never held anything
-
-
-def _placed(hold: Hold) -> key_ends.Placed:
-    tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
-    rows = tree
-    while isinstance(rows, And):  # the boundary of who placed it comes first, its tenant in that
-        rows = rows.children[0]
-    return key_ends.Placed(hold.tenant, rows != Match("tenant", hold.tenant), hold.words)

@@ -228,10 +228,12 @@ def hold_key(keyring: Keyring, name: str) -> Key:
     secret = ids.key()
     with keyring.changing() as change:
         change.database.execute(
-            "INSERT INTO hold_keys (hold, wrapped, created) VALUES (?, ?, ?)",
+            "INSERT OR IGNORE INTO hold_keys (hold, wrapped, created) VALUES (?, ?, ?)",
             (name, change.wrap(secret), change.now),
         )
-        return Key(change.database.last_insert_rowid(), secret)
+        mine = change.database.changes()
+        number = change.database.last_insert_rowid()
+    return Key(number, secret) if mine else hold_key(keyring, name)  # another thread's
 
 
 class Placed(NamedTuple):

@@ -10,11 +10,19 @@ import pytest
 
 from affidavit import durable
 from affidavit.app import approving, holding, system
+from affidavit.clock import SystemClock
+from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
-from affidavit.control.holds import HoldStore
+from affidavit.control.holds import Hold, HoldStore
+from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
+from affidavit.control.store import IdentityStore
 from affidavit.errors import NotFoundError, RefusedError, UsageError
-from affidavit.query import language
+from affidavit.query import language, named
+from affidavit.query.tree import All, Match, Tree
+from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault import key_ends
+from affidavit.vault.keyring import Keyring
 from tests.unit.app.test_approving import _by, _Dead, _Host, _key, _root
 from tests.unit.app.test_sequencer import _sequencer, _types
 from tests.world.audit import audit
@@ -93,11 +101,16 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
 
 
 def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> None:
-    """A hold counts from its first trace and is told; a release only with its record."""
+    """A hold counts from its first trace and is told; a release only with its record.
+
+    What is on record is known to the keys: whoever restores an older backup hears of it.
+    """
     ends = set()
+    keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
     for step in range(26):
         state = durable.open_database(tmp_path / f"{step}.db", bytes(32))
         host = _Host(state, 100)
+        host.keyring = keyring
         state.execute(system._SCHEMA)
         keys = []
         for name, role in (("A", "compliance"), ("B", "owner")):
@@ -124,9 +137,67 @@ def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> Non
         assert not released or "retention.released" in recorded
         told = {name for _, name, _ in approving.untold(host)}
         assert all(f"held {one.id}" in told or "retention.held" in recorded for one in held)
+        every, lives = HoldStore(state).all(), {*key_ends.live_holds(keyring).values()}
+        known = key_ends.remembered_holds(keyring).keys() & lives
+        assert "retention.held" not in recorded or {one.id for one in every} <= known
         ends.add((died, bool(held), bool(released)))
         state.close()
+    keyring.close()
     assert ends >= {(True, False, False), (True, True, False), (False, False, True)}
+
+
+def test_anybody_who_oversees_denies_and_only_a_key_in_force_has_asked(tmp_path: Path) -> None:
+    """Whoever made the asker's key denies, and revokes it; then nobody grants what it asked."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    host = _Host(state, 100)
+    host.keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
+    state.execute(system._SCHEMA)
+    made, by = dict[str, Identity](), ""
+    for name, role in (("Own", "owner"), ("Con", "compliance"), ("Ben", "owner")):
+        made[name], _ = host.identities.draft(tenant="t", name=name, role=role, made_by=by)
+        host.identities.put(made[name])
+        by = made["Own"].actor if name == "Own" else ""
+
+    async def story() -> None:
+        def who(name: str) -> dict[str, Any]:
+            return {"identity": made[name].id, "by": {}}
+
+        tree = msgspec.json.encode(language.parse("model:x", NOW)).decode()
+        hold = await holding.place(host, {
+            "expression": "", "recorded": "", "tree": tree, "matter": "m", "owner": "o",
+            "reason": "r", **who("Con")})  # fmt: skip
+        ask = {"id": hold["id"], "reason": "r", **who("Con")}
+        asked = (await holding.release(host, ask))["asked"]
+        with pytest.raises(RefusedError, match="made the key"):
+            await approving.decide(host, {"id": asked, "grant": True, **who("Own")})
+        denied = await approving.decide(host, {"id": asked, "grant": False, **who("Own")})
+        assert denied["state"] == "denied"
+        asked = (await holding.release(host, ask))["asked"]
+        host.identities.put(msgspec.structs.replace(made["Con"], revoked=NOW))
+        with pytest.raises(RefusedError, match="not in force"):
+            await approving.decide(host, {"id": asked, "grant": True, **who("Ben")})
+
+    asyncio.run(story())
+    host.keyring.close()
+    state.close()
+
+
+def test_where_ownership_was_given_up_a_lost_hold_is_placed_on_all_there_is(tmp_path: Path) -> None:
+    """By who oversees its tenant, as nobody oversees all; and its words go with its release."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    who, _ = IdentityStore(state, SystemClock()).draft(tenant="t", name="Con", role="compliance")
+    within, every = named.boundary_of(who, Config(), NOW, None), All()
+    hold = Hold("h", "t", "m", "o", "r", '"Ann"', "hmac:x", b"{}", NOW, who.id, who.actor)
+    lost = key_ends.Placed("t", wide=True, words=hold.words)
+    for placed, tree, owned in ((lost, every, True), (lost, Match("model", "x"), False),
+                                (lost._replace(tenant="u"), every, False)):  # fmt: skip
+        with pytest.raises(RefusedError, match="do not see all"):
+            holding._again(hold, placed, who, within, tree, owned=owned)
+    for known in (lost, None):
+        found = holding._again(hold, known, who, within, every, owned=False)
+        assert msgspec.json.decode(found.tree, type=Tree) == every
+        assert found.over(NOW).expression == "hmac:x"
+    state.close()
 
 
 def test_approvals_that_were_stored_before_are_reveals() -> None:
