@@ -4,7 +4,8 @@ Rules: what opens something (a grant, a broken glass) is on record before it is 
 something (a denial, an end, giving up) is stored before it is recorded, and a record that a crash
 prevents is made at the next start (``untold``). So a crash leaves closed what is in doubt. Who asks
 is looked up here, by the key's id, whatever the console says. Who grants oversees the tenants that
-it is of: those of the hold or of what is to be erased, wherever the one who asked is from. Not
+it is of: those of the hold (``hold_tenants``) or of what is to be erased, wherever the one who
+asked is from. Not
 here: whether a boundary covers a record (the console, which reads), and the tables
 (``control.approvals``).
 """
@@ -14,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import erasing, holding, system
+from affidavit.app import erasing, hold_tenants, holding, system
 from affidavit.app.deciding import News, asker, boundary, close, recorded
 from affidavit.app.erasing import Host
 from affidavit.app.restored_requests import RESTORED
 from affidavit.clock import add_seconds
 from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, check_second
-from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
+from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity, is_owned
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import named
 from affidavit.query.boundary import oversees
@@ -79,7 +80,9 @@ async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
     """Whose records, hold or erasure it is about; ``""``, for owners alone, if that is gone."""
     try:
         if approval.kind == "release":
-            return [(await host.ask(lambda: host.holds.find(approval.target))).tenant]
+            hold = await host.ask(lambda: host.holds.find(approval.target))
+            owned = is_owned(await host.ask(host.identities.all))
+            return [hold_tenants.decides(hold, owned=owned)]
         if approval.kind == "erase":
             return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))
     except NotFoundError:

@@ -9,19 +9,20 @@ is in doubt. A hold never widens what anybody may see: it is evaluated where som
 be removed. Not here: that (``keeping``).
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from affidavit import ids
-from affidavit.app import deciding, system
+from affidavit.app import deciding, hold_tenants, system
 from affidavit.app.deciding import Host, News
 from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
-from affidavit.control.identity import Identity, check_preserves
+from affidavit.control.identity import Identity, check_preserves, is_owned
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject, oversees
-from affidavit.query.tree import All, And, Match, Tree
+from affidavit.query.tree import All, Tree
 from affidavit.record.model import Record
 from affidavit.vault import key_ends
 from affidavit.vault.key_ends import Placed
@@ -68,7 +69,7 @@ async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
             owner=str(params["owner"]) or who.name, reason=str(params["reason"]),
             expression=str(params["expression"]), recorded=str(params["recorded"]),
             tree=msgspec.json.encode(bound), placed=now, by=who.id, actor=who.actor,
-            who=params["by"] or {},
+            who=params["by"] or {}, on=hold_tenants.of(bound),
         )  # fmt: skip
         if again:
             owned = not any(one.given_up for one in await host.ask(host.identities.all))
@@ -98,7 +99,7 @@ def _again(
         enough = every or (not placed.wide and overseen)
         same = isinstance(tree, All) or hold.words == placed.words
     if not enough and not owned and overseen and isinstance(tree, All):
-        hold, enough = msgspec.structs.replace(hold, tree=msgspec.json.encode(tree)), True
+        hold, enough = msgspec.structs.replace(hold, tree=msgspec.json.encode(tree), on=""), True
     hold = msgspec.structs.replace(hold, tenant=tenant, forgets=True)
     if not enough:
         raise RefusedError(
@@ -116,34 +117,52 @@ def _again(
 
 
 async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every hold ever placed, oldest first; a release that is asked for with it."""
+    """Every hold ever placed, oldest first; a release that is asked for with it.
+
+    ``tenants``: those that whoever may know of it oversees.
+    """
     now = host.clock.now()
 
     def read() -> list[dict[str, Any]]:
         asked = {one.target: one.id for one in host.approvals.open(now)
                  if one.kind == "release" and one.state == "pending"}  # fmt: skip
-        return [shown(one) | {"asked": asked.get(one.id, "")} for one in host.holds.all()]
+        told = _seen(host, host.holds.all())
+        return [one | {"asked": asked.get(one["id"], "")} for one in told]
 
     return await host.ask(read)
 
 
 async def trees(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
     """Every hold in force with what it matches, for whoever explains what is kept."""
-    found = await host.ask(host.holds.in_force)
-    return [shown(one) | {"tree": one.tree.decode()} for one in found]
+
+    def read() -> list[dict[str, Any]]:
+        every = host.holds.in_force()
+        told = zip(_seen(host, every), every, strict=True)
+        return [one | {"tree": hold.tree.decode()} for one, hold in told]
+
+    return await host.ask(read)
+
+
+def _seen(host: Host, holds: Sequence[Hold]) -> list[dict[str, Any]]:
+    owned = is_owned(host.identities.all())
+    return [shown(one) | {"tenants": [hold_tenants.sees(one, owned=owned)]} for one in holds]
 
 
 async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """Ask that a hold is released; the question waits for another person.
 
-    ``NotFoundError`` for who does not oversee the hold's tenant.
+    ``NotFoundError`` for who may not know of the hold, ``RefusedError`` for who may know alone.
     """
     async with host.deciding:
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
         hold = await host.ask(lambda: host.holds.find(params["id"]))
-        if not oversees(who, await deciding.boundary(host, who, now), hold.tenant):
+        owned = is_owned(await host.ask(host.identities.all))
+        within = await deciding.boundary(host, who, now)
+        if not oversees(who, within, hold_tenants.sees(hold, owned=owned)):
             raise NotFoundError("There is no such hold.", hint="affidavit hold list")
+        if not oversees(who, within, hold_tenants.decides(hold, owned=owned)):
+            raise RefusedError("An owner placed this hold: owners alone ask for its release.")
         if hold.released:
             raise UsageError(f"This hold was released at {hold.released}.")
         found = await host.ask(lambda: host.approvals.about("release", hold.id, now))
@@ -182,18 +201,14 @@ def untold(host: Host) -> News:
 def shown(hold: Hold) -> dict[str, Any]:
     """A hold as people and scripts see it."""
     found: dict[str, Any] = msgspec.to_builtins(hold)
-    for name in ("tree", "who", "recorded", "forgets"):
+    for name in ("tree", "who", "recorded", "forgets", "on"):
         del found[name]
     return found
 
 
 def remembered(hold: Hold) -> Placed:
     """What the keys have to know of a hold."""
-    tree: Tree = msgspec.json.decode(hold.tree, type=Tree)
-    rows = tree
-    while isinstance(rows, And):  # the boundary of who placed it comes first, its tenant in that
-        rows = rows.children[0]
-    return Placed(hold.tenant, rows != Match("tenant", hold.tenant), hold.words)
+    return Placed(hold.tenant, hold_tenants.on(hold) != hold.tenant, hold.words)
 
 
 def _known(keyring: Keyring, hold: Hold) -> None:

@@ -20,7 +20,7 @@ from affidavit.console.auth import Authenticator, Reader, require_owner
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
-from affidavit.control.identity import APPROVE
+from affidavit.control.identity import APPROVE, is_owned
 from affidavit.errors import NotFoundError, RefusedError
 from affidavit.query import boundary
 
@@ -146,7 +146,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         require_owner(reader)
         asked = {"by": who(reader, body.reason)}
         gone: dict[str, Any] = await services.control.call("keys.give_up", asked)
-        await _arrived(lambda: not _owned(services))
+        await _arrived(lambda: not is_owned(services.snapshot().identities))
         return gone
 
     return routes
@@ -178,10 +178,6 @@ async def overseen(
         raise RefusedError(f"The role {reader.identity.role} does not see {called}.")
     every = await services.control.call(method, {})
     return [one for one in every if oversees(reader, *one.get("tenants", [one["tenant"]]))]
-
-
-def _owned(services: ConsoleServices) -> bool:
-    return any(one.role == "owner" and not one.given_up for one in services.snapshot().identities)
 
 
 def _broken(services: ConsoleServices, glass: str) -> bool:

@@ -42,7 +42,7 @@ async def known_holds(services: ConsoleServices, reader: Reader) -> list[Hold] |
             msgspec.json.decode(one["tree"], type=Tree),
         )
         for one in found
-        if oversees(reader, one["tenant"])
+        if oversees(reader, *one["tenants"])
     ]
 
 

@@ -29,6 +29,8 @@ class Hold(msgspec.Struct, frozen=True):
     is matched. ``by`` the key that placed it, ``actor`` whose it is; ``who`` the section of the
     record that says so. ``approval``: the question under which it was ``released``, which
     ``releaser`` granted. ``forgets``: its words say whom an erasure has forgotten, and go with it.
+    ``on``: the one tenant that all it matches is of, ``""`` if that may be several; ``None`` of one
+    that an earlier release placed, whose tree says it.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Hold(msgspec.Struct, frozen=True):
     approval: str = ""
     releaser: str = ""
     forgets: bool = False
+    on: str | None = None
 
     @property
     def words(self) -> bytes:

@@ -134,6 +134,11 @@ def hash_key(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
+def is_owned(identities: Iterable[Identity]) -> bool:
+    """Whether there is an owner who has not given up; once there is none, none can be made."""
+    return any(one.role == OWNER and not one.given_up for one in identities)
+
+
 def mails_of(identities: Iterable[Identity], actor: str) -> frozenset[str]:
     """The e-mails of an actor's keys, in lower case."""
     return frozenset(one.email.casefold() for one in identities if one.actor == actor and one.email)

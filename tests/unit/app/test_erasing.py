@@ -146,7 +146,7 @@ def test_nothing_goes_before_its_minimum_or_under_a_hold(tmp_path: Path) -> None
     kept: dict[str, Any] = {}
 
     async def story(link: ControlLink) -> None:
-        owner, second = await _key(link, "Ann", "owner"), await _key(link, "Ben", "auditor")
+        owner, second = await _key(link, "Ann", "owner"), await _key(link, "Ben", "owner")
         bot = await _key(link, "bot", "caller")
         recorder = await Recorder.open(root, link)
         await recorder.exchange(bot, "below", session="s1", retention_class="logs")

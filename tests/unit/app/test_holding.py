@@ -73,19 +73,41 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
             answer = {"id": over["asked"], "grant": grants, **_by(second)}
             with pytest.raises(NotFoundError):
                 await link.call("approvals.decide", answer)
+        # An owner's is on all tenants, or on the one that its words name: no other ends it.
+        wide = await link.call("holds.place", _held(owner))
+        named = await link.call("holds.place", _held(owner, "tenant:other model:x"))
+        seen = {one["id"]: one["tenants"] for one in await link.call("holds.list", {})}
+        assert (seen[hold["id"]], seen[wide["id"]], seen[named["id"]]) == (
+            ["default"], [""], ["other"],
+        )  # fmt: skip
+        assert [one["tenants"] for one in await link.call("holds.trees", {})] == [*seen.values()]
+        for one, whose in ((wide, me), (named, me)):
+            with pytest.raises(NotFoundError):
+                await link.call("holds.release", {"id": one["id"], "reason": "r", **_by(whose)})
+        with pytest.raises(RefusedError, match="owners alone"):
+            await link.call("holds.release", {"id": named["id"], "reason": "r", **_by(theirs)})
+        ends = await link.call("holds.release", {"id": named["id"], "reason": "r", **_by(owner)})
+        answer = {"id": ends["asked"], "grant": True}
+        for whose in (second, stranger):
+            with pytest.raises(NotFoundError):
+                await link.call("approvals.decide", answer | _by(whose))
+        other_owner = await _key(link, "Own2", "owner")
+        with pytest.raises(RefusedError, match="made after the question"):
+            await link.call("approvals.decide", answer | _by(other_owner))
+        await link.call("approvals.decide", answer | {"grant": False} | _by(other_owner))
         grant |= {"id": over["asked"]}
         assert (await link.call("approvals.decide", grant | _by(stranger)))["state"] == "granted"
         grant |= {"id": asked["asked"]}
         kept.update(hold=hold, ask=ask | _by(me), grant=grant | _by(second), asked=asked)
 
     async def later(link: ControlLink) -> None:
-        listed, _ = await link.call("holds.list", {})
+        listed, *_ = await link.call("holds.list", {})
         assert (listed["released"], listed["asked"]) == ("", kept["asked"]["asked"])
         made = await link.call("approvals.decide", kept["grant"])
         assert (made["kind"], made["state"], made["target"]) == (
             "release", "granted", kept["hold"]["id"],
         )  # fmt: skip
-        gone, _ = await link.call("holds.list", {})
+        gone, *_ = await link.call("holds.list", {})
         assert gone["released"] == made["decided"]
         with pytest.raises(UsageError, match="was released"):
             await link.call("holds.release", kept["ask"])
@@ -95,8 +117,8 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
     assert _sequencer(root, later) == 0
     types = _types(root)
     found = [types.count(f"retention.{kind}") for kind in ("held", "released")]
-    assert found == [2, 2]
-    assert [types.count(f"approval.{kind}") for kind in ("requested", "granted")] == [2, 2]
+    assert found == [4, 2]
+    assert [types.count(f"approval.{kind}") for kind in ("requested", "granted")] == [3, 2]
     audit(root, beside=tmp_path / "beside")
 
 

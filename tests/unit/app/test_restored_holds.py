@@ -49,7 +49,7 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
 
     async def before(link: ControlLink) -> None:
         owner, bot = await _key(link, "Ann", "owner"), await _key(link, "bot", "caller")
-        kept.update(owner=owner, second=await _key(link, "Ben", "auditor"))
+        kept.update(owner=owner, second=await _key(link, "Ben", "owner"))
         kept["eve"] = await _key(link, "Eve", "compliance", tenant="evil")
         kept["con"] = await _key(link, "Con", "compliance")
         recorder = await Recorder.open(root, link)
