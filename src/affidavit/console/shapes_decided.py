@@ -59,6 +59,7 @@ class LegalHold(msgspec.Struct):
 
     ``asked``: the question whether it is released, ``until`` when that counts. ``records``: so many
     matched when it was placed, at least so many if ``records_capped``, null if not counted.
+    ``tenants``: whoever oversees these sees it (``""``: owners alone).
     """
 
     id: str
@@ -73,6 +74,7 @@ class LegalHold(msgspec.Struct):
     released: str
     approval: str
     releaser: str
+    tenants: list[str] = []
     records: int | None = None
     records_capped: bool = False
     asked: str = ""
