@@ -21,7 +21,7 @@ from affidavit.app.erasing import Host
 from affidavit.app.restored_requests import RESTORED
 from affidavit.clock import add_seconds
 from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, check_second
-from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity, is_owned
+from affidavit.control.identity import ADMINISTRATOR, APPROVE, OWNER, Glass, Identity
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import named
 from affidavit.query.boundary import oversees
@@ -81,7 +81,7 @@ async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
     try:
         if approval.kind == "release":
             hold = await host.ask(lambda: host.holds.find(approval.target))
-            owned = is_owned(await host.ask(host.identities.all))
+            owned = hold_tenants.owned(await host.ask(host.identities.all))
             return [hold_tenants.decides(hold, owned=owned)]
         if approval.kind == "erase":
             return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))

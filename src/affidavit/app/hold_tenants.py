@@ -4,14 +4,23 @@ Rules: a hold has the tenant of whoever placed it, and may be on others: an owne
 unless its words ask for one tenant. Whoever oversees what it is on sees it; whoever oversees its
 tenant decides, and where it is on anything else an owner alone. Where ownership was given up nobody
 sees all tenants: what is on all is seen, and decided about, by whoever oversees the hold's own, as
-nothing else would ever end it, and what is on one other tenant by whoever oversees that. Not here:
-the decision (``holding``), what is held (``keeping``).
+nothing else would ever end it, and what is on one other tenant by whoever oversees that. So is it
+where nobody has a key in another tenant: all is of the hold's own. Not here: the decision
+(``holding``), what is held (``keeping``).
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
 from affidavit.control.holds import Hold
+from affidavit.control.identity import Identity, is_owned
 from affidavit.query.tree import Match, Tree, conjuncts
+
+
+def owned(every: Sequence[Identity]) -> bool:
+    """Whether owners alone see, and decide about, what is on several tenants: there are both."""
+    return is_owned(every) and len({one.tenant for one in every}) > 1
 
 
 def of(tree: Tree) -> str:

@@ -19,7 +19,7 @@ from affidavit.app import deciding, hold_tenants, system
 from affidavit.app.deciding import Host, News
 from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
-from affidavit.control.identity import Identity, check_preserves, is_owned
+from affidavit.control.identity import Identity, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject, oversees
 from affidavit.query.tree import All, Tree
@@ -144,7 +144,7 @@ async def trees(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _seen(host: Host, holds: Sequence[Hold]) -> list[dict[str, Any]]:
-    owned = is_owned(host.identities.all())
+    owned = hold_tenants.owned(host.identities.all())
     return [shown(one) | {"tenants": [hold_tenants.sees(one, owned=owned)]} for one in holds]
 
 
@@ -157,7 +157,7 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
         hold = await host.ask(lambda: host.holds.find(params["id"]))
-        owned = is_owned(await host.ask(host.identities.all))
+        owned = hold_tenants.owned(await host.ask(host.identities.all))
         within = await deciding.boundary(host, who, now)
         if not oversees(who, within, hold_tenants.sees(hold, owned=owned)):
             raise NotFoundError("There is no such hold.", hint="affidavit hold list")

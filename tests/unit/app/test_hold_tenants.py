@@ -5,6 +5,7 @@ import pytest
 
 from affidavit.app import hold_tenants
 from affidavit.control.holds import Hold
+from affidavit.control.identity import Identity
 from affidavit.query import language
 from affidavit.query.boundary import compliance, inject, owner
 from affidavit.query.tree import Tree
@@ -40,6 +41,19 @@ def test_who_sees_and_who_decides(
             for one in (True, False)
         ]
         assert found == [owned, given_up]
+
+
+def test_where_there_is_one_tenant_all_is_of_it() -> None:
+    """So that the hold of an only owner can be released by the second person that there is."""
+
+    def key(tenant: str, role: str, given_up: str = "") -> Identity:
+        return Identity(
+            "k", tenant, "act_a", "person", role, "", (), "Ann", "", b"", NOW, given_up=given_up
+        )
+
+    assert hold_tenants.owned([key("a", "owner"), key("b", "auditor")])
+    assert not hold_tenants.owned([key("a", "owner"), key("a", "auditor")])
+    assert not hold_tenants.owned([key("a", "owner", NOW), key("b", "auditor")])
 
 
 def test_of_an_old_hold_without_its_tree_the_tenant_counts() -> None:
