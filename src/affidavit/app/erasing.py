@@ -322,7 +322,7 @@ async def denied(host: Host, approval: Approval) -> None:
         with host.state:
             host.approvals.put(approval)
             host.erasures.forget(approval.target)
-        remembering.keep(host, approval.target)
+            remembering.keep(host, approval.target)  # first: no restore asks what was denied
 
     await host.ask(put)
 

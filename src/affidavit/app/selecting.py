@@ -135,14 +135,19 @@ class Selecting:
         return sorted(index for index in others if self._shown(index, {}) & _OF[what])
 
     def unanswered(self, indexes: Iterable[int], writers: Collection[str]) -> list[int]:
-        """The requests of these ``writers`` of which the index knows no answer, ascending."""
-        rows = [self._searcher.reader.row(index) for index in sorted(set(indexes))]
-        return [
+        """The requests of these ``writers`` of which the index knows no answer, ascending.
+
+        What the index has not come to is one of them, for all it knows.
+        """
+        size, wanted = self.size, sorted(set(indexes))
+        rows = [self._searcher.reader.row(index) for index in wanted if index < size]
+        waits = [
             row.idx
             for row in rows
             if row is not None and row.type in ANSWERED_BY and row.answered is None
             if self._writer(row.idx) in writers
         ]
+        return waits + [index for index in wanted if index >= size]
 
     def halves(self, indexes: Iterable[int]) -> dict[int, int]:
         """The other half of each of these records, where the index knows one."""

@@ -15,7 +15,10 @@ from tests.world.clock import FakeClock
 
 
 def test_an_answer_is_waited_for_while_its_writer_can_bring_it(tmp_path: Path) -> None:
-    """Alive, or with a journal; not if that is lost, nor of a pruned request or one answered."""
+    """Alive, or with a journal; not if that is lost, nor of a pruned request or one answered.
+
+    Of what an index that is made anew has not come to nobody knows: it is waited for.
+    """
     writers = ["alive", "journal", "lost", "alive", "pruned"]
     answered = [None, None, None, 7, None]
     (tmp_path / "journal").mkdir()
@@ -36,11 +39,13 @@ def test_an_answer_is_waited_for_while_its_writer_can_bring_it(tmp_path: Path) -
         ask=ask, paths=SimpleNamespace(journal=tmp_path),
         log=SimpleNamespace(writers=lambda: {"alive": 9}),
     )  # fmt: skip
-    searcher: Any = SimpleNamespace(reader=SimpleNamespace(row=row))
+    searcher: Any = SimpleNamespace(
+        reader=SimpleNamespace(row=row, built=lambda: [SimpleNamespace(size=5)])
+    )
     unused: Any = None
     worker = Worker(lambda: Selecting(searcher, unused, Config(), leaf), FakeClock())
     try:
         choosing = Choosing(host, unused, worker, unused)
-        assert asyncio.run(choosing.unanswered([4, 3, 2, 1, 0])) == [0, 1]
+        assert asyncio.run(choosing.unanswered([9, 4, 3, 2, 1, 0])) == [0, 1, 9]
     finally:
         worker.close()
