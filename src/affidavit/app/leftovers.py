@@ -21,6 +21,7 @@ def clear(paths: Paths, disk: Disk) -> None:
     drop(paths, disk)
     for place in paths.run.glob(_MADE_ANEW):
         disk.remove_tree(place)
+    unfinished.whole(paths.root, disk)
     with contextlib.suppress(LockedError):  # nobody restores to what is there already, but begins
         unfinished.drop(paths.root, disk)
 

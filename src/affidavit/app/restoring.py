@@ -143,6 +143,7 @@ class Restoring:
         sample = sampling.run(paths.root)
         self._disk.effects.rename(str(self._made), str(self._target))
         self._disk.effects.fsync_dir(str(self._target.parent))
+        unfinished.whole(self._target, self._disk)
         return Restored(
             manifest.size, removed, applied.forgotten, records, manifest.time,
             applied.requests, applied.lost, sample,

@@ -1,6 +1,7 @@
 """What a restore makes before it takes its name, and what is left of one that was killed.
 
 Rules: it stands beside the directory it becomes, as ``NAME.restoring``, and has a copy of all keys.
+A file in it says what it is; another directory of that name that has keys is somebody's, and stays.
 Whoever makes it holds the lock in it; without a holder it is of one that was killed. The next
 restore to that name removes it, and so does the next start there, and an erasure: the copy of the
 key-encryption key is overwritten first. Where nothing is there yet, nothing is begun beside it: who
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from affidavit.app.paths import Paths
 from affidavit.durable import Disk
-from affidavit.errors import LockedError, UnavailableError
+from affidavit.errors import LockedError, UnavailableError, UsageError
 from affidavit.record.keys import destroy_key_file
 
 _SUFFIX = ".restoring"
@@ -27,7 +28,7 @@ def place(root: Path) -> Path:
 
 def told(root: Path) -> str:
     """A sentence about what is left of a restore to ``root``; ``""`` if nothing is."""
-    if not place(root).exists():
+    if not place(root).exists() or not _is_ours(Paths(place(root))):
         return ""
     return (
         f"{place(root)} is of a restore that was killed, unless one runs now; it has a copy of the"
@@ -47,11 +48,17 @@ def refuse(root: Path) -> None:
 def made(root: Path, disk: Disk) -> Iterator[Paths]:
     """An empty place for a restore to ``root``, nobody else's while inside; gone after an error.
 
-    ``LockedError`` if another restore to that name runs.
+    ``LockedError`` if another restore to that name runs; ``UsageError`` if the place is somebody's.
     """
     drop(root, disk)
     paths = Paths(place(root))
+    if paths.root.exists():
+        raise UsageError(
+            f"{paths.root} is in the way: it has keys, and is of no restore.",
+            hint="Give it another name.",
+        )
     paths.create(disk)
+    disk.write_file(paths.restoring, b"A restore makes this directory.\n")
     with disk.locked(paths.sequencer_lock, "restore"):
         try:
             yield paths
@@ -63,7 +70,7 @@ def made(root: Path, disk: Disk) -> Iterator[Paths]:
 def drop(root: Path, disk: Disk) -> None:
     """Remove what a restore that was killed left; ``LockedError`` if one to that name runs."""
     paths = Paths(place(root))
-    if not paths.root.exists():
+    if not paths.root.exists() or not _is_ours(paths):
         return
     if not paths.run.exists():
         _remove(paths, disk)
@@ -75,6 +82,15 @@ def drop(root: Path, disk: Disk) -> None:
         raise LockedError(
             f"{paths.root} is being made by another restore.", hint="Wait for its end."
         ) from error
+
+
+def whole(root: Path, disk: Disk) -> None:
+    """What was made has its name: from now on it is an installation as any other."""
+    disk.remove(Paths(root).restoring)
+
+
+def _is_ours(paths: Paths) -> bool:
+    return paths.restoring.exists() or not any(paths.keys.glob("*"))
 
 
 def _remove(paths: Paths, disk: Disk) -> None:

@@ -471,6 +471,12 @@ def test_keys_that_a_killed_restore_left_are_overwritten_before_another(
     left = Paths(unfinished.place(new))
     left.create(Disk())
     left.key_encryption_key.write_bytes(b"a copy")
+    assert unfinished.told(new) == "", "an installation that happens to be called so"
+    unfinished.drop(new, Disk())
+    with pytest.raises(UsageError, match="in the way"), unfinished.made(new, Disk()):
+        pass
+    assert left.key_encryption_key.read_bytes() == b"a copy"
+    left.restoring.touch()
     with pytest.raises(UnavailableError, match=r"new\.restoring is of a restore that was killed"):
         first_start.check_root(Paths(new))
     (told, *_) = [one for one in doctor._here(new) if one.what == "Restore"]
@@ -495,12 +501,12 @@ def test_a_restore_that_was_cut_leaves_nothing_and_is_made_again(
     """Cut at an effect, the place is not there; made again, it is whole."""
     counting = FakeEffects(tmp_path)
     _restore(place / "then", tmp_path / "once", place / "keys", Disk(counting))
-    number = min(int(counting.count * step), counting.count - 2)
+    number = min(int(counting.count * step), counting.count - 4)
     effects = FakeEffects(tmp_path, Fault(at(number), error=0))
     with pytest.raises(Crash):
         _restore(place / "then", tmp_path / "new", place / "keys", Disk(effects))
     if (tmp_path / "new").exists():
-        assert number >= counting.count - 2
+        assert number >= counting.count - 4
     (tmp_path / "new.restoring").mkdir(exist_ok=True)
     (tmp_path / "new.restoring" / "left.seg").write_bytes(b"of one that was killed")
     if not (tmp_path / "new").exists():
