@@ -178,13 +178,13 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 async def released(host: Host, approval: Approval, second: Identity) -> None:
     """Release the hold of a granted approval: on record, then in force."""
     hold = await host.ask(lambda: host.holds.find(approval.target))
-    gone = hold.over(approval.decided, approval.id, second.actor)
-    await host.record(_record(host, gone, "retention.released", approval))
+    await host.record(_record(host, hold, "retention.released", approval))
 
     def put() -> None:
         with host.state:
             host.approvals.put(approval)
-            host.holds.put(gone)
+            now = host.holds.find(hold.id)  # an erasure may have forgotten somebody in it meanwhile
+            host.holds.put(now.over(approval.decided, approval.id, second.actor))
 
     await host.ask(put)
 

@@ -122,6 +122,30 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
     audit(root, beside=tmp_path / "beside")
 
 
+def test_a_release_brings_back_nothing_that_an_erasure_forgot_meanwhile(tmp_path: Path) -> None:
+    """Between its record and its row."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    host = _Host(state, 100)
+    hold = Hold(
+        "h", "t", "m", "Alice Doe", "r", "actor:alice", "actor:hmac:x", b"{}", NOW, "k", "a"
+    )
+    host.holds.put(hold)
+    question = Approval("q", "k", "a", "t", "r", (), NOW, NOW, kind="release", target="h")
+    second, _ = host.identities.draft(tenant="t", name="B", role="owner")
+
+    async def record(_: Any) -> None:
+        forgotten = msgspec.structs.replace(host.holds.find("h"), owner="a").without_words()
+        host.holds.put(forgotten)
+
+    host.record = record  # type: ignore[assignment,method-assign] # an erasure beside it
+    made = question.decided_by(second, {}, NOW, grant=True)
+    asyncio.run(holding.released(host, made, second))
+    found = host.holds.find("h")
+    assert (found.released, found.releaser) == (NOW, second.actor)
+    assert (found.owner, found.expression, found.tree) == ("a", "actor:hmac:x", b"")
+    state.close()
+
+
 def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> None:
     """A hold counts from its first trace and is told; a release only with its record.
 
