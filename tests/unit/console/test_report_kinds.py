@@ -97,7 +97,12 @@ def test_a_period_says_none_of_nothing_that_it_has(
     assert "None is on record" not in heading
     assert "No exchange ended" not in page
     body["expression"] = "tenant:nobody"
+    assert asked(console, machine, "owner", "/api/export", **body).status_code == 400
+    identity, _ = machine.identities.draft(tenant="beta", name="silent", role="caller")
+    machine.identities.put(identity)
+    body["expression"] = "tenant:beta"
     other = asked(console, machine, "owner", "/api/export", **body)
+    assert other.status_code == 200, other.text
     assert "No exchange ended in the period." in opened(machine, other.content)[2]
 
 
