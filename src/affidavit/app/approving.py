@@ -113,8 +113,9 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 every = await host.ask(host.identities.all)
                 check_second(first, second, found.asked, every)
         made = found.decided_by(second, params["by"], now, grant=grant)
+        about = await host.ask(lambda: _about(host, made))  # before a denial forgets it
         if grant:
-            await host.record(_decision(host, made))
+            await host.record(_decision(host, made, about))
         if grant and made.kind == "release":
             await holding.released(host, made, second)
         elif made.kind == "erase":
@@ -122,7 +123,7 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         else:
             await host.ask(lambda: store.put(made))
         if not grant:
-            await close(host, _decision(host, made), f"denied {made.id}")
+            await close(host, _decision(host, made, about), f"denied {made.id}")
         return shown(made)
 
 
@@ -200,7 +201,7 @@ def untold(host: Host) -> News:
     found: News = holding.untold(host)
     for denied in host.approvals.denied():
         if not system.is_told(host.state, name := f"denied {denied.id}"):
-            found.append((_decision(host, denied), name, ""))
+            found.append((_decision(host, denied, _about(host, denied)), name, ""))
     for glass in host.approvals.glasses(ended=True):
         if not system.is_told(host.state, name := f"glass ended {glass.id}"):
             found.append((_glass_record(host, glass, None, "ended"), name, ""))
@@ -208,7 +209,8 @@ def untold(host: Host) -> News:
         asked = host.erasures.find(restored.removeprefix(RESTORED))
         if not system.is_told(host.state, name := f"granted again {asked.id}"):
             granted = host.approvals.find(asked.approval)
-            found.append((_decision(host, granted, phase="restored"), name, ""))
+            about = _about(host, granted)
+            found.append((_decision(host, granted, about, phase="restored"), name, ""))
     for owner in host.identities.all():
         if owner.given_up and not system.is_told(host.state, name := f"given up {owner.id}"):
             found.append((_given_up(host, owner, None), name, ""))
@@ -235,13 +237,29 @@ def _record(
     return recorded(host, kind, by, what, control, whose[0].tenant, actors)
 
 
-def _decision(host: Host, approval: Approval, *, phase: str = "") -> Record:
+def _about(host: Host, approval: Approval) -> dict[str, Any]:
+    """What a decision says of the hold or the erasure; nothing of what is gone by now."""
+    try:
+        if approval.kind == "release":
+            return {"matter": host.holds.find(approval.target).matter}
+        if approval.kind == "erase":
+            asked = host.erasures.find(approval.target)
+            return {"of": asked.target or asked.expression, "records": asked.planned}
+    except NotFoundError:
+        pass
+    return {}
+
+
+def _decision(
+    host: Host, approval: Approval, about: Mapping[str, Any], *, phase: str = ""
+) -> Record:
     granted = approval.state == "granted"
     what: dict[str, Any] = {"operation": approval.kind, "reason": approval.reason}
     if approval.kind == "reveal":
         what["records"] = list(approval.records)
     else:
         what["target"] = {"kind": approval.kind, "name": approval.target}
+    what |= about
     what |= {"asked_by": approval.actor, "until": approval.until}
     what |= {"phase": phase} if phase else {}
     control = {"approval": approval.id, "approver": approval.approver,

@@ -3,7 +3,8 @@
 Rules: words come from the sections that the reader may see and from nothing else; a fact that is
 not there is left out, never guessed. Details are texts and numbers by a fixed name, for people and
 programs alike: what was asked and why, how much was given, what was before and after, which status
-and cause a refusal had. Not here: prompts and outputs (``session``), the keys of a row (``rows``).
+and cause a refusal had. Not here: prompts and outputs (``session``), the keys of a row (``rows``),
+sentences about second persons, holds, erasures and gaps (``wording_decided``).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from affidavit.index.schema import Row
+from affidavit.query import wording_decided as decided
 from affidavit.query.boundary import Boundary
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -87,7 +89,16 @@ def details(kind: str, sections: Sections) -> Details:
         _put(found, "break_glass", under.get("break_glass") if isinstance(under, Mapping) else None)
         _put(found, "approval", what.get("approval"))
     elif kind.startswith("approval."):
-        for name in ("operation", "phase", "reason", "records", "boundary", "until"):
+        for name in (
+            "operation",
+            "phase",
+            "reason",
+            "records",
+            "boundary",
+            "until",
+            "matter",
+            "of",
+        ):
             _put(found, name, what.get(name))
     if kind == "access.denied":
         _refusal(found, what, outcome)
@@ -98,16 +109,8 @@ def details(kind: str, sections: Sections) -> Details:
         if kind == "change.policy":
             _put(found, "limits", _limits(what.get("after")))
         for name in (
-            "change",
-            "key",
-            "identity",
-            "actor",
-            "kind",
-            "role",
-            "team",
-            "reason",
-            "config_hash",
-        ):
+            "change", "key", "identity", "actor", "kind", "role", "team", "reason", "config_hash",
+        ):  # fmt: skip
             _put(found, name, what.get(name))
     elif kind.startswith("retention."):
         for name in (
@@ -127,7 +130,7 @@ def details(kind: str, sections: Sections) -> Details:
         lines = certificate.splitlines() if isinstance(certificate, str) else []
         _put(found, "certificate", [line for line in lines if line])
     elif kind.startswith("ledger."):
-        for name in ("reason", "count", "purpose", "vkey", "writer", "worker"):
+        for name in ("start", "end", "reason", "count", "purpose", "vkey", "writer", "worker"):
             _put(found, name, what.get(name))
     elif kind == "exchange.response":
         error = outcome.get("error")
@@ -264,19 +267,6 @@ def _of_config(what: Mapping[str, Any], told: Details) -> str:
     return "Changed the configuration"
 
 
-def _of_approval(verb: str, what: Mapping[str, Any], told: Details) -> str:
-    """A second person's word about a reveal; and of a broken glass, that it was broken or ended."""
-    reason = f": {told['reason']}" if told.get("reason") else ""
-    if told.get("operation") == "break_glass":
-        boundary = told.get("boundary", "")
-        if told.get("phase") == "ended":
-            return f"Ended the broken glass of the boundary {boundary}"
-        return f"Broke the glass of the boundary {boundary}{reason}"
-    records = what.get("records")
-    number = len(records) if isinstance(records, list) else 0
-    return f"{verb} a reveal of {'1 record' if number == 1 else f'{number} records'}{reason}"
-
-
 def _of_identity(what: Mapping[str, Any], told: Details) -> str:
     if told.get("change") == "given_up":
         return f"Gave up ownership: the identity {told.get('identity', '')}"
@@ -290,9 +280,13 @@ _TELLING: Mapping[str, Callable[[Mapping[str, Any], Details], str]] = {
     "access.export": _of_export,
     "access.reveal": _of_reveal,
     "access.denied": _of_denied,
-    "approval.requested": partial(_of_approval, "Asked for"),
-    "approval.granted": partial(_of_approval, "Granted"),
-    "approval.denied": partial(_of_approval, "Refused"),
+    "approval.requested": partial(decided.of_approval, "Asked for"),
+    "approval.granted": partial(decided.of_approval, "Granted"),
+    "approval.denied": partial(decided.of_approval, "Refused"),
+    "retention.held": partial(decided.of_hold, "began"),
+    "retention.released": partial(decided.of_hold, "ended"),
+    "retention.erased": decided.of_erased,
+    "ledger.gap": decided.of_gap,
     "change.key": _of_key,
     "change.config": _of_config,
     "change.identity": _of_identity,

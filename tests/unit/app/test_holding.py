@@ -137,6 +137,9 @@ def test_a_release_brings_back_nothing_that_an_erasure_forgot_meanwhile(tmp_path
         forgotten = msgspec.structs.replace(host.holds.find("h"), owner="a").without_words()
         host.holds.put(forgotten)
 
+    assert approving._about(host, question) == {"matter": "m"}
+    gone = msgspec.structs.replace(question, kind="erase", target="gone")
+    assert approving._about(host, gone) == {}
     host.record = record  # type: ignore[assignment,method-assign] # an erasure beside it
     made = question.decided_by(second, {}, NOW, grant=True)
     asyncio.run(holding.released(host, made, second))
@@ -153,7 +156,7 @@ def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> Non
     """
     ends = set()
     keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
-    for step in range(26):
+    for step in range(27):
         state = durable.open_database(tmp_path / f"{step}.db", bytes(32))
         host = _Host(state, 100)
         host.keyring = keyring

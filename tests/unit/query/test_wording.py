@@ -233,6 +233,46 @@ def test_an_approval_says_of_what_and_why() -> None:
     assert {kind: told(kind, {"what": what})[0] for kind in said} == said
 
 
+def test_the_release_of_a_hold_and_an_erasure_are_no_reveals() -> None:
+    """What the second person was asked is named: which hold or erasure, of what, how much."""
+    release: dict[str, Any] = {"operation": "release", "reason": "settled", "matter": "Doe",
+                               "target": {"kind": "release", "name": "h1"}}  # fmt: skip
+    assert told("approval.granted", {"what": release})[0] == (
+        "Granted the release of the hold h1 (Doe): settled."
+    )
+    erase: dict[str, Any] = {"operation": "erase", "reason": "Art. 17", "records": 7,
+                             "of": "act_1", "target": {"kind": "erase", "name": "e1"}}  # fmt: skip
+    text, details = told("approval.requested", {"what": erase})
+    assert text == "Asked for the erasure e1 (7 records of act_1): Art. 17."
+    assert (details["records"], details["of"]) == (7, "act_1")
+    del erase["records"], erase["of"]  # as older decisions are recorded
+    assert told("approval.denied", {"what": erase})[0] == "Refused the erasure e1: Art. 17."
+    assert told("approval.denied", {"what": {"operation": "other"}})[0] == (
+        "Refused what another person has to grant."
+    )
+
+
+def test_an_erasure_says_of_what_and_how_much() -> None:
+    """Of a person, a release, an expression; and that a person's own section went."""
+    of = {"kind": "subject", "of": "act_1", "erased": "person", "counts": {"records": 7}}
+    assert told("retention.erased", {"what": of})[0] == (
+        "Content and person were erased, of the person act_1 (7 records)."
+    )
+    of = {"kind": "expression", "of": "model:m", "erased": "content", "counts": {"records": 1}}
+    assert told("retention.erased", {"what": of})[0] == (
+        "Content was erased, of model:m (1 record)."
+    )
+
+
+def test_a_gap_says_when_and_why() -> None:
+    """Both ends, where they are known."""
+    what = {"start": "a", "end": "b", "reason": "It broke."}
+    text = told("ledger.gap", {"what": what})[0]
+    assert text == "From a to b something could not be recorded: It broke."
+    text = told("ledger.gap", {"what": what | {"start": "unknown"}})[0]
+    assert text == "Until b something could not be recorded: It broke."
+
+
 def test_a_broken_glass_is_no_approval_and_its_end_neither() -> None:
     """Both are of the type ``approval.granted``; the sentence tells them apart."""
     what = {"operation": "break_glass", "phase": "begun", "reason": "fire", "boundary": "two"}
@@ -263,11 +303,12 @@ def test_values_that_are_no_texts_are_written_as_json() -> None:
 def test_what_retention_did_is_told() -> None:
     """Matter, counts, what remains, the certificate; and how long a policy keeps what."""
     text, said = told("retention.held", {"who": WHO, "what": {"hold": "h1", "matter": "Doe"}})
-    assert (text, said) == ("A legal hold began.", {"hold": "h1", "matter": "Doe"})
+    assert (text, said) == ("A legal hold began: Doe.", {"hold": "h1", "matter": "Doe"})
     left = {"records": 2, "until": "2027-01-01", "why": "the class logs is kept"}
     gone = {"request": "r", "counts": {"records": 4}, "remains": [left], "keys_revoked": ["key_1"],
             "certificate": "log: x\nrecords: 4\n\n— sig\n"}  # fmt: skip
-    _, said = told("retention.erased", {"who": WHO, "what": gone})
+    text, said = told("retention.erased", {"who": WHO, "what": gone})
+    assert text == "What is readable was erased (4 records)."
     assert said == {
         "request": "r", "records": 4, "keys_revoked": ["key_1"],
         "remains": ["2 records, until 2027-01-01, the class logs is kept"],
