@@ -28,7 +28,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.console.visible import snippet, visible
+from affidavit.console.visible import by_whom, snippet, visible
 from affidavit.errors import ExpressionError
 
 WIDTH = 100
@@ -211,7 +211,7 @@ def exchange(row: Mapping[str, Any]) -> None:
     grid.add_row(
         moment(row.get("time")),
         Text(visible(str(what or kind))),
-        Text(visible(str(row.get("name") or row.get("actor") or ""))),
+        Text(visible(by_whom(row))),
         tokens(row),
         Text(visible(ended), style_of(row.get("status"), http)),
     )

@@ -12,7 +12,7 @@ from affidavit import __version__
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
 from affidavit.console.proofs import LINES
-from affidavit.console.visible import snippet
+from affidavit.console.visible import by_whom, snippet
 from affidavit.errors import AffidavitError
 from affidavit.query.language import unparse
 from affidavit.query.tree import Match
@@ -295,7 +295,7 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
     return element(
         "tr",
         element("td", element("a", time, href=link), class_="time"),
-        element("td", linked("actor", row.get("actor"), purpose, snippet(_actor(row), 30))),
+        element("td", linked("actor", row.get("actor"), purpose, snippet(by_whom(row), 30))),
         element("td", linked("model", row.get("model"), purpose, snippet(_model(row), 40))),
         element("td", *texts),
         element("td", tokens(row), class_="number"),
@@ -310,10 +310,6 @@ def linked(field: str, value: object, purpose: str = "", shown: str = "") -> Htm
         return text
     query = {"q": unparse(Match(field, str(value)))} | ({"purpose": purpose} if purpose else {})
     return element("a", text, href="/?" + urlencode(query, errors="replace"))
-
-
-def _actor(row: dict[str, Any]) -> str:
-    return str(row.get("name") or row.get("actor") or "")
 
 
 def _model(row: dict[str, Any]) -> str:

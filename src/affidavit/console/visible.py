@@ -8,6 +8,8 @@ Not here: escaping for HTML (``html``).
 """
 
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _KEPT = frozenset("\u200c\u200d")
@@ -35,6 +37,15 @@ def snippet(text: str, width: int) -> str:
     """The beginning of ``text`` on one line, at most ``width`` characters, hidden ones visible."""
     line = visible(" ".join(text[: width * 4].split()))
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
+def by_whom(row: Mapping[str, Any]) -> str:
+    """Who did what a row tells, by name if it is known, else the pseudonym; ``""`` if nobody is.
+
+    The person of a ``change.key`` is whose key it is, and not who made or revoked it.
+    """
+    name = None if row.get("type") == "change.key" else row.get("name")
+    return str(name or row.get("actor") or "")
 
 
 def _escape(character: str) -> str:

@@ -249,9 +249,13 @@ def _of_denied(what: Mapping[str, Any], told: Details) -> str:
 def _of_key(what: Mapping[str, Any], told: Details) -> str:
     if what.get("change") == "renewed":
         return "Renewed the key-encryption key"
+    if what.get("change") == "copied":
+        return "Copied all keys into a backup (--with-keys), at the machine itself"
     whose = ", ".join(f"{name} {told[name]}" for name in ("role", "team") if told.get(name))
     verb = {"created": "Created", "revoked": "Revoked"}.get(str(told.get("change")), "Changed")
-    return f"{verb} the key {told.get('key', '')}{f' ({whose})' if whose else ''}"
+    whom = told.get("for") or told.get("actor")
+    of = f" ({whose})" if whose else ""
+    return f"{verb} the key {told.get('key', '')}{of}{f' for {whom}' if whom else ''}"
 
 
 def _of_config(what: Mapping[str, Any], told: Details) -> str:

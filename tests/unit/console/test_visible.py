@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.console.visible import snippet, visible
+from affidavit.console.visible import by_whom, snippet, visible
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,11 @@ def test_snippets_fit(text: str, width: int) -> None:
     line = snippet(text, width)
     assert len(line) <= width
     assert "\n" not in line
+
+
+def test_whose_key_it_is_is_not_who_made_it() -> None:
+    """The column of who did it has the actor there; anywhere else the name, if it is known."""
+    row = {"type": "change.key", "name": "Carol", "actor": "act_owner"}
+    assert by_whom(row) == "act_owner"
+    assert by_whom(row | {"type": "access.query"}) == "Carol"
+    assert by_whom({"type": "ledger.gap"}) == ""

@@ -97,6 +97,18 @@ def test_a_key_that_is_made_does_not_look_like_one_that_is_revoked() -> None:
     text, details = told("change.key", {"what": what | {"change": "revoked", "team": ""}})
     assert text == "Revoked the key key_1 (role caller)."
     assert details["change"] == "revoked"
+    whose = {"what": what | {"actor": "act_carol"}}
+    assert told("change.key", whose)[0].endswith("(role caller, team first) for act_carol.")
+    named = whose | {"person": {"name": "Carol"}}
+    assert told("change.key", named)[0].endswith("(role caller, team first) for Carol.")
+
+
+def test_a_copy_of_all_keys_is_no_change_of_one() -> None:
+    """What undoes erasures is not told as anything less."""
+    what = {"key": "key-encryption key", "change": "copied"}
+    assert told("change.key", {"what": what})[0] == (
+        "Copied all keys into a backup (--with-keys), at the machine itself."
+    )
 
 
 def test_a_change_of_the_configuration_names_every_value_that_differs() -> None:
