@@ -177,8 +177,7 @@ def explain(
         ("May go from", found["removable"]),
         ("Due", found["due"] or "never"),
         *([("At hand until", found["cold"])] if found["hot"] and found["hot"]["by"] else []),
-        ("Now", _STATES[found["state"]]),
-        ("Then", _GOES[found["expires"]]),
+        *_now(found),
     ]
     decision = found["decision"]
     if decision is not None:
@@ -201,6 +200,19 @@ _STATES = {
     "due": "over its maximum; it goes with the next run",
     "overdue": "over its maximum for more than a day, and still there",
 }
+
+
+def _now(found: dict[str, Any]) -> list[tuple[str, object]]:
+    """In which state a record is and what is still to go; of an erased one, what went already."""
+    pairs: list[tuple[str, object]] = []
+    if found["erased"]:
+        under = found["erased_under"]
+        how = f", under a certificate: affidavit erase show {under}" if under else ""
+        pairs.append(("Gone", ", ".join(found["erased"]) + how))
+    if found["expires"] == "content" and "content" in found["erased"]:
+        return [*pairs, ("Then", "nothing more: its content went already")]
+    rest = "of what is left: " if found["erased"] else ""
+    return [*pairs, ("Now", rest + _STATES[found["state"]]), ("Then", _GOES[found["expires"]])]
 
 
 def _given(given: dict[str, Any] | None) -> str:

@@ -52,7 +52,11 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
     @routes.get("/explain/{name:path}", summary="How long a record is kept, and why")
     async def explain(name: str, request: Request, purpose: Purpose = "") -> dict[str, Any]:
-        """One record, by its id or index (``#12``)."""
+        """One record, by its id or index (``#12``).
+
+        ``erased``: its sections that are gone; ``erased_under``: the request under whose
+        certificate, ``""`` if no request was about them.
+        """
         reader = authenticator.api(request)
         boundary, now = reader.boundary, services.clock.now()
         boundary.demand(purpose)
@@ -72,8 +76,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             raise
         what |= {"name": f"#{found.index}", "rows": 1}
         await access.read("access.query", reader, what, purpose)
+        under = await services.control.call("erasures.under", {"indexes": [found.index]})
         told: dict[str, Any] = msgspec.to_builtins(found)
-        return told
+        return told | {"erased_under": dict(under).get(found.index, "")}
 
     @routes.get("/plan", summary="What would go when, why, and how much")
     async def plan(

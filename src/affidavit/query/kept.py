@@ -15,13 +15,15 @@ import msgspec
 from affidavit import retention
 from affidavit.config import Config
 from affidavit.config_retention import Bound
-from affidavit.errors import AffidavitError, NotFoundError
+from affidavit.errors import AffidavitError, CorruptError, NotFoundError, PrunedError
 from affidavit.index.schema import Row
 from affidavit.presets import presets
 from affidavit.query.boundary import Boundary
 from affidavit.query.search import Searcher
 from affidavit.query.tree import Tree
 from affidavit.record.classes import facts_of
+from affidavit.record.model import SECTIONS
+from affidavit.vault.reader import NOT_THERE, REMOVED
 from affidavit.vault.retention import State, state_of
 
 _SEEN_BY = ("who", "what", "control")
@@ -108,6 +110,7 @@ class Kept(msgspec.Struct, frozen=True):
     decision: dict[str, str] | None
     given: Given | None
     holds: tuple[Holding, ...] | None
+    erased: tuple[str, ...]
 
 
 class Hold(NamedTuple):
@@ -150,7 +153,18 @@ def explain(
         decision=None if decision is None else decision.model_dump(),
         given=_given(searcher, vault, config, row, boundary),
         holds=None if holds is None else _holding(searcher, row, boundary, holds),
+        erased=gone_of_it(vault, row.idx),
     )  # fmt: skip
+
+
+def gone_of_it(vault: Buckets, index: int) -> tuple[str, ...]:
+    """The sections of which the vault says that they are gone; none of what it only has not got."""
+    try:
+        missing = vault.missing(index)
+    except (CorruptError, PrunedError):
+        return ()
+    lost = (NOT_THERE, REMOVED)
+    return tuple(name for name in SECTIONS if missing.get(name, NOT_THERE) not in lost)
 
 
 def _given(

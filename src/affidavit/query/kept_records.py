@@ -14,13 +14,11 @@ from typing import Any
 
 from affidavit import retention
 from affidavit.config import Config
-from affidavit.errors import CorruptError, PrunedError
+from affidavit.errors import CorruptError
 from affidavit.query.boundary import Boundary, inject
-from affidavit.query.kept import Buckets, Hold, halves, held
+from affidavit.query.kept import Buckets, Hold, gone_of_it, halves, held
 from affidavit.query.search import Searcher
 from affidavit.query.tree import And, Has, Match, Or, Tree
-from affidavit.record.model import SECTIONS
-from affidavit.vault.reader import NOT_THERE, REMOVED
 from affidavit.vault.retention import what_expires
 
 MOST = 10_000
@@ -76,7 +74,7 @@ def kept_records(
         told["holds"] = [one for one in under if one["records"]]
     gone_of: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     for index in _which(searcher, boundary, records, And((boundary.rows, Has("erased")))):
-        if sections := _erased(vault, index):
+        if sections := gone_of_it(vault, index):
             gone_of.setdefault((sections, vault.bucket(index) is not None), []).append(index)
     first = min((of[0] for of in gone_of.values()), default=0)
     names = _certificates(searcher, boundary, first) if gone_of else ""
@@ -112,16 +110,6 @@ def _stays(vault: Buckets, index: int, what: str) -> bool:
     except CorruptError:
         return True
     return "content" in opened if what == "content" else bool(opened)
-
-
-def _erased(vault: Buckets, index: int) -> tuple[str, ...]:
-    """The sections of which the vault says that they are gone; none of what it only has not got."""
-    try:
-        missing = vault.missing(index)
-    except (CorruptError, PrunedError):
-        return ()
-    lost = (NOT_THERE, REMOVED)
-    return tuple(name for name in SECTIONS if missing.get(name, NOT_THERE) not in lost)
 
 
 def _which(searcher: Searcher, boundary: Boundary, records: Sequence[int], tree: Tree) -> list[int]:

@@ -1,9 +1,11 @@
 """Retention on the command line: check and presets offline, explain and plan of a console."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from affidavit.cli import retention
 from affidavit.presets import presets
 from tests.unit.cli.conftest import As, Command, Site, flat
 
@@ -116,3 +118,18 @@ def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, 
     assert (line["state"], line["left"], line["due"]) == ("minimum", 2, "2028-11-24")
     become(site.machine.keys["member"])
     assert command("retention", "plan").code == 3
+
+
+def test_of_an_erased_record_it_is_said_what_went_and_what_is_left() -> None:
+    """It is not told that its content may be erased, or goes one day."""
+    one: dict[str, Any] = {"erased": [], "erased_under": "", "expires": "content", "state": "kept"}
+    assert [title for title, _ in retention._now(one)] == ["Now", "Then"]
+    gone = one | {"erased": ["person", "content"], "erased_under": "0199"}
+    assert retention._now(gone) == [
+        ("Gone", "person, content, under a certificate: affidavit erase show 0199"),
+        ("Then", "nothing more: its content went already"),
+    ]
+    (_, first), (_, now), (_, then) = retention._now(gone | {"expires": "sections"})
+    assert str(first).startswith("person")
+    assert str(now).startswith("of what is left: over its minimum")
+    assert then == "all sections go"

@@ -10,6 +10,7 @@ from affidavit.config import parse
 from affidavit.console.access import Access
 from affidavit.console.app import create_app
 from affidavit.errors import CannotRecordError
+from affidavit.vault.reader import NOT_THERE, VaultReader
 from tests.unit.console.conftest import BASE, Client
 from tests.world.machine import TENANT, Machine
 
@@ -116,6 +117,19 @@ def test_by_which_rule_is_not_told_to_who_may_not_see_who(client: Client, machin
     mine = {"authorization": f"Bearer {token}"}
     found = client("").get(f"/api/retention/explain/%23{index}", headers=mine).json()
     assert (found["retention_class"], found["given"]) == ("long", None)
+
+
+def test_what_was_erased_of_a_record_is_told(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the vault; what it only has not got is not said to be erased."""
+    index = index_of(machine, "exchange.request", "demo-chat")
+    before = explained(client("owner"), index)
+    assert (before["erased"], before["erased_under"]) == ([], "")
+    gone = {"content": "The key was destroyed.", "request.body": "The key was destroyed.",
+            "who": NOT_THERE}  # fmt: skip
+    monkeypatch.setattr(VaultReader, "missing", lambda *_: gone)
+    assert explained(client("owner"), index)["erased"] == ["content"]
 
 
 def test_the_plan_has_all_buckets_of_the_tenant_due_ones_first(
