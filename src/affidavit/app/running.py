@@ -20,13 +20,15 @@ FILE = "up.json"
 class Running(NamedTuple):
     """The process id of ``up``, its configuration file, and why which providers are off.
 
-    ``hash`` is that of the configuration in force.
+    ``hash`` is that of the configuration in force, ``demo`` the address of the demo's provider,
+    if it is one: the file alone does not say it.
     """
 
     pid: int
     config: str
     off: dict[str, str]
     hash: str
+    demo: str = ""
 
 
 def write(paths: Paths, disk: Disk, running: Running) -> None:
@@ -43,8 +45,8 @@ def find(data: Path) -> Running | None:
     """What runs on this data directory, if its process is alive."""
     try:
         told = json.loads((Paths(data).run / FILE).read_bytes())
-        off, hashed = dict(told["off"]), str(told["hash"])
-        running = Running(int(told["pid"]), str(told["config"]), off, hashed)
+        off, hashed, demo = dict(told["off"]), str(told["hash"]), str(told.get("demo", ""))
+        running = Running(int(told["pid"]), str(told["config"]), off, hashed, demo)
         os.kill(running.pid, 0)
     except PermissionError:  # alive, and somebody else's
         return running

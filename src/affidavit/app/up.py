@@ -164,7 +164,8 @@ class Machine:
 
     def _tell_running(self) -> None:
         off = {name: p.off for name, p in self.config.providers.items() if p.off}
-        told = running.Running(os.getpid(), str(self.config_path), off, self.config.hash())
+        demo = url(self._demo_socket) if self._demo_socket is not None else ""
+        told = running.Running(os.getpid(), str(self.config_path), off, self.config.hash(), demo)
         running.write(self.paths, Disk(), told)
 
     def _warnings(self) -> list[str]:

@@ -92,7 +92,7 @@ def _here(directory: Path) -> Iterator[Finding]:
         yield Finding("Memory", "warn", swapped)
     file = Path(runs.config) if runs else directory / "config.yaml"
     try:
-        config = load(file, options.environment())
+        config = load(file, options.environment(runs.demo if runs else ""))
     except AffidavitError as error:
         yield Finding("Configuration", "bad", f"{error.message} {error.hint}".strip())
         return

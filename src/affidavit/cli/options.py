@@ -48,12 +48,14 @@ DEMO_URL = "http://demo.invalid"
 """Stands for the demo provider's address, which ``up --demo`` chooses at every start."""
 
 
-def environment() -> dict[str, str]:
+def environment(demo: str = "") -> dict[str, str]:
     """The environment as the configuration is read in; the demo's own variable is known.
 
     ``up --demo`` sets it for its processes alone, so it is not in the environment of other verbs.
+    ``demo``: what it is in the one that runs, which counts more than what this shell has.
     """
-    return {"AFFIDAVIT_DEMO_URL": DEMO_URL, **os.environ}
+    running = {"AFFIDAVIT_DEMO_URL": demo} if demo else {}
+    return {"AFFIDAVIT_DEMO_URL": DEMO_URL, **os.environ, **running}
 
 
 def data_directory(given: Path | None) -> Path:

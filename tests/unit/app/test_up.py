@@ -15,12 +15,19 @@ from affidavit.durable import Disk
 
 
 @pytest.mark.parametrize("seconds", [0, 10, 300])
-def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, seconds: int) -> None:
-    """No worker is killed while it waits, as configured, for calls to end and be recorded."""
+def test_workers_have_the_time_to_drain_that_they_were_given(
+    tmp_path: Path, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker is killed while it waits, as configured, for calls to end and be recorded.
+
+    What runs is told meanwhile, with the address of the demo's provider.
+    """
+    monkeypatch.setenv("AFFIDAVIT_DEMO_URL", "")
+    demo = seconds == 0
     config = tmp_path / "config.yaml"
     config.write_text(f"gateway: {{drain_seconds: {seconds}}}")
     Paths(tmp_path).create(Disk())
-    machine = Machine(Paths(tmp_path), config, "127.0.0.1:0", "127.0.0.1:0", None, demo=False)
+    machine = Machine(Paths(tmp_path), config, "127.0.0.1:0", "127.0.0.1:0", None, demo=demo)
     given: list[float] = []
 
     async def start(**_: Any) -> dict[str, Any]:
@@ -29,7 +36,10 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
 
     async def drain(groups: Any, last: str, within: float) -> bool:
         hashed = machine.config.hash()
-        assert running.find(tmp_path) == running.Running(os.getpid(), str(config), {}, hashed)
+        told = running.Running(
+            os.getpid(), str(config), {}, hashed, os.environ["AFFIDAVIT_DEMO_URL"]
+        )
+        assert (running.find(tmp_path), told.demo.startswith("http://127.0.0.1:")) == (told, demo)
         assert (groups[-1], last) == (["console"], "sequencer")
         given.append(within)
         return True
@@ -39,6 +49,8 @@ def test_workers_have_the_time_to_drain_that_they_were_given(tmp_path: Path, sec
     assert asyncio.run(machine.run(first=False, as_json=True)) == 0
     machine.gateway_socket.close()
     machine.console_socket.close()
+    if machine._demo_socket is not None:
+        machine._demo_socket.close()
     assert running.find(tmp_path) is None
     # What a worker takes at most: the calls, their outcomes (twice), and the last record.
     assert given == [seconds + 15.0]

@@ -18,12 +18,13 @@ from affidavit.app import running
 from affidavit.app.first_start import DEMO_YAML
 from affidavit.app.paths import Paths
 from affidavit.app.running import Running
+from affidavit.config import load
 from affidavit.durable import Disk
 from affidavit.evidence import verify
 from affidavit.ledger.note import COSIGNATURE, ML_DSA_44, Cosigner, Signer
 from affidavit.query.rows import ROW_FIELDS
 from affidavit.record.keys import KeyEncryptionKey
-from tests.unit.cli.conftest import Command, Result, Site
+from tests.unit.cli.conftest import Command, Result, Site, flat
 from tests.world.machine import ANCHORS
 
 
@@ -552,11 +553,20 @@ def test_config_check_and_doctor_speak_of_what_runs(command: Command, tmp_path: 
 
 
 def test_the_demos_provider_has_no_address_of_this_shell(command: Command, tmp_path: Path) -> None:
-    """Its address is chosen at every start; defaults alone are said to be that."""
+    """Chosen at every start, it is no change of the file; defaults alone are said to be that."""
     (tmp_path / "config.yaml").write_text(DEMO_YAML)
     shown = command("config", "check", "--data", str(tmp_path))
     assert "the demo's own" in " ".join(shown.out.split())
     assert "127.0.0.1" not in shown.out
+    paths, file, there = Paths(tmp_path), tmp_path / "config.yaml", "http://127.0.0.1:45653"
+    paths.create(Disk())
+    KeyEncryptionKey.create(Disk(), paths.key_encryption_key)
+    hashed = load(file, {"AFFIDAVIT_DEMO_URL": there}).hash()
+    running.write(paths, Disk(), Running(os.getpid(), str(file), {}, hashed, there))
+    doctor = ("doctor", "--data", str(tmp_path))
+    assert "was changed since" not in flat(command(*doctor).out)
+    file.write_text(DEMO_YAML + "\ngateway: {drain_seconds: 7}\n")
+    assert "was changed since" in flat(command(*doctor).out)
     (tmp_path / "config.yaml").write_text("")
     assert "Defaults alone" in command("config", "check", "--data", str(tmp_path)).out
 
