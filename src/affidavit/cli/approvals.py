@@ -99,7 +99,7 @@ def _erasure(told: dict[str, Any]) -> None:
     records = output.counted(told["records"], "record")
     output.indented(f"{records} {were} meant when it was asked", 2)
     for key in told["keys"]:
-        output.indented(f"the key {key} is revoked", 2)
+        output.indented(f"the key {key} is revoked once it is granted", 2)
 
 
 def _what(one: dict[str, Any]) -> str:

@@ -66,11 +66,17 @@ def erase(
         output.json_line(made)
         return
     every = output.counted(made["records"], "record")
-    output.plain(f"{made['now']} of {every} {'would go' if dry else 'go'} now.")
+    goes = "goes" if made["now"] == 1 else "go"
+    output.plain(
+        f"{made['now']} of {every} would go now."
+        if dry
+        else f"{made['now']} of {every} {goes} once somebody else grants it, and nothing before."
+    )
     _later(made["later"])
     _exports(made["exports"])
+    ends = "would be revoked" if dry else "is revoked once it is granted"
     for key in made["keys"]:
-        output.indented(f"the key {key} is revoked", 2)
+        output.indented(f"the key {key} {ends}", 2)
     if kind == "subject":
         output.say(_named(made.get("named", {}), target))
     if dry:

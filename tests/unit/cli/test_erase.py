@@ -42,7 +42,9 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     said = machine.vault_reader.sections(machine.log.size - 1)["what"]
     assert (said["operation"], said["named"]) == ("erasures.plan", 2)
     assert re.fullmatch(r'"hmac:[\w-]{22}" OR "hmac:[\w-]{22}"', said["searched"])
-    told = flat(command(*ask, "--dry-run").err)
+    plan = command(*ask, "--dry-run")
+    assert all(f"the key {one} would be revoked" in flat(plan.out) for one in ends)
+    told = flat(plan.err)
     assert "are no part of it: 2 records that you may see." in told
     assert f"affidavit query '{words}'" in told
     with monkeypatch.context() as narrow:
@@ -59,7 +61,9 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     told = flat(command("approvals", "list").out)
     assert f"of the subject {first['actor']}: what identifies the person" in told
     assert f"{made['records']} records were meant" in told
-    assert all(f"the key {one} is revoked" in told and one in listed for one in ends)
+    assert all(
+        f"the key {one} is revoked once it is granted" in told and one in listed for one in ends
+    )
     assert command("approvals", "deny", made["asked"]).code == 0
 
 
@@ -80,7 +84,12 @@ def test_what_stays_is_said_and_what_a_dry_run_leads_to(
     assert command(*ask).code == 3
     dry = command(*ask, "--dry-run", "--when-due")
     assert "The same command without --dry-run asks." in flat(dry.err)
-    made = command(*ask, "--when-due", "--json").rows[0]
+    asked = command(*ask, "--when-due")
+    assert flat(asked.out) == (
+        "0 of 2 records go once somebody else grants it, and nothing before. "
+        f"2 records stay: legal hold {hold}"
+    )
+    made = command("erase", "list", "--json").rows[-1]
     store, select = machine.played.erasures, machine.played.erasing._select()
     found = store.find(made["id"])
     tally = msgspec.structs.replace(found.tally, records=1)
