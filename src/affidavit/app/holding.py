@@ -151,7 +151,9 @@ def _seen(host: Host, holds: Sequence[Hold]) -> list[dict[str, Any]]:
 async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     """Ask that a hold is released; the question waits for another person.
 
-    ``NotFoundError`` for who may not know of the hold, ``RefusedError`` for who may know alone.
+    The same question of the same person is the one that waits already. ``RefusedError`` if another
+    one waits, as a second reason would be lost, and for who may know of the hold alone;
+    ``NotFoundError`` for who may not know of it.
     """
     async with host.deciding:
         who, now = await deciding.asker(host, params["identity"])
@@ -166,6 +168,11 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         if hold.released:
             raise UsageError(f"This hold was released at {hold.released}.")
         found = await host.ask(lambda: host.approvals.about("release", hold.id, now))
+        if found and (found.actor, found.reason) != (who.actor, str(params["reason"])):
+            raise RefusedError(
+                f"The release is asked for already, by {found.actor} ({found.reason}).",
+                hint=f"To ask yourself, first deny that: affidavit approvals deny {found.id}",
+            )
         if found is None:
             what = {"matter": hold.matter, "held_since": hold.placed}
             found = await deciding.question(

@@ -55,6 +55,11 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
             await link.call("holds.release", ask | _by(second))
         asked = await link.call("holds.release", ask | _by(me))
         assert (await link.call("holds.release", ask | _by(me)))["asked"] == asked["asked"]
+        other = await _key(link, "Cleo", "compliance")
+        for more in (ask | _by(other), ask | {"reason": "another"} | _by(me)):
+            with pytest.raises(RefusedError, match=r"already, by act_\w+ \(settled\)") as refused:
+                await link.call("holds.release", more)
+            assert refused.value.hint.endswith(f"affidavit approvals deny {asked['asked']}")
         grant = {"id": asked["asked"], "grant": True}
         with pytest.raises(RefusedError, match="second person"):
             await link.call("approvals.decide", grant | _by(me))
