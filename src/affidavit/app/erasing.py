@@ -18,7 +18,7 @@ import msgspec
 from affidavit import ids
 from affidavit.app import deciding, remembering
 from affidavit.app.selecting import Found, Left
-from affidavit.control.approvals import Approval, ApprovalStore
+from affidavit.control.approvals import Approval, ApprovalStore, grantable
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
 from affidavit.control.identity import (
     ADMINISTRATE,
@@ -134,7 +134,8 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             more=lambda: _put(host, made, found),
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
-    return plan | {"id": made.id, "asked": asked.id, "until": asked.until}
+    can = grantable(who, asked.asked, every)
+    return plan | {"id": made.id, "asked": asked.id, "until": asked.until, "grantable": can}
 
 
 async def _named(

@@ -17,7 +17,7 @@ import msgspec
 from affidavit import ids
 from affidavit.app import deciding, hold_tenants, system
 from affidavit.app.deciding import Host, News
-from affidavit.control.approvals import Approval
+from affidavit.control.approvals import Approval, grantable
 from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -159,7 +159,8 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
         hold = await host.ask(lambda: host.holds.find(params["id"]))
-        owned = hold_tenants.owned(await host.ask(host.identities.all))
+        every = await host.ask(host.identities.all)
+        owned = hold_tenants.owned(every)
         within = await deciding.boundary(host, who, now)
         if not oversees(who, within, hold_tenants.sees(hold, owned=owned)):
             raise NotFoundError("There is no such hold.", hint="affidavit hold list")
@@ -179,7 +180,8 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 host, who, now, "release", params["by"], target=hold.id,
                 reason=str(params["reason"]), what=what,
             )  # fmt: skip
-        return shown(hold) | {"asked": found.id, "until": found.until}
+        can = grantable(who, found.asked, every)
+        return shown(hold) | {"asked": found.id, "until": found.until, "grantable": can}
 
 
 async def released(host: Host, approval: Approval, second: Identity) -> None:

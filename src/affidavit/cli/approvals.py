@@ -92,6 +92,20 @@ def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool
         output.plain(f"Denied: {_what(made)}.")
 
 
+def waits(made: dict[str, Any]) -> str:
+    """How a question about a hold or an erasure goes on; if nobody can grant it, what to do."""
+    asked, until = made["asked"], output.moment(made["until"])
+    if made["grantable"]:
+        return f"Until {until} UTC somebody else may grant it: affidavit approvals grant {asked}"
+    return (
+        "But nobody can grant it: every other key that approves was made by whoever asked, or made "
+        f"the key that asked, or there is none. Take it back: affidavit approvals deny {asked}. "
+        "Then ask with a key of the role compliance; somebody with another key that is there by "
+        "then grants it. One owner may make both (affidavit keys create NAME --kind person --role "
+        "compliance, and auditor): AFFIDAVIT_KEY says who you are."
+    )
+
+
 def _erasure(told: dict[str, Any]) -> None:
     """What an erasure is of: on that somebody decides."""
     output.indented(f"of the {told['kind']} {told['of']}: {_WHAT[told['what']]}", 2)

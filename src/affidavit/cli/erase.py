@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from affidavit.cli import options, output
+from affidavit.cli import approvals, options, output
 from affidavit.cli.client import Client
 from affidavit.errors import UsageError
 
@@ -82,9 +82,7 @@ def erase(
     if dry:
         output.say(_dry(made, due=due))
         return
-    until = output.moment(made["until"])
-    output.say(f"Until {until} UTC somebody else may grant it: affidavit approvals grant "
-               f"{made['asked']}")  # fmt: skip
+    output.say(approvals.waits(made))
     output.say(f"How it goes: affidavit erase show {made['id']}")
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from affidavit.cli import options, output
+from affidavit.cli import approvals, options, output
 from affidavit.cli.client import Client
 
 app = typer.Typer(help="Legal holds: what must be kept.", no_args_is_help=True)
@@ -90,9 +90,8 @@ def release(
     if json:
         output.json_line(made)
         return
-    until = output.moment(made["until"])
-    output.plain(f"Asked; until {until} UTC somebody else may grant it.")
-    output.say(f"affidavit approvals grant {made['asked']}")
+    output.plain("Asked; the hold is in force until it is granted.")
+    output.say(approvals.waits(made))
 
 
 def _matched(made: dict[str, Any]) -> str:

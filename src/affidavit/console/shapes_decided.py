@@ -59,7 +59,8 @@ class LegalHold(msgspec.Struct):
 
     ``asked``: the question whether it is released, ``until`` when that counts. ``records``: so many
     matched when it was placed, at least so many if ``records_capped``, null if not counted.
-    ``tenants``: whoever oversees these sees it (``""``: owners alone).
+    ``tenants``: whoever oversees these sees it (``""``: owners alone). ``grantable``: somebody has
+    a key now that could grant its release; if not, nobody ever can, and it is to be asked anew.
     """
 
     id: str
@@ -79,6 +80,7 @@ class LegalHold(msgspec.Struct):
     records_capped: bool = False
     asked: str = ""
     until: str = ""
+    grantable: bool = True
     replayed: bool = False
 
 
@@ -122,7 +124,7 @@ class ErasurePlan(msgspec.Struct):
     """What would go ``now`` and ``later``; where it was asked for, the request's ``id``.
 
     ``digest``: of the leaf indexes of all of it. ``asked``: the question for a second person.
-    ``named``: in the dry run of a person's.
+    ``named``: in the dry run of a person's. ``grantable``: as of a hold.
     """
 
     kind: Kind
@@ -139,6 +141,7 @@ class ErasurePlan(msgspec.Struct):
     id: str = ""
     asked: str = ""
     until: str = ""
+    grantable: bool = True
     replayed: bool = False
 
 

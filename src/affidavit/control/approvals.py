@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from affidavit.clock import add_seconds
-from affidavit.control.identity import OWNER, Glass, Identity
+from affidavit.control.identity import APPROVE, OWNER, Glass, Identity
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 
 Kind = Literal["reveal", "release", "erase"]
@@ -83,7 +83,11 @@ class Approval(msgspec.Struct, frozen=True):
         )
 
 
-_OTHERS = "Somebody else grants it, of whom neither is true: neither made the other's key."
+_OTHERS = (
+    "Somebody else grants it: neither of the two made the other's key. If there is nobody, take it "
+    "back (affidavit approvals deny ID), and somebody asks who made no keys, for a hold or an "
+    "erasure with a key of the role compliance; two whose keys one owner made are two persons."
+)
 
 
 def check_second(asker: Identity, second: Identity, asked: str, every: Sequence[Identity]) -> None:
@@ -113,6 +117,25 @@ def check_second(asker: Identity, second: Identity, asked: str, every: Sequence[
             "This key was made after the question was asked.",
             hint="Somebody grants it who had a key before; or take it back and ask anew.",
         )
+
+
+def grantable(asker: Identity, asked: str, every: Sequence[Identity]) -> bool:
+    """Whether a key of a role that approves is a second person's, of whatever tenant.
+
+    If none is when it is ``asked``, none ever is: later keys are younger than the question.
+    """
+    return any(
+        one.role in APPROVE and one.in_force(asked) and _is_second(asker, one, asked, every)
+        for one in every
+    )
+
+
+def _is_second(asker: Identity, second: Identity, asked: str, every: Sequence[Identity]) -> bool:
+    try:
+        check_second(asker, second, asked, every)
+    except RefusedError:
+        return False
+    return True
 
 
 def makers(identity: Identity, every: Sequence[Identity]) -> frozenset[str]:

@@ -55,6 +55,7 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
             await link.call("holds.release", ask | _by(second))
         asked = await link.call("holds.release", ask | _by(me))
         assert (await link.call("holds.release", ask | _by(me)))["asked"] == asked["asked"]
+        assert asked["grantable"] is True
         other = await _key(link, "Cleo", "compliance")
         for more in (ask | _by(other), ask | {"reason": "another"} | _by(me)):
             with pytest.raises(RefusedError, match=r"already, by act_\w+ \(settled\)") as refused:

@@ -1,5 +1,6 @@
 """Keys with limits, second persons and broken glass on the command line."""
 
+from affidavit.cli.approvals import waits
 from tests.unit.cli.conftest import As, Command, flat
 
 
@@ -79,3 +80,11 @@ def test_limits_of_keys_are_listed(command: Command, become: As) -> None:
     wrong = command(*made, "--boundary", "chatt")
     assert (wrong.code, "Did you mean chat?" in wrong.err) == (2, True)
     assert command(*made, "--until", "2020-01-01").code == 2
+
+
+def test_a_question_that_nobody_can_grant_says_what_to_do() -> None:
+    """Taken back, and asked by somebody who made no keys; else who grants it, and how."""
+    made = {"asked": "q1", "until": "2026-12-29T00:00:00.000000Z", "grantable": False}
+    assert "nobody can grant it" in waits(made)
+    assert "approvals deny q1" in waits(made)
+    assert waits(made | {"grantable": True}).endswith("affidavit approvals grant q1")

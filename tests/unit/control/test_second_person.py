@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from affidavit.control.approvals import check_second
+from affidavit.control.approvals import check_second, grantable
 from affidavit.control.identity import Identity
 from affidavit.errors import RefusedError
 
@@ -93,3 +93,16 @@ def test_no_two_are_two_of_whom_one_made_the_other(
         said = error.message
     assert (said or "").startswith(why or "")
     assert (said is None) == (why is None)
+
+
+def test_what_nobody_can_ever_grant_is_known_when_it_is_asked() -> None:
+    """Of two whose keys the first owner made, either asks and the other one grants.
+
+    The owner who made all keys asks in vain; a key that calls, or is revoked, is nobody's word.
+    """
+    own, ben = _made("Own", "owner", ""), _made("Ben", "compliance", "act_Own")
+    cleo = _made("Cleo", "auditor", "act_Own")
+    every = [own, ben, cleo]
+    assert [grantable(one, NOW, every) for one in every] == [False, True, True]
+    gone = msgspec.structs.replace(cleo, revoked=NOW)
+    assert not grantable(ben, NOW, [own, ben, gone, _made("App", "caller", "act_Own")])
