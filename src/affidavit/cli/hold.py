@@ -1,5 +1,6 @@
 """``affidavit hold``: what must be kept, whatever retention and erasure say."""
 
+import shlex
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -45,9 +46,11 @@ def place(
     held = f"{made['expression'] or 'everything'}, for {made['matter']}"
     if dry:
         output.plain(f"It would hold {held}: {_matched(made)}.")
+        _nothing(made)
         output.say("Nothing is held. The same command without --dry-run places the hold.")
         return
     output.plain(f"Held: {held}: {_matched(made)}.")
+    _nothing(made)
     output.say(f"The hold is {made['id']}. To end it: affidavit hold release {made['id']}")
 
 
@@ -101,6 +104,16 @@ def _matched(made: dict[str, Any]) -> str:
     least = "at least " if made["records_capped"] else ""
     match = "matches" if made["records"] == 1 else "match"
     return f"{least}{output.counted(made['records'], 'record')} {match} now"
+
+
+def _nothing(made: dict[str, Any]) -> None:
+    """A word that is misspelt makes a hold that holds nothing: say so where nothing matches."""
+    if made["records"] == 0:
+        output.say(
+            "A hold that matches nothing keeps nothing until something comes that it matches. See "
+            "whether names are spelt as records have them, and whether you may see them: "
+            f"affidavit query {shlex.quote(made['expression'])}"
+        )
 
 
 def _tell(one: dict[str, Any]) -> None:

@@ -30,9 +30,9 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     assert command("hold", "place", "model:x", "--matter", "Doe").code == 2
     assert command("hold", "place", "nofield:x", "--matter", "D", "--reason", "r").code == 2
     known = ("hold", "place", "model:demo-chat", "--matter", "Doe", "--reason", "r", "--dry-run")
-    assert flat(command(*known).out) == (
-        "It would hold model:demo-chat, for Doe: 4 records match now."
-    )
+    found = command(*known)
+    assert flat(found.out) == "It would hold model:demo-chat, for Doe: 4 records match now."
+    assert "spelt" not in found.err
     monkeypatch.setattr(holds_api, "COUNT_TO", 3)
     dry = command(*known, "--json").rows[0]
     assert (dry["records"], dry["records_capped"], "id" in dry) == (3, True, False)
@@ -44,6 +44,9 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     again = command(*place)
     assert "for Doe v. Acme: 0 records match now." in flat(again.out)
     assert "To end it: affidavit hold release" in flat(again.err)
+    for nothing in (again, command(*place, "--dry-run")):
+        assert "names are spelt as records have them" in flat(nothing.err)
+        assert "affidavit query actor:Somebody" in flat(nothing.err)
     with monkeypatch.context() as slow:
         slow.setattr(Searcher, "count_of", _takes_too_long)
         untold = command(*place)
