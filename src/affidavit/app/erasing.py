@@ -143,20 +143,24 @@ async def _named(
 ) -> dict[str, Any]:
     """``named``: how many other records have text that names the person, as ``expression`` finds.
 
-    ``records`` is ``None`` where ``why`` says why it was not searched.
+    ``records`` is ``None`` where ``why`` says why it was not searched: somebody else may then do
+    it by the ``expression``. That has names, so nothing is told to whom ``person`` is not shown.
     """
     words = [name for name in names if any(letter.isalnum() for letter in name)]
     told: dict[str, Any] = {"expression": "", "records": None, "capped": False, "why": ""}
     if not words:
         return {"named": told | {"why": "no name and no e-mail of the person is known"}}
-    if not within.shows_content(reason):
-        return {"named": told | {"why": "searching text reads content, which you may not see"}}
+    if "person" not in within.sections:
+        return {"named": told | {"why": "names of people are outside your boundary"}}
     tree = Or(tuple(Phrase(name) for name in words))
+    if not within.shows_content(reason):
+        why = "searching text reads content, which you may not see"
+        return {"named": told | {"expression": unparse(tree), "why": why}}
     meant = {index for one in found.portions for index in (*one.now, *one.later)}
     try:
         number, capped = await host.erasing.others(inject(tree, within, reason), meant, COUNT_TO)
     except UsageError as error:  # it takes too long; the plan is good without it
-        return {"named": told | {"why": error.message}}
+        return {"named": told | {"expression": unparse(tree), "why": error.message}}
     found_by = {"expression": unparse(tree), "records": number, "capped": capped}
     return {"named": told | found_by}
 

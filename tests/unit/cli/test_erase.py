@@ -22,6 +22,7 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     """The pseudonym, the records meant, and every key that ends: that without an e-mail, too.
 
     Who plans it learns how many texts of others name the person; the words are recorded as digests.
+    Whose boundary has no names is told none for a pseudonym.
     """
     become("")
     key = ("keys", "create", "Pat Keys", "--kind", "person", "--json")
@@ -29,6 +30,8 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     second = command(*key, "--role", "subject").rows[0]
     machine = site.machine
     machine.exchange("hers", "answer", caller=machine.identities.find(first["id"]))
+    moe = command("keys", "create", "Moe Plain", "--kind", "person", "--json").rows[0]
+    machine.exchange("his", "answer", caller=machine.identities.find(moe["id"]))
     machine.exchange("Call Pat Keys (pat@example.com).", "I wrote to pat@example.com.")
     machine.exchange("Call pat at example, com or keys.", "Who is Pat?")
     machine.settle()
@@ -51,20 +54,29 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
         narrow.setattr(erasing, "COUNT_TO", 1)
         assert "at least 1 record that" in flat(command(*ask, "--dry-run").err)
     become(machine.keys["compliance"])
-    assert "not searched: searching text reads content" in flat(command(*ask, "--dry-run").err)
+    told = flat(command(*ask, "--dry-run").err)
+    assert "not searched: searching text reads content" in told
+    assert f"who may see content finds them: affidavit query '{words}' --reason" in told
+    become("")
+    become(command("keys", "create", "No Names", "--role", "compliance", "--boundary", "two").out
+           .strip())  # fmt: skip
+    told = flat(command("erase", "--subject", moe["actor"], *BASIS, "--dry-run").err)
+    assert ("names of people are outside" in told, "Moe" in told) == (True, False)
     become("")
     nobody = command("erase", "--subject", "carl@example.com", *BASIS, "--dry-run")
     assert (nobody.code, "that mention the person" in flat(nobody.err)) == (1, True)
-    made = command(*ask, "--json").rows[0]
+    real = command(*ask)
+    assert "not searched: --dry-run does that" in flat(real.err)
+    made = command("erase", "list", "--json").rows[-1]
     listed = flat(command("erase", "list").out)
     become(machine.keys["responder"])
     told = flat(command("approvals", "list").out)
     assert f"of the subject {first['actor']}: what identifies the person" in told
-    assert f"{made['records']} records were meant" in told
+    assert f"{made['planned']} records were meant" in told
     assert all(
         f"the key {one} is revoked once it is granted" in told and one in listed for one in ends
     )
-    assert command("approvals", "deny", made["asked"]).code == 0
+    assert command("approvals", "deny", made["question"]).code == 0
 
 
 def test_what_stays_is_said_and_what_a_dry_run_leads_to(
