@@ -143,7 +143,10 @@ def certificate(
         output.plain(every[-1].rstrip("\n"))
         return
     Disk().write_file(out, every[-1].encode())
-    output.say(f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY")
+    output.say(
+        f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY. VKEY is the "
+        "key for certificates, in the last line of affidavit log keys: not the log's, log/log.vkey."
+    )
 
 
 def _named(named: dict[str, Any], target: str) -> str:

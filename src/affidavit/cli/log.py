@@ -56,4 +56,4 @@ def _show(found: dict[str, Any], *, json: bool) -> None:
     output.say("Lines for the policies of verifiers and witnesses:")
     for line in found["policy"]:
         output.plain(line)
-    output.say(f"Certificates of erasure are signed with: {found['certificate_vkey']}")
+    output.plain(f"# certificates of erasure: {found['certificate_vkey']}")  # no line of a policy

@@ -98,12 +98,13 @@ def played(tmp_path: Path) -> Iterator[Played]:
 def test_lines_for_policies_are_on_stdout_alone(
     played: Played, command: Command, tmp_path: Path
 ) -> None:
-    """Ready to go into a file; what they are for is on stderr."""
+    """Ready to go into a file, the key for certificates as a comment; what for is on stderr."""
     shown = command("log", "keys", "--data", str(tmp_path))
     assert shown.code == 0
     policy = parse_policy(shown.out + "quorum none\n")
     assert [(key.first, key.last) for key in policy.logs] == [(0, 7), (5, None)]
     assert ORIGIN in shown.err
+    assert shown.out.endswith("\n# certificates of erasure: c\n")
 
 
 def test_a_rotation_says_what_comes_next(played: Played, command: Command, tmp_path: Path) -> None:
