@@ -176,9 +176,12 @@ def _checkpoint_in_place(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Disk, "write_file", in_place)
 
 
-_SLOWER = (_staging_replaced_early, _partial_tiles_removed_early, _checkpoint_in_place)
+_SLOWER = (
+    *(_checkpoint_first, _nothing_staged, _staging_replaced_early, _partial_tiles_removed_early),
+    _checkpoint_in_place,
+)
 MUTANTS = [
-    *(_checkpoint_first, _nothing_staged, _state_one_commit_late),
+    _state_one_commit_late,
     *(pytest.param(mutant, marks=pytest.mark.slow) for mutant in _SLOWER),
 ]
 

@@ -136,7 +136,7 @@ def test_a_day_without_a_key_is_named(keyring: Keyring) -> None:
     with pytest.raises(NotFoundError, match="2025-12-31 is not in the keyring"):
         keyring.open_segment_key("2025-12-31", wrapped)
     with pytest.raises(CorruptError):
-        keyring.open_segment_key("2026-01-01", wrapped[:-1] + b"!")
+        keyring.open_segment_key("2026-01-01", wrapped[:-1] + bytes([wrapped[-1] ^ 1]))
 
 
 def test_a_reader_sees_that_a_key_was_destroyed(
