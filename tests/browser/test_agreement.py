@@ -77,6 +77,7 @@ def questions(world: World) -> dict[str, tuple[Question, Choice]]:
         "no content": (by_model(), Choice(content="none", withhold=("person", "who"))),
         "withheld": (by_model(), hidden),
         "a window": (by_model(since=since, until=until), full),
+        "before the ledger": (by_model(since="2026-01-01T00:00:00.000000Z", until=until), full),
         "source time": (by_model(since=since, until=until, source_time=True), full),
         "conditions": (by_model(conditions=conditions), Choice(selected={1})),
         "undetermined": (by_model(conditions=(["stated", "x"],)), Choice()),

@@ -1463,8 +1463,10 @@ def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], 
     """The second line: all records of what, from when to when, and what of them is not shown."""
     if not answer.asked:
         return f"not proved: {show(question['not_proved'])}; {counts['records']} records are shown"
-    heads = answer.epochs[0][1]
-    window = f", from {answer.since}" if answer.since else ""
+    heads, first = answer.epochs[0][1], answer.epochs[-1][0]
+    window, began = f", from {answer.since}" if answer.since else "", answer.leaves[first]["time"]
+    if first == 0 and "" < answer.since < str(began):  # nothing was observed before that
+        window += f" (the ledger begins at {began})"
     window += f", through {answer.until}" if answer.until else ""
     if answer.clock == "at":
         window += f" of source time, as recorded before leaf {heads} of "
@@ -1474,15 +1476,13 @@ def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], 
         more = ", one by one" if len(answer.asked) > 1 else ""
         said = [f"{each}, in this ledger{window}: counted{more}, none shown"]
         said += [f"{counts['unattributed']} unattributed, gaps, if any, among them"]
-        said += ["a monitor has replayed them" if sure else "asserted: no monitor"]
-        return "; ".join(said)
+        return "; ".join([*said, "a monitor has replayed them" if sure else "asserted: no monitor"])
     chains = any_of(answer.asked)
     said = [f"all {counts['records']} records of {chains}, in this ledger{window}"]
     if question["conditions"]:
         said.append(f"{counts['matching']} of them are shown to meet the conditions")
     said += [f"{counts[name]} {words}" for name, words in COUNTED.items() if counts[name]]
-    said += hidden
-    said += [f"{counts['open']} open at {heads}"] if answer.open else []
+    said += [*hidden, *([f"{counts['open']} open at {heads}"] if answer.open else [])]
     listed = ", ".join(map(str, answer.gaps[:LISTED]))
     more = f" and {len(answer.gaps) - LISTED} more" if len(answer.gaps) > LISTED else ""
     said += [f"gaps listed: leaf {listed}{more}" if answer.gaps else "no gaps"]

@@ -65,6 +65,11 @@ def test_the_example_of_the_page_is_true(tmp_path: Path) -> None:
     shown = [f"leaf {leaf}  n {n}  prev {previous}" for leaf, n, previous in links(data)]
     assert shown == lines.splitlines()[:-1]
     assert lines.splitlines()[-1] == f"counted  {check(made, data).facts['counted'][0][3]}"
+    assert "begins" not in check(made, data).completeness
+    early, began = "2020-07-01T00:00:00.000000Z", made.reader.decoded(0).time
+    data = made.bundle(by_model(since=early, until=until)).data
+    said = f"from {early} (the ledger begins at {began}), through {until}"
+    assert said in check(made, data).completeness
     made.close()
 
 
