@@ -260,7 +260,13 @@ function completeness(answer, question, counts, hidden, sure) {
     return `not proved: ${show(question.get("not_proved"))}; ${counts.get("records")} records are shown`;
   }
   const heads = answer.epochs[0][1];
+  const first = answer.epochs.at(-1)[0];
+  const began = answer.leaves.get(first).time;
   let window = answer.since ? `, from ${answer.since}` : "";
+  if (first === 0n && answer.since && answer.since < began) {
+    // Nothing was observed before that.
+    window += ` (the ledger begins at ${began})`;
+  }
   window += answer.until ? `, through ${answer.until}` : "";
   if (answer.clock === "at") {
     window += ` of source time, as recorded before leaf ${heads} of `;
