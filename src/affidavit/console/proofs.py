@@ -170,13 +170,14 @@ class Proofs:
         )  # fmt: skip
 
     def _make(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
-        services = self._services
-        now = services.clock.now()
+        services, now = self._services, self._services.clock.now()
         tree = language.parse(wanted.expression, now)
-        snapshot = services.snapshot()
+        snapshot, tenants = services.snapshot(), self._tenants(reader)
+        if wanted.report != "records":
+            report_kinds.check_tenant(tree, tenants)
         asked = question(
             tree,
-            self._tenants(reader),
+            tenants,
             lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
         )
         if wanted.report == "period":

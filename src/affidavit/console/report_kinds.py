@@ -44,6 +44,7 @@ COUNTED = (
 
 _GAPS = Chain("", "type", "ledger.gap")
 _MODELS = MAX_CHAINS - len(COUNTED) - 1
+_NAMED = 20
 
 
 def window_of(expression: str, now: str) -> Tree:
@@ -65,6 +66,17 @@ def asked_for(kind: Kind, expression: str, now: str) -> str:
         return expression
     window_of(expression, now)
     return f"{PERIOD} {expression}".strip() if kind == "period" else expression
+
+
+def check_tenant(tree: Tree, tenants: Sequence[str]) -> None:
+    """``UsageError`` if a tenant is named that is none of those the reader may ask about."""
+    known = sorted({one for one in tenants if one})
+    for part in conjuncts(tree):
+        if isinstance(part, Match) and part.field == "tenant" and part.value not in known:
+            raise UsageError(
+                f"There is no tenant {part.value} that you may ask about.",
+                hint=f"There is: {', '.join(known[:_NAMED])}{', …' if known[_NAMED:] else '.'}",
+            )
 
 
 def proved(asked: Question) -> Question:

@@ -17,9 +17,9 @@ from affidavit.evidence.report_story import Shown
 _WHAT = {
     "exchange.request": "calls of a model",
     "exchange.response": "answers to them, failed ones included",
-    "tool.call": "calls of tools",
-    "tool.result": "results of tools",
-    "retrieval": "look-ups in data sources",
+    "tool.call": "calls of tools that were reported; what a model called is in its answer alone",
+    "tool.result": "results of tools that were reported",
+    "retrieval": "look-ups in data sources that were reported",
     "retention.held": "legal holds placed",
     "retention.released": "legal holds released",
     "retention.erased": "certificates of erasure",

@@ -114,6 +114,7 @@ def test_an_attestation_counts_and_shows_nothing(console: TestClient, machine: M
     assert answer.status_code == 200, answer.text
     verdict, manifest, page = opened(machine, answer.content)
     counted = {tuple(chain): number for *chain, number in verdict.facts["counted"]}
+    assert "(the ledger begins at " in verdict.completeness
     assert counted["acme", "type", "exchange.request"] == 3
     assert counted["acme", "type", "retention.held"] == 1
     assert counted["acme", "model", "demo-one"] == 4
@@ -131,6 +132,18 @@ def test_an_attestation_counts_and_shows_nothing(console: TestClient, machine: M
 
 
 @pytest.mark.parametrize("kind", ["period", "attestation"])
+def test_of_a_tenant_that_is_not_there_it_is_said_which_there_are(
+    console: TestClient, machine: Machine, kind: str
+) -> None:
+    """And not that one should be named; who sees one tenant learns of no other."""
+    words = "tenant:acmee since:90d"
+    answer = asked(console, machine, "auditor", "/api/export", expression=words, report=kind)
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "There is no tenant acmee that you may ask about."
+    assert answer.json()["hint"] == "There is: acme."
+
+
+@pytest.mark.parametrize("kind", ["period", "attestation"])
 def test_both_are_about_a_window(console: TestClient, machine: Machine, kind: str) -> None:
     """A condition beside window and tenant is refused."""
     answer = asked(
@@ -143,15 +156,18 @@ def test_both_are_about_a_window(console: TestClient, machine: Machine, kind: st
 def test_a_period_of_many_tenants_asks_for_one(
     console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More chains than can be proved, or no tenant: refused, with what to add; with it, made."""
+    """More chains than can be proved, or no such tenant: refused, with what to add; with it, made."""
     monkeypatch.setattr(question, "MAX_CHAINS", 40)
     ask = functools.partial(asked, console, machine, "owner", "/api/export", report="period")
-    for words, why in (("", "and 40 are the limit"), ("tenant:none", "names no tenant")):
+    for words, why, way in (
+        ("", "and 40 are the limit", "--tenant NAME"),
+        ("tenant:none", "no tenant none", "There is: "),
+    ):
         refused = ask(expression=words)
         assert refused.status_code == 400
         told = refused.json()
         assert why in told["detail"]
-        assert "--tenant NAME" in told["hint"]
+        assert way in told["hint"]
     made = ask(expression="tenant:acme")
     assert made.status_code == 200, made.text
     assert opened(machine, made.content)[0].completeness.startswith("all ")
