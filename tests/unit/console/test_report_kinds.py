@@ -156,7 +156,7 @@ def test_both_are_about_a_window(console: TestClient, machine: Machine, kind: st
 def test_a_period_of_many_tenants_asks_for_one(
     console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More chains than can be proved, or no such tenant: refused, with what to add; with it, made."""
+    """More chains than can be proved, or no such tenant: refused, with what to add."""
     monkeypatch.setattr(question, "MAX_CHAINS", 40)
     ask = functools.partial(asked, console, machine, "owner", "/api/export", report="period")
     for words, why, way in (
