@@ -51,6 +51,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 class ChangeBody(BaseModel):
     """A change: of what (``target``), from what to what, why, by whom, and which models it touches.
 
+    ``target`` is a name; ``alias:`` and the like before it, as in a question, is taken off.
     ``before`` and ``after`` are any JSON; of an alias, the names of the models. ``at`` is when it
     happened, as stored times are written; now if it is left out.
     """
@@ -101,6 +102,8 @@ def change(
     if body.at > add_seconds(now, AHEAD_SECONDS):
         raise UsageError(f"The change is said to be of {body.at}, and it is {now}.")
     kind = body.type.removeprefix("change.")
+    name = body.target.removeprefix(f"{kind}:")
+    body = body.model_copy(update={"target": name or body.target})
     what: dict[str, Any] = {
         "target": {"kind": kind, "name": body.target}, "models": _models(body),
     }  # fmt: skip

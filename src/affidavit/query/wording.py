@@ -65,6 +65,7 @@ def sentence(row: Row, sections: Sections, boundary: Boundary) -> str:
     text = telling(what, details(row.type, sections)) if telling and what else ""
     if not text and row.type.startswith("change."):
         text = f"Changed {row.target or row.type.removeprefix('change.')}" if what else "A change"
+        text += _first(changes(what))
     text = text or _WORDS.get(row.type) or _HIDDEN.get(row.type) or row.type
     named = ", ".join(row.tools or row.sources) if "what" in boundary.sections else ""
     return f"{text}{': ' + named if named else ''}."
@@ -259,16 +260,20 @@ def _of_key(what: Mapping[str, Any], told: Details) -> str:
 
 
 def _of_config(what: Mapping[str, Any], told: Details) -> str:
-    target, changed = what.get("target"), told.get("changed")
+    target = what.get("target")
     if isinstance(target, Mapping) and target.get("kind") == "query":
         verb = {"saved": "Saved", "deleted": "Forgot"}.get(str(told.get("change")), "Changed")
         return f"{verb} the query @{target.get('name', '')}"
-    if isinstance(changed, list) and changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return f"Changed the configuration: {changed[0]}{more}"
     if what.get("before") is None:
         return "Put the configuration in force on record"
-    return "Changed the configuration"
+    return f"Changed the configuration{_first(told.get('changed'))}"
+
+
+def _first(changed: Any) -> str:
+    """What changed first, and how much more did; ``""`` if nothing is known to have."""
+    if not isinstance(changed, list) or not changed:
+        return ""
+    return f": {changed[0]}{f' and {len(changed) - 1} more' if len(changed) > 1 else ''}"
 
 
 def _of_identity(what: Mapping[str, Any], told: Details) -> str:

@@ -57,6 +57,23 @@ def test_nobody_reports_what_is_observed_or_decided_here(client: Client, kind: s
 
 
 @pytest.mark.parametrize(
+    ("target", "name"), [("alias:chat-2", "chat-2"), ("model:chat-2", "model:chat-2")]
+)
+def test_a_target_named_as_in_a_question_is_the_same(
+    client: Client, machine: Machine, target: str, name: str
+) -> None:
+    """``target:alias:NAME`` finds it; what stands before the name is of its own kind alone."""
+    made = report(client("caller"), ALIAS | {"target": target}).json()
+    machine.settle()
+    asked = {"expression": f'target:"alias:{name}"', "view": "exchanges"}
+    rows = client("owner").post("/api/query", json=asked).json()["rows"]
+    (row,) = [row for row in rows if row["id"] == made["id"]]
+    assert (row["target"], row["text"]) == (
+        f"alias:{name}", f"Changed alias:{name}: gpt-4o → gpt-5.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
     ("body", "status"),
     [
         (ALIAS | {"target": ""}, 400), (ALIAS | {"extra": 1}, 400), (ALIAS | {"at": "today"}, 400),
