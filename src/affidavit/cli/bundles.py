@@ -82,4 +82,9 @@ def fetch(
     if pdf is not None:
         output.plain(f"The report in it, printed: {pdf}")
     output.verdict(told["verdict"])
+    if asked.get("content") == "digest" and asked["report"] == "records" and not asked["count"]:
+        output.say(
+            "Of prompts and outputs it has digests. --content full takes them along, as far as you "
+            "may see content."
+        )
     output.say(f"Check it anywhere: affidavit verify {file} --policy FILE, or --key VKEY")

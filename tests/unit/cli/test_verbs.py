@@ -180,6 +180,7 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     result = command(*arguments)
     assert result.code == 0
     assert "4 records" in result.out
+    assert "has digests. --content full" in flat(result.err)
     names = ("Integrity", "Completeness", "Assurance", "Coverage")
     assert all(f"\n{name} " in result.out for name in names)
     again = command(*arguments)
