@@ -243,10 +243,17 @@ class Restoring:
         epoch = max(int(str(name).partition("/")[2]) for (name,) in names)
         longest = max(epoch + 1, *(head.size for head in heads))
         if longest > manifest.size:
+            there = (self._keys / "log").is_dir()
+            newest = (
+                f"The log in {self._keys} is the newer one: go on with that (affidavit up), it"
+                " needs no restore."
+                if there
+                else "Use the newest backup, or the keys copied with this one (docs/keys.md)."
+            )
             raise CorruptError(
                 f"The keys are of a log of {longest} leaves or more; the backup has"
                 f" {manifest.size}.",
-                hint="An older log in the place of a newer one would fork it: use the newest."
+                hint=f"An older log in the place of a newer one would fork it. {newest}"
                 " To see whether this backup can be restored, add --drill.",
             )
 

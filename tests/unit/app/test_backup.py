@@ -271,13 +271,15 @@ def test_an_older_log_is_not_put_in_the_place_of_a_newer_one(tmp_path: Path) -> 
     (tmp_path / "newer" / "log" / "checkpoint").write_text(
         text.replace(f"\n{size}\n", f"\n{size + 1}\n")
     )
-    with pytest.raises(CorruptError, match=f"{size + 1} leaves or more"):
+    with pytest.raises(CorruptError, match=f"{size + 1} leaves or more") as refused:
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "newer")
+    assert f"The log in {tmp_path / 'newer'} is the newer one: go on with" in refused.value.hint
     copied = tmp_path / "keys" / "checkpoint"
     data = copied.read_bytes()
     copied.write_text(text.replace(f"\n{size}\n", f"\n{size + 3}\n"))
-    with pytest.raises(CorruptError, match=f"{size + 3} leaves or more"):
+    with pytest.raises(CorruptError, match=f"{size + 3} leaves or more") as refused:
         _restore(tmp_path / "b", tmp_path / "new", tmp_path / "keys")
+    assert "Use the newest backup, or the keys copied with this one" in refused.value.hint
     signatures = text.partition("\n\n")[2]
     head = note.open_checkpoint(data, None)
     for wrong in (head._replace(root=bytes(32)), head._replace(size=size - 1)):
