@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from affidavit.clock import from_unix_us, to_unix_us
-from affidavit.console import resolve
+from affidavit.console import erased, resolve
 from affidavit.console.access import Access, recorded_expression, recorded_name, who
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
@@ -153,7 +153,7 @@ class Reads:
             what["window"] = language.unparse(window)
         await self._access.read("access.query", reader, what, asked.purpose)
         answer: dict[str, Any] = msgspec.to_builtins(told)
-        await self._say_erased(answer["lines"])
+        await erased.say(self._services, answer["lines"])
         if told.cursor:
             answer["cursor"] = _goes_on(told.cursor, began)
         if reader.boundary.counts and told.kind in KINDS:
@@ -161,17 +161,6 @@ class Reads:
             count = functools.partial(beyond, self._services.searcher, named, reader.boundary)
             answer["beyond"] = await self._services.blocking(count)
         return answer
-
-    async def _say_erased(self, lines: list[dict[str, Any]]) -> None:
-        """Add to what was erased under which certificate it was, among its ``details``."""
-        gone = [one for one in lines if "erased" in (one["evidence"], one["content"])]
-        if gone:
-            asked = {"indexes": [one["index"] for one in gone]}
-            under = dict(await self._services.control.call("erasures.under", asked))
-            for one in gone:
-                if one["index"] in under:
-                    said = {"erased_under_certificate": under[one["index"]]}
-                    one["details"] = (one.get("details") or {}) | said
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:
         """What is recorded of a name that led nowhere; who knows what stands in it."""
@@ -242,8 +231,10 @@ class Reads:
             **agreed,
         }
         record = await self._access.read("access.reveal", reader, what, reason)
-        asked = {"indexes": [half["index"] for half in halves]}
-        under = dict(await self._services.control.call("erasures.under", asked))
+        under = await erased.under(self._services, [
+            half["index"] for half in halves
+            if not half["parts"] or any("missing" in part for part in half["parts"])
+        ])  # fmt: skip
         said = [half | {"erased_under": under.get(half["index"], "")} for half in halves]
         return {"records": said, "recorded_as": record}
 
