@@ -295,6 +295,7 @@ _TELLING: Mapping[str, Callable[[Mapping[str, Any], Details], str]] = {
     "retention.held": partial(decided.of_hold, "began"),
     "retention.released": partial(decided.of_hold, "ended"),
     "retention.erased": decided.of_erased,
+    "retention.expired": decided.of_expired,
     "ledger.gap": decided.of_gap,
     "change.key": _of_key,
     "change.config": _of_config,

@@ -35,7 +35,7 @@ def of_hold(verb: str, what: Said, told: Said) -> str:
 
 
 def of_erased(what: Said, told: Said) -> str:
-    """What went, of whom or what, and how much."""
+    """What went, of whom or what, how much, and who asked and granted it."""
     kind, of = what.get("kind"), told.get("of")
     gone = {"content": "Content was", "person": "Content and person were"}
     text = f"{gone.get(str(what.get('erased')), 'What is readable was')} erased"
@@ -43,10 +43,23 @@ def of_erased(what: Said, told: Said) -> str:
         text += f", {_ERASED[kind]}"
     elif of:
         text += ", of"
-    records = told.get("records")
-    return (
-        f"{text}{f' {of}' if of else ''}{f' ({_number(records)})' if records is not None else ''}"
-    )
+    text += f" {of}" if of else ""
+    text += f" ({_number(told['records'])})" if "records" in told else ""
+    asked = f"asked by {told['asked_by']}" if told.get("asked_by") else ""
+    granted = f"granted by {told['approved_by']}" if told.get("approved_by") else ""
+    whose = ", ".join(part for part in (asked, granted) if part)
+    return f"{text}{f': {whose}' if whose else ''}"
+
+
+def of_expired(what: Said, told: Said) -> str:
+    """What went by itself: the content of a day of a class, or leaves that were pruned."""
+    if isinstance(what.get("pruned"), Mapping):
+        return f"Leaves were pruned, those before leaf {told.get('before', '')}".rstrip()
+    gone = "Content" if what.get("erased") == "content" else "All sections"
+    of = f" of class {told['class']}" if told.get("class") else ""
+    day = f", of {told['day']}" if told.get("day") else ""
+    records = f" ({_number(told['records'])})" if "records" in told else ""
+    return f"{gone} expired{of}{day}{records}"
 
 
 def of_gap(what: Said, told: Said) -> str:

@@ -265,15 +265,23 @@ def test_the_release_of_a_hold_and_an_erasure_are_no_reveals() -> None:
 
 
 def test_an_erasure_says_of_what_and_how_much() -> None:
-    """Of a person, a release, an expression; and that a person's own section went."""
+    """Of a person, an expression, a class; who asked and granted; and what was pruned."""
     of = {"kind": "subject", "of": "act_1", "erased": "person", "counts": {"records": 7}}
     assert told("retention.erased", {"what": of})[0] == (
         "Content and person were erased, of the person act_1 (7 records)."
     )
-    of = {"kind": "expression", "of": "model:m", "erased": "content", "counts": {"records": 1}}
+    of = {"kind": "expression", "of": "model:m", "erased": "content", "counts": {"records": 1},
+          "asked_by": "act_1", "approved_by": "act_2"}  # fmt: skip
     assert told("retention.erased", {"what": of})[0] == (
-        "Content was erased, of model:m (1 record)."
+        "Content was erased, of model:m (1 record): asked by act_1, granted by act_2."
     )
+    of = {"erased": "content", "day": "2026-01-01", "counts": {"records": 2},
+          "target": {"kind": "class", "name": "short"}}  # fmt: skip
+    assert told("retention.expired", {"what": of})[0] == (
+        "Content expired of class short, of 2026-01-01 (2 records)."
+    )
+    pruned = {"what": {"pruned": {"first": 0, "before": 9}, "policy": {"prune_after_days": 1}}}
+    assert told("retention.expired", pruned)[0] == "Leaves were pruned, those before leaf 9."
 
 
 def test_a_gap_says_when_and_why() -> None:
