@@ -12,7 +12,6 @@ Said = Mapping[str, Any]
 
 _ERASED = {
     "subject": "of the person", "session": "of the session", "tenant": "of the tenant",
-    "release": "that only a hold had kept",
 }  # fmt: skip
 
 
@@ -39,12 +38,17 @@ def of_erased(what: Said, told: Said) -> str:
     kind, of = what.get("kind"), told.get("of")
     gone = {"content": "Content was", "person": "Content and person were"}
     text = f"{gone.get(str(what.get('erased')), 'What is readable was')} erased"
+    if kind == "release":
+        matter = f" ({told['matter']})" if told.get("matter") else ""
+        text = f"What only a hold{matter} had kept was erased, as it was released"
     if isinstance(kind, str) and kind in _ERASED:
         text += f", {_ERASED[kind]}"
     elif of:
         text += ", of"
     text += f" {of}" if of else ""
     text += f" ({_number(told['records'])})" if "records" in told else ""
+    if kind == "release":  # asked for as a release, which has a record of its own
+        return text
     asked = f"asked by {told['asked_by']}" if told.get("asked_by") else ""
     granted = f"granted by {told['approved_by']}" if told.get("approved_by") else ""
     whose = ", ".join(part for part in (asked, granted) if part)

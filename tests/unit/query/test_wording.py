@@ -275,6 +275,10 @@ def test_an_erasure_says_of_what_and_how_much() -> None:
     assert told("retention.erased", {"what": of})[0] == (
         "Content was erased, of model:m (1 record): asked by act_1, granted by act_2."
     )
+    of = {"kind": "release", "matter": "Doe", "counts": {"records": 3}, "asked_by": "act_1"}
+    assert told("retention.erased", {"what": of})[0] == (
+        "What only a hold (Doe) had kept was erased, as it was released (3 records)."
+    )
     of = {"erased": "content", "day": "2026-01-01", "counts": {"records": 2},
           "target": {"kind": "class", "name": "short"}}  # fmt: skip
     assert told("retention.expired", {"what": of})[0] == (
