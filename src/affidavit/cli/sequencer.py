@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.cli import options
+from affidavit.errors import UnavailableError
 
 WITHIN = 30.0
 """Seconds after which the sequencer is given up."""
@@ -17,8 +18,16 @@ def call(
     from affidavit.app.paths import Paths
     from affidavit.control.link import ControlLink
 
+    directory = options.data_directory(data)
+    socket = Paths(directory).control_socket
+    if not socket.exists():
+        raise UnavailableError(
+            f"The sequencer does not answer: nothing runs on {directory}.",
+            hint=f"affidavit doctor --data {directory}; another directory: --data DIR.",
+        )
+
     async def ask() -> dict[str, Any]:
-        link = ControlLink(Paths(options.data_directory(data)).control_socket)
+        link = ControlLink(socket)
         try:
             answer: dict[str, Any] = await link.call(method, params, within=within)
         finally:

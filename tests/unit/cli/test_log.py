@@ -13,7 +13,7 @@ from affidavit.cli import prune
 from affidavit.control.link import ControlServer
 from affidavit.errors import RefusedError, UsageError
 from affidavit.ledger.policy import parse_policy
-from tests.unit.cli.conftest import Command
+from tests.unit.cli.conftest import Command, flat
 from tests.world.ledger import ORIGIN, signer, successor
 
 OLD, NEW = signer().vkey, successor(1).vkey
@@ -126,10 +126,14 @@ def test_a_rotation_says_what_comes_next(played: Played, command: Command, tmp_p
 
 
 def test_without_a_sequencer_it_says_so(command: Command, tmp_path: Path) -> None:
-    """As every other verb: exit code 4 and what to do."""
+    """As every other verb: exit code 4, of which directory, and what to do."""
     away = command("log", "rotate", "--data", str(tmp_path / "none"))
     assert away.code == 4
-    assert "The sequencer does not answer." in away.err
+    assert f"nothing runs on {tmp_path / 'none'}" in flat(away.err)
+    assert f"affidavit doctor --data {tmp_path / 'none'}" in flat(away.err)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "control.sock").touch()
+    assert "does not answer. " in flat(command("log", "keys", "--data", str(tmp_path)).err)
 
 
 def test_pruning_is_said_first_and_done_with_yes(
