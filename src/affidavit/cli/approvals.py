@@ -92,9 +92,12 @@ def _answer(client: Client, approval: str, verb: str, reason: str, *, json: bool
         output.plain(f"Denied: {_what(made)}.")
 
 
-def waits(made: dict[str, Any]) -> str:
-    """How a question about a hold or an erasure goes on; if nobody can grant it, what to do."""
-    asked, until = made["asked"], output.moment(made["until"])
+def waits(made: dict[str, Any], where: str) -> str:
+    """How a question about a hold or an erasure goes on; if nobody can grant it, what to do.
+
+    ``where``: as ``options.same``.
+    """
+    asked, until = f"{made['asked']}{where}", output.moment(made["until"])
     if made["grantable"]:
         return f"Until {until} UTC somebody else may grant it: affidavit approvals grant {asked}"
     return (

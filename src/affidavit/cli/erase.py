@@ -82,8 +82,9 @@ def erase(
     if dry:
         output.say(_dry(made, due=due))
         return
-    output.say(approvals.waits(made))
-    output.say(f"How it goes: affidavit erase show {made['id']}")
+    where = options.same(data, url)
+    output.say(approvals.waits(made, where))
+    output.say(f"How it goes: affidavit erase show {made['id']}{where}")
 
 
 @app.command("list")

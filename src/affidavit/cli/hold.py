@@ -51,7 +51,8 @@ def place(
         return
     output.plain(f"Held: {held}: {_matched(made)}.")
     _nothing(made)
-    output.say(f"The hold is {made['id']}. To end it: affidavit hold release {made['id']}")
+    release = f"affidavit hold release {made['id']}{options.same(data, url)}"
+    output.say(f"The hold is {made['id']}. To end it: {release}")
 
 
 @app.command("list")
@@ -94,7 +95,7 @@ def release(
         output.json_line(made)
         return
     output.plain("Asked; the hold is in force until it is granted.")
-    output.say(approvals.waits(made))
+    output.say(approvals.waits(made, options.same(data, url)))
 
 
 def _matched(made: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Options that several verbs share."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,13 @@ def environment(demo: str = "") -> dict[str, str]:
     """
     running = {"AFFIDAVIT_DEMO_URL": demo} if demo else {}
     return {"AFFIDAVIT_DEMO_URL": DEMO_URL, **os.environ, **running}
+
+
+def same(data: Path | None, url: str | None) -> str:
+    """What a command has to end with that is proposed as the next one: where this one went."""
+    if url:
+        return f" --url {shlex.quote(url)}"
+    return f" --data {shlex.quote(str(data))}" if data else ""
 
 
 def data_directory(given: Path | None) -> Path:

@@ -1,6 +1,9 @@
 """Keys with limits, second persons and broken glass on the command line."""
 
+from pathlib import Path
+
 from affidavit.cli.approvals import waits
+from affidavit.cli.options import same
 from tests.unit.cli.conftest import As, Command, flat
 
 
@@ -85,6 +88,8 @@ def test_limits_of_keys_are_listed(command: Command, become: As) -> None:
 def test_a_question_that_nobody_can_grant_says_what_to_do() -> None:
     """Taken back, and asked by somebody who made no keys; else who grants it, and how."""
     made = {"asked": "q1", "until": "2026-12-29T00:00:00.000000Z", "grantable": False}
-    assert "nobody can grant it" in waits(made)
-    assert "approvals deny q1" in waits(made)
-    assert waits(made | {"grantable": True}).endswith("affidavit approvals grant q1")
+    assert "nobody can grant it" in waits(made, "")
+    assert "approvals deny q1 --data 'a b'." in waits(made, same(Path("a b"), None))
+    granted = waits(made | {"grantable": True}, same(None, "http://h:1"))
+    assert granted.endswith("affidavit approvals grant q1 --url http://h:1")
+    assert waits(made | {"grantable": True}, same(None, None)).endswith("grant q1")
