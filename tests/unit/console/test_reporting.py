@@ -63,13 +63,14 @@ def test_a_target_named_as_in_a_question_is_the_same(
     client: Client, machine: Machine, target: str, name: str
 ) -> None:
     """``target:alias:NAME`` finds it; what stands before the name is of its own kind alone."""
-    made = report(client("caller"), ALIAS | {"target": target}).json()
+    sides = {"before": "gpt-6", "after": "gpt-7"}  # which no other test asks about
+    made = report(client("caller"), ALIAS | sides | {"target": target}).json()
     machine.settle()
     asked = {"expression": f'target:"alias:{name}"', "view": "exchanges"}
     rows = client("owner").post("/api/query", json=asked).json()["rows"]
     (row,) = [row for row in rows if row["id"] == made["id"]]
     assert (row["target"], row["text"]) == (
-        f"alias:{name}", f"Changed alias:{name}: gpt-4o → gpt-5.",
+        f"alias:{name}", f"Changed alias:{name}: gpt-6 → gpt-7.",
     )  # fmt: skip
 
 
