@@ -112,12 +112,13 @@ def added(group: list[Fact]) -> dict[str, Any]:
         and fact.counted
     ]  # fmt: skip
     spent: dict[str, float] = {}
-    for fact in metered:
-        price = PRICES["m" if fact.counted == "m" else "m-*"]
-        cached = tokens(fact, "cache_read.input")
-        fresh = max(0, tokens(fact, "input") - cached)
+    for model in sorted({str(fact.counted) for fact in metered}):  # a price is of sums of a model
+        price = PRICES["m" if model == "m" else "m-*"]
+        of_model = [fact for fact in metered if fact.counted == model]
+        cached = sum(tokens(fact, "cache_read.input") for fact in of_model)
+        fresh = max(0, sum(tokens(fact, "input") for fact in of_model) - cached)
         cost = fresh * price.input + cached * (price.cached or price.input)
-        cost += tokens(fact, "output") * price.output
+        cost += sum(tokens(fact, "output") for fact in of_model) * price.output
         spent[price.currency] = spent.get(price.currency, 0) + cost / 1e6
     return {
         "requests": len(closed),
