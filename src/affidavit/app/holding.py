@@ -19,7 +19,7 @@ from affidavit.app import deciding, hold_tenants, system
 from affidavit.app.deciding import Host, News
 from affidavit.control.approvals import Approval, grantable
 from affidavit.control.holds import Hold
-from affidavit.control.identity import Identity, check_preserves
+from affidavit.control.identity import Identity, check_preserves, is_owned
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject, oversees
 from affidavit.query.tree import All, Tree
@@ -72,7 +72,7 @@ async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
             who=params["by"] or {}, on=hold_tenants.of(bound),
         )  # fmt: skip
         if again:
-            owned = not any(one.given_up for one in await host.ask(host.identities.all))
+            owned = is_owned(await host.ask(host.identities.all))
             placed = await host.erasing.placed(again)
             hold = _again(hold, placed, who, within, tree, owned=owned)
         async with host.holds.gate.changing():  # from here on nothing of it goes
