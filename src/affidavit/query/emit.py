@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from affidavit.index.text import PLACES_BITS
 from affidavit.query.conditions import Span, Sql, passages, predicate
-from affidavit.query.lists import Candidates, decided, in_lists
+from affidavit.query.lists import Candidates, also_in, decided, in_lists
 from affidavit.query.tree import And, Phrase, Tree, conjuncts
 
 
@@ -69,14 +69,10 @@ def worded(phrase: Phrase, lists: Sequence[Sql], span: Span, most: int, *, newes
     One for each passage, so one may come several times; ``most`` of them.
     """
     hits = passages(phrase, span)
-    among = "".join(
-        " AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
-        f"WHERE a.term = ({sql.text}) AND a.idx = passage.rowid >> {PLACES_BITS})"
-        for sql in lists
-    )
+    among = also_in(lists, f"passage.rowid >> {PLACES_BITS}")
     return Sql(
-        f"{hits.text}{among} ORDER BY passage.rowid {'DESC' if newest else 'ASC'} LIMIT ?",
-        (*hits.values, *(value for sql in lists for value in sql.values), most),
+        f"{hits.text}{among.text} ORDER BY passage.rowid {'DESC' if newest else 'ASC'} LIMIT ?",
+        (*hits.values, *among.values, most),
     )
 
 

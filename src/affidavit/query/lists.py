@@ -138,16 +138,24 @@ def _digits(tree: Match) -> bool:
     return not tree.value or tree.value[0].isdigit()
 
 
+def also_in(lists: Sequence[Sql], place: str) -> Sql:
+    """The conditions, each after an ``AND``, that the index ``place`` is in these lists."""
+    return Sql(
+        "".join(
+            " AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
+            f"WHERE a.term = ({sql.text}) AND a.idx = {place})"
+            for sql in lists
+        ),
+        tuple(value for sql in lists for value in sql.values),
+    )
+
+
 def in_lists(term: Sql, also: Sequence[Sql], low: int, high: int) -> Sql:
     """The condition that an entry ``m`` of [low, high) is in the list of ``term`` and in others."""
-    others = "".join(
-        " AND EXISTS (SELECT 1 FROM mention a "  # noqa: S608 - values are parameters
-        f"WHERE a.term = ({sql.text}) AND a.idx = m.idx)"
-        for sql in also
-    )
+    others = also_in(also, "m.idx")
     return Sql(
-        f"m.term = ({term.text}) AND m.idx >= ? AND m.idx < ?{others}",
-        (*term.values, low, high, *(value for sql in also for value in sql.values)),
+        f"m.term = ({term.text}) AND m.idx >= ? AND m.idx < ?{others.text}",
+        (*term.values, low, high, *others.values),
     )
 
 

@@ -18,7 +18,7 @@ import msgspec
 from affidavit.errors import NotFoundError, UsageError
 from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
-from affidavit.index.sqlite import ROW_COLUMNS, row_of
+from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import cursor as cursors
 from affidavit.query import emit, facets, lists, sums, wording
 from affidavit.query.answers import (
@@ -31,7 +31,7 @@ from affidavit.query.answers import (
     Page,
 )
 from affidavit.query.boundary import Boundary, bound, inject
-from affidavit.query.conditions import Sql
+from affidavit.query.conditions import Span, Sql
 from affidavit.query.content import Contents, last, look, snippet, worst
 from affidavit.query.cubes import Interval
 from affidavit.query.plan import Plan, told
@@ -96,7 +96,7 @@ class Searcher:
         end = after + TAIL_SPAN
         with self.reader.snapshot():
             plan = self._plan(asked, "", low=after, end=end, newest=False)
-            rows = self._rows(asked, plan, limit + 1, newest=False)
+            rows = self._rows(asked, plan, limit + 1)
             more = len(rows) > limit
             rows = rows[:limit]
             shown = [self._shaped(row, boundary, plan.as_of.size) for row in rows]
@@ -206,7 +206,7 @@ class Searcher:
     ) -> list[Row]:  # fmt: skip
         """The first or ``newest`` rows of an injected tree between two indexes, in that order."""
         plan = self._plan(asked, "", low, high, newest=newest)
-        return self._rows(asked, plan, limit, newest=newest)
+        return self._rows(asked, plan, limit)
 
     def count_of(self, asked: Tree, cap: int) -> tuple[int, bool]:
         """How many rows an injected tree has, counted up to ``cap``, and whether there are more."""
@@ -221,19 +221,8 @@ class Searcher:
         to: Tree | None = None, newest: bool = True,
     ) -> Plan:  # fmt: skip
         bound_to = asked if to is None else to
-        built = self.reader.built()
-        as_of = built[0]
-        text = any(isinstance(leaf, Phrase) for leaf in leaves(asked))
-        if text:
-            as_of = min(built, key=lambda one: one.size)
-        since, until = window(asked)
-        high = as_of.size if end is None else min(as_of.size, end)
-        if since is not None:
-            low = max(low, self.reader.position(since))
-        if until is not None:
-            high = min(high, self.reader.position(until))
-        every = (low, high)
-        low, high = stretch(asked, low, high)
+        as_of, every = self._window(asked, low, end)
+        low, high = stretch(asked, *every)
         first = as_of.size
         if cursor:
             before, first = self._went(bound_to, cursor)
@@ -243,6 +232,20 @@ class Searcher:
         steps = Steps(self.reader, asked, (low, high), found, newest=newest)
         return Plan(low, high, steps, told(as_of), bool(cursor), bound_to, first, every)
 
+    def _window(self, asked: Tree, low: int = 0, end: int | None = None) -> tuple[Built, Span]:
+        """As of when the answer is, and the leaves of its window of time; text may be behind."""
+        built = self.reader.built()
+        as_of = built[0]
+        if any(isinstance(leaf, Phrase) for leaf in leaves(asked)):
+            as_of = min(built, key=lambda one: one.size)
+        since, until = window(asked)
+        high = as_of.size if end is None else min(as_of.size, end)
+        if since is not None:
+            low = max(low, self.reader.position(since))
+        if until is not None:
+            high = min(high, self.reader.position(until))
+        return as_of, (low, high)
+
     def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)
         if found is not None and found.term is None and found.cost * 4 > high - low:
@@ -250,26 +253,23 @@ class Searcher:
         return found
 
     def _scope(self, asked: Tree) -> Scope:
-        plan = self._plan(asked, "")
-        found = self._candidates(asked, plan.low, plan.high)
-        return Scope(found, plan.low, plan.high, plan.as_of)
+        as_of, every = self._window(asked)
+        low, high = stretch(asked, *every)
+        return Scope(self._candidates(asked, low, high), low, high, told(as_of))
 
     def _few(self, found: Sql) -> int | None:
         sql = emit.capped(found)
         ((count,),) = self.reader.query(sql.text, (*sql.values, _COMMON))
         return None if count >= _COMMON else int(count)
 
-    def _rows(
-        self, asked: Tree, plan: Plan, limit: int, *, newest: bool = True,
-        before: int | None = None,
-    ) -> list[Row]:  # fmt: skip
+    def _rows(self, asked: Tree, plan: Plan, limit: int, *, before: int | None = None) -> list[Row]:
         """The first rows of a plan, of those below the index ``before``."""
         rows: list[Row] = []
         for low, high, part in plan.steps:
             end = high if before is None else min(high, before)
             if end <= low:
                 continue
-            sql = emit.page(_COLUMNS, asked, part, low, end, newest=newest)
+            sql = emit.page(_COLUMNS, asked, part, low, end, newest=plan.steps.newest)
             found = self.reader.query(sql.text, (*sql.values, limit - len(rows)))
             rows += [row_of(values) for values in found]
             if len(rows) >= limit:

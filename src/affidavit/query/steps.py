@@ -37,7 +37,8 @@ class Step(NamedTuple):
 class Steps:
     """The parts of ``span`` that may hold rows of ``asked``, as often as they are asked for.
 
-    ``found`` are its candidates but for words; one thread, inside one snapshot of ``reader``.
+    ``found`` are its candidates but for words; ``newest``: from the last leaf down. One thread,
+    inside one snapshot of ``reader``.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Steps:
     ) -> None:
         self._reader = reader
         self._found = found
-        self._newest = newest
+        self.newest = newest
         self._phrase = next((part for part in conjuncts(asked) if isinstance(part, Phrase)), None)
         words = any(isinstance(leaf, Phrase) for leaf in leaves(asked))
         collected = self._phrase is None and found is not None and found.term is None
@@ -71,7 +72,7 @@ class Steps:
 
     def _cut(self, low: int, high: int, last: int) -> Span:
         """The part up to the index ``last``, after which the next one begins."""
-        if self._newest:
+        if self.newest:
             self._high = last
             return last, high
         self._low = last + 1
@@ -79,7 +80,7 @@ class Steps:
 
     def _next(self) -> Step:
         low, high = self._low, self._high
-        if self._newest:
+        if self.newest:
             low = max(low, high - self._length)
             self._high = low
         else:
@@ -88,7 +89,7 @@ class Steps:
         if self._phrase is None:
             self._length *= 4
             return Step(low, high, self._found)
-        sql = worded(self._phrase, listed(self._found), (low, high), MOST, newest=self._newest)
+        sql = worded(self._phrase, listed(self._found), (low, high), MOST, newest=self.newest)
         rows = self._reader.query(*sql)
         if len(rows) == MOST:  # the last index may have more passages, but it is there
             low, high = self._cut(low, high, rows[-1][0])
