@@ -96,15 +96,6 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         probe = {"operation": "erasures.plan", "erased": body.kind, "of": of}
         async with access.looking(reader, probe, body.basis):
             wanted = _asked(services, reader, body)
-        if body.dry_run:
-            async with access.looking(reader, probe, body.basis):
-                found: dict[str, Any] = await services.control.call(
-                    "erasures.ask", wanted, within=WITHIN
-                )
-            what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
-                    "rows": found["records"]}  # fmt: skip
-            await access.read("access.query", reader, what | _searched(reader, found), body.basis)
-            return found
 
         async def act() -> dict[str, Any]:
             async with access.looking(reader, probe, body.basis):
@@ -113,6 +104,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
                 )
             return made
 
+        if body.dry_run:
+            found = await act()
+            what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
+                    "rows": found["records"]}  # fmt: skip
+            await access.read("access.query", reader, what | _searched(reader, found), body.basis)
+            return found
         return await writes.once("erasures.ask", body.model_dump(), reader, idempotency_key, act)
 
     @routes.get("/erasures/{erasure}", tags=["erasures"], summary="One erasure, what is left of it")
