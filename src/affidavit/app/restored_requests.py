@@ -17,6 +17,7 @@ import apsw
 import msgspec
 
 from affidavit.app import remembering, system
+from affidavit.app.erasing import whose
 from affidavit.app.forgetting import forget, words
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
@@ -60,8 +61,8 @@ def apply(
         if _is_news(one, here.get(one.erasure.id)) and not _is_answered(one, approvals)
     ]
     everybody = identities.all()
-    gone = _gone(everybody, keyring, [one.erasure for one in known])
     begun = [one.erasure for one in known if one.erasure.state != "asked"]
+    gone = _gone(everybody, keyring, begun)
     wiped = _wiped(state, keyring, gone, begun)
     keys = {one.id for one in everybody}
     taken: list[str] = []
@@ -113,7 +114,7 @@ def _is_answered(known: Known, approvals: ApprovalStore) -> bool:
 
 
 def _gone(
-    everybody: Sequence[Identity], keyring: Keyring, known: Sequence[Erasure]
+    everybody: Sequence[Identity], keyring: Keyring, begun: Sequence[Erasure]
 ) -> list[Identity]:
     """Whom an erasure that had begun means, or a key of whom has ended, and who still has a name.
 
@@ -124,19 +125,17 @@ def _gone(
         "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL"
     )
     ended = {(str(tenant), str(subject)) for tenant, subject in rows}
-    begun = [one for one in known if one.state != "asked"]
-    tenants = {one.target for one in begun if one.kind == "tenant"}
-    people = {(one.within, one.target) for one in begun if one.kind == "subject"}
+    meant = {who.id for one in begun for who in _of(one, everybody)}
     return [
         one
         for one in everybody
         if (one.name or one.email or one.groups or one.revoked is None)
-        and (
-            one.tenant in tenants
-            or (one.tenant, one.actor) in ended | people
-            or ("", one.actor) in people
-        )
+        and (one.id in meant or (one.tenant, one.actor) in ended)
     ]
+
+
+def _of(erasure: Erasure, every: Sequence[Identity]) -> list[Identity]:
+    return whose(erasure.kind, erasure.target, erasure.within, every)
 
 
 class _Wiped(NamedTuple):
@@ -157,18 +156,12 @@ def _wiped(
     every = {word for one in said for word in one}
     found, left = [], list(gone)
     for one in begun:
+        people = _of(one, gone)
         if one.kind == "tenant":
-            people = [who for who in gone if who.tenant == one.target]
             found.append(_Wiped(people, _called(people), one.target, one.target))
         elif one.kind == "subject":
-            people = [
-                who for who in gone
-                if who.actor == one.target and one.within in ("", who.tenant)
-            ]  # fmt: skip
             names = {*one.names, *_called(people), *_typed(keyring, one.target, every)}
             found.append(_Wiped(people, names, one.within))
-        else:
-            continue
         left = [who for who in left if who not in people]
     return [*found, _Wiped(left, _called(left))] if left else found
 
