@@ -4,8 +4,9 @@ Rules: rows are committed before ``apply`` returns; text follows in its own file
 thread, a few batches behind at most (``apply`` waits when it falls further back). Each file knows
 the ledger size and root it stands for, so a batch that came before is skipped and a batch that
 leaves a hole is refused. A second thread moves the write-ahead logs into their files every
-three seconds, never waiting for readers. Not here: reading the ledger and the vault
-(``rebuild``), questions (``query``).
+three seconds, never waiting for readers. While somebody always writes it never has all of a log,
+which would grow without end: of a long one it moves the rest while nobody writes, and the log
+begins anew. Not here: reading the ledger and the vault (``rebuild``), questions (``query``).
 """
 
 import itertools
@@ -24,7 +25,14 @@ from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
 from affidavit.index.schema import Row
 from affidavit.index.spared import Left
-from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, Checkpointer, RowStore
+from affidavit.index.sqlite import (
+    INDEX_FILE,
+    LONG_LOG,
+    TEXT_FILE,
+    Built,
+    Checkpointer,
+    RowStore,
+)
 from affidavit.index.text import Speech, TextStore
 from affidavit.record.model import Placed, View
 
@@ -56,6 +64,7 @@ class Indexer:
         self._text_size = self._text.built().size
         self._taken = self.size
         self._writing = threading.Lock()
+        self._speaking = threading.Lock()
         self._work: queue.Queue[_Batch | None] = queue.Queue(_TEXT_BATCHES)
         self._failure: UnavailableError | None = None
         self._closing = threading.Event()
@@ -177,7 +186,8 @@ class Indexer:
         speeches = [_speech(views[i], entry.row) for i, entry in speaking.items() if entry]
         sessions = [(tenant or "", name or "") for tenant, name in spoken]
         try:
-            self._text.replace(every, sessions, speeches)
+            with self._speaking:
+                self._text.replace(every, sessions, speeches)
         except apsw.Error as error:
             raise self._fail(error) from error
         self._commit(fresh, {}, old, self._built, less)
@@ -199,7 +209,9 @@ class Indexer:
         while True:
             self.settle()
             try:
-                if next(steps, _OVER) is _OVER and self._checkpointer.truncate():
+                with self._speaking:
+                    over = next(steps, _OVER) is _OVER
+                if over and self._checkpointer.truncate():
                     return
             except apsw.Error as error:
                 raise self._fail(error) from error
@@ -277,7 +289,8 @@ class Indexer:
                 if self._failure is None and batch.built.size > self._text_size:
                     known = self._text_size
                     speeches = [_speech(v, row) for v, row in batch.pairs if v.index >= known]
-                    self._text.write(speeches, batch.built)
+                    with self._speaking:
+                        self._text.write(speeches, batch.built)
                     self._text_size = batch.built.size
             except Exception as error:  # noqa: BLE001 - whatever it is, ``apply`` must hear of it
                 self._fail(error)
@@ -289,7 +302,9 @@ class Indexer:
         self._closing.wait(self._rest)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
-                self._checkpointer.run()
+                if self._checkpointer.run() >= LONG_LOG:
+                    with self._writing, self._speaking:
+                        self._checkpointer.run()
             except apsw.Error as error:
                 self._fail(error)
 

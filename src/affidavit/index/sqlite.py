@@ -3,7 +3,8 @@
 Rules, each measured: the only index on ids relies on their order (a UUIDv7 begins with its time,
 so new ids land at the right edge of the tree); posting lists are one table clustered by (term,
 record), so a term's records are read newest first without a sort; automatic checkpoints are off,
-a thread does PASSIVE ones (``indexer``); commits do not wait for the disk, because what a power
+a thread does PASSIVE ones (``indexer``), and a log begins anew where one of them has moved all of
+it; commits do not wait for the disk, because what a power
 cut takes is taken from the ledger again. Size and root of the ledger the rows stand for are
 written in the same transaction as the rows. Not here: text (``text``), questions
 (``query.emit``), and what a row says (``project``).
@@ -50,6 +51,8 @@ _TERMS_REMEMBERED = 50_000
 _ROWS_REMEMBERED = 4_096
 _PATIENCE_MS = 20
 """So long the emptying of a log waits for readers; whoever writes waits for it."""
+LONG_LOG = 32_768
+"""Pages, of 4 KiB, from which on a log is to begin anew."""
 _json = msgspec.json.Encoder()
 
 
@@ -121,6 +124,7 @@ def prepare(connection: apsw.Connection, schema: Sequence[str], name: str) -> No
     """
     connection.pragma("synchronous", "normal")
     connection.wal_autocheckpoint(0)
+    connection.pragma("journal_size_limit", 2 * LONG_LOG * 4_096)
     connection.pragma("cache_size", -65_536)
     if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
         with connection:
@@ -331,11 +335,13 @@ class Checkpointer:
         self._connections = [open_database(path, key) for path in paths]
         self._lock = threading.Lock()
 
-    def run(self) -> None:
-        """One PASSIVE checkpoint of each file."""
+    def run(self) -> int:
+        """One PASSIVE checkpoint of each file; how many pages the longest log has."""
         with self._lock:
-            for connection in self._connections:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            return max(
+                one.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)[0]
+                for one in self._connections
+            )
 
     def truncate(self) -> bool:
         """Leave nothing in the logs; ``False`` if somebody reads or writes, so try again later.

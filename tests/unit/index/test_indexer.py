@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from affidavit.durable import open_database
 from affidavit.errors import CorruptError, UnavailableError, UsageError
+from affidavit.index import indexer as indexing
 from affidavit.index import sqlite
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
@@ -342,3 +343,24 @@ def test_a_record_is_found_by_id_with_its_response(live: Indexer) -> None:
     assert live.find(ids[0]) == [0, 2]
     assert live.find(ids[1]) == [1]
     assert live.find("01a20a9e-18b2-78b3-a550-0f194c38365a") is None
+
+
+def test_a_log_begins_anew_while_somebody_always_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints beside a writer never have all of a log; a long one is bounded all the same."""
+    monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
+    monkeypatch.setattr(indexing, "LONG_LOG", 64)
+    (tmp_path / "live").mkdir()
+    indexer = Indexer(tmp_path / "live", KEY)
+    indexer.start()
+    world = World(some(1_500))
+    log = tmp_path / "live" / sqlite.INDEX_FILE
+    least = world.size * 8 * 4096  # a commit of one record writes more pages than that
+    try:
+        for end in range(1, world.size + 1):
+            indexer.apply(world.records[end - 1 : end], end, b"")
+        longest = log.with_name(log.name + "-wal").stat().st_size
+    finally:
+        indexer.close()
+    assert longest < least / 4
