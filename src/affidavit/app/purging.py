@@ -14,7 +14,7 @@ from affidavit.errors import UnavailableError
 from affidavit.index.sqlite import truncated
 from affidavit.vault import recipients
 
-SLICE = 200
+SLICE = 300
 """Records whose rows are derived anew between two batches of the index."""
 
 

@@ -37,6 +37,9 @@ _OF: dict[What, int] = {
 }  # fmt: skip
 """The sections of which one has to be readable, for there to be anything to erase."""
 
+_WINDOW = 20_000
+"""Records looked at together: most sessions are over before so many others have come."""
+
 
 class Left(NamedTuple):
     """Why some records do not go yet: ``until`` a day (``""``: not known), under ``why``."""
@@ -251,21 +254,25 @@ class Selecting:
         return None if found is None else Bucket(*found)
 
     def slices(self, indexes: Sequence[int], most: int) -> Iterator[list[int]]:
-        """The same records in slices of about ``most``, no session in two of them."""
-        alone: dict[tuple[str, str] | int, list[int]] = {}
-        for index in indexes:
-            row = self._searcher.reader.row(index)
-            named = row is not None and row.session
-            key = (row.tenant or "", row.session or "") if row is not None and named else index
-            alone.setdefault(key, []).append(index)
-        batch: list[int] = []
-        for together in alone.values():
-            batch += together
-            if len(batch) >= most:
+        """The same records in slices of about ``most``, few sessions in two of them.
+
+        Whoever takes one of a session takes all of it. Ascending ones are looked at in windows, so
+        that memory does not grow with how many there are.
+        """
+        for begin in range(0, len(indexes), _WINDOW):
+            window = indexes[begin : begin + _WINDOW]
+            alone: dict[tuple[str, str] | int, list[int]] = {}
+            spoken = self._searcher.reader.sessions(window)
+            for index in window:
+                alone.setdefault(spoken.get(index, index), []).append(index)
+            batch: list[int] = []
+            for together in alone.values():
+                batch += together
+                if len(batch) >= most:
+                    yield batch
+                    batch = []
+            if batch:
                 yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _removable(self, bucket: Bucket) -> str:
         kept = retention.kept(self._config, bucket.retention_class)

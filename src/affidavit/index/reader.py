@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from affidavit.durable import attach_key, open_database
 from affidavit.errors import UnavailableError, UsageError
@@ -182,6 +183,15 @@ class Reader:
         """One row by ledger index."""
         found = self.query("SELECT * FROM record WHERE idx = ?", (idx,))
         return row_of(found[0]) if found else None
+
+    def sessions(self, indexes: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """Tenant and name of the session of each of these rows that is of one."""
+        found = self.query(
+            "SELECT idx, tenant, session FROM record "
+            "WHERE idx IN (SELECT value FROM json_each(?)) AND session IS NOT NULL",
+            (msgspec.json.encode(list(indexes)).decode(),),
+        )
+        return {idx: (tenant or "", session) for idx, tenant, session in found}
 
     def row_from(self, idx: int) -> Row | None:
         """The first row at ledger index ``idx`` or after it."""

@@ -261,16 +261,19 @@ class RowStore:
         self._post(more)
 
     def _remove(self, removed: Mapping[int, Entry]) -> None:
-        for idx, entry in removed.items():
-            mentions = [(self._term(posting), idx) for posting in all_of(entry)]
-            self._db.executemany("DELETE FROM mention WHERE term = ? AND idx = ?", mentions)
-            self._db.execute("DELETE FROM record WHERE idx = ?", (idx,))
-            self._db.execute("DELETE FROM person WHERE idx = ?", (idx,))
-            self._db.executemany(
-                "DELETE FROM term WHERE id = ? "
-                "AND NOT EXISTS (SELECT 1 FROM mention WHERE term = term.id)",
-                [(term,) for term, _ in mentions],
-            )
+        """List by list, each in order, as a page that several of them change is written once."""
+        mentions = [
+            (self._term(one), idx) for idx, entry in removed.items() for one in all_of(entry)
+        ]
+        indexes = [(idx,) for idx in sorted(removed)]
+        self._db.executemany("DELETE FROM mention WHERE term = ? AND idx = ?", sorted(mentions))
+        self._db.executemany("DELETE FROM record WHERE idx = ?", indexes)
+        self._db.executemany("DELETE FROM person WHERE idx = ?", indexes)
+        self._db.executemany(
+            "DELETE FROM term WHERE id = ? "
+            "AND NOT EXISTS (SELECT 1 FROM mention WHERE term = term.id)",
+            [(term,) for term in sorted({term for term, _ in mentions})],
+        )
         if removed:
             self._terms.clear()
 
