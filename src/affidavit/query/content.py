@@ -29,8 +29,8 @@ _CONTENT_BIT = 1 << SECTIONS.index("content")
 class Contents(Protocol):
     """What is needed of ``vault.reader.VaultReader``."""
 
-    def view(self, index: int) -> View:
-        """The record as it can be read now.
+    def view(self, index: int, tenant: str | None = None) -> View:
+        """The record as it can be read now; ``tenant`` may say where to look first.
 
         ``CorruptError`` if it is not what was recorded, ``NotFoundError`` beyond the published
         checkpoint, ``PrunedError`` below the minimum index.
@@ -71,7 +71,7 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
     if contents is None:
         return Look("erased" if row.present & ~row.shown else told, hidden, [])
     try:
-        view = contents.view(row.idx)
+        view = contents.view(row.idx, row.tenant)
     except CorruptError as error:
         return Look("corrupt", "corrupt" if has_content else "none", [], problem=error.message)
     except PrunedError:

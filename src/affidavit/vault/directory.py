@@ -55,7 +55,7 @@ class Directory:
     def _read_on(self) -> None:
         size = os.fstat(self._file.fileno()).st_size
         base = self._end
-        for index, begin, end in wraps.scan(self._read(base, size - base)):
+        for index, begin, end in wraps.places(self._read(base, size - base)):
             self._indexes.append(index)
             self._offsets.append(base + begin)
             self._end = base + end

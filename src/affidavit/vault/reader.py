@@ -57,8 +57,7 @@ class VaultReader:
 
     ``leaf`` returns the committed leaf of an index (``LogReader.leaf``). All methods raise
     ``CorruptError`` if stored bytes are not what the leaf commits to, and pass on what ``leaf``
-    raises. ``tenant``, where known, makes finding faster when there are many. ``stocks`` counts
-    what there is.
+    raises. ``tenant``, where known, says where to look first. ``stocks`` counts what there is.
     """
 
     def __init__(self, root: Path, keyring: Keyring, leaf: Callable[[int], Leaf]) -> None:
@@ -275,6 +274,8 @@ class VaultReader:
             if found is None:
                 self._catalogue.refresh()
                 found = self._look(leaf.index, leaf.id, tenant)
+            if found is None and tenant is not None:
+                found = self._look(leaf.index, leaf.id, None)
             return found
 
     def _look(self, index: int, record: str, tenant: str | None) -> _Stored | None:

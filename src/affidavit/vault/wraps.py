@@ -52,6 +52,7 @@ _LAST_MOMENT = to_unix_us("9999-12-31T23:59:59.999999Z")
 
 _FRAME = struct.Struct(">II")
 _PLACE = struct.Struct(">QQ")
+_HEAD = struct.Struct(">IIQ")
 _BLOB = struct.Struct(f">I{WRAP_BYTES}s")
 _SECTION = struct.Struct(f">BI{WRAP_BYTES}s")
 _MAX_ENTRY = 2**26
@@ -143,6 +144,25 @@ def scan(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         yield _PLACE.unpack_from(data, at + _FRAME.size)[0], at, end
         at = end
+
+
+def places(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """As ``scan``, and some times faster: of all but the last entry no checksum is looked at.
+
+    Whoever reads an entry looks at it then (``unpack``). What power took in the middle of being
+    written is at the end of a file, or is zeros, which are no length of anything.
+    """
+    at, last, size = 0, None, len(data)
+    while at + _HEAD.size <= size:
+        length, _, index = _HEAD.unpack_from(data, at)
+        end = at + _FRAME.size + length
+        if not _PLACE.size < length <= _MAX_ENTRY or end > size:
+            break
+        if last is not None:
+            yield last
+        last, at = (index, at, end), end
+    if last is not None and next(scan(data[last[1] : last[2]]), None) is not None:
+        yield last
 
 
 def outline(data: bytes) -> tuple[int, tuple[int, ...]]:

@@ -146,7 +146,7 @@ class World:
         """Make sections and parts of a record unreadable."""
         self.erased.setdefault(index, set()).update(names)
 
-    def view(self, index: int) -> View:
+    def view(self, index: int, tenant: str | None = None) -> View:
         """The record without what was erased."""
         view = viewed(self.records[index])
         gone = self.erased.get(index, set())

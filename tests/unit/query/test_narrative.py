@@ -314,7 +314,7 @@ def test_an_index_that_says_otherwise_is_named(told: Told, monkeypatch: pytest.M
     assert world is not None
     given = world.view
 
-    def other(index: int) -> View:
+    def other(index: int, tenant: str | None = None) -> View:
         view = given(index)
         what = view.sections["what"] | {"gen_ai.request.model": "gpt-3"}
         return msgspec.structs.replace(view, sections=view.sections | {"what": what})

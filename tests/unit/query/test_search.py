@@ -347,7 +347,7 @@ def test_the_vault_is_read_while_nobody_waits_for_the_index(
     view = office_view.view
 
     class Slow:
-        def view(self, index: int) -> View:
+        def view(self, index: int, tenant: str | None = None) -> View:
             asking = threading.Thread(target=lambda: others.append(searcher.as_of().size))
             asking.start()
             asking.join(10)

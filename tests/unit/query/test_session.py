@@ -94,7 +94,7 @@ def test_damage_is_a_word_in_the_answer_not_its_end(searcher: Searcher, office: 
     """A record that is not what was recorded is named; the others are told all the same."""
 
     class Damaged:
-        def view(self, index: int) -> View:
+        def view(self, index: int, tenant: str | None = None) -> View:
             if index == 2:
                 raise CorruptError("request.body of record 2 is not what was recorded.")
             if index == 3:
@@ -145,7 +145,7 @@ def test_a_part_that_is_gone_is_not_passed_over(
     """Where one part of several is missing, what is left is shown and the line says so."""
     given = office.view
 
-    def short(index: int) -> View:
+    def short(index: int, tenant: str | None = None) -> View:
         view = given(index)
         listed = {"parts": [*view.sections["content"]["parts"], {"name": "request.masked"}]}
         return msgspec.structs.replace(view, sections=view.sections | {"content": listed})

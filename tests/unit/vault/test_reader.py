@@ -20,6 +20,7 @@ from affidavit.record.model import SECTIONS, Placed
 from affidavit.record.seal import seal_blob
 from affidavit.vault import wraps
 from affidavit.vault.blobs import Packer, plain_part
+from affidavit.vault.directory import Directories, Directory
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.segments import wraps_path
@@ -378,11 +379,22 @@ def test_threads_read_while_the_writer_appends(world: _World) -> None:
     world.reader.close()
 
 
-def test_the_tenant_narrows_the_search(world: _World) -> None:
-    """With the right tenant a record is found, with another one it is not."""
+def test_the_tenant_says_where_to_look_first(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the right tenant no file of others is read; with another one it is found, too."""
     world.put(place(0, record(tenant="a")), place(1, record(tenant="b")))
+    read: list[str] = []
+    get = Directories.get
+
+    def noted(self: Directories, path: Path) -> Directory | None:
+        read.append(path.parts[-4])
+        return get(self, path)
+
+    monkeypatch.setattr(Directories, "get", noted)
     assert world.reader.sections(1, "b")["who"]["tenant"] == "b"
-    assert world.reader.sections(1, "a") == {}
+    assert set(read) == {"b"}
+    assert world.reader.sections(1, "a")["who"]["tenant"] == "b"
 
 
 def test_part_digests_are_those_of_the_format(world: _World) -> None:

@@ -51,6 +51,27 @@ def test_a_cut_file_ends_at_the_last_whole_entry(entries: list[Entry], data: st.
     for entry, (index, begin, end) in zip(entries, found, strict=False):
         assert index == entry.index
         assert wraps.unpack(whole[begin:end]) == entry
+    assert list(wraps.places(whole[:cut])) == found
+
+
+@given(st.lists(_entries, min_size=2, max_size=5), st.data())
+def test_where_entries_stand_is_known_in_spite_of_a_damaged_one(
+    entries: list[Entry], data: st.DataObject
+) -> None:
+    """Of all but the last: each is where it was, but for the damaged one, which does not open."""
+    packed = [wraps.pack(entry) for entry in entries]
+    hurt = data.draw(st.integers(0, len(packed) - 1))
+    place = data.draw(st.integers(16, len(packed[hurt]) - 1))  # beyond length and index
+    whole = bytearray(b"".join(packed))
+    whole[sum(map(len, packed[:hurt])) + place] ^= data.draw(st.integers(1, 255))
+    found = [bytes(whole[begin:end]) for _, begin, end in wraps.places(bytes(whole))]
+    assert len(found) == len(packed) - (hurt == len(packed) - 1)
+    for at, data_found in enumerate(found):
+        if at == hurt:
+            with pytest.raises(CorruptError):
+                wraps.unpack(data_found)
+        else:
+            assert data_found == packed[at]
 
 
 @given(_entries, st.data())
