@@ -86,6 +86,7 @@ def narrative(
     lanes = Lanes(at.running)
     teller = Teller(searcher, boundary, size, lanes, show=boundary.shows_content(reason))
     _look_back(searcher, scope, stream, teller, at)
+    teller.knows(one.row for one in page.found if one.row.type != "ledger.gap")
     lines: list[Line] = []
     shown, going_on = 0, page.next
     for found in page.found:

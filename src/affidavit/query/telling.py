@@ -101,6 +101,12 @@ class Teller:
         self._retries.remember(requests)
         self._earlier = earlier
 
+    def knows(self, rows: Iterable[Row]) -> None:
+        """Rows of the page that are within the boundary: they are not looked up again."""
+        for row in rows:
+            self._within[row.idx] = True
+            self._answers[row.idx] = row
+
     def line(self, found: Found) -> Line:
         """The next line."""
         row, sections = found.row, self._boundary.sections
