@@ -2,9 +2,12 @@
 
     python bench/erase.py [--records 100000] [--parts 1] [--bytes 600] [--whole]
         [--directory DIR] > out.json
+    python bench/erase.py --data DIR --maximum DAYS > out.json
 
 With ``--whole``, expiry and the erasure of a person from end to end through the real sequencer,
-of ``--records`` records each (``erasing``). Without, the vault alone:
+of ``--records`` records each (``erasing``). With ``--data``, expiry of what is older than so many
+days in a directory that ``questions.py fill`` has filled, whose index is large. Without either, the
+vault alone:
 
 A vault of one tenant gets ``--records`` records of one person over ten days, and as many of nobody
 beside them; each has seven sections and ``--parts`` parts of ``--bytes`` bytes. Then, one by one:
@@ -191,7 +194,13 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=600)
     parser.add_argument("--directory", type=Path, default=None)
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--maximum", type=int)
     given = parser.parse_args()
+    if given.data is not None:
+        json.dump(erasing.oldest(given.data, given.maximum), sys.stdout, indent=1)
+        print()
+        return
     with tempfile.TemporaryDirectory(dir=given.directory) as base:
         if given.whole:
             figures = erasing.whole(Path(base), given.records)

@@ -5,8 +5,9 @@ in another class, and a tenth as many of others beside the person's. Then, five 
 takes away the first, and "subject" the second: planned, granted by another person, carried out,
 certified. Meanwhile a gateway's journal commits ten records every 20 ms ("commit"), the sequencer
 is asked for its status ("status"), and a reader looks when a record that was acknowledged is found
-by a question, text included ("visible"). Times are of the whole job, CPU seconds those of the
-sequencer's process, which does the work of what is beside, too: "idle" says how much that is.
+by a question, text included ("visible"). ``oldest`` does the first to a directory that there is.
+Times are of the whole job, CPU seconds those of the sequencer's process, which does the work of
+what is beside, too: "idle" says how much that is.
 """
 
 import asyncio
@@ -160,10 +161,11 @@ async def _beside(
 
     async def commits() -> None:
         while not ends.is_set():
-            group = next(groups)[:10]
-            await journal.commit(group)
-            watch.acknowledged(group[-1].record.id)
-            await asyncio.sleep(0.02)
+            asked, answers = next(groups)[:10], next(groups)
+            for group in (asked, _answers(asked, answers)):  # no exchange is left open
+                await journal.commit(group)
+                watch.acknowledged(group[-1].record.id)
+                await asyncio.sleep(0.02)
 
     async def asks() -> None:
         while not ends.is_set():
@@ -191,6 +193,17 @@ async def _beside(
     return found
 
 
+def _answers(asked: list[Made], answers: list[Made]) -> list[Made]:
+    """What these requests were answered, and the tools that were called then."""
+    wanted, found, theirs = {one.record.id for one in asked}, list[Made](), False
+    for one in answers:
+        if one.record.type == "exchange.response":
+            theirs = one.record.parent in wanted
+        if theirs:
+            found.append(one)
+    return found
+
+
 def _times(took: list[float]) -> dict[str, float]:
     ordered = sorted(took) or [0.0]
     return {
@@ -206,9 +219,9 @@ async def _idle() -> int:
     return 0
 
 
-async def _expire(link: ControlLink) -> int:
+async def _expire(link: ControlLink, days: int = DAYS_LATER) -> int:
     """The clock is ahead of what is believed: with the day said, expiry begins."""
-    today = add_seconds(SystemClock().now(), DAYS_LATER * 86_400)[:10]
+    today = add_seconds(SystemClock().now(), days * 86_400)[:10]
     found = await link.call("retention.run", {"today": today}, within=60)
     while found["running"] or not found["buckets"]:
         await asyncio.sleep(0.05)
@@ -253,6 +266,24 @@ def whole(base: Path, records: int) -> dict[str, Any]:
     with place.paths.config.open("a", encoding="utf-8") as file:
         file.write(SHORT)
     return asyncio.run(_whole(place, records))
+
+
+async def _oldest(place: Place) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    async with sequencing(place, 0) as (link, journal, pid):
+        out["leaves"] = await _settled(link)
+        out["idle"] = await _beside(place, pid, link, journal, _idle)
+        out["expire"] = await _beside(place, pid, link, journal, lambda: _expire(link, 0))
+    return out
+
+
+def oldest(data: Path, maximum: int) -> dict[str, Any]:
+    """Expire what is older than ``maximum`` days in a directory of ``questions.py fill``."""
+    place = Place(data)
+    text = place.paths.config.read_text(encoding="utf-8").partition("\nretention:")[0]
+    rule = f"\nretention: {{classes: {{default: {{maximum: {maximum}d}}}}}}\n"
+    place.paths.config.write_text(text + rule, encoding="utf-8")
+    return asyncio.run(_oldest(place))
 
 
 def main() -> int:
