@@ -6,6 +6,7 @@ stays as it was, until they see that another file has its name. Who opens it by 
 place meanwhile (``steady``), as SQLite finds the log beside a database by name, too.
 """
 
+import os
 from pathlib import Path
 
 import apsw
@@ -22,13 +23,15 @@ BESIDE = ("-wal", "-shm")
 
 def identity(path: Path) -> tuple[int, ...]:
     """Which files have the names of the database and of its log now; 0 for none."""
-    found = []
-    for name in (path, path.with_name(path.name + BESIDE[0])):
-        try:
-            found.append(name.stat().st_ino)
-        except OSError:
-            found.append(0)
-    return tuple(found)
+    name = str(path)
+    return (_inode(name), _inode(name + BESIDE[0]))
+
+
+def _inode(name: str) -> int:
+    try:
+        return os.stat(name).st_ino  # noqa: PTH116 - before every key, and a Path takes longer
+    except OSError:
+        return 0
 
 
 def next_of(path: Path) -> Path:

@@ -113,17 +113,17 @@ class Catalogue:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._groups: dict[Path, dict[str, list[Segment]]] = {}
-        self._flat: dict[Path, tuple[list[int], list[Segment]]] = {}
+        self._flat: dict[Path, tuple[str, list[int], list[Segment]]] = {}
 
     def candidates(self, index: int, tenant: str | None) -> list[Segment]:
         """The one segment of each (tenant, class) that can hold ``index``, the likeliest first.
 
         ``tenant`` narrows it to the classes of one tenant.
         """
-        only = None if tenant is None else self._root / component(tenant)
+        only = None if tenant is None else component(tenant)
         found = []
-        for group, (firsts, segments) in self._flat.items():
-            if only is not None and group.parent != only:
+        for name, firsts, segments in self._flat.values():
+            if only is not None and name != only:
                 continue
             place = bisect_right(firsts, index)
             if place:
@@ -139,7 +139,8 @@ class Catalogue:
                 if day not in days or day in newest:
                     days[day] = segments_in(group / day)
             segments = [segment for day in sorted(days) for segment in days[day]]
-            self._flat[group] = ([segment.first for segment in segments], segments)
+            firsts = [segment.first for segment in segments]
+            self._flat[group] = (group.parent.name, firsts, segments)
 
 
 class SegmentWriter:
