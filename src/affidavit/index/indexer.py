@@ -6,7 +6,9 @@ the ledger size and root it stands for, so a batch that came before is skipped a
 leaves a hole is refused. A second thread moves the write-ahead logs into their files every
 three seconds, never waiting for readers. While somebody always writes it never has all of a log,
 which would grow without end: of a long one it moves the rest while nobody writes, and the log
-begins anew. Not here: reading the ledger and the vault (``rebuild``), questions (``query``).
+begins anew. While somebody always reads it cannot: of one that is many times as long it waits for
+the readers, and writing waits for that. Not here: reading the ledger and the vault (``rebuild``),
+questions (``query``).
 """
 
 import itertools
@@ -23,6 +25,7 @@ from affidavit.errors import UnavailableError
 from affidavit.index import spared
 from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
+from affidavit.index.reader import SECONDS
 from affidavit.index.schema import Row
 from affidavit.index.spared import Left
 from affidavit.index.sqlite import (
@@ -38,6 +41,11 @@ from affidavit.record.model import Placed, View
 
 _TEXT_BATCHES = 8
 _CHECKPOINT_SECONDS = 3.0
+_FIND_SECONDS = 0.1
+_TOO_LONG = 8
+"""How many times ``LONG_LOG`` a log has to be for readers to be waited for."""
+_READERS_MS = int(1_000 * SECONDS) + 500
+"""No question takes longer; one that begins meanwhile needs the log no more."""
 _OVER = object()
 
 
@@ -91,9 +99,16 @@ class Indexer:
         return self._built
 
     def find(self, record_id: str) -> list[int] | None:
-        """Indexes of a record and, of a request, its response; any thread may ask."""
-        with self._writing:
+        """Indexes of a record and, of a request, its response; any thread may ask.
+
+        ``None``, too, where writing takes its time.
+        """
+        if not self._writing.acquire(timeout=_FIND_SECONDS):
+            return None
+        try:
             return self._rows.find(record_id)
+        finally:
+            self._writing.release()
 
     def apply(self, placed: Sequence[Placed], size: int, root: bytes) -> None:
         """Index a batch that the ledger has committed; ``size`` and ``root`` are the ledger's then.
@@ -304,7 +319,8 @@ class Indexer:
             try:
                 if self._checkpointer.run() >= LONG_LOG:
                     with self._writing, self._speaking:
-                        self._checkpointer.run()
+                        if self._checkpointer.run() >= _TOO_LONG * LONG_LOG:
+                            self._checkpointer.truncate(_READERS_MS)
             except apsw.Error as error:
                 self._fail(error)
 

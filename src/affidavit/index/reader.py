@@ -178,8 +178,10 @@ class Reader:
 
     def built(self) -> tuple[Built, Built]:
         """What the rows and what the text stand for."""
-        db = self._own().db
-        return read_built(db), read_built(db, "text")
+        own = self._own()
+        if not own.db.in_transaction:
+            self._follow(own)
+        return read_built(own.db), read_built(own.db, "text")
 
     def row(self, idx: int) -> Row | None:
         """One row by ledger index."""

@@ -50,7 +50,7 @@ _LIST_PLACES = tuple(place for place, name in enumerate(ROW_COLUMNS) if name in 
 _TERMS_REMEMBERED = 50_000
 _ROWS_REMEMBERED = 4_096
 _PATIENCE_MS = 20
-"""So long the emptying of a log waits for readers; whoever writes waits for it."""
+"""So long the emptying of a log waits for readers, mostly; whoever writes waits for it."""
 LONG_LOG = 32_768
 """Pages, of 4 KiB, from which on a log is to begin anew."""
 _json = msgspec.json.Encoder()
@@ -312,12 +312,12 @@ class RowStore:
                 )
 
 
-def truncated(connection: apsw.Connection) -> bool:
+def truncated(connection: apsw.Connection, patience: int = _PATIENCE_MS) -> bool:
     """Empty the write-ahead log: all of it is in the file then, and what was deleted is nowhere.
 
-    ``False`` if somebody reads or writes for longer than a few milliseconds, so try again later.
+    ``False`` if somebody reads or writes for longer than ``patience`` (ms), so try again later.
     """
-    connection.set_busy_timeout(_PATIENCE_MS)
+    connection.set_busy_timeout(patience)
     try:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except apsw.BusyError:
@@ -346,14 +346,14 @@ class Checkpointer:
                 for one in self._connections
             )
 
-    def truncate(self) -> bool:
+    def truncate(self, patience: int = _PATIENCE_MS) -> bool:
         """Leave nothing in the logs; ``False`` if somebody reads or writes, so try again later.
 
-        Whoever writes meanwhile waits a few milliseconds at most.
+        Whoever writes meanwhile waits for each log as long as readers are waited for.
         """
         self.run()
         with self._lock:
-            return sum(map(truncated, self._connections)) == len(self._connections)
+            return all(truncated(one, patience) for one in self._connections)
 
     def close(self) -> None:
         """A last checkpoint, then close."""

@@ -1,7 +1,10 @@
 """The index as a whole: live equals rebuilt, batches may repeat, nothing stays after erasure."""
 
+import contextlib
 import random
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -345,22 +348,64 @@ def test_a_record_is_found_by_id_with_its_response(live: Indexer) -> None:
     assert live.find("01a20a9e-18b2-78b3-a550-0f194c38365a") is None
 
 
+def longest_log(directory: Path, count: int) -> int:
+    """Bytes of the write-ahead log of the rows, written record by record without a pause."""
+    directory.mkdir()
+    indexer = Indexer(directory, KEY)
+    indexer.start()
+    world = World(some(count))
+    log = directory / (sqlite.INDEX_FILE + "-wal")
+    longest = 0
+    try:
+        for end in range(1, world.size + 1):
+            indexer.apply(world.records[end - 1 : end], end, b"")
+            longest = max(longest, log.stat().st_size)
+    finally:
+        indexer.close()
+    assert longest
+    return longest
+
+
+COMMIT = 8 * 4096
+"""What the commit of one record writes at least."""
+
+
 def test_a_log_begins_anew_while_somebody_always_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints beside a writer never have all of a log; a long one is bounded all the same."""
     monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
     monkeypatch.setattr(indexing, "LONG_LOG", 64)
-    (tmp_path / "live").mkdir()
-    indexer = Indexer(tmp_path / "live", KEY)
-    indexer.start()
-    world = World(some(1_500))
-    log = tmp_path / "live" / sqlite.INDEX_FILE
-    least = world.size * 8 * 4096  # a commit of one record writes more pages than that
+    assert longest_log(tmp_path / "live", 1_500) < 1_500 * COMMIT / 4
+
+
+def test_a_log_begins_anew_while_somebody_always_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snapshots that overlap keep a log from beginning anew, until they are waited for."""
+    monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
+    monkeypatch.setattr(indexing, "LONG_LOG", 32)
+    over = threading.Event()
+
+    def read() -> None:
+        reader = None
+        while reader is None:
+            time.sleep(0.01)
+            with contextlib.suppress(UnavailableError):  # its writer is just making it
+                reader = Reader(tmp_path / "live", KEY)
+        while not over.is_set():
+            with reader.snapshot():
+                reader.built()
+                time.sleep(0.03)
+        reader.close()
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.01)
     try:
-        for end in range(1, world.size + 1):
-            indexer.apply(world.records[end - 1 : end], end, b"")
-        longest = log.with_name(log.name + "-wal").stat().st_size
+        assert longest_log(tmp_path / "live", 150) < 150 * COMMIT / 2
     finally:
-        indexer.close()
-    assert longest < least / 4
+        over.set()
+        for thread in threads:
+            thread.join()

@@ -49,6 +49,17 @@ def test_a_rebuilt_index_is_taken_up(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_what_it_stands_for_is_that_of_the_files_that_are_there(tmp_path: Path) -> None:
+    """Also asked by itself, by somebody who has not asked for long."""
+    built(tmp_path, 2)
+    reader = Reader(tmp_path, KEY)
+    built(tmp_path / "new", 5)
+    for name in (INDEX_FILE, TEXT_FILE):
+        (tmp_path / "new" / name).rename(tmp_path / name)
+    assert [one.size for one in reader.built()] == [5, 5]
+    reader.close()
+
+
 def test_files_that_do_not_open_are_let_go(tmp_path: Path) -> None:
     """An index of another version, or under another key, is refused in a sentence."""
     with pytest.raises(UnavailableError, match=r"no index\.db"):
