@@ -49,9 +49,11 @@ def _run(root: Path, keyring: Keyring, disk: Disk) -> list[Placed]:
         log.publish()
         vault = Vault.open(disk, root / "vault", keyring, log.size, world.reader().decoded)
         closing.callback(vault.close)
+        reader = VaultReader(root / "vault", keyring, world.reader().decoded)
+        closing.callback(reader.close)
         intake = Intake(
             disk, root / "journal", log, vault, open_key, world.clock, placed.extend,
-            batch_records=3,
+            leaf=world.reader().decoded, asked=reader.asked, batch_records=3,
         )  # fmt: skip
         closing.callback(intake.close)
         quiet = 0

@@ -268,11 +268,12 @@ class Machine:
         self.indexer = Indexer(root, self.keyring.database_key("index.db"))
         self.indexer.start()
         self._index([])
+        self.vault_reader = VaultReader(root / "vault", self.keyring, self.reader_log.decoded)
         self.intake = Intake(
             self.disk, root / "journal", self.log, self.vault, self.keyring.open_segment_key,
-            self.clock, on_placed=self._index,
+            self.clock, on_placed=self._index, leaf=self.reader_log.decoded,
+            asked=self.vault_reader.asked,
         )  # fmt: skip
-        self.vault_reader = VaultReader(root / "vault", self.keyring, self.reader_log.decoded)
         self.index_reader = Reader(root, self.keyring.database_key("index.db"))
         self.anchors: dict[str, Any] = {}
         self.link = PlayedLink(self)

@@ -3,9 +3,8 @@
 Rules: the index has come up with the ledger first. What may go now is apart from what may not;
 holds get what they match of both. Whatever is meant and has no answer yet is remembered (``open``):
 the first run waits a while for answers; a ``late`` run takes those that came since, and nothing new
-that the request would mean by then. An answer can come as long as its writer has not ended, or its
-journal is there: a writer whose journal is lost brings none. Not here: how it goes
-(``erasure_run``).
+that the request would mean by then. Every answer comes that the ledger waits for: where the writer
+is gone, with its journal or without, it is the sweep's. Not here: how it goes (``erasure_run``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,25 +68,19 @@ class Choosing:
         return (*known, *(one._asdict() for one in listed if one.record not in old))
 
     async def unanswered(self, requests: Sequence[int]) -> list[int]:
-        """Those of these requests that the index knows no answer of, and that may get one."""
-        writers = await self._host.ask(self._writers)
-        return await self._worker.do(lambda: self._worker.select().unanswered(requests, writers))
+        """Those of these requests that the index knows no answer of, and that get one."""
+        asked = await self._host.ask(self._asked)
+        return await self._worker.do(lambda: self._worker.select().unanswered(requests, asked))
 
-    def _writers(self) -> set[str]:
-        """Whoever may still bring a record; of anybody else, all that will be is in the ledger."""
-        journals = {path.name for path in self._host.paths.journal.iterdir()}  # first: they go last
-        return journals.union(self._host.log.writers())
+    def _asked(self) -> frozenset[int]:
+        return frozenset(self._host.log.open_requests().values())
 
     async def _look(
         self, erasure: Erasure, stored: Sequence[Portion]
     ) -> tuple[list[Portion], list[int]]:
         """What is stored and found now, divided; the requests of it that wait for an answer."""
         host = self._host
-        writers, asked, size = await host.ask(
-            lambda: (
-                self._writers(), frozenset(host.log.open_requests().values()), host.log.size,
-            )
-        )  # fmt: skip
+        asked, size = await host.ask(lambda: (self._asked(), host.log.size))
         await self._worker.indexed(size)
         holds = await host.ask(host.holds.in_force)
 
@@ -96,7 +89,7 @@ class Choosing:
             merged = _merged(stored, self._found(erasure, _indexes(stored)))
             may_wait = {i for i in _indexes(merged) if i in asked or i >= size} | {*erasure.open}
             # first who waits: whoever does not has an answer below
-            waits = select.unanswered(may_wait, writers)
+            waits = select.unanswered(may_wait, asked)
             answers = select.answers(may_wait, erasure.what)
             merged = _merged(merged, select.portions(answers))
             self.hold(holds, _indexes(merged))

@@ -50,7 +50,7 @@ def erasing_for(host: Host, disk: Disk, paths: Paths, reader: LogReader) -> "Era
         keyring = opening.keyring(paths, host.clock)
         index = Reader(paths.root, keyring.database_key("index.db"))
         vault = VaultReader(paths.vault, keyring, reader.decoded)
-        return Selecting(Searcher(index, None), vault, host.config, reader.decoded)
+        return Selecting(Searcher(index, None), vault, host.config)
 
     seed = host.keyring.secret("certificate/seed")
     signer = Signer(f"{host.config.log.origin}/certificates", seed)

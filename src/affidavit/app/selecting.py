@@ -8,7 +8,7 @@ said how long to keep, or held, is no part of what goes now. Not here: who may a
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,8 +19,6 @@ from affidavit.control.erasures import Portion, What, packed
 from affidavit.control.holds import Hold
 from affidavit.errors import PrunedError
 from affidavit.index.schema import Row
-from affidavit.ledger.leaf import Leaf
-from affidavit.ledger.sweep import ANSWERED_BY
 from affidavit.presets import presets
 from affidavit.query.boundary import nothing
 from affidavit.query.kept import halves, held
@@ -73,18 +71,12 @@ class Found(NamedTuple):
 
 
 class Selecting:
-    """Finds leaves for one ledger; ``searcher`` without contents, ``vault`` of this thread.
+    """Finds leaves for one ledger; ``searcher`` without contents, ``vault`` of this thread."""
 
-    ``leaf`` reads a published leaf.
-    """
-
-    def __init__(
-        self, searcher: Searcher, vault: VaultReader, config: Config, leaf: Callable[[int], Leaf]
-    ) -> None:
+    def __init__(self, searcher: Searcher, vault: VaultReader, config: Config) -> None:
         self._searcher = searcher
         self._vault = vault
         self._config = config
-        self._leaf = leaf
 
     @property
     def size(self) -> int:
@@ -137,19 +129,14 @@ class Selecting:
         others = set(self.halves(indexes).values()).difference(indexes)
         return sorted(index for index in others if self._shown(index, {}) & _OF[what])
 
-    def unanswered(self, indexes: Iterable[int], writers: Collection[str]) -> list[int]:
-        """The requests of these ``writers`` of which the index knows no answer, ascending.
+    def unanswered(self, indexes: Iterable[int], asked: Collection[int]) -> list[int]:
+        """Those that the ledger waits for (``asked``) and of which the index knows no answer.
 
-        What the index has not come to is one of them, for all it knows.
+        Ascending. What the index has not come to is one of them, for all it knows.
         """
         size, wanted = self.size, sorted(set(indexes))
-        rows = [self._searcher.reader.row(index) for index in wanted if index < size]
-        waits = [
-            row.idx
-            for row in rows
-            if row is not None and row.type in ANSWERED_BY and row.answered is None
-            if self._writer(row.idx) in writers
-        ]
+        rows = [self._searcher.reader.row(i) for i in wanted if i < size and i in asked]
+        waits = [row.idx for row in rows if row is not None and row.answered is None]
         return waits + [index for index in wanted if index >= size]
 
     def halves(self, indexes: Iterable[int]) -> dict[int, int]:
@@ -287,12 +274,6 @@ class Selecting:
             if len(rows) < MAX_LIMIT:
                 return
             low = rows[-1].idx + 1
-
-    def _writer(self, index: int) -> str:
-        try:
-            return self._leaf(index).src[0]
-        except PrunedError:
-            return ""
 
     def _shown(self, index: int, seen: dict[int, int]) -> int:
         if index not in seen:

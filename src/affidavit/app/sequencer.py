@@ -143,6 +143,8 @@ class Sequencer:
             self.keyring.open_segment_key,
             clock,
             on_placed=self._placed,
+            leaf=self._own_reader.decoded,
+            asked=self.vault_reader.asked,
         )
         self.pruning = Pruning(
             paths.log, config.retention, self, lambda: self.indexing.size, disk, clock

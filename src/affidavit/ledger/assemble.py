@@ -14,7 +14,8 @@ Rules:
 4. The journal may be shortened up to ``floor``: the oldest segment that holds something not yet
    in the ledger, an open exchange's request, or its pieces.
 5. Once a writer is gone, ``records`` says how many of its records count as its own. Those behind
-   (after a hole, or from a writer that lost its lease) come out under ``continuation``.
+   (after a hole, or from a writer that lost its lease) come out under ``continuation``. So do
+   those of a journal that was missing when its writer was ended, and came back.
 
 Not here: reading (``intake``), what closes the exchanges of a writer that is gone (``sweep``).
 """
@@ -102,7 +103,9 @@ class Assembler:
     ``incarnation`` names the writer; ``expected`` is how many of its records the ledger has;
     ``unanswered`` tells of a request's id whether the ledger still waits for its answer.
     ``records``, ``continuation`` and ``continued`` are for a writer that is gone: where its own
-    records end, under which name later ones go, and how many of those the ledger has.
+    records end, under which name later ones go, and how many of those the ledger has. ``over``: the
+    last of those that the ledger has is its end, by its own word or, if its journal has another
+    record there, by the sweep's.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Assembler:
         records: int | None = None,
         continuation: str = "",
         continued: int = 0,
+        over: bool = False,
     ) -> None:
         self.incarnation = incarnation
         self.expected = expected
@@ -121,7 +125,8 @@ class Assembler:
         self.hole = ""
         self.held = 0
         self._unanswered = unanswered
-        self._records = records
+        self._over = over and records is None
+        self._records = expected - 1 if self._over else records
         self._continuation = continuation
         self._continued = continued
         self._behind = 0
@@ -171,6 +176,8 @@ class Assembler:
 
     def _written(self, frame: Written, after: Position) -> Iterator[Ready]:
         record = frame.record
+        if self._over and frame.n == self._records and record.type == "ledger.ended":
+            self._records = frame.n + 1
         src = self._place(frame.n)
         if self.hole:
             return

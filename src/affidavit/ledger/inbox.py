@@ -62,15 +62,14 @@ class Inbox:
         self._clear_destroyed(over=over or self.end is not None)
         self._reader = JournalReader(self.directory, self._open_key, self._start())
         self.pending.clear()
-        done = self._next_src(self.incarnation)
-        records = done if over else None
         self.assembler = Assembler(
             self.incarnation,
-            done,
+            self._next_src(self.incarnation),
             unanswered.__contains__,
-            records=records if self.end is None else self.end.records,
+            records=None if self.end is None else self.end.records,
             continuation=self.continuation,
             continued=self._next_src(self.continuation),
+            over=over,
         )
 
     @property
@@ -82,6 +81,12 @@ class Inbox:
     def waiting(self) -> int:
         """Bytes of content in ``pending``."""
         return sum(ready.size for ready in self.pending)
+
+    @property
+    def asked(self) -> set[str]:
+        """Ids of the requests that it answers: those open in it, those answered in ``pending``."""
+        answered = [ready.record.parent for ready in self.pending]
+        return {*self.assembler.exchanges, *filter(None, answered)}
 
     @property
     def leased(self) -> bool:

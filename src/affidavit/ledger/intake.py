@@ -16,11 +16,12 @@ So a step may end anywhere; the next start finishes with every acknowledged reco
 outcome per request. A record that no leaf can hold is replaced by one that says so (``sweep``),
 and the rest goes on. Any error of store or ledger ends the process; nothing is retried in it.
 
-Not here: what is written for writers that are gone (``sweep``), and the journal's format.
+Not here: what is written for writers that are gone (``sweep``) and for those whose journal is
+missing (``lost``), and the journal's format.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -33,10 +34,11 @@ from affidavit.errors import CorruptError, ParseError, UnavailableError
 from affidavit.ledger import sweep
 from affidavit.ledger.assemble import Ready
 from affidavit.ledger.inbox import Inbox, OpenKey, segment_days
-from affidavit.ledger.leaf import is_incarnation
+from affidavit.ledger.leaf import Leaf, is_incarnation
+from affidavit.ledger.lost import Lost, Writers
 from affidavit.ledger.plan import Plan, Submission
 from affidavit.record.disclose import check_part
-from affidavit.record.model import Placed
+from affidavit.record.model import Placed, Record
 
 READ_BYTES = 1 << 20
 """Bytes read of one journal before the others have their turn."""
@@ -55,7 +57,7 @@ class Store(Protocol):
         """Keep these; durable on return. Places never committed are given out again later."""
 
 
-class Ledger(Protocol):
+class Ledger(Writers, Protocol):
     """What the intake asks of the log."""
 
     @property
@@ -71,25 +73,18 @@ class Ledger(Protocol):
     def take_own(self) -> list[Placed]:
         """Leaves the ledger appended by itself since it was last asked."""
 
-    def next_src(self, incarnation: str) -> int:
-        """How many records of that writer are in the ledger."""
-
     def ended(self, incarnation: str) -> bool:
         """Whether the writer's last record is in the ledger."""
-
-    def writers(self) -> Mapping[str, int]:
-        """Writers that have not ended, without the ledger itself."""
-
-    def open_requests(self) -> Mapping[str, int]:
-        """Ids of requests without an outcome, with their index."""
 
 
 class Intake:
     """Takes the records of all writers under ``root`` into the ledger; one thread uses it.
 
     ``open_key`` opens journal segments (the keyring); ``on_placed`` gets every leaf once it is
-    committed, in order. ``held_bytes`` bounds the streamed bodies in memory, ``batch_records``
-    and ``batch_bytes`` what one commit takes (a single larger record is a batch of its own).
+    committed, in order. ``leaf`` reads a published leaf, ``asked`` makes the record of a request
+    from what the store has of it. ``held_bytes`` bounds the streamed bodies in memory,
+    ``batch_records`` and ``batch_bytes`` what one commit takes (a single larger record is a batch
+    of its own).
     """
 
     def __init__(
@@ -102,6 +97,8 @@ class Intake:
         clock: Clock,
         on_placed: Callable[[Sequence[Placed]], None],
         *,
+        leaf: Callable[[int], Leaf],
+        asked: Callable[[Leaf], Record],
         held_bytes: int = 64 << 20,
         batch_records: int = 500,
         batch_bytes: int = 8 << 20,
@@ -120,6 +117,7 @@ class Intake:
         self._kept: dict[str, str] = {}
         self._looked_at: dict[str, float] = {}
         self._damaged: dict[str, tuple[float, str]] = {}
+        self._lost = Lost(ledger, leaf, asked, clock, batch_records)
 
     def step(self) -> int:
         """Take in one batch; returns the number of leaves written.
@@ -181,7 +179,8 @@ class Intake:
         for inbox in idle:
             if self._due(inbox):
                 written += self._wind_up(inbox)
-        written += self._end_lost()
+        if words := self._lost.step(self._inboxes, self._kept.keys()):
+            written += self._write(words)
         self._rotate()
         return written
 
@@ -284,9 +283,13 @@ class Intake:
         over = self._ledger.ended(name)
         if inbox.end is None and not over:
             return self._fix_end(inbox)
+        under = inbox.continuation if over else name
         if inbox.assembler.exchanges:
-            self._interrupt(inbox, inbox.continuation if over else name)
+            self._interrupt(inbox, under)
             return 0
+        unread = self._lost.unread(inbox, self._inboxes, under)
+        if unread is None or unread:
+            return self._write(unread) if unread else 0
         written = self._write(self._last_words(inbox, over=over))
         del self._inboxes[name]
         if inbox.damaged:
@@ -298,6 +301,11 @@ class Intake:
     def _fix_end(self, inbox: Inbox) -> int:
         name, now = inbox.incarnation, self._clock.monotonic()
         damage = inbox.damage()
+        if not damage:
+            unread = self._lost.unread(inbox, self._inboxes, name)
+            if unread is None:
+                return 0
+            damage = "requests that the ledger has are not in it" if unread else ""
         if damage and now - self._damaged.setdefault(name, (now, damage))[0] < PATIENCE_SECONDS:
             self._begin(inbox)
             return 0
@@ -346,19 +354,6 @@ class Intake:
             ended = sweep.ended(inbox.continuation, worker, at)
             records.append(Submission((inbox.continuation, continued), ended))
         return records
-
-    def _end_lost(self) -> int:
-        """End writers whose journal is not there at all; their open requests stay open."""
-        names = self._inboxes.keys() | self._kept.keys()
-        strange = self._ledger.writers().keys() - names
-        lost = strange and strange - {sweep.continuation(name) for name in names}
-        written = 0
-        for name in sorted(lost):
-            n, at = self._ledger.next_src(name), self._clock.now()
-            gap = sweep.gap(name, "", "its journal is not there", at)
-            ended = sweep.ended(name, "", at)
-            written += self._write([Submission((name, n), gap), Submission((name, n + 1), ended)])
-        return written
 
     def _is_over(self, inbox: Inbox) -> bool:
         more = inbox.continuation

@@ -15,10 +15,15 @@ Rules:
 4. Records found behind the fixed end, and outcomes for a writer that had ended itself with
    exchanges open, go under ``continuation``: another incarnation, always the same for a writer,
    which is ended in its turn.
+5. An exchange that the ledger has and no journal any more, because that is missing or cannot be
+   read, gets its outcome, too (``lost``). For a writer whose whole journal is missing outcomes and
+   gap go under ``in_place_of``: an incarnation of their own, ended in its turn. Only its
+   ``ledger.ended`` bears the writer's, in the place of the first record that the ledger lacks.
 
 ``bytes_delivered`` of an interrupted exchange is *at least*: each piece was in the journal before
-it was sent, and a loss of power can lose pieces since the last sync. The status is not known: it
-stands in the outcome that was never written. Not here: reading and committing (``intake``).
+it was sent, and a loss of power can lose pieces since the last sync. Without a journal nobody knows
+it, and it is not there. The status is not known: it stands in the outcome that was never written.
+Not here: reading and committing (``intake``).
 """
 
 import hashlib
@@ -77,26 +82,36 @@ def fixed_end(directory: Path) -> End | None:
 
 def continuation(incarnation: str) -> str:
     """The incarnation for what comes after a writer's end; the same one each time."""
-    digest = hashlib.sha256(b"affidavit/continued/v1\x00" + incarnation.encode()).digest()
-    return ids.b64u(digest[:16])
+    return _derived("continued", incarnation)
 
 
-def interrupted(request: Record, body: bytes, at: str) -> tuple[Record, tuple[bytes, ...]]:
-    """The outcome of a request whose writer is gone, with the ``body`` the journal holds."""
+def in_place_of(incarnation: str) -> str:
+    """The incarnation for what is written for a writer without a journal; the same one each time.
+
+    The writer's own counter stays where its records end: its journal may come back.
+    """
+    return _derived("lost", incarnation)
+
+
+def interrupted(request: Record, body: bytes | None, at: str) -> tuple[Record, tuple[bytes, ...]]:
+    """The outcome of a request whose writer is gone, with the ``body`` the journal holds.
+
+    ``None``: what the journal held of it is missing, and how much was delivered is not known.
+    """
     what: dict[str, Any] = {"parent": request.id}
     said = _said(request, "what")
     what.update({name: said[name] for name in _KEPT_OF_WHAT if name in said})
-    outcome = {
-        "outcome": "interrupted",
-        "bytes_received": len(body),
-        "bytes_delivered": len(body),
-        "error": {
-            "code": "interrupted",
-            "type": "interrupted",
-            "message": "The process that served this exchange ended before it did; "
-            f"at least {len(body)} bytes delivered.",
-        },
-    }
+    outcome: dict[str, Any] = {"outcome": "interrupted"}
+    message = "The process that served this exchange ended before it did"
+    if body is None:
+        message += (
+            ", and its journal is missing or cannot be read:"
+            " it is not known how many bytes were delivered."
+        )
+    else:
+        outcome |= {"bytes_received": len(body), "bytes_delivered": len(body)}
+        message += f"; at least {len(body)} bytes delivered."
+    outcome["error"] = {"code": "interrupted", "type": "interrupted", "message": message}
     parts: tuple[Part, ...] = ()
     values: dict[str, Any] = {"who": _said(request, "who"), "what": what, "outcome": outcome}
     if body:
@@ -193,6 +208,11 @@ def refused(record: Record, reason: str, at: str) -> Record:
         chains=(),
         parent=record.parent,
     )
+
+
+def _derived(label: str, incarnation: str) -> str:
+    said = f"affidavit/{label}/v1\x00{incarnation}".encode()
+    return ids.b64u(hashlib.sha256(said).digest()[:16])
 
 
 def _own(kind: str, at: str, what: dict[str, Any]) -> Record:

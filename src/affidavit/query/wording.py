@@ -26,6 +26,7 @@ _ENDINGS = {
     "client_gone": "was answering when the caller left; what was delivered is kept",
     "denied": "was not asked: policy denied it",
     "interrupted": "was answering when the gateway stopped; what was delivered is kept",
+    "lost": "was answering when the gateway stopped; how much was delivered is not known",
 }
 _WORDS = {
     "tool.call": "Called a tool", "tool.result": "The tool answered",
@@ -188,7 +189,8 @@ def _answered(row: Row, sections: Sections, boundary: Boundary) -> str:
         return f"{subject}: how it ended is withheld."
     if row.status == "upstream_error":
         return f"{subject} {_failed(row, sections)}."
-    text = f"{subject} {_ENDINGS.get(row.status or '', 'ended in a way that is not known')}"
+    ending = "lost" if row.status == "interrupted" and row.bytes is None else row.status or ""
+    text = f"{subject} {_ENDINGS.get(ending, 'ended in a way that is not known')}"
     if row.http is not None and row.http >= 400:
         text += f" with HTTP status {row.http}"
     if what and row.tools:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from affidavit.config_retention import LEDGER
 from affidavit.errors import CorruptError, NotFoundError
 from affidavit.ids import b64u
 from affidavit.ledger.leaf import Leaf
 from affidavit.record import disclose
-from affidavit.record.model import SECTIONS, View
+from affidavit.record.model import SECTIONS, Record, View
 from affidavit.record.seal import open_blob
 from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import OpenedPart, listed_parts, open_part, open_section
@@ -37,6 +38,7 @@ REMOVED = "Its segment was removed."
 _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
 _SECTION_KINDS = frozenset(range(len(SECTIONS)))
+_ASKED_KINDS = frozenset({SECTIONS.index("who"), SECTIONS.index("what")})
 _CONTENT_KINDS = frozenset({_CONTENT, wraps.PART})
 _EVERY_KIND = _SECTION_KINDS | {wraps.PART}
 
@@ -141,6 +143,26 @@ class VaultReader:
                 if part is not None:
                     parts[name] = part.data
         return _view(leaf, sections, parts)
+
+    def asked(self, leaf: Leaf) -> Record:
+        """The request of a leaf, as far as it opens, for whoever makes its outcome.
+
+        Of its sections ``who`` and ``what``, unless they are erased or damaged. Of one that is not
+        here any more nobody knows the tenant; its class is then the ledger's own.
+        """
+        tenant, kept = "", LEDGER
+        who = what = None
+        with contextlib.suppress(CorruptError, NotFoundError):
+            stored = self._find(leaf, None)
+            if stored is not None:
+                tenant, kept, _ = self._keyring.bucket_of(stored.bucket)
+                opened = self._opened(stored, _ASKED_KINDS)
+                found = dict(zip(SECTIONS, _disclosures(leaf, opened), strict=True))
+                who, what = found["who"], found["what"]
+        return Record(
+            id=leaf.id, type=leaf.type, at=leaf.at, tier=leaf.tier, tenant=tenant,
+            retention_class=kept, sections=(who, None, what, None, None, None, None), chains=(),
+        )  # fmt: skip
 
     def left(self, named: Mapping[int, str]) -> dict[int, int]:
         """What opens of these records, by leaf index and id, without opening it.

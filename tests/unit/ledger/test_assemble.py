@@ -167,6 +167,19 @@ def test_behind_a_fixed_end_records_go_under_the_continuation(continued: int) ->
         assert ready[-1].bodies == (b"a",)
 
 
+@pytest.mark.parametrize("own_word", [True, False])
+def test_what_an_ended_writer_still_has_is_told_from_its_end(own_word: bool) -> None:
+    """The last counter that the ledger has is its end, by its own word or by another's.
+
+    Then the record that its journal has in that place was never taken in, nor was what follows.
+    """
+    there = make("ledger.ended", {}) if own_word else make("custom", {})
+    frames = [Written(0, _asks(), ()), Written(1, there, ()), Written(2, make("custom", {}), ())]
+    ready = list(_assembler(2, over=True).feed(_frames(*frames)))
+    assert [r.src for r in ready] == [("C" * 22, n) for n in range(1 if own_word else 2)]
+    assert (ready[0].record is there) != own_word
+
+
 def test_nothing_is_the_writers_own_behind_its_end() -> None:
     """What stands in a journal behind ``ledger.ended`` goes under the continuation."""
     frames = [Written(0, make("ledger.ended", {}), ()), Written(1, _asks(), ())]

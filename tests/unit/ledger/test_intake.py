@@ -415,24 +415,6 @@ def test_a_hole_stops_a_living_writer_and_is_a_gap_later(opened: Sequencer) -> N
     assert _types(opened).count("ledger.gap") == 1
 
 
-def test_a_journal_that_is_gone_is_ended_with_a_gap(
-    tmp_path: Path, keyring: Keyring, opened: Sequencer
-) -> None:
-    """Somebody removed a writer's directory: the ledger says so, and that the writer is over."""
-    journal = Journal(opened.root)
-    journal.commit(make("custom", {}))
-    opened.drain()
-    journal.die()
-    shutil.rmtree(opened.root / "journal" / journal.name)
-    opened.drain()
-    assert _types(opened) == ["custom", "ledger.gap", "ledger.ended"]
-    opened.close()
-    again = Sequencer(tmp_path / "data", keyring)
-    again.drain()
-    assert len(_types(again)) == 3
-    again.close()
-
-
 def test_an_outcome_after_interrupted_has_no_request(opened: Sequencer) -> None:
     """A writer that lost its lease goes on: its late outcome is recorded, and answers nothing."""
     journal = Journal(opened.root)

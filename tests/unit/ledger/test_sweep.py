@@ -10,7 +10,7 @@ from affidavit.ledger import sweep
 from affidavit.ledger.leaf import is_incarnation
 from affidavit.record import disclose
 from affidavit.record.model import SECTIONS, Record
-from tests.world.intake import AT, make
+from tests.world.intake import AT, UNKNOWN, make
 
 
 def _said(record: Record, name: str) -> dict[str, object]:
@@ -43,6 +43,15 @@ def test_an_outcome_is_its_requests_and_says_how_much_there_was(asks: str, answe
     assert what["parent"] == request.id
     assert what["gen_ai.request.model"] == "demo-1"
     assert "x" not in what
+
+
+def test_without_a_journal_nobody_knows_how_much_there_was() -> None:
+    """Interrupted, with no number where none is known, and it says why."""
+    record, bodies = sweep.interrupted(make("exchange.request", {}), None, AT)
+    outcome = _said(record, "outcome")
+    assert (bodies, record.parts, set(outcome)) == ((), (), {"outcome", "error"})
+    assert "journal is missing" in str(outcome["error"])
+    assert UNKNOWN in str(outcome["error"])
 
 
 def test_the_same_words_get_another_salt() -> None:
@@ -93,6 +102,9 @@ def test_a_continuation_is_an_incarnation_and_always_the_same() -> None:
     one = sweep.continuation("A" * 22)
     assert is_incarnation(one)
     assert one == sweep.continuation("A" * 22) != sweep.continuation("B" * 21 + "A")
+    instead = sweep.in_place_of("A" * 22)
+    assert is_incarnation(instead)
+    assert instead == sweep.in_place_of("A" * 22) != one
 
 
 def test_a_fixed_end_is_read_back(tmp_path: Path) -> None:

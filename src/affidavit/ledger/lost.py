@@ -1,0 +1,142 @@
+"""Requests that no journal answers any more, and writers whose journal is missing.
+
+Rules:
+
+1. A request that the ledger has, that nobody has answered, and that no journal on disk has, gets
+   its outcome from here, without a body: nobody knows what was delivered. Nothing else is looked
+   for than what the ledger waits for, so it costs no more however long the ledger is.
+2. Of a writer whose journal is there, but not all of it can be read, these outcomes come once
+   that was read to its end, and before the writer's gap and end are written (``unread``).
+3. A writer whose journal is missing has its requests closed first; then its gap, its end and the
+   end of what was written in its place come in one commit (``step``). Of those that had ended
+   before, requests are closed alike. ``sweep`` says under which incarnation.
+4. All of it follows from what the ledger has. Killed anywhere, another run goes on where it was,
+   as a request that has its outcome is not open any more.
+
+Of a request whose leaf is damaged nobody knows the writer; it stays as it is, and ``fsck`` tells.
+Not here: committing, and journals that can be read (``intake``).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from affidavit.clock import Clock
+from affidavit.errors import CorruptError, NotFoundError, PrunedError
+from affidavit.ledger import sweep
+from affidavit.ledger.inbox import Inbox
+from affidavit.ledger.leaf import Leaf
+from affidavit.ledger.plan import Submission
+from affidavit.record.model import Record
+
+
+class Writers(Protocol):
+    """What is asked of the log: who writes to it, and what waits in it."""
+
+    def next_src(self, incarnation: str) -> int:
+        """How many records of that writer are in the ledger."""
+
+    def writers(self) -> Mapping[str, int]:
+        """Writers that have not ended, without the ledger itself."""
+
+    def open_requests(self) -> Mapping[str, int]:
+        """Ids of requests without an outcome, with their index."""
+
+
+class Lost:
+    """Makes the records, in batches of about ``most``; whoever asks commits them at once.
+
+    ``leaf`` reads a published leaf; ``asked`` makes the record of a request from what is kept of
+    it.
+    """
+
+    def __init__(
+        self,
+        ledger: Writers,
+        leaf: Callable[[int], Leaf],
+        asked: Callable[[Leaf], Record],
+        clock: Clock,
+        most: int,
+    ) -> None:
+        self._ledger = ledger
+        self._leaf = leaf
+        self._asked = asked
+        self._clock = clock
+        self._most = most
+        self._looked: Collection[str] | None = None
+
+    def unread(
+        self, inbox: Inbox, inboxes: Mapping[str, Inbox], under: str
+    ) -> list[Submission] | None:
+        """Outcomes for requests of that writer which its journal does not have; none: no more.
+
+        ``under``: the incarnation that they bear. ``None``: to be asked again, a little later.
+        """
+        own = (inbox.incarnation, inbox.continuation)
+        found = self._outcomes(inboxes, own.__contains__)
+        return None if found is None else self._counted((under, one) for _, one in found)
+
+    def step(self, inboxes: Mapping[str, Inbox], kept: Collection[str]) -> list[Submission]:
+        """What comes next for writers without a journal; none: nothing, or nothing yet.
+
+        ``inboxes``, ``kept``: those that have one. Requests of writers that had ended are looked
+        for at first, and then when a journal has gone.
+        """
+        names = inboxes.keys() | kept
+        strange = self._ledger.writers().keys() - names
+        looked = self._looked is not None and names.issuperset(self._looked)
+        if looked and not strange:
+            self._looked = names
+            return []
+        there = names | {sweep.continuation(name) for name in names}
+        missing = strange - there
+        missing -= {sweep.in_place_of(name) for name in missing}
+        if looked and not missing:
+            return []
+        found = self._outcomes(inboxes, lambda writer: writer not in there)
+        if found is None:
+            return []
+        if found:
+            return self._counted((sweep.in_place_of(writer), one) for writer, one in found)
+        self._looked = names
+        return self._counted(one for name in sorted(missing) for one in self._last_words(name))
+
+    def _outcomes(
+        self, inboxes: Mapping[str, Inbox], gone: Callable[[str], bool]
+    ) -> list[tuple[str, Record]] | None:
+        """For requests of writers that are ``gone``: who asked, and the outcome.
+
+        ``None`` if one may be among those that are not published yet.
+        """
+        read: set[str] = set().union(*(inbox.asked for inbox in inboxes.values()))
+        waiting = self._ledger.open_requests()
+        found: list[tuple[str, Record]] = []
+        for index in sorted(index for name, index in waiting.items() if name not in read):
+            try:
+                leaf = self._leaf(index)
+            except (PrunedError, CorruptError):
+                continue
+            except NotFoundError:
+                return found or None
+            writer = leaf.src[0]
+            if gone(writer):
+                made, _ = sweep.interrupted(self._asked(leaf), None, self._clock.now())
+                found.append((writer, made))
+                if len(found) >= self._most:
+                    break
+        return found
+
+    def _last_words(self, name: str) -> Iterator[tuple[str, Record]]:
+        at, instead = self._clock.now(), sweep.in_place_of(name)
+        yield instead, sweep.gap(name, "", "its journal is not there", at)
+        yield name, sweep.ended(name, "", at)
+        yield instead, sweep.ended(instead, "", at)
+
+    def _counted(self, records: Iterable[tuple[str, Record]]) -> list[Submission]:
+        """Each with the counter that follows for its incarnation."""
+        following: dict[str, int] = {}
+        made = []
+        for name, record in records:
+            n = following.get(name, self._ledger.next_src(name))
+            following[name] = n + 1
+            made.append(Submission((name, n), record))
+        return made
