@@ -143,6 +143,38 @@ def test_killed_anywhere_beside_a_damaged_journal(tmp_path: Path, keyring: Keyri
         shutil.rmtree(root)
 
 
+def _lost(root: Path, keyring: Keyring) -> list[Journal]:
+    """The journals, two of which are removed when all was taken in and no request was closed."""
+    journals = write_journals(root)
+    with contextlib.closing(Sequencer(root, keyring)) as sequencer:
+        sequencer.intake.step()
+        assert len(sequencer.log.open_requests()) == 3
+        for journal in (journals[0], journals[2]):
+            journal.lose(root, sequencer.log.leaves)
+    return journals
+
+
+def test_killed_anywhere_while_missing_journals_are_closed(
+    tmp_path: Path, keyring: Keyring
+) -> None:
+    """Behind each effect, twice in a row: one outcome for each request, one gap and end each."""
+    journals = _lost(tmp_path / "original", keyring)
+    shutil.copytree(tmp_path / "original", tmp_path / "whole")
+    steps = run(tmp_path / "whole", keyring).count
+    assert steps > 20
+    wrong = []
+    for number in range(steps):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "original", root)
+        fault = Fault(at(number), 0, persisted=True)
+        run(root, keyring, fault)
+        assert fault.fired == 1
+        run(root, keyring, Fault(at(number % 7), 0))
+        wrong += [f"at {number}: {what}" for what in finish(root, keyring, journals)]
+        shutil.rmtree(root)
+    assert wrong == []
+
+
 def _removed_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments go as soon as they are read."""
     read = Inbox.read

@@ -13,7 +13,7 @@ from affidavit.durable import Disk
 from affidavit.errors import AffidavitError
 from affidavit.ledger import fsck
 from affidavit.ledger.intake import Intake
-from affidavit.ledger.leaf import Leaf
+from affidavit.ledger.leaf import Leaf, decode_at
 from affidavit.record.model import Placed
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
@@ -38,30 +38,42 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.quick(monkeypatch)
 
 
-def _run(root: Path, keyring: Keyring, disk: Disk) -> list[Placed]:
-    """One life of a sequencer: opened as the real one is, until nothing is left to do."""
-    world = ledger.World(root, disk)
-    placed: list[Placed] = []
-    with contextlib.ExitStack() as closing:
-        closing.callback(world.shut)
-        log = world.open()
-        closing.callback(world.drop)
-        log.publish()
-        vault = Vault.open(disk, root / "vault", keyring, log.size, world.reader().decoded)
-        closing.callback(vault.close)
-        reader = VaultReader(root / "vault", keyring, world.reader().decoded)
-        closing.callback(reader.close)
-        intake = Intake(
-            disk, root / "journal", log, vault, open_key, world.clock, placed.extend,
-            leaf=world.reader().decoded, asked=reader.asked, batch_records=3,
-        )  # fmt: skip
-        closing.callback(intake.close)
+class _Life:
+    """One life of a sequencer: opened as the real one is; what ends it also lets go of all."""
+
+    def __init__(self, root: Path, keyring: Keyring, disk: Disk, batch_records: int) -> None:
+        self.world = world = ledger.World(root, disk)
+        self.placed: list[Placed] = []
+        with contextlib.ExitStack() as closing:
+            closing.callback(world.shut)
+            self.log = log = world.open()
+            closing.callback(world.drop)
+            log.publish()
+            vault = Vault.open(disk, root / "vault", keyring, log.size, world.reader().decoded)
+            closing.callback(vault.close)
+            reader = VaultReader(root / "vault", keyring, world.reader().decoded)
+            closing.callback(reader.close)
+            self.intake = Intake(
+                disk, root / "journal", log, vault, open_key, world.clock, self.placed.extend,
+                leaf=world.reader().decoded, asked=reader.asked, batch_records=batch_records,
+            )  # fmt: skip
+            closing.callback(self.intake.close)
+            self.close = closing.pop_all().close
+
+    def drain(self) -> None:
+        """Step until nothing is left to do."""
         quiet = 0
         while quiet < 8:
-            quiet = 0 if intake.step() else quiet + 1
-            world.clock.advance(0.6)
-        log.close()
-    return placed
+            quiet = 0 if self.intake.step() else quiet + 1
+            self.world.clock.advance(0.6)
+
+
+def _run(root: Path, keyring: Keyring, disk: Disk) -> list[Placed]:
+    """A whole life, with an orderly end."""
+    with contextlib.closing(_Life(root, keyring, disk, 3)) as life:
+        life.drain()
+        life.log.close()
+    return life.placed
 
 
 def _leaves(root: Path) -> list[Leaf]:
@@ -91,14 +103,12 @@ def test_one_life_is_whole(tmp_path: Path, keyring: Keyring) -> None:
     assert all(leaf.type in own for leaf in leaves if leaf.index not in indexes)
 
 
-def test_killed_on_the_way_everything_fits(tmp_path: Path, keyring: Keyring) -> None:
-    """A sequencer killed behind any step, then another, then one that finishes."""
-    journals = write_journals(tmp_path / "original")
+def _kill(tmp_path: Path, keyring: Keyring, journals: list[Journal], least: int) -> Iterator[str]:
+    """What is wrong after two kills and a whole run; ``least``: effects that a whole run has."""
     shutil.copytree(tmp_path / "original", tmp_path / "whole")
     effects = FakeEffects(tmp_path / "whole")
     _run(tmp_path / "whole", keyring, Disk(effects))
-    assert effects.count > 150
-    wrong = []
+    assert effects.count > least
     for number in range(0, effects.count, 5):
         root = tmp_path / str(number)
         shutil.copytree(tmp_path / "original", root)
@@ -108,8 +118,45 @@ def test_killed_on_the_way_everything_fits(tmp_path: Path, keyring: Keyring) -> 
                 _run(root, keyring, Disk(killed))
         try:
             _run(root, keyring, Disk())
-            wrong += [f"at {number}: {what}" for what in _verdict(root, keyring, journals)]
+            yield from (f"at {number}: {what}" for what in _verdict(root, keyring, journals))
         except (AssertionError, AffidavitError) as error:
-            wrong.append(f"at {number}: {error}")
+            yield f"at {number}: {error}"
         shutil.rmtree(root)
-    assert wrong == []
+
+
+def test_killed_on_the_way_everything_fits(tmp_path: Path, keyring: Keyring) -> None:
+    """A sequencer killed behind any step, then another, then one that finishes."""
+    journals = write_journals(tmp_path / "original")
+    assert list(_kill(tmp_path, keyring, journals, 150)) == []
+
+
+def _lose(root: Path, life: _Life, journals: list[Journal]) -> None:
+    """Take all in, and remove the journals of two that died, with three requests open."""
+    assert life.intake.step() > 5
+    assert len(life.log.open_requests()) == 3
+    leaves = [decode_at(item.leaf, item.index) for item in life.placed]
+    for journal in (journals[0], journals[2]):
+        journal.lose(root, leaves)
+
+
+def test_killed_on_the_way_without_its_journals(tmp_path: Path, keyring: Keyring) -> None:
+    """The same, where two of three journals are missing since the sequencer was killed."""
+    root = tmp_path / "original"
+    journals = write_journals(root)
+    with contextlib.closing(_Life(root, keyring, Disk(), 500)) as life:
+        _lose(root, life, journals)
+    assert list(_kill(tmp_path, keyring, journals, 100)) == []
+
+
+def test_a_request_is_closed_once_it_is_published(tmp_path: Path, keyring: Keyring) -> None:
+    """A journal that goes right after the commit: what it asked is read in the log, a bit later."""
+    root = tmp_path / "data"
+    journals = write_journals(root)
+    with contextlib.closing(_Life(root, keyring, Disk(), 500)) as life:
+        _lose(root, life, journals)
+        assert life.log.published < life.log.size
+        life.intake.step()
+        assert len(life.log.open_requests()) == 3
+        life.drain()
+        life.log.close()
+    assert _verdict(root, keyring, journals) == []

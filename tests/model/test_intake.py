@@ -23,7 +23,8 @@ class Intake(RuleBasedStateMachine):
     """Several writers beside one sequencer that may be stopped at any time.
 
     The model is what the writers were told: acknowledged records, pieces written. In the end all
-    writers are gone and the sequencer has its time; then everything must be there once.
+    writers are gone and the sequencer has its time; then everything must be there once. Of a
+    journal that was removed that is what the ledger had by then.
     """
 
     @initialize(batch=st.integers(1, 6), held=st.sampled_from([0, 500, 1 << 20]))
@@ -79,6 +80,14 @@ class Intake(RuleBasedStateMachine):
             journal.end()
         else:
             journal.die()
+
+    @precondition(lambda self: self.gone)
+    @rule(which=_pick)
+    def lose_journal(self, which: int) -> None:
+        """Somebody removes the journal of a writer that is gone, whatever came of it so far."""
+        journal = self.gone[which % len(self.gone)]
+        if (self.root / "journal" / journal.name).exists():
+            journal.lose(self.root, self.sequencer.log.leaves)
 
     @rule(steps=st.integers(1, 3))
     def sequence(self, steps: int) -> None:
