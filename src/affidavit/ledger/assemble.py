@@ -152,6 +152,11 @@ class Assembler:
         open_ones = [exchange.segment for exchange in self.exchanges.values()]
         return min([self._before.segment, *open_ones])
 
+    @property
+    def cut(self) -> bool:
+        """Whether the ledger has an end of the writer, and nothing was read here that is that."""
+        return self._over and self._records == self.expected - 1
+
     def let_go(self) -> bool:
         """Let go of the largest body in memory; ``False`` if there is none."""
         largest = max(self.exchanges.values(), key=lambda one: one.held, default=None)

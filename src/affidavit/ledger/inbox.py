@@ -98,6 +98,11 @@ class Inbox:
         """Whether it was decided that something in it cannot be read."""
         return self.end is not None and bool(self.end.gap)
 
+    @property
+    def returned(self) -> bool:
+        """Whether it came back after its writer was ended, and cannot be read to its end."""
+        return self.assembler.cut and bool(self._reader.segments() and self.damage())
+
     def read(self, max_bytes: int) -> bool:
         """Read on, about so many bytes; whether there was anything."""
         if self.assembler.hole:

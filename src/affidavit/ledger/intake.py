@@ -281,8 +281,8 @@ class Intake:
             return 0  # it came between the last look and the lease, or between two steps
         name = inbox.incarnation
         over = self._ledger.ended(name)
-        if inbox.end is None and not over:
-            return self._fix_end(inbox)
+        if inbox.end is None and (inbox.returned or not over):
+            return self._fix_end(inbox, self._ledger.next_src(name) - over)
         under = inbox.continuation if over else name
         if inbox.assembler.exchanges:
             self._interrupt(inbox, under)
@@ -298,7 +298,7 @@ class Intake:
             inbox.remove()
         return written
 
-    def _fix_end(self, inbox: Inbox) -> int:
+    def _fix_end(self, inbox: Inbox, records: int) -> int:
         name, now = inbox.incarnation, self._clock.monotonic()
         damage = inbox.damage()
         if not damage:
@@ -311,7 +311,7 @@ class Intake:
             return 0
         self._damaged.pop(name, None)
         try:
-            inbox.fix_end(self._ledger.next_src(name), damage)
+            inbox.fix_end(records, damage)
         except OSError as error:  # the writer's disk, not ours: it waits, and the others do not
             self._damaged[name] = (now, f"Its end cannot be written down: {error.strerror}.")
             return 0

@@ -221,6 +221,39 @@ def test_a_journal_that_comes_back_is_taken_in_behind(opened: Sequencer) -> None
     assert judge(opened, [journal], acknowledged=promised) == []
 
 
+def test_a_damaged_journal_that_comes_back_is_kept(opened: Sequencer) -> None:
+    """What can be read of it is taken in; for the rest it is there, over a restart, too."""
+    journal = Journal(opened.root)
+    journal.request()
+    opened.drain()
+    place, aside = opened.root / "journal" / journal.name, opened.root / "aside"
+    late = [journal.commit(make("custom", {"p": b"x" * 900}), (b"x" * 900,)) for _ in range(7)]
+    shutil.copytree(place, aside)
+    journal.die()
+    shutil.rmtree(place)
+    opened.drain()
+    size = opened.log.size
+    shutil.copytree(aside, place)
+    data = bytearray((place / "00000001.seg").read_bytes())
+    data[900] ^= 1
+    (place / "00000001.seg").write_bytes(data)
+    opened.drain()
+    behind = opened.log.leaves[size:]
+    assert {leaf.src[0] for leaf in behind} == {sweep.continuation(journal.name)}
+    there = [leaf.id for leaf in behind[:-1]]
+    assert there == [one.id for one in late if one.id in there]
+    assert 0 < len(there) < len(late)
+    assert late[-1].id in there
+    assert behind[-1].type == "ledger.ended"
+    assert "Kept" in opened.intake.trouble[journal.name]
+    opened.close()
+    again = Sequencer(opened.root, opened.keyring)
+    again.drain()
+    assert again.log.size == size + len(behind)
+    assert (place / "00000001.seg").read_bytes() == bytes(data)
+    again.close()
+
+
 def test_a_writer_that_had_ended_is_no_excuse(
     tmp_path: Path, keyring: Keyring, opened: Sequencer
 ) -> None:
