@@ -161,8 +161,8 @@ class PlayedErasing:
 
     def _select(self) -> Selecting:
         machine = self._machine
-        searcher, leaf = Searcher(machine.index_reader, None), machine.reader_log.decoded
-        return Selecting(searcher, machine.vault_reader, machine.config, leaf)
+        searcher = Searcher(machine.index_reader, None)
+        return Selecting(searcher, machine.vault_reader, machine.config)
 
     async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
         """As the worker of the sequencer process does."""

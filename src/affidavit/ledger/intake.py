@@ -188,6 +188,8 @@ class Intake:
         names = set(filter(is_incarnation, os.listdir(self._root)))  # noqa: PTH208 - often, names only
         for name in self._inboxes.keys() - names:
             self._inboxes.pop(name).close()
+        for name in self._kept.keys() - names:
+            del self._kept[name]
         for name in sorted(names - self._inboxes.keys() - self._kept.keys()):
             inbox = Inbox(self._disk, self._root / name, self._open_key, self._ledger.next_src)
             try:
@@ -282,7 +284,8 @@ class Intake:
         name = inbox.incarnation
         over = self._ledger.ended(name)
         if inbox.end is None and (inbox.returned or not over):
-            return self._fix_end(inbox, self._ledger.next_src(name) - over)
+            own = self._ledger.next_src(name) - int(over)  # without the end that it did not write
+            return self._fix_end(inbox, own)
         under = inbox.continuation if over else name
         if inbox.assembler.exchanges:
             self._interrupt(inbox, under)

@@ -152,10 +152,11 @@ class VaultReader:
         """
         tenant, kept = "", LEDGER
         who = what = None
-        with contextlib.suppress(CorruptError, NotFoundError):
+        with contextlib.suppress(CorruptError, NotFoundError, FileNotFoundError):
             stored = self._find(leaf, None)
             if stored is not None:
-                tenant, kept, _ = self._keyring.bucket_of(stored.bucket)
+                bucket = self._keyring.bucket_of(stored.bucket)
+                tenant, kept, _ = bucket or (tenant, kept, "")
                 opened = self._opened(stored, _ASKED_KINDS)
                 found = dict(zip(SECTIONS, _disclosures(leaf, opened), strict=True))
                 who, what = found["who"], found["what"]

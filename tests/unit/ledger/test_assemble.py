@@ -36,10 +36,11 @@ def _frames(*frames: Frame, per_segment: int = 3) -> Frames:
     return found
 
 
-def _assembler(expected: int = 0, unanswered: Sequence[str] = (), **more: int) -> Assembler:
-    return Assembler(
-        _INCARNATION, expected, set(unanswered).__contains__, continuation="C" * 22, **more
-    )
+def _assembler(
+    expected: int = 0, unanswered: Sequence[str] = (), *, over: bool = False, **more: int
+) -> Assembler:
+    waits = set(unanswered).__contains__
+    return Assembler(_INCARNATION, expected, waits, continuation="C" * 22, over=over, **more)
 
 
 def _story() -> tuple[list[Frame], Record, Record]:

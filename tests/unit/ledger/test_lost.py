@@ -273,6 +273,23 @@ def test_a_writer_that_had_ended_is_no_excuse(
     again.close()
 
 
+def test_a_journal_that_waited_for_a_person_is_missing_once_it_is_removed(
+    opened: Sequencer,
+) -> None:
+    """Its requests wait as long as it is there, and are closed when it is not."""
+    journal = _asking(opened)
+    opened.close()
+    (opened.root / "journal" / journal.name / "end").write_bytes(b"{")
+    again = Sequencer(opened.root, opened.keyring)
+    again.drain()
+    assert (len(_types(again)), list(again.intake.trouble)) == (3, [journal.name])
+    journal.lose(again.root, again.log.leaves)
+    again.drain()
+    assert again.intake.trouble == {}
+    assert judge(again, [journal]) == []
+    again.close()
+
+
 def test_of_what_is_not_kept_nothing_is_said(opened: Sequencer) -> None:
     """The vault has nothing of the request any more: closed all the same, and of no tenant."""
     journal = _asking(opened)

@@ -164,6 +164,23 @@ def test_a_provider_that_failed_is_said_with_its_cause(error: dict[str, Any], te
     assert details["answered_by"] == "the gateway, not the provider"
 
 
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [({"bytes_received": 0}, "what was delivered is kept"),
+     ({}, "how much was delivered is not known")],
+)  # fmt: skip
+def test_an_interrupted_answer_is_kept_only_where_there_was_a_journal(
+    known: dict[str, Any], text: str
+) -> None:
+    """Without one nobody knows what was delivered, and nothing of it is there."""
+    sections = {
+        "what": {"gen_ai.request.model": "m"},
+        "outcome": {"outcome": "interrupted"} | known,
+    }
+    said, _ = told("exchange.response", sections)
+    assert said == f"m was answering when the gateway stopped; {text}."
+
+
 def test_a_call_that_names_no_model_shows_its_path() -> None:
     """The list of models, for one."""
     what = {"api": "models", "http.request.method": "GET", "url.path": "/v1/models"}
