@@ -73,9 +73,6 @@ class Ledger(Writers, Protocol):
     def take_own(self) -> list[Placed]:
         """Leaves the ledger appended by itself since it was last asked."""
 
-    def ended(self, incarnation: str) -> bool:
-        """Whether the writer's last record is in the ledger."""
-
 
 class Intake:
     """Takes the records of all writers under ``root`` into the ledger; one thread uses it.
@@ -286,11 +283,10 @@ class Intake:
         if inbox.end is None and (inbox.returned or not over):
             own = self._ledger.next_src(name) - int(over)  # without the end that it did not write
             return self._fix_end(inbox, own)
-        under = inbox.continuation if over else name
         if inbox.assembler.exchanges:
-            self._interrupt(inbox, under)
+            self._interrupt(inbox, self._lost.under(inbox))
             return 0
-        unread = self._lost.unread(inbox, self._inboxes, under)
+        unread = self._lost.unread(inbox, self._inboxes)
         if unread is None or unread:
             return self._write(unread) if unread else 0
         written = self._write(self._last_words(inbox, over=over))
@@ -305,7 +301,7 @@ class Intake:
         name, now = inbox.incarnation, self._clock.monotonic()
         damage = inbox.damage()
         if not damage:
-            unread = self._lost.unread(inbox, self._inboxes, name)
+            unread = self._lost.unread(inbox, self._inboxes)
             if unread is None:
                 return 0
             damage = "requests that the ledger has are not in it" if unread else ""

@@ -14,6 +14,7 @@ Rules:
    as a request that has its outcome is not open any more.
 
 Of a request whose leaf is damaged nobody knows the writer; it stays as it is, and ``fsck`` tells.
+Once that is repaired, it is closed at the next start.
 Not here: committing, and journals that can be read (``intake``).
 """
 
@@ -34,6 +35,9 @@ class Writers(Protocol):
 
     def next_src(self, incarnation: str) -> int:
         """How many records of that writer are in the ledger."""
+
+    def ended(self, incarnation: str) -> bool:
+        """Whether the writer's last record is in the ledger."""
 
     def writers(self) -> Mapping[str, int]:
         """Writers that have not ended, without the ledger itself."""
@@ -64,16 +68,24 @@ class Lost:
         self._most = most
         self._looked: Collection[str] | None = None
 
-    def unread(
-        self, inbox: Inbox, inboxes: Mapping[str, Inbox], under: str
-    ) -> list[Submission] | None:
+    def under(self, inbox: Inbox) -> str:
+        """The incarnation for outcomes of a writer that is gone: its own, or one behind its end."""
+        for name in (inbox.incarnation, inbox.continuation):
+            if not self._ledger.ended(name):
+                return name
+        return self._instead(inbox.incarnation)
+
+    def unread(self, inbox: Inbox, inboxes: Mapping[str, Inbox]) -> list[Submission] | None:
         """Outcomes for requests of that writer which its journal does not have; none: no more.
 
-        ``under``: the incarnation that they bear. ``None``: to be asked again, a little later.
+        ``None``: to be asked again, a little later.
         """
         own = (inbox.incarnation, inbox.continuation)
         found = self._outcomes(inboxes, own.__contains__)
-        return None if found is None else self._counted((under, one) for _, one in found)
+        if found is None:
+            return None
+        under = self.under(inbox)
+        return self._counted((under, one) for _, one in found)
 
     def step(self, inboxes: Mapping[str, Inbox], kept: Collection[str]) -> list[Submission]:
         """What comes next for writers without a journal; none: nothing, or nothing yet.
@@ -89,14 +101,14 @@ class Lost:
             return []
         there = names | {sweep.continuation(name) for name in names}
         missing = strange - there
-        missing -= {sweep.in_place_of(name) for name in missing}
+        missing -= {self._instead(name) for name in missing}
         if looked and not missing:
             return []
         found = self._outcomes(inboxes, lambda writer: writer not in there)
         if found is None:
             return []
         if found:
-            return self._counted((sweep.in_place_of(writer), one) for writer, one in found)
+            return self._counted((self._instead(writer), one) for writer, one in found)
         self._looked = names
         return self._counted(one for name in sorted(missing) for one in self._last_words(name))
 
@@ -126,10 +138,17 @@ class Lost:
         return found
 
     def _last_words(self, name: str) -> Iterator[tuple[str, Record]]:
-        at, instead = self._clock.now(), sweep.in_place_of(name)
+        at, instead = self._clock.now(), self._instead(name)
         yield instead, sweep.gap(name, "", "its journal is not there", at)
         yield name, sweep.ended(name, "", at)
         yield instead, sweep.ended(instead, "", at)
+
+    def _instead(self, name: str) -> str:
+        """What is written in a writer's place goes under this; a second time, under another."""
+        found = sweep.in_place_of(name)
+        while self._ledger.ended(found):
+            found = sweep.in_place_of(found)
+        return found
 
     def _counted(self, records: Iterable[tuple[str, Record]]) -> list[Submission]:
         """Each with the counter that follows for its incarnation."""

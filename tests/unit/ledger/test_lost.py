@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from affidavit.errors import CorruptError, NotFoundError
@@ -157,6 +158,33 @@ def test_a_request_that_cannot_be_read_any_more_is_closed(opened: Sequencer, fil
         _asked_unknown(again, index)
     journal.gaps = 1
     assert judge(again, [journal]) == [f"left behind: {journal.name}"]
+    again.close()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_written_behind_an_end(opened: Sequencer, there: bool) -> None:
+    """A writer and its continuation are over, and requests open: as a leaf that was repaired is.
+
+    In the journal or not, they are closed under another name, which is ended.
+    """
+    journal = _asking(opened)
+    opened.close()
+    last = [(journal.name, 3), (sweep.continuation(journal.name), 0)]
+    ends = [
+        msgspec.structs.replace(
+            opened.log.leaf(0), index=3 + n, id=make("custom", {}).id, type="ledger.ended", src=src
+        )
+        for n, src in enumerate(last)
+    ]
+    (opened.root / "log.json").write_bytes(msgspec.json.encode([*opened.log.leaves, *ends]))
+    if not there:
+        _damage(opened, journal, b"\0")
+    again = Sequencer(opened.root, opened.keyring)
+    again.drain()
+    types = _types(again)
+    assert types[5:8] == ["exchange.response", "exchange.response", "tool.result"]
+    assert {leaf.src[0] for leaf in again.log.leaves[5:8]} == {sweep.in_place_of(journal.name)}
+    assert (again.log.open_requests(), again.log.writers()) == ({}, {})
     again.close()
 
 
@@ -354,6 +382,12 @@ def test_a_damaged_leaf_stops_nothing_else(opened: Sequencer) -> None:
     opened.drain()
     assert _types(opened)[3:] == ["exchange.response", "tool.result", *END]
     assert list(opened.log.open_requests().values()) == [1]
+    opened.close()
+    repaired = Sequencer(opened.root, opened.keyring)
+    repaired.drain()
+    assert _types(repaired)[8:] == ["exchange.response", *END]
+    assert judge(repaired, [journal]) == []
+    repaired.close()
 
 
 def test_without_anything_lost_no_leaf_is_read(opened: Sequencer) -> None:
