@@ -8,6 +8,7 @@ green before and after recovery. ``AFFIDAVIT_KILLS`` (200 in ``scripts/faults``)
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from affidavit.app.paths import Paths
 from tests.e2e.machine import Machine
 from tests.faults.streams import Clients, Loop, Provider, Received
 from tests.world.audit import Audited, assert_deep, audit
+from tests.world.intake import UNKNOWN
 
 STREAMS = 32
 PER_WORLD = 25
@@ -153,6 +156,34 @@ def _run(directory: Path, kills: int) -> None:
 def test_a_few_kills(tmp_path: Path) -> None:
     """Six kills; the same as below, short enough for every test run."""
     _run(tmp_path, 6)
+
+
+def test_a_tree_that_comes_back_without_its_journals(tmp_path: Path) -> None:
+    """Killed under streams that last, all journals removed: each request has its one outcome."""
+    loop, provider = Loop(), Provider(1, pieces=3000)
+    loop.run(provider.start())
+    machine = Machine(tmp_path / "data", config=_config(tmp_path / "config.yaml", provider.port))
+    clients = Clients(int(machine.gateway.rpartition(":")[2]), machine.key, 8)
+    loop.run(clients.start())
+    try:
+        _wait_for_streams(clients, 8)
+        machine.wait_rows("type:exchange.request", 8)
+        machine.kill()
+        loop.run(clients.stop())
+        for journal in Paths(machine.data).journal.iterdir():
+            shutil.rmtree(journal)
+        machine.start()
+        assert machine.stop() == 0, machine.messages()[-3000:]
+    finally:
+        if machine.process.poll() is None:
+            machine.kill()
+    loop.run(provider.stop())
+    loop.close()
+    found = audit(machine.data, beside=tmp_path / "rebuilt")
+    said = [one.sections["outcome"] for one in found.outcomes.values()]
+    assert len(said) == 8
+    assert all(UNKNOWN in one["error"]["message"] for one in said)
+    assert len(found.gaps) >= 2, "the gateway's journal and the sequencer's are missing"
 
 
 @pytest.mark.slow
