@@ -24,7 +24,7 @@ class Intake(RuleBasedStateMachine):
 
     The model is what the writers were told: acknowledged records, pieces written. In the end all
     writers are gone and the sequencer has its time; then everything must be there once. Of a
-    journal that was removed that is what the ledger had by then.
+    journal that was removed, and not brought back, that is what the ledger had by then.
     """
 
     @initialize(batch=st.integers(1, 6), held=st.sampled_from([0, 500, 1 << 20]))
@@ -86,8 +86,21 @@ class Intake(RuleBasedStateMachine):
     def lose_journal(self, which: int) -> None:
         """Somebody removes the journal of a writer that is gone, whatever came of it so far."""
         journal = self.gone[which % len(self.gone)]
-        if (self.root / "journal" / journal.name).exists():
+        place, aside = (self.root / where / journal.name for where in ("journal", "aside"))
+        if place.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.copytree(place, aside)
             journal.lose(self.root, self.sequencer.log.leaves)
+
+    @precondition(lambda self: (self.root / "aside").exists())
+    @rule(which=_pick)
+    def bring_back(self, which: int) -> None:
+        """One of those stands there again, as it was when it was removed."""
+        lost = [one for one in self.gone if (self.root / "aside" / one.name).exists()]
+        journal = lost[which % len(lost)]
+        if not (self.root / "journal" / journal.name).exists():
+            aside = self.root / "aside" / journal.name
+            journal.come_back(self.root, aside, self.sequencer.log.leaves)
 
     @rule(steps=st.integers(1, 3))
     def sequence(self, steps: int) -> None:

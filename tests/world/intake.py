@@ -196,6 +196,7 @@ class Journal:
         self._serves = serves
         self.name = self.writer.incarnation
         self.acknowledged: list[Record] = []
+        self.promised: list[Record] = []
         self.bodies: dict[str, bytes] = {}
         self.open: list[Record] = []
         self.alive.append(self)
@@ -238,11 +239,19 @@ class Journal:
         What was promised is there as far as it is in the ledger, and so is a gap, if anything is.
         """
         shutil.rmtree(root / "journal" / self.name, ignore_errors=True)
+        self.promised = self.promised or list(self.acknowledged)
         there = {leaf.id for leaf in leaves}
         self.acknowledged = [one for one in self.acknowledged if one.id in there]
         own = [leaf.type for leaf in leaves if leaf.src[0] == self.name]
         if "ledger.ended" not in own:
             self.gaps = int(bool(own))
+
+    def come_back(self, root: Path, aside: Path, leaves: Sequence[Leaf]) -> None:
+        """A copy of it stands in its place again, and all that was promised holds again."""
+        shutil.copytree(aside, root / "journal" / self.name)
+        self.acknowledged = self.promised
+        names = (self.name, sweep.in_place_of(self.name))
+        self.gaps = [leaf.type for leaf in leaves if leaf.src[0] in names].count("ledger.gap")
 
     def die(self) -> None:
         """End without a word."""
