@@ -86,7 +86,8 @@ class Choosing:
 
         def look() -> tuple[list[Portion], list[int]]:
             select, now = self._worker.select(), host.clock.now()
-            merged = _merged(stored, self._found(erasure, _indexes(stored)))
+            chosen = self._still(erasure, stored)
+            merged = _merged(chosen, self._found(erasure, _indexes(chosen)))
             may_wait = {i for i in _indexes(merged) if i in asked or i >= size} | {*erasure.open}
             # first who waits: whoever does not has an answer below
             waits = select.unanswered(may_wait, asked)
@@ -96,6 +97,20 @@ class Choosing:
             return [select.divided(one, holds, now) for one in merged], waits
 
         return await self._worker.do(look)
+
+    def _still(self, erasure: Erasure, stored: Sequence[Portion]) -> list[Portion]:
+        """What is stored; for a late run, what of it still opens.
+
+        In a restored backup the rest is what went since, under another certificate.
+        """
+        if not erasure.late or erasure.kind not in ("tenant", "session"):
+            return list(stored)
+        found = []
+        for part in stored:
+            every = _indexes([part])
+            there = self._engine.opened(bucket_of(part), every, erasure.what) if every else ()
+            found.append(msgspec.structs.replace(part, now=(), later=tuple(sorted(there))))
+        return found
 
     def _found(self, erasure: Erasure, stored: Sequence[int]) -> Iterator[Portion]:
         """What is meant beside what is stored, but for answers that were waited for."""

@@ -158,6 +158,9 @@ class Runs:
         return made
 
     def _retire(self, erasure: Erasure) -> None:
+        if erasure.kind == "tenant" and erasure.late:  # buckets: each as something of it goes
+            self._host.vault.retire_returned(erasure.target)
+            return
         if erasure.kind == "tenant":
             self._host.vault.retire_tenant(erasure.target)
             return

@@ -2,7 +2,8 @@
 
 Rules: who was erased since the backup (a person, all of a tenant) is forgotten again, as far as the
 backup knew of them; nobody comes back under a key that has ended. A request that was granted since
-has another run, over what it means of what is there, whatever it was at; one that waits for an
+has another run, over what it means of what is there, whatever it was at; but where the backup is
+from after its first run, nobody who came to an erased tenant since is meant. One that waits for an
 answer waits again, and one that was denied or has lapsed since waits for none. No number of a leaf
 behind the backup is taken over: it is another's here. Of one whose asker the backup does not know
 nobody can say whether whoever grants it is another person, so it is told by id and asked anew. Of
@@ -22,7 +23,7 @@ from affidavit.app.forgetting import forget, words
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
 from affidavit.control.approvals import ApprovalStore
-from affidavit.control.erasures import Erasure, ErasureStore, Portion, Tally
+from affidavit.control.erasures import AS_ASKED, Erasure, ErasureStore, Portion, Tally
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
@@ -55,14 +56,21 @@ def apply(
     erasures, identities = ErasureStore(state), IdentityStore(state, clock)
     approvals = ApprovalStore(state)
     here = {one.id: one for one in erasures.all()}
+    remembered = remembering.every(keyring)
     known = [
         one
-        for one in remembering.every(keyring)
+        for one in remembered
         if _is_news(one, here.get(one.erasure.id)) and not _is_answered(one, approvals)
     ]
     everybody = identities.all()
-    begun = [one.erasure for one in known if one.erasure.state != "asked"]
-    gone = _gone(everybody, keyring, begun)
+    begun = [
+        one.erasure
+        for one in known
+        if one.erasure.state != "asked"
+        and not (one.erasure.kind == "tenant" and _has_chosen(here.get(one.erasure.id)))
+    ]
+    granted = [one.erasure for one in remembered if one.erasure.state != "asked"]
+    gone = _gone(everybody, keyring, begun, granted)
     wiped = _wiped(state, keyring, gone, begun)
     keys = {one.id for one in everybody}
     taken: list[str] = []
@@ -88,9 +96,14 @@ def apply(
                 taken.append(one.erasure.id)
             if one.erasure.state in ("running", "waiting"):
                 system.told(state, f"{RESTORED}{one.erasure.id}", "")
-            erasures.forget(one.erasure.id)
-            erasures.put(_begun(one.erasure, size))
-            erasures.put_parts(one.erasure.id, [_below(part, size) for part in one.portions])
+            before = here.get(one.erasure.id)
+            made = _begun(one.erasure, before, size)
+            parts: Sequence[Portion] = one.portions
+            if made.late and made.kind not in AS_ASKED:
+                parts = erasures.parts(made.id)
+            erasures.forget(made.id)
+            erasures.put(made)
+            erasures.put_parts(made.id, [_below(part, size) for part in parts])
     return Applied(len(gone), tuple(taken), tuple(lost))
 
 
@@ -113,24 +126,43 @@ def _is_answered(known: Known, approvals: ApprovalStore) -> bool:
         return False
 
 
+def _has_chosen(here: Erasure | None) -> bool:
+    """Whether the backup is from after a first run took the names and chose what goes.
+
+    Whoever it knows with a name of a tenant that was erased came to that tenant since.
+    """
+    return here is not None and (here.selected or bool(here.certificates))
+
+
 def _gone(
-    everybody: Sequence[Identity], keyring: Keyring, begun: Sequence[Erasure]
+    everybody: Sequence[Identity],
+    keyring: Keyring,
+    begun: Sequence[Erasure],
+    granted: Sequence[Erasure],
 ) -> list[Identity]:
     """Whom an erasure that had begun means, or a key of whom has ended, and who still has a name.
 
-    Of a tenant that is everybody whom the backup knows: it is from before.
+    Of a tenant in ``begun`` that is everybody whom the backup knows: it is from before. Of the keys
+    that have ended only those of before a grant tell of an erasure, or all where none that is
+    remembered is of that person: others ended with what came late.
     """
     rows = keyring.read(
-        "SELECT DISTINCT tenant, subject FROM subject_keys LEFT JOIN subject_keys_retired "
-        "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL"
+        "SELECT tenant, subject, min(created) FROM subject_keys LEFT JOIN subject_keys_retired "
+        "USING (id) WHERE destroyed IS NOT NULL OR at IS NOT NULL GROUP BY tenant, subject"
     )
-    ended = {(str(tenant), str(subject)) for tenant, subject in rows}
+    ended = {(str(tenant), str(subject)): str(created) for tenant, subject, created in rows}
     meant = {who.id for one in begun for who in _of(one, everybody)}
+
+    def has_ended(who: Identity) -> bool:
+        created = ended.get((who.tenant, who.actor))
+        of = [one for one in granted if created is not None and _of(one, [who])]
+        return created is not None and (not of or any(created < one.approved for one in of))
+
     return [
         one
         for one in everybody
         if (one.name or one.email or one.groups or one.revoked is None)
-        and (one.id in meant or (one.tenant, one.actor) in ended)
+        and (one.id in meant or has_ended(one))
     ]
 
 
@@ -183,12 +215,21 @@ def _typed(keyring: Keyring, target: str, said: Iterable[str]) -> set[str]:
     }
 
 
-def _begun(erasure: Erasure, size: int) -> Erasure:
-    """The same, to have another run if it had one: what it means has to be looked for here."""
+def _begun(erasure: Erasure, here: Erasure | None, size: int) -> Erasure:
+    """The same, to have another run if it had one: what it means has to be looked for here.
+
+    But where the backup has what was chosen, and no more was chosen since, the run is for that and
+    for late answers alone: what came in between was not taken either. Of a person it is looked for
+    all the same, as whoever comes back has another pseudonym.
+    """
     if erasure.state not in ("running", "waiting"):
         return erasure
+    late = False
+    if here is not None and _has_chosen(here):
+        same = erasure.run == here.run or (erasure.run == here.run + 1 and erasure.late)
+        late = erasure.kind == "tenant" or (same and erasure.kind != "subject")
     return msgspec.structs.replace(
-        erasure, state="running", run=len(erasure.certificates) + 1, selected=False, late=False,
+        erasure, state="running", run=len(erasure.certificates) + 1, selected=False, late=late,
         tally=Tally(), open=tuple(index for index in erasure.open if index < size),
     )  # fmt: skip
 

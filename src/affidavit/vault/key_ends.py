@@ -84,6 +84,21 @@ def people_of(keyring: Keyring, tenant: str) -> dict[int, Subject]:
     return {int(number): (tenant, str(subject), str(name)) for number, subject, name in rows}
 
 
+def returned(keyring: Keyring, tenant: str) -> set[Subject]:
+    """The people of a tenant who have a key in use again, of whom one had ended before.
+
+    Whoever never had another key is none of them.
+    """
+    rows = keyring.read(
+        "SELECT DISTINCT subject, class FROM subject_keys WHERE tenant = ?1 "
+        "AND wrapped IS NOT NULL AND id NOT IN (SELECT id FROM subject_keys_retired) "
+        "AND subject IN (SELECT subject FROM subject_keys LEFT JOIN subject_keys_retired "
+        "USING (id) WHERE tenant = ?1 AND (destroyed IS NOT NULL OR at IS NOT NULL))",
+        (tenant,),
+    )
+    return {(tenant, str(subject), str(name)) for subject, name in rows}
+
+
 def buckets_in_use(keyring: Keyring, tenant: str, retention_class: str) -> list[Bucket]:
     """The buckets of a class that new records may still come under the key of, by day."""
     rows = keyring.read(

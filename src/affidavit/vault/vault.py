@@ -135,6 +135,14 @@ class Vault:
             self._keyring, set(key_ends.people_of(self._keyring, tenant).values())
         )
 
+    def retire_returned(self, tenant: str) -> None:
+        """Retire the keys in use of people of a tenant of whom a key had ended before.
+
+        An answer that comes for somebody whose keys had ended is sealed under such a key. People
+        who came to the tenant since keep theirs.
+        """
+        key_ends.retire_subjects(self._keyring, key_ends.returned(self._keyring, tenant))
+
     def close(self) -> None:
         """Close all files; everything put is durable already."""
         while self._open:

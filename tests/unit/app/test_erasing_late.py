@@ -13,6 +13,7 @@ from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
 from affidavit.evidence import certificate
 from affidavit.ledger.log_reader import LogReader
+from affidavit.vault import key_ends
 from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _sequencer, _types
@@ -92,6 +93,43 @@ def test_what_was_under_way_is_named_and_goes_when_it_has_come(
     found = audit(root, beside=tmp_path / "beside")
     assert found.requests[kept["answered"]].parts == {}
     assert found.requests[kept["new"]].parts
+
+
+def test_whoever_comes_to_an_erased_tenant_keeps_key_and_records(tmp_path: Path) -> None:
+    """An answer that comes late ends the key that it came under, and no other."""
+    root = _root(tmp_path, "")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        acme: dict[str, Any] = {"tenant": "acme", "by": _by(owner)["by"], "kind": "person"}
+        old = await _key(link, "Ann", "caller", **acme)
+        recorder, late = await Recorder.open(root, link), asyncio.Event()
+        work = recorder.exchange(old, "zanzibar", session="s1", kind="person", answer_at=late)
+        comes = asyncio.create_task(work)
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("tenant", "acme", owner))
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        await erased(link, made["id"], "waiting")
+        nia = await _key(link, "Nia", "caller", **acme)
+        kept.update(old=old["actor"], nia=nia["actor"])
+        kept["hers"] = await recorder.exchange(nia, "new", session="s2", kind="person")
+        late.set()
+        kept["late"] = await comes
+        await erased(link, made["id"])
+        found = {one["name"]: one["revoked"] for one in await link.call("keys.list", {})}
+        assert found["Nia"] is None
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    assert list(_said(root, "zanzibar")) == []
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["hers"]].parts
+    keyring = opening.keyring(Paths(root), SystemClock())
+    ends = key_ends.subject_ends(keyring, ("acme", kept["nia"], "default"))
+    assert [one.in_use for one in ends.values()] == [True]
+    assert {who for _, who, _ in key_ends.people_of(keyring, "acme").values()} == {kept["nia"]}
+    keyring.close()
 
 
 @pytest.mark.slow

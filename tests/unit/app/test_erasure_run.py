@@ -22,7 +22,10 @@ from tests.world.erasures import NOW
 def test_a_tenants_names_go_there_and_not_for_late_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another tenant may have an Ann of its own; who came since the first run is not meant."""
+    """Another tenant may have an Ann of its own; who came since the first run is not meant.
+
+    Nor is a key of theirs ended: of those whose keys had ended, and of nobody else.
+    """
     monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.0)
     made = _Host(tmp_path)
     owner, theirs = made.person("default", "Own"), made.person("acme", "Ann")
@@ -43,8 +46,11 @@ def test_a_tenants_names_go_there_and_not_for_late_answers(
     host: Any = SimpleNamespace(
         clock=CLOCK, config=Config(), state=made.state, identities=made.identities, saved=saved,
         holds=HoldStore(made.state), answered=Answered(made.state, CLOCK), erasures=made.erasures,
-        vault=SimpleNamespace(retire_tenant=retired.append), ask=ask, record=record,
-        tell_changed=lambda: None,
+        vault=SimpleNamespace(
+            retire_tenant=lambda name: retired.append(f"all of {name}"),
+            retire_returned=lambda name: retired.append(f"returned to {name}"),
+        ),
+        ask=ask, record=record, tell_changed=lambda: None,
     )  # fmt: skip
     unused: Any = None
     runs = Runs(host, unused, unused, unused, unused, unused)
@@ -53,5 +59,5 @@ def test_a_tenants_names_go_there_and_not_for_late_answers(
     assert asyncio.run(runs._names(erasure)).revoked == (theirs.id,)
     assert [one.tenant for one in saved.all()] == ["default"]
     assert [one.name for one in made.identities.all()] == ["Own", "", "Ann"]
-    assert (retired, len(records)) == (["acme", "acme"], 1)
+    assert (retired, len(records)) == (["returned to acme", "all of acme"], 1)
     made.close()

@@ -35,6 +35,7 @@ from affidavit.control.store import IdentityStore
 from affidavit.control.terms import digest
 from affidavit.durable import Disk, open_database
 from affidavit.record.keys import KeyEncryptionKey
+from affidavit.vault import key_ends
 from affidavit.vault.keyring import Keyring
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer, _types
@@ -231,6 +232,72 @@ def test_what_had_begun_begins_anew(host: _Host) -> None:
     here = host.erasures.all("running")
     assert [(one.run, one.open) for one in here] == [(1, ()), (3, (7,)), (2, (99,))]
     assert not any(one.selected or one.late for one in here)
+
+
+def _again(host: _Host) -> Erasure:
+    """Acme was erased, all but an answer under way; then Nia came to a new acme."""
+    owner = host.person("default", "Own")
+    made = host.ask("e", owner.id, "tenant", "acme", state="waiting", run=1, approved=CLOCK.now(),
+                    certificates=("",), open=(3,))  # fmt: skip
+    nia = host.person("acme", "Nia")
+    SavedQueries(host.state).put(SavedQuery("acme", "own", nia.actor, "q", "m", nia.actor, NOW))
+    host.keyring.subjects({("acme", nia.actor, "default")})
+    return made
+
+
+def _nia(host: _Host) -> tuple[list[str], int]:
+    """Who has a key in acme, and how many queries are saved."""
+    every = [one.name for one in host.identities.all() if one.tenant == "acme" and not one.revoked]
+    return every, len(SavedQueries(host.state).all())
+
+
+def test_whoever_came_to_an_erased_tenant_since_is_not_meant(host: _Host) -> None:
+    """In a backup of then, whether the answers have come or not; it waits for those alone."""
+    made = _again(host)
+    host.erasures.put_parts("e", [Portion("acme", "c", "2026-11-23", "", later=(5,))])
+    host.erasures.put(replace(made, state="done", run=2, certificates=("", ""), open=()))
+    remembering.agree(host)
+    host.erasures.put(made)
+    done = restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=True)
+    assert (done, _nia(host)) == (Applied(), (["Nia"], 1))
+    host.erasures.put(replace(made, run=2, late=True, certificates=("", "")))
+    remembering.agree(host)
+    host.erasures.put(made)
+    done = restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False)
+    assert (done.forgotten, done.requests, _nia(host)) == (0, ("e",), (["Nia"], 1))
+    here = host.erasures.find("e")
+    assert (here.state, here.run, here.late, here.open) == ("running", 3, True, (3,))
+    assert [one.later for one in host.erasures.parts("e")] == [(5,)]
+
+
+def test_a_key_that_ended_tells_of_an_erasure_if_it_is_from_before(host: _Host) -> None:
+    """One from after the grant ended with a late answer."""
+    made = _again(host)
+    key_ends.retire_subjects(host.keyring, key_ends.people_of(host.keyring, "acme").values())
+    host.erasures.put(replace(made, state="done"))
+    remembering.agree(host)
+    done = restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False)
+    assert (done, _nia(host)) == (Applied(), (["Nia"], 1))
+    host.erasures.put(replace(made, state="done", approved=CLOCK.now()))
+    remembering.agree(host)
+    done = restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=True)
+    assert (done, _nia(host)) == (Applied(1), ([], 0))
+
+
+def test_a_session_goes_as_it_was_chosen_unless_more_was_chosen_since(host: _Host) -> None:
+    """Only answers were taken since the backup; or all that it meant, and that is looked for."""
+    owner = host.person("default", "Own")
+    for name in ("late", "whole"):
+        made = host.ask(name, owner.id, "session", name, state="waiting", run=1, open=(3,),
+                        certificates=("",))  # fmt: skip
+        host.erasures.put(replace(made, run=2, late=name == "late", certificates=("", "")))
+    remembering.agree(host)
+    for name in ("late", "whole"):
+        host.erasures.put(replace(host.erasures.find(name), run=1, certificates=("",)))
+        host.erasures.put_parts(name, [Portion("t", "c", "2026-11-23", "", later=(5,))])
+    restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False)
+    found = {one.id: (one.late, len(host.erasures.parts(one.id))) for one in host.erasures.all()}
+    assert found == {"late": (True, 1), "whole": (False, 0)}
 
 
 def test_a_saved_query_with_the_mail_of_whom_no_key_stands_for_goes(host: _Host) -> None:

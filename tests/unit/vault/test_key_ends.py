@@ -51,6 +51,19 @@ def test_a_retired_key_opens_and_seals_nothing_new(keyring: Keyring) -> None:
     assert [end.is_retired for end in ends.values()] == [True, False]
 
 
+def test_who_returned_is_known_by_a_key_that_ended(keyring: Keyring) -> None:
+    """In that tenant; whoever has the first key, or none in use, is none of them."""
+    other, new = ("other", "sub_1", "default"), ("acme", "sub_2", "default")
+    keyring.subjects([_SUBJECT, other, new])
+    assert key_ends.returned(keyring, "acme") == set()
+    key_ends.retire_subjects(keyring, [_SUBJECT])
+    assert key_ends.returned(keyring, "acme") == set()
+    back = ("acme", "sub_1", "logs")
+    keyring.subjects([_SUBJECT, back])
+    assert key_ends.returned(keyring, "acme") == {_SUBJECT, back}
+    assert key_ends.returned(keyring, "other") == set()
+
+
 def test_a_key_in_use_is_not_destroyed(keyring: Keyring) -> None:
     """Of buckets and people; once it is retired it is, and may be again."""
     bucket, person = keyring.bucket(*_BUCKET), keyring.subjects([_SUBJECT])[_SUBJECT]
