@@ -3,7 +3,7 @@
 The steps of a run, and what a crash within each leaves:
 
 1. names: keys of the person revoked, name and address gone from ``state.db`` (done again; not by
-   a run for late answers alone);
+   a run for late answers alone, nor by a later one of a tenant);
 2. select: what goes now and what later, stored (done again, from what is stored and found);
 3. vault: keys destroyed, ciphertext overwritten (the engine goes on and knows the sums);
 4. index: rows and text derived anew, in slices; then nothing left of it in its files;
@@ -68,7 +68,8 @@ class Runs:
     async def again(self, erasure: Erasure, *, every: bool) -> None:
         """Have another run begin if all answers that were waited for have come.
 
-        ``every``: or some of them, or if something of what waits may go now.
+        ``every``: or some of them, or if something of what waits may go now. Of a tenant it takes
+        what the first one chose: whoever came to a tenant of that name since is not meant.
         """
         host, now = self._host, self._host.clock.now()
         if not every and not erasure.open:
@@ -86,7 +87,7 @@ class Runs:
         if whole or (came and (every or not waits)):
             begun = msgspec.structs.replace(
                 erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally(),
-                late=not whole,
+                late=not whole or erasure.kind == "tenant",
             )  # fmt: skip
             await host.ask(lambda: host.erasures.put(begun))
 
@@ -124,7 +125,7 @@ class Runs:
         host = self._host
         if erasure.kind not in ("subject", "tenant"):
             return erasure
-        if erasure.late:  # whoever is called so by now is not who was meant
+        if erasure.late:  # whoever is called so, or is there, by now is not who was meant
             await host.ask(lambda: self._retire(erasure))
             return erasure
         whole = erasure.target if erasure.kind == "tenant" else ""

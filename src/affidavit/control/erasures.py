@@ -65,7 +65,8 @@ class Erasure(msgspec.Struct, frozen=True):
     in which something went. ``exports``: the bundles in which records of this run were.
     ``keys``: ids of the keys that were in force when it was asked, and end with it.
     ``open``: leaf indexes of requests among what is meant whose answers had not come when the run
-    chose what goes; they wait for these. ``late``: the run takes such answers and nothing else.
+    chose what goes; they wait for these. ``late``: the run takes such answers, and what was chosen
+    before and may go now, but nothing new; so do all later runs of a tenant.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
     ``tenants``: those in which something was meant when it was asked; who grants it oversees them.
     """

@@ -16,9 +16,9 @@ from affidavit.ledger.log_reader import LogReader
 from affidavit.vault import key_ends
 from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _key, _root
-from tests.unit.app.test_sequencer import _sequencer, _types
+from tests.unit.app.test_sequencer import _Later, _sequencer, _types
 from tests.world.audit import audit
-from tests.world.erasures import Recorder, asked, erased
+from tests.world.erasures import NOW, Recorder, asked, erased
 
 UNDER_WAY = "answers under way, which go once they have come"
 
@@ -130,6 +130,45 @@ def test_whoever_comes_to_an_erased_tenant_keeps_key_and_records(tmp_path: Path)
     assert [one.in_use for one in ends.values()] == [True]
     assert {who for _, who, _ in key_ends.people_of(keyring, "acme").values()} == {kept["nia"]}
     keyring.close()
+
+
+def test_a_tenant_that_waits_takes_nobody_who_comes_since(tmp_path: Path) -> None:
+    """What was there goes on its day; a new tenant of that name keeps keys, queries and records."""
+    root = _root(tmp_path, "retention: {classes: {logs: {minimum: 2d}}}\n")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        acme: dict[str, Any] = {"tenant": "acme", "by": _by(owner)["by"], "kind": "person"}
+        old = await _key(link, "Ann", "caller", **acme)
+        recorder = await Recorder.open(root, link)
+        more: dict[str, Any] = {"kind": "person", "retention_class": "logs"}
+        await recorder.exchange(old, "zanzibar", session="s1", **more)
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("tenant", "acme", owner))
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        waits = await erased(link, made["id"], "waiting")
+        nia = await _key(link, "Nia", "member", **acme)
+        query = {"tenant": "acme", "scope": "own", "holder": nia["actor"], "author": nia["actor"],
+                 "saved": NOW, "name": "q", "expression": "model:m"}  # fmt: skip
+        await link.call("saved.put", query)
+        kept.update(id=made["id"], nia=nia, left=[one["records"] for one in waits["later"]])
+        kept["hers"] = await recorder.exchange(nia, "new", session="s2", **more)
+        await recorder.indexed()
+        await recorder.close()
+
+    async def later(link: ControlLink) -> None:
+        done = await erased(link, kept["id"])
+        assert [done["tally"]["records"]] == kept["left"] == [2]
+        found = {one["name"]: one["revoked"] for one in await link.call("keys.list", {})}
+        assert found["Nia"] is None
+        hers = {"tenant": "acme", "actor": kept["nia"]["actor"], "team": ""}
+        assert len(await link.call("saved.list", hers)) == 1
+
+    assert _sequencer(root, story) == 0
+    assert _sequencer(root, later, _Later(5)) == 0
+    assert list(_said(root, "zanzibar")) == []
+    assert audit(root, beside=tmp_path / "beside").requests[kept["hers"]].parts
 
 
 @pytest.mark.slow
