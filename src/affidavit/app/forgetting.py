@@ -10,7 +10,7 @@ day. On the thread that owns the state; one transaction. Not here: records.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import apsw
 import msgspec
@@ -18,7 +18,7 @@ import msgspec
 from affidavit.control.holds import Hold, HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
-from affidavit.control.saved import SavedQueries
+from affidavit.control.saved import SavedQueries, SavedQuery
 from affidavit.control.store import IdentityStore
 from affidavit.errors import ExpressionError
 from affidavit.query import language
@@ -59,9 +59,8 @@ def forget(
         if gone:
             identities.put(*gone)
         for query in saved.all():
-            called = f"{query.name} {re.sub('[._-]', ' ', query.name)}"  # which has no blanks
             own = query.scope == "own" and query.holder in actors
-            named = _names(query.expression, folded, query.saved) or _named(called, folded)
+            named = _names(query.expression, folded, query.saved) or _named(_called(query), folded)
             if within in ("", query.tenant) and (own or named or query.tenant == tenant):
                 saved.remove(query)
         for hold in holds.all():
@@ -76,7 +75,22 @@ def forget(
     return revoked
 
 
-def words(expression: str, now: str) -> list[str]:
+def texts(saved: Iterable[SavedQuery], holds: Iterable[Hold]) -> list[str]:
+    """All texts of these in which ``forget`` looks for a name."""
+    found = []
+    for query in saved:
+        found += [_called(query), *_words(query.expression, query.saved)]
+    for hold in holds:
+        found += [hold.owner, *_words(hold.expression, hold.placed)]
+    return found
+
+
+def _called(query: SavedQuery) -> str:
+    """What a saved query is called, which has no blanks, also as if it had."""
+    return f"{query.name} {re.sub('[._-]', ' ', query.name)}"
+
+
+def _words(expression: str, now: str) -> list[str]:
     """What an expression says, as of ``now``: phrases, and values but those of ``_THINGS``.
 
     All of it if it is no expression.
@@ -112,7 +126,7 @@ def _named(text: str, names: Collection[str]) -> bool:
 
 def _names(expression: str, names: Collection[str], now: str) -> bool:
     """Whether an expression says one of these names."""
-    return any(_named(one, names) for one in words(expression, now))
+    return any(_named(one, names) for one in _words(expression, now))
 
 
 def _says(text: str, name: str) -> bool:

@@ -39,6 +39,9 @@ _PERSON_STAYS = (
     "the pseudonym of the person, without a name, with roles, and what was done with them: "
     "approvals, holds, changes of keys"
 )
+_MARKS_STAY = (
+    "keyed digests of the person's names, with the keys: a restored backup forgets by them"
+)
 
 
 def remaining(erasure: Erasure, left: Sequence[Left], *, behind: bool = False) -> list[str]:
@@ -75,7 +78,7 @@ def certificate(
         "approved": erasure.approved,
         "finished": erasure.finished,
         "remains": remaining(erasure, left, behind=behind) or ["nothing of what was asked for"],
-        "stays": [_STAYS, *([_PERSON_STAYS] if erasure.kind == "subject" else [])],
+        "stays": [_STAYS, *_person_stays(erasure)],
         "not known to this log": [*UNKNOWN, *([_MENTIONS] if erasure.kind == "subject" else [])],
         "exported before": [
             f"{one['records']} of these records, {one['time']}, by {one['by']}, "
@@ -84,6 +87,12 @@ def certificate(
         ],
     }
     return make(facts, signer)
+
+
+def _person_stays(erasure: Erasure) -> list[str]:
+    if erasure.kind != "subject":
+        return []
+    return [_PERSON_STAYS, *([_MARKS_STAY] if erasure.names else [])]
 
 
 def of_key(host: Setting, vkey: str) -> Record:

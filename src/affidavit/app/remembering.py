@@ -2,8 +2,9 @@
 
 Rules: kept when a request is asked, answered, and when a run of it is over, with the question about
 it and, where it means the records of then, which; compared with ``state.db`` at each start, which
-is right where they differ. What is wiped there is wiped here; of a request that was denied or has
-lapsed there is the id alone. On the thread that owns the state. Not here: what a restore does with
+is right where they differ. What is wiped there is wiped here; of a person's names marks stay, by
+which a restore knows what says one; of a request that was denied or has lapsed there is the id
+alone. On the thread that owns the state. Not here: what a restore does with
 it (``restored_requests``).
 """
 
@@ -11,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from affidavit.app.name_marks import Mark, marks
 from affidavit.clock import Clock
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, Erasure, ErasureStore, Portion
@@ -31,18 +33,22 @@ class Host(Protocol):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A request; the question about it, unless it is done; what is left of it, if as asked."""
+    """A request; the question about it, unless it is done; what is left of it, if as asked.
+
+    ``marks``: of the names of a person, once the request is done and has forgotten them.
+    """
 
     erasure: Erasure
     question: Approval | None = None
     portions: tuple[Portion, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 def keep(host: Host, *names: str) -> None:
     """Remember requests as they are now in ``state.db``, or that there are none; durable."""
     there = {one.id: one for one in host.erasures.all()} if names else {}
     for name in names:
-        _keep(host, name, there.get(name))
+        _keep(host, name, there.get(name), remembered.one(host.keyring, name))
 
 
 def agree(host: Host) -> None:
@@ -64,17 +70,17 @@ def over(keyring: Keyring) -> frozenset[str]:
     return frozenset(name for name, body in remembered.every(keyring).items() if not body)
 
 
-def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None = None) -> None:
-    known = None if erasure is None else _known(host, erasure)
+def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None) -> None:
+    known = None if erasure is None else _known(host, erasure, before)
     body = b"" if known is None else msgspec.msgpack.encode(known)
     if body != before:
         remembered.put(host.keyring, name, body)
 
 
-def _known(host: Host, erasure: Erasure) -> Known | None:
+def _known(host: Host, erasure: Erasure, before: bytes | None) -> Known | None:
     """What is remembered of a request; ``None`` of one that nobody answered in time."""
     if erasure.state == "done":
-        return Known(erasure)
+        return Known(erasure, marks=_marks(host, erasure, before))
     if erasure.state == "asked":
         question = host.approvals.about("erase", erasure.id, host.clock.now())
         if question is None:
@@ -83,3 +89,14 @@ def _known(host: Host, erasure: Erasure) -> Known | None:
         question = host.approvals.find(erasure.approval)
     parts = host.erasures.parts(erasure.id) if erasure.kind in AS_ASKED else ()
     return Known(erasure, question, tuple(parts))
+
+
+def _marks(host: Host, erasure: Erasure, before: bytes | None) -> tuple[Mark, ...]:
+    """Of the names of a person: those there are, or what was remembered before they were wiped.
+
+    Of a tenant all that could say one goes, whoever is named.
+    """
+    if erasure.kind != "subject":
+        return ()
+    known = msgspec.msgpack.decode(before, type=Known) if before else Known(erasure)
+    return known.marks or marks(host.keyring, erasure.names or known.erasure.names)

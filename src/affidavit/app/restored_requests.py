@@ -6,20 +6,20 @@ has another run, over what it means of what is there, whatever it was at; but wh
 from after its first run, nobody who came to an erased tenant since is meant. One that waits for an
 answer waits again, and one that was denied or has lapsed since waits for none. No number of a leaf
 behind the backup is taken over: it is another's here. Of one whose asker the backup does not know
-nobody can say whether whoever grants it is another person, so it is told by id and asked anew. Of
-somebody without a key, whom an e-mail alone names, what was erased is known by its digest, as it is
-on record. Not here: content, which opens no more (``restoring``).
+nobody can say whether whoever grants it is another person, so it is told by id and asked anew. The
+names of a person that was erased for good are known by their marks. Not here: content, which opens
+no more (``restoring``).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import apsw
 import msgspec
 
-from affidavit.app import remembering, system
+from affidavit.app import name_marks, remembering, system
 from affidavit.app.erasing import whose
-from affidavit.app.forgetting import forget, words
+from affidavit.app.forgetting import forget, texts
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
 from affidavit.control.approvals import ApprovalStore
@@ -29,7 +29,6 @@ from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
-from affidavit.control.terms import digest, is_digest
 from affidavit.errors import NotFoundError
 from affidavit.vault.keyring import Keyring
 
@@ -71,7 +70,7 @@ def apply(
     ]
     granted = [one.erasure for one in remembered if one.erasure.state != "asked"]
     gone = _gone(everybody, keyring, begun, granted)
-    wiped = _wiped(state, keyring, gone, begun)
+    wiped = _wiped(gone, begun, _named(state, keyring, known))
     keys = {one.id for one in everybody}
     taken: list[str] = []
     lost: list[str] = []
@@ -180,19 +179,19 @@ class _Wiped(NamedTuple):
 
 
 def _wiped(
-    state: apsw.Connection, keyring: Keyring, gone: Sequence[Identity], begun: Sequence[Erasure]
+    gone: Sequence[Identity], begun: Sequence[Erasure], named: Mapping[str, Collection[str]]
 ) -> list[_Wiped]:
-    """One for each erasure that had begun; those of whom only the keys know go everywhere."""
-    said = [words(one.expression, one.saved) for one in SavedQueries(state).all()]
-    said += [words(one.expression, one.placed) for one in HoldStore(state).all()]
-    every = {word for one in said for word in one}
+    """One for each erasure that had begun; those of whom only the keys know go everywhere.
+
+    ``named``: by its id, which names of a person are said somewhere.
+    """
     found, left = [], list(gone)
     for one in begun:
         people = _of(one, gone)
         if one.kind == "tenant":
             found.append(_Wiped(people, _called(people), one.target, one.target))
         elif one.kind == "subject":
-            names = {*one.names, *_called(people), *_typed(keyring, one.target, every)}
+            names = {*one.names, *_called(people), *named.get(one.id, ())}
             found.append(_Wiped(people, names, one.within))
         left = [who for who in left if who not in people]
     return [*found, _Wiped(left, _called(left))] if left else found
@@ -202,17 +201,11 @@ def _called(people: Sequence[Identity]) -> set[str]:
     return {word for one in people for word in (one.name, one.email) if word}
 
 
-def _typed(keyring: Keyring, target: str, said: Iterable[str]) -> set[str]:
-    """Which of the words said are of whom somebody was erased by, and is known by no key."""
-    if not is_digest(target):
-        return set()
-    rows = keyring.read("SELECT name FROM secrets WHERE name GLOB 'pseudonym*'")
-    keys = [keyring.secret(str(name)) for (name,) in rows]
-    return {
-        word
-        for word in said
-        if any(digest(key, one) == target for key in keys for one in {word, word.casefold()})
-    }
+def _named(state: apsw.Connection, keyring: Keyring, known: Sequence[Known]) -> dict[str, set[str]]:
+    """The names that have forgotten requests by their marks, as far as something says them."""
+    every = texts(SavedQueries(state).all(), HoldStore(state).all())
+    said = name_marks.said(keyring, every, {mark for one in known for mark in one.marks})
+    return {one.erasure.id: {said[mark] for mark in one.marks if mark in said} for one in known}
 
 
 def _begun(erasure: Erasure, here: Erasure | None, size: int) -> Erasure:

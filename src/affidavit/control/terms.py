@@ -21,8 +21,3 @@ def digest(key: bytes, term: str) -> str:
     own = hkdf(key, _PURPOSE)
     made = hmac.digest(own, term.encode("utf-8", "replace"), hashlib.sha256)
     return _MARK + ids.b64u(made[:16])
-
-
-def is_digest(text: str) -> bool:
-    """Whether a text is such a digest, by its beginning."""
-    return text.startswith(_MARK)

@@ -15,7 +15,7 @@ Kinds: **bucket keys** B per (tenant, retention class, UTC day) and **subject ke
 subject, class), named by small numbers that stand beside what they seal; **hold keys**, under
 which part keys are wrapped once more; **keys of the day**, to which writers seal their journals;
 and named **secrets** of 32 bytes (log seed, receipt seed, epoch and pseudonym secrets, the keys of
-the other encrypted databases).
+the other encrypted databases, and that of marks of erased names).
 
 Not here: how keys end (``key_ends``, ``recipients``), rewrapping, a new key-encryption key.
 """

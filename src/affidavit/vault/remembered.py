@@ -17,6 +17,12 @@ def put(keyring: Keyring, name: str, body: bytes) -> None:
         )
 
 
+def one(keyring: Keyring, name: str) -> bytes | None:
+    """What is remembered under a name; ``None`` if there is no such name."""
+    rows = keyring.read("SELECT body FROM erasures_known WHERE name = ?", (name,))
+    return bytes(rows[0][0]) if rows else None
+
+
 def every(keyring: Keyring) -> dict[str, bytes]:
     """All that is remembered, by name, in order."""
     rows = keyring.read("SELECT name, body FROM erasures_known ORDER BY name")

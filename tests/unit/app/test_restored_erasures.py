@@ -13,6 +13,7 @@ from affidavit.app import (
     approving,
     erasure_loop,
     erasure_run,
+    forgetting,
     opening,
     remembering,
     restored_requests,
@@ -27,12 +28,11 @@ from affidavit.clock import SystemClock, add_seconds
 from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import Erasure, ErasureStore, Portion
-from affidavit.control.holds import HoldStore
+from affidavit.control.holds import Hold, HoldStore
 from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
 from affidavit.control.saved import SavedQueries, SavedQuery
 from affidavit.control.store import IdentityStore
-from affidavit.control.terms import digest
 from affidavit.durable import Disk, open_database
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault import key_ends
@@ -300,16 +300,39 @@ def test_a_session_goes_as_it_was_chosen_unless_more_was_chosen_since(host: _Hos
     assert found == {"late": (True, 1), "whole": (False, 0)}
 
 
-def test_a_saved_query_with_the_mail_of_whom_no_key_stands_for_goes(host: _Host) -> None:
-    """The request has its digest alone by then; one about somebody else stays."""
-    owner, saved = host.person("default", "Own"), SavedQueries(host.state)
-    for name, said in (("his", "email:Bob@x.example"), ("hers", "email:ann@x.example")):
+def _said(host: _Host) -> tuple[list[str], list[tuple[str, bool]]]:
+    """The names of what is saved; who answers for each hold, and whether its words will go."""
+    holds = [(one.owner, one.forgets) for one in HoldStore(host.state).all()]
+    return [one.name for one in SavedQueries(host.state).all()], holds
+
+
+@pytest.mark.parametrize("target", ["hmac:as-typed", "act_younger"])
+def test_what_says_a_name_goes_though_nobody_knows_the_name_any_more(
+    host: _Host, target: str
+) -> None:
+    """As it went live: of somebody without a key, and of one whose key the backup does not know."""
+    owner, mail = host.person("default", "Own"), "bob@x.example"
+    saved, holds = SavedQueries(host.state), HoldStore(host.state)
+    for name, said in (
+        ("plain", f"email:{mail}"), ("phrase", f'"letter of {mail}, 3 May"'),
+        ("bob.von-lo", "model:m"), ("name", '"by Bob von Lo."'), ("joy", "email:joy@x.example"),
+        ("longer", f"email:a{mail}"), ("part", '"Bob von Loh, Bob"'),
+    ):  # fmt: skip
         saved.put(SavedQuery("default", "team", "red", name, said, owner.actor, NOW))
-    typed = digest(host.keyring.pseudonym_secret("default", "red"), "bob@x.example")
-    host.ask("e", owner.id, "subject", typed, state="done")
-    remembering.agree(host)
+    for name, answers, said in (("h", "Bob@X.example (legal)", "model:m"), ("i", "Joy", mail)):
+        holds.put(Hold(name, "default", "m", answers, "r", said, said, b"{}", NOW, "k", "act_o"))
+    names = ("Bob@x.example", "Bob von Lo")
+    made = host.ask("e", owner.id, "subject", target, state="running", run=1, names=names)
+    remembering.keep(host, "e")
+    host.erasures.put(replace(made, state="done", names=()))
+    remembering.keep(host, "e")
+    remembering.agree(host)  # and at each start
+    (known,) = remembering.every(host.keyring)
+    assert (known.erasure.names, len(known.marks)) == ((), 2)
     assert _restored(host) == Applied()
-    assert [one.name for one in saved.all()] == ["hers"]
+    assert [one.name for one in saved.all()] == ["joy", "longer", "part"]
+    said_by = [(one.owner, one.forgets) for one in holds.all()]
+    assert said_by == [(forgetting.NOBODY, False), ("Joy", True)]
 
 
 def test_a_request_that_was_denied_since_cannot_be_granted(host: _Host) -> None:
