@@ -1,14 +1,15 @@
 """What the keys of now remember of erasures, put into the ``state.db`` of a restored backup.
 
 Rules: who was erased since the backup (a person, all of a tenant) is forgotten again, as far as the
-backup knew of them; nobody comes back under a key that has ended. A request that was granted since
-has another run, over what it means of what is there, whatever it was at; but where the backup is
-from after its first run, nobody who came to an erased tenant since is meant. One that waits for an
-answer waits again, and one that was denied or has lapsed since waits for none. No number of a leaf
-behind the backup is taken over: it is another's here. Of one whose asker the backup does not know
-nobody can say whether whoever grants it is another person, so it is told by id and asked anew. The
-names of a person that was erased for good are known by their marks. Not here: content, which opens
-no more (``restoring``).
+backup knew of them; nobody comes back under a key that has ended. But no request that was not
+carried out takes the last who makes keys: that is left to its run, which waits. A request that was
+granted since has another run, over what it means of what is there, whatever it was at; but where
+the backup is from after its first run, nobody who came to an erased tenant since is meant. One that
+waits for an answer waits again, and one that was denied or has lapsed since waits for none. No
+number of a leaf behind the backup is taken over: it is another's here. Of one whose asker the
+backup does not know nobody can say whether whoever grants it is another person, so it is told by id
+and asked anew. The names of a person that was erased for good are known by their marks. Not here:
+content, which opens no more (``restoring``).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +19,7 @@ import apsw
 import msgspec
 
 from affidavit.app import name_marks, remembering, system
-from affidavit.app.erasing import whose
+from affidavit.app.erasing import check_somebody_left, whose
 from affidavit.app.forgetting import forget, texts
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
@@ -29,7 +30,7 @@ from affidavit.control.idempotency import Answered
 from affidavit.control.identity import Identity
 from affidavit.control.saved import SavedQueries
 from affidavit.control.store import IdentityStore
-from affidavit.errors import NotFoundError
+from affidavit.errors import NotFoundError, RefusedError
 from affidavit.vault.keyring import Keyring
 
 RESTORED = "restored "
@@ -69,7 +70,10 @@ def apply(
         and not (one.erasure.kind == "tenant" and _has_chosen(here.get(one.erasure.id)))
     ]
     granted = [one.erasure for one in remembered if one.erasure.state != "asked"]
-    gone = _gone(everybody, keyring, begun, granted)
+    waits = _left_to_run(everybody, begun, clock.now())
+    begun = [one for one in begun if one not in waits]
+    spared = {who.id for one in waits for who in _of(one, everybody)}
+    gone = _gone(everybody, keyring, begun, granted, spared)
     wiped = _wiped(gone, begun, _named(state, keyring, known))
     keys = {one.id for one in everybody}
     taken: list[str] = []
@@ -133,17 +137,42 @@ def _has_chosen(here: Erasure | None) -> bool:
     return here is not None and (here.selected or bool(here.certificates))
 
 
+def _left_to_run(
+    everybody: Sequence[Identity], begun: Sequence[Erasure], now: str
+) -> list[Erasure]:
+    """Those that would take the last who makes keys here, and of which no run has come to its end.
+
+    Their run asks that anew, and waits for somebody else, as it may have done all the time.
+    """
+    left, every = [], list(everybody)
+    for one in sorted(begun, key=lambda one: not one.certificates):  # first who is gone already
+        ending = _of(one, every)
+        if not one.certificates:
+            try:
+                check_somebody_left(every, ending, now)
+            except RefusedError:
+                left.append(one)
+                continue
+        gone = {who.id for who in ending if who.revoked is None}
+        every = [
+            msgspec.structs.replace(who, revoked=now) if who.id in gone else who for who in every
+        ]
+    return left
+
+
 def _gone(
     everybody: Sequence[Identity],
     keyring: Keyring,
     begun: Sequence[Erasure],
     granted: Sequence[Erasure],
+    spared: Collection[str],
 ) -> list[Identity]:
     """Whom an erasure that had begun means, or a key of whom has ended, and who still has a name.
 
     Of a tenant in ``begun`` that is everybody whom the backup knows: it is from before. Of the keys
     that have ended only those of before a grant tell of an erasure, or all where none that is
-    remembered is of that person: others ended with what came late.
+    remembered is of that person: others ended with what came late. Nobody who is ``spared`` is gone
+    by a key.
     """
     rows = keyring.read(
         "SELECT tenant, subject, min(created) FROM subject_keys LEFT JOIN subject_keys_retired "
@@ -161,7 +190,7 @@ def _gone(
         one
         for one in everybody
         if (one.name or one.email or one.groups or one.revoked is None)
-        and (one.id in meant or has_ended(one))
+        and (one.id in meant or (one.id not in spared and has_ended(one)))
     ]
 
 

@@ -191,6 +191,28 @@ def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
     assert restored_requests.apply(host.state, host.keyring, CLOCK, 100, drill=False) == Applied()
 
 
+def test_no_request_that_was_not_carried_out_takes_the_last_owner(host: _Host) -> None:
+    """Live it waits for another one, and so it does here; what was carried out takes whom it took.
+
+    With another owner, who makes keys then, it takes what it means.
+    """
+    last, there = host.person("default", "Last"), host.person("a", "There")
+    host.ask("1", last.id, "subject", last.actor, state="running", run=1)
+    host.ask("2", last.id, "tenant", "a", state="waiting", run=1, certificates=("",))
+    remembering.agree(host)
+    key = ("default", last.actor, "default")
+    host.keyring.subjects([key])
+    key_ends.retire_subjects(host.keyring, [key])
+    done = _restored(host)
+    assert (done.forgotten, done.requests) == (1, ("1", "2"))
+    assert {one.name: one.revoked for one in host.identities.all() if one.name} == {"Last": None}
+    assert not host.identities.find(there.id).in_force(CLOCK.now())
+    assert host.erasures.find("1").state == "running"
+    host.person("b", "More")
+    assert _restored(host).forgotten == 1
+    assert [one.name for one in host.identities.all() if one.name] == ["More"]
+
+
 def test_what_goes_goes_where_the_erasure_was(host: _Host) -> None:
     """All that an erased tenant saved, and what names a person, in the tenant she was erased in."""
     owner, there = host.person("default", "Own"), host.person("a", "Here")
