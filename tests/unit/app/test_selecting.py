@@ -29,7 +29,7 @@ def selects(tmp_path: Path) -> Iterator[Selecting]:
     indexer.close()
     reader = Reader(tmp_path, KEY)
     unused: Any = None
-    yield Selecting(Searcher(reader, None), unused, Config(), unused)
+    yield Selecting(Searcher(reader, None), unused, Config())
     reader.close()
 
 
