@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
-from affidavit.console import problems, shapes
+from affidavit.console import problems, shapes, shapes_decided
 from affidavit.control.saved import NAME
 from affidavit.errors import (
     AffidavitError,
@@ -196,7 +196,8 @@ def _operation(path: str, operation: dict[str, Any]) -> None:
     shape = shapes.ANSWERS.get(name)
     if shape is not None:
         for status in [status for status in answers if status.startswith("2")]:
-            schema = {"$ref": f"#/components/schemas/{shape.__name__}"}
+            of_it = shapes_decided.PLANS.get(name, shape) if status == "200" else shape
+            schema = {"$ref": f"#/components/schemas/{of_it.__name__}"}
             answers[status]["content"] = {"application/json": {"schema": schema}}
     if name in _FILES:
         body = {"schema": {"type": "string"}}

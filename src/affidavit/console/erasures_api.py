@@ -85,9 +85,18 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         await access.read("access.query", reader, what)
         return {"erasures": found}
 
-    @routes.post("/erasures", tags=["erasures"], status_code=201, summary="Ask for an erasure")
+    @routes.post(
+        "/erasures",
+        tags=["erasures"],
+        status_code=201,
+        summary="Ask for an erasure",
+        responses={200: {"description": "What would go; nothing was asked for"}},
+    )
     async def ask(
-        body: ErasureBody, request: Request, idempotency_key: IdempotencyKey = None
+        body: ErasureBody,
+        request: Request,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
         """What would go, and unless ``dry_run``, the question that another person may grant."""
         reader = authenticator.api(request)
@@ -109,6 +118,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
                     "rows": found["records"]}  # fmt: skip
             await access.read("access.query", reader, what | _searched(reader, found), body.basis)
+            response.status_code = 200  # nothing was made
             return found
         return await writes.once("erasures.ask", body.model_dump(), reader, idempotency_key, act)
 

@@ -12,7 +12,7 @@ import functools
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from affidavit.console import resolve
@@ -112,9 +112,18 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         await access.read("access.query", reader, {"operation": "holds.list", "rows": len(found)})
         return {"holds": found}
 
-    @routes.post("/holds", tags=["holds"], status_code=201, summary="Place a legal hold")
+    @routes.post(
+        "/holds",
+        tags=["holds"],
+        status_code=201,
+        summary="Place a legal hold",
+        responses={200: {"description": "What it would be on; nothing was placed"}},
+    )
     async def place(
-        body: HoldBody, request: Request, idempotency_key: IdempotencyKey = None
+        body: HoldBody,
+        request: Request,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
         """``records``: how many it matches now; at least so many if ``records_capped``."""
         reader = authenticator.api(request)
@@ -123,6 +132,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         async with access.looking(reader, {"operation": "holds.plan", "of": term}, body.reason):
             wanted = asked(services, reader, body.expression, body.reason)
         if body.dry_run:
+            response.status_code = 200  # nothing was made
             return {"expression": wanted["expression"], "matter": body.matter} | await matched(
                 reader, wanted, body.reason
             )

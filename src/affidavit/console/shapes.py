@@ -348,7 +348,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
 
 def components() -> dict[str, Any]:
     """The schemas of all answers by name, for ``#/components/schemas``."""
-    kinds = list(dict.fromkeys(ANSWERS.values()))
+    kinds = list(dict.fromkeys([*ANSWERS.values(), *shapes_decided.PLANS.values()]))
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     found[ROW] = _row()
     found["Answer"]["properties"]["rows"]["items"] = {"$ref": f"#/components/schemas/{ROW}"}

@@ -90,6 +90,15 @@ class LegalHolds(msgspec.Struct):
     holds: list[LegalHold]
 
 
+class HoldPlan(msgspec.Struct):
+    """What a hold would be on; ``records`` as in ``LegalHold``. Nothing was placed."""
+
+    expression: str
+    matter: str
+    records: int
+    records_capped: bool
+
+
 class Waits(msgspec.Struct):
     """So many records go later: ``until`` a day (``""``: not known), and ``why``."""
 
@@ -214,3 +223,6 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "erasures_retention_runs": RetentionRun,
 }
 """Operation id → what is answered; a part of ``shapes.ANSWERS``."""
+
+PLANS: dict[str, type[msgspec.Struct]] = {"holds_place": HoldPlan, "erasures_ask": ErasurePlan}
+"""The same of a dry run, which is answered with 200: nothing was made."""

@@ -159,6 +159,28 @@ def test_answers_are_what_the_document_says(client: Client, machine: Machine) ->
             assert set(told) <= {one.name for one in msgspec.structs.fields(shape)}, name
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/holds", {"expression": "model:none", "matter": "dry", "reason": "a test"}),
+        ("/api/erasures", {"kind": "session", "target": "my-session", "basis": "a test"}),
+    ],
+)
+def test_a_dry_run_is_answered_as_what_made_nothing(
+    client: Client, document: dict[str, Any], path: str, body: dict[str, Any]
+) -> None:
+    """200 and not 201, of a shape that the document has for it; asked in earnest it is 201."""
+    operation = document["paths"][path]["post"]
+    owner = client("owner")
+    dry = owner.post(path, json=body | {"dry_run": True})
+    earnest = owner.post(path, json=body | ({"when_due": True} if "basis" in body else {}))
+    assert (dry.status_code, earnest.status_code) == (200, 201)
+    shape = shapes_decided.PLANS[operation["operationId"]]
+    msgspec.convert(dry.json(), shape, strict=True)
+    told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told == {"$ref": f"#/components/schemas/{shape.__name__}"}
+
+
 def test_rows_have_the_keys_of_the_document(client: Client, document: dict[str, Any]) -> None:
     """Every key of a row is described, in both views; what is required is there."""
     row = document["components"]["schemas"]["Row"]
