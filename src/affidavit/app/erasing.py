@@ -361,6 +361,6 @@ def _about(erasure: Erasure) -> dict[str, Any]:
 def shown(erasure: Erasure) -> dict[str, Any]:
     """A request as people and scripts see it."""
     found: dict[str, Any] = msgspec.to_builtins(erasure)
-    for name in ("tree", "who", "names", "certificates", "selected", "open", "late"):
+    for name in ("tree", "who", "names", "certificates", "selected", "open", "late", "each"):
         del found[name]
     return found | {"certified": len(erasure.certificates), "tenants": tenants_of(erasure)}

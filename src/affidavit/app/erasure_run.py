@@ -22,7 +22,8 @@ Not here: who asked and agreed (``erasing``), what a run takes (``erasure_choice
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,6 +45,13 @@ from affidavit.vault.stocktaking import Stocktaking
 
 KNOWN_SECONDS = 1.5
 """After which every gateway knows that a key was revoked, and has recorded what it let in."""
+
+
+class Taken(NamedTuple):
+    """What the vault took in one place of a tenant."""
+
+    tenant: str
+    erased: Erased
 
 
 class Runs:
@@ -106,16 +114,15 @@ class Runs:
             again = msgspec.structs.replace(erasure, selected=False)
             await host.ask(lambda: host.erasures.put(again))
             return
-        touched = {index for one in done for index in one.indexes}
-        gone = sorted(touched.union(*(one.now for one in parts)))
+        gone = sorted(index for of in _gone(parts, done).values() for index in of)
         await self._purging.index(gone)
         await self._purging.databases()
         behind = await self._purging.journals()
         await host.renewing.renew(host, reason=f"erasure {erasure.id}")
         erasure = await self._certify(erasure, parts, done, gone, behind=behind)
         await self._tell(erasure, parts)
-        for one in done:
-            await self._worker.do(functools.partial(self._engine.settle, one))
+        for _, erased in done:
+            await self._worker.do(functools.partial(self._engine.settle, erased))
 
     async def _names(self, erasure: Erasure) -> Erasure:
         """Forget who a person was, and end the keys; what comes from now on gets other keys.
@@ -170,7 +177,7 @@ class Runs:
 
     async def _destroy(
         self, erasure: Erasure, parts: Sequence[Portion]
-    ) -> tuple[list[Erased], list[Portion]]:
+    ) -> tuple[list[Taken], list[Portion]]:
         """Have the vault erase; what it did, and the portions, without what may not go after all.
 
         ``UsageError`` if a key of the person is in use again that was retired.
@@ -183,28 +190,28 @@ class Runs:
             narrowed = await self._worker.do(work)
             with contextlib.suppress(ChangedError):  # what was held meanwhile stays, the rest goes
                 done = await self._taken(erasure, narrowed, step)
-                held = {index for one in done for index in one.held}
+                held = {index for _, one in done for index in one.held}
                 work = functools.partial(self._rest_of, narrowed, held, what)
                 return done, await self._worker.do(work)
 
-    async def _taken(self, erasure: Erasure, parts: Sequence[Portion], step: Step) -> list[Erased]:
+    async def _taken(self, erasure: Erasure, parts: Sequence[Portion], step: Step) -> list[Taken]:
         """What the vault took of what goes ``now``, as far as no hold has it."""
         request = f"{erasure.id}/{erasure.run}"
-        done: list[Erased] = []
+        done: list[Taken] = []
         if erasure.kind == "subject":
             for tenant, classes in self._choosing.classes(erasure).items():
                 may = {index for one in parts if one.tenant == tenant for index in one.now}
                 work = functools.partial(
                     self._engine.subject, tenant, erasure.target, classes, may, request, step
                 )
-                done.append(await self._worker.do(work))
+                done.append(Taken(tenant, await self._worker.do(work)))
         # Where nothing goes any more, an earlier attempt may have taken something.
-        done += [
-            await self._records(erasure, bucket_of(part), part.now, request, step) for part in parts
-        ]
+        for part in parts:
+            erased = await self._records(erasure, bucket_of(part), part.now, request, step)
+            done.append(Taken(part.tenant, erased))
         if erasure.kind == "tenant":
             people = functools.partial(self._engine.people, erasure.target, request)
-            done.append(await self._worker.do(people))
+            done.append(Taken(erasure.target, await self._worker.do(people)))
         return done
 
     def _rest_of(self, parts: Sequence[Portion], held: set[int], what: What) -> list[Portion]:
@@ -244,7 +251,7 @@ class Runs:
         return await self._worker.do(erase)
 
     async def _certify(
-        self, erasure: Erasure, parts: Sequence[Portion], done: Sequence[Erased],
+        self, erasure: Erasure, parts: Sequence[Portion], done: Sequence[Taken],
         gone: Sequence[int], *, behind: bool,
     ) -> Erasure:  # fmt: skip
         """Store the sums and the certificate."""
@@ -253,16 +260,12 @@ class Runs:
         if not await host.ask(lambda: system.is_told(host.state, named)):
             await host.record(proving.of_key(host, self._signer.vkey))
             await host.ask(lambda: system.told(host.state, named, ""))
-        tally = Tally(
-            records=len(gone), blobs=sum(one.blobs for one in done),
-            bytes=sum(one.bytes for one in done), locked=sum(one.locked for one in done),
-            subject_keys=sum(one.subject_keys for one in done), digest=digest(gone),
-        )  # fmt: skip
         left = await self.left(parts, erasure.open)
         exports = await self._choosing.exports(gone, erasure.exports)  # some while it went
         made = msgspec.structs.replace(
-            erasure, tally=tally, exports=exports, finished=host.clock.now()
-        )
+            erasure, tally=_tally(gone, [one for _, one in done]), each=_each(erasure, parts, done),
+            exports=exports, finished=host.clock.now(),
+        )  # fmt: skip
         text = proving.certificate(host.config, made, left, self._signer, behind=behind)
         made = msgspec.structs.replace(made, certificates=(*made.certificates, text))
 
@@ -280,10 +283,13 @@ class Runs:
         host = self._host
         name = f"erased {erasure.id} {erasure.run}"
         waits = bool(erasure.open) or any(one.later for one in parts)
+        over = not waits and erasure.run > 1
+        for tenant in sorted(erasure.each):
+            await self._tell_in(tenant, erasure, parts, over=over)
         if not await host.ask(lambda: system.is_told(host.state, name)):
             await host.record(proving.of_run(host, erasure, await self.left(parts, erasure.open)))
-            if not waits and erasure.run > 1:
-                await host.record(proving.completed(host, erasure))
+            if over:
+                await host.record(proving.completed(host, erasure, erasure.home))
         made = msgspec.structs.replace(erasure, state="waiting" if waits else "done")
         if not waits:
             made = msgspec.structs.replace(made, tree=b"", names=())
@@ -299,6 +305,20 @@ class Runs:
         await host.ask(put)
         await self._purging.databases()  # what the request knew of the person is gone from disk
 
+    async def _tell_in(
+        self, tenant: str, erasure: Erasure, parts: Sequence[Portion], *, over: bool
+    ) -> None:
+        """Put on record what of another tenant went, if something did, and that all is ``over``."""
+        host, name = self._host, f"erased {erasure.id} {erasure.run} {tenant}"
+        if await host.ask(lambda: system.is_told(host.state, name)):
+            return
+        if erasure.each[tenant].records or erasure.each[tenant].subject_keys:
+            left = await self.left([one for one in parts if one.tenant == tenant], ())
+            await host.record(proving.of_run_in(host, erasure, tenant, left))
+        if over:
+            await host.record(proving.completed(host, erasure, tenant))
+        await host.ask(lambda: system.told(host.state, name, ""))
+
     async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
         holds = await self._host.ask(self._host.holds.in_force)
@@ -308,3 +328,40 @@ class Runs:
 
 
 _UNDER_WAY = "answers under way, which go once they have come"
+
+
+def _gone(parts: Sequence[Portion], done: Sequence[Taken]) -> dict[str, set[int]]:
+    """What went, by tenant, those included of which something only waits.
+
+    Also what an earlier attempt took, which is among ``done``, and what had nothing left to take.
+    """
+    found: dict[str, set[int]] = {}
+    for tenant, indexes in [
+        *((one.tenant, one.now) for one in parts),
+        *((one.tenant, one.erased.indexes) for one in done),
+    ]:
+        found.setdefault(tenant, set()).update(indexes)
+    return found
+
+
+def _tally(gone: Collection[int], done: Sequence[Erased]) -> Tally:
+    return Tally(
+        records=len(gone), blobs=sum(one.blobs for one in done),
+        bytes=sum(one.bytes for one in done), locked=sum(one.locked for one in done),
+        subject_keys=sum(one.subject_keys for one in done), digest=digest(gone),
+    )  # fmt: skip
+
+
+def _each(erasure: Erasure, parts: Sequence[Portion], done: Sequence[Taken]) -> dict[str, Tally]:
+    """What went of each other tenant than that in which all of it is on record.
+
+    None of a whole tenant's erasure, which would take such a record.
+    """
+    if erasure.kind == "tenant":
+        return {}
+    gone = {tenant: set[int]() for tenant in erasure.each} | _gone(parts, done)
+    return {
+        tenant: _tally(mine, [one.erased for one in done if one.tenant == tenant])
+        for tenant, mine in gone.items()
+        if tenant != erasure.home
+    }

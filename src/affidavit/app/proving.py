@@ -2,10 +2,12 @@
 
 Rules: neither names a person: pseudonyms, digests of leaf indexes, counts. The record holds the
 certificate, so whoever has the ledger's word has the certificate's. What remains, and until when,
-is in both; so is what this log cannot know. Not here: the form of a certificate
+is in both; so is what this log cannot know. Of what went in several tenants each has a record, with
+nothing of the others and the digest of the certificate. Not here: the form of a certificate
 (``evidence.certificate``).
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from affidavit.app import deciding, system
 from affidavit.app.deciding import Setting
 from affidavit.app.selecting import Left, digest
 from affidavit.config import Config
-from affidavit.control.erasures import Erasure
+from affidavit.control.erasures import Erasure, Tally
 from affidavit.control.holds import Hold
 from affidavit.evidence.certificate import make
 from affidavit.ledger.note import Signer
@@ -103,23 +105,28 @@ def of_key(host: Setting, vkey: str) -> Record:
 
 def of_run(host: Setting, erasure: Erasure, left: Sequence[Left]) -> Record:
     """``retention.erased``: what went in a run, under which certificate."""
-    tally = erasure.tally
-    what = _of(erasure) | {
-        "counts": {"records": tally.records, "blobs": tally.blobs, "bytes": tally.bytes,
-                   "locked": tally.locked, "subject_keys": tally.subject_keys},
-        "digest": tally.digest,
-        "remains": [one._asdict() for one in left],
+    what = _of(erasure) | _went(erasure.tally, left) | {
         "keys_revoked": list(erasure.revoked),
         "exports": list(erasure.exports),
         "certificate": erasure.certificates[-1],
     }  # fmt: skip
-    return _record(host, "retention.erased", erasure, what)
+    return _record(host, "retention.erased", erasure, what, erasure.home)
 
 
-def completed(host: Setting, erasure: Erasure) -> Record:
-    """``retention.completed``: nothing is left of what waited."""
+def of_run_in(host: Setting, erasure: Erasure, tenant: str, left: Sequence[Left]) -> Record:
+    """``retention.erased`` of another tenant than ``home``: what of it went in a run.
+
+    ``left``: of this tenant. By ``certificate_digest`` (hex SHA-256) the certificate is known.
+    """
+    certificate = hashlib.sha256(erasure.certificates[-1].encode()).hexdigest()
+    what = _of(erasure) | _went(erasure.each[tenant], left) | {"certificate_digest": certificate}
+    return _record(host, "retention.erased", erasure, what, tenant)
+
+
+def completed(host: Setting, erasure: Erasure, tenant: str) -> Record:
+    """``retention.completed``: nothing is left of what waited; in the records of a ``tenant``."""
     what = _of(erasure) | {"certificates": len(erasure.certificates), "remains": []}
-    return _record(host, "retention.completed", erasure, what)
+    return _record(host, "retention.completed", erasure, what, tenant)
 
 
 def of_release(host: Setting, hold: Hold, erased: Erased) -> Record:
@@ -161,14 +168,25 @@ def _of(erasure: Erasure) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _record(host: Setting, kind: str, erasure: Erasure, what: dict[str, Any]) -> Record:
+def _went(tally: Tally, left: Sequence[Left]) -> dict[str, Any]:
+    return {
+        "counts": {"records": tally.records, "blobs": tally.blobs, "bytes": tally.bytes,
+                   "locked": tally.locked, "subject_keys": tally.subject_keys},
+        "digest": tally.digest,
+        "remains": [one._asdict() for one in left],
+    }  # fmt: skip
+
+
+def _record(
+    host: Setting, kind: str, erasure: Erasure, what: dict[str, Any], tenant: str
+) -> Record:
     control = {
         "approval": erasure.approval, "approver": erasure.approver, "decision": "allow",
     }  # fmt: skip
     actors = [erasure.actor, erasure.approver]
     actors += [erasure.target] if erasure.kind == "subject" else []
-    who = {"tenant": erasure.home, "kind": "service", "role": "owner"}
-    return deciding.recorded(host, kind, who, what, control, erasure.home, actors)
+    who = {"tenant": tenant, "kind": "service", "role": "owner"}
+    return deciding.recorded(host, kind, who, what, control, tenant, actors)
 
 
 def _left(one: Left) -> str:

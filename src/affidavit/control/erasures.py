@@ -69,6 +69,8 @@ class Erasure(msgspec.Struct, frozen=True):
     before and may go now, but nothing new; so do all later runs of a tenant.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
     ``tenants``: those in which something was meant when it was asked; who grants it oversees them.
+    ``each``: what went in this run of each other tenant than ``home`` of which it ever took or
+    meant something: there it is on record, too.
     """
 
     id: str
@@ -102,12 +104,14 @@ class Erasure(msgspec.Struct, frozen=True):
     tenants: tuple[str, ...] = ()
     open: tuple[int, ...] = ()
     late: bool = False
+    each: dict[str, Tally] = {}
 
     @property
     def home(self) -> str:
         """The tenant in whose chains it is on record what went: that of which it was.
 
-        Of several, and of a whole tenant (which would take it), that of who asked.
+        Of several, and of a whole tenant (which would take it), that of who asked: there with the
+        certificate, which is of all of it.
         """
         alone = len(self.tenants) == 1 and self.kind != "tenant"
         return self.tenants[0] if alone else self.tenant

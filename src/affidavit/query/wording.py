@@ -118,7 +118,7 @@ def details(kind: str, sections: Sections) -> Details:
         for name in (
             "matter", "hold", "expression", "reason", "request", "kind", "of", "erased", "basis",
             "asked_by", "approved_by", "finished", "day", "due", "digest", "certificates",
-            "keys_revoked",
+            "keys_revoked", "certificate_digest",
         ):  # fmt: skip
             _put(found, name, what.get(name))
         target = what.get("target")

@@ -1,6 +1,7 @@
 """What an erasure of a person must not take: what is below its minimum, of others, or not meant."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ from affidavit.vault.erase import Eraser
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _Host, _key, _root
-from tests.unit.app.test_sequencer import _sequencer
+from tests.unit.app.test_sequencer import _Later, _sequencer
 from tests.world.audit import audit
 from tests.world.erasures import Recorder, asked, erased, holds_none
 
@@ -121,6 +122,65 @@ def test_a_tenant_goes_whole_whoever_made_its_records(
     assert key_ends.people_of(keyring, "default") != {}
     vault.close()
     keyring.close()
+
+
+def test_what_went_in_several_tenants_is_on_record_in_each(tmp_path: Path) -> None:
+    """With its own numbers and nothing of the others'; a later run in those alone that it took of.
+
+    So what an attestation counts of a tenant is what went there, whoever asked, from where.
+    """
+    root = _root(tmp_path, "retention: {classes: {logs: {minimum: 2d}}}\n")
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        recorder = await Recorder.open(root, link)
+        for tenant, number, name in (("acme", 2, "default"), ("beta", 1, "logs")):
+            bot = await _key(link, f"{tenant} bot", "caller", tenant=tenant)
+            for n in range(number):
+                await recorder.exchange(bot, f"{tenant} {n}", session="s1", retention_class=name)
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("session", "ses_s1", owner))
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        waits = await erased(link, made["id"], "waiting")
+        assert (waits["tally"]["records"], waits["tenants"]) == (4, ["acme", "beta"])
+        assert "each" not in waits
+        kept.update(id=made["id"])
+        await recorder.close()
+
+    async def later(link: ControlLink) -> None:
+        kept["texts"] = (await erased(link, kept["id"]))["certificates"]
+
+    assert _sequencer(root, story) == 0
+    ours, acme = _told(root, "default"), _told(root, "acme")
+    assert [one["counts"]["records"] for one in ours["retention.erased"]] == [4]
+    (told,) = acme["retention.erased"]
+    assert (told["request"], told["counts"]["records"], told["remains"]) == (kept["id"], 4, [])
+    assert told["counts"]["blobs"] == ours["retention.erased"][0]["counts"]["blobs"]
+    assert not {"exports", "certificate", "keys_revoked"} & set(told)
+    assert "retention.erased" not in _told(root, "beta")
+    assert _sequencer(root, later, _Later(4)) == 0
+    first, last = (hashlib.sha256(text.encode()).hexdigest() for text in kept["texts"])
+    assert [one["certificate_digest"] for one in _told(root, "acme")["retention.erased"]] == [first]
+    (told,) = _told(root, "beta")["retention.erased"]
+    assert (told["counts"]["records"], told["certificate_digest"]) == (2, last)
+    for tenant in ("default", "acme", "beta"):
+        assert len(_told(root, tenant)["retention.completed"]) == 1, tenant
+    assert len(_told(root, "default")["retention.erased"]) == 2
+
+
+def _told(root: Path, tenant: str) -> dict[str, list[dict[str, Any]]]:
+    """What the records of retention kept for a tenant say, by type."""
+    paths, found = Paths(root), dict[str, list[dict[str, Any]]]()
+    keyring, log = opening.keyring(paths, SystemClock()), LogReader(paths.log)
+    vault = VaultReader(paths.vault, keyring, log.decoded)
+    for index in range(log.checkpoint().size):
+        kind, bucket = log.decoded(index).type, vault.bucket(index)
+        if kind.startswith("retention.") and bucket is not None and bucket[0] == tenant:
+            found.setdefault(kind, []).append(vault.sections(index)["what"])
+    vault.close()
+    keyring.close()
+    return found
 
 
 def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path) -> None:
