@@ -180,6 +180,9 @@ class PlayedErasing:
         holds = self._machine.played.holds.in_force()
         return tuple(self._select().left(portions, holds, self._machine.clock.now()))
 
+    async def forgotten(self) -> None:
+        """Nobody looks at these files."""
+
     def wake(self) -> None:
         """Nobody sleeps."""
         self.woken += 1

@@ -58,6 +58,9 @@ class Runner(Protocol):
     async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
         """Why these do not go yet, nor the answers to requests that are ``under_way``."""
 
+    async def forgotten(self) -> None:
+        """Have what was forgotten of requests leave the files, as soon as nobody reads them."""
+
     def wake(self) -> None:
         """There is something to do."""
 
@@ -321,7 +324,7 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
 
 
 async def denied(host: Host, approval: Approval) -> None:
-    """Forget a request that was denied."""
+    """Forget a request that was denied, and all that it knew of a person, before that is told."""
 
     def put() -> None:
         with host.state:
@@ -330,6 +333,7 @@ async def denied(host: Host, approval: Approval) -> None:
             remembering.keep(host, approval.target)  # first: no restore asks what was denied
 
     await host.ask(put)
+    await host.erasing.forgotten()
 
 
 async def about(host: Host, approvals: Sequence[Approval]) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ class Erasing:
         self._host = host
         self._worker = worker = Worker(selecting, host.clock)
         engine = Eraser(disk, vault, host.keyring, host.clock, worker.rest)
-        purging = Purging(host, worker)
+        self._purging = purging = Purging(host, worker)
         self._keeping = Keeping(host, engine, worker, purging)
         stocks = Stocktaking(vault, host.keyring, worker.rest)
         self.expiring = Expiring(host, engine, worker, purging, stocks, self._keeping.keep)
@@ -83,6 +83,7 @@ class Erasing:
         host.holds.gate.placed = self.wake
         self._task: asyncio.Task[None] | None = None
         self._day = ""
+        self._forgotten = True  # if a crash came between forgetting and leaving nothing
         self._expire = False
         self._error: AffidavitError | None = None
 
@@ -113,6 +114,14 @@ class Erasing:
             self.expiring.status = self.expiring.status | {"running": True}
             self._expire = True
             self._woken.set()
+
+    async def forgotten(self) -> None:
+        """Have what was forgotten of requests leave the files, as soon as nobody reads them.
+
+        Now, in most cases; else rounds try again.
+        """
+        self._forgotten = True
+        self._forgotten = not await self._purging.forgotten()
 
     async def search(self, tree: Tree, what: What, tenant: str = "") -> Found:
         """What would go of what an injected tree means, or all of a tenant, now and later.
@@ -212,6 +221,7 @@ class Erasing:
         host = self._host
         lapsed = forget_lapsed(host.approvals, host.erasures, host.clock.now())
         remembering.keep(host, *lapsed)
+        self._forgotten = self._forgotten or bool(lapsed)
 
     async def _round(self) -> None:
         host, today = self._host, self._host.clock.now()[:10]
@@ -227,6 +237,8 @@ class Erasing:
             await self.expiring.run()
             await host.ask(self._forget_lapsed)
             self._day = today
+        if self._forgotten:
+            await self.forgotten()
         refused: RefusedError | None = None
         for one in await host.ask(lambda: host.erasures.all("running")):
             try:

@@ -299,6 +299,8 @@ class Runs:
             with host.state:
                 host.erasures.put(made)
                 host.erasures.put_parts(made.id, rest)
+                if not waits:  # whose names were wiped
+                    host.erasures.leave_none()
                 system.told(host.state, name, "")
                 remembering.keep(host, made.id)  # first: what is wiped there is wiped here
 

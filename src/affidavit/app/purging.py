@@ -46,6 +46,17 @@ class Purging:
 
         await worker.do(purge)
 
+    async def forgotten(self) -> bool:
+        """Empty the same logs as ``databases``, unless somebody reads them just now; whether."""
+        host = self._host
+
+        def empty() -> bool:
+            with host.keyring.alone() as (keys, _):
+                emptied = [truncated(host.state), truncated(keys)]
+            return all(emptied)
+
+        return await host.ask(empty)
+
     async def databases(self) -> None:
         """Empty the write-ahead logs of ``state.db`` and ``keys.db``; ``UnavailableError``.
 

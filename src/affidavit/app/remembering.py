@@ -73,8 +73,11 @@ def over(keyring: Keyring) -> frozenset[str]:
 def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None) -> None:
     known = None if erasure is None else _known(host, erasure, before)
     body = b"" if known is None else msgspec.msgpack.encode(known)
-    if body != before:
-        remembered.put(host.keyring, name, body)
+    if body == before:
+        return
+    remembered.put(host.keyring, name, body)
+    if known is None or known.erasure.state == "done":  # it knew names, and knows none now
+        remembered.leave_none(host.keyring)
 
 
 def _known(host: Host, erasure: Erasure, before: bytes | None) -> Known | None:

@@ -179,9 +179,25 @@ class ErasureStore:
         ]
 
     def forget(self, erasure_id: str) -> None:
-        """Take away a request that was denied or has lapsed: its records tell of it."""
-        self._db.execute("delete from erasures where id = ?", (erasure_id,))
-        self._db.execute("delete from erasure_parts where erasure = ?", (erasure_id,))
+        """Take away a request that was denied or has lapsed: its records tell of it.
+
+        Nothing of it stays on any page, as of ``leave_none``.
+        """
+        with self._db:
+            self._db.execute("delete from erasures where id = ?", (erasure_id,))
+            self._db.execute("delete from erasure_parts where erasure = ?", (erasure_id,))
+            self.leave_none()
+
+    def leave_none(self) -> None:
+        """Write all requests anew, so that nothing that was wiped in one stays on any page.
+
+        SQLite overwrites what it takes away, but not copies that it left where it moved a row. Not
+        here: the write-ahead log.
+        """
+        with self._db:
+            rows = self._db.execute("select id, state, body from erasures order by id").fetchall()
+            self._db.execute("delete from erasures")  # frees all pages, overwritten
+            self._db.executemany("insert into erasures values (?, ?, ?)", rows)
 
     def put_gone(self, erasure_id: str, run: int, indexes: Sequence[int]) -> None:
         """Remember which leaves went in a run, ascending: under whose certificate they are."""

@@ -1,8 +1,9 @@
 """What ``keys.db`` remembers of erasures: whoever restores an old backup has the keys of now.
 
 Rules: a body is bytes that mean nothing here, one for each name. One that changes is taken away and
-put at the end anew (``key_tables``), so that nothing of what it was stays in the file. Not here:
-what is in it, and when (``app.remembering``).
+put at the end anew (``key_tables``). SQLite overwrites what it takes away, but where it had moved a
+row from page to page before, a copy may be left: ``leave_none`` sees to these. Not here: what is in
+it, and when (``app.remembering``); the write-ahead log (``keyring.leave_nothing``).
 """
 
 from affidavit.vault.keyring import Keyring
@@ -21,6 +22,17 @@ def one(keyring: Keyring, name: str) -> bytes | None:
     """What is remembered under a name; ``None`` if there is no such name."""
     rows = keyring.read("SELECT body FROM erasures_known WHERE name = ?", (name,))
     return bytes(rows[0][0]) if rows else None
+
+
+def leave_none(keyring: Keyring) -> None:
+    """Write all of it anew, so that nothing that was taken away stays on any page; durable."""
+    with keyring.changing() as change:
+        rows = change.database.execute("SELECT id, name, body FROM erasures_known").fetchall()
+        change.database.execute("DELETE FROM erasures_known WHERE id > 0")  # a renewal sees each
+        change.database.execute("DELETE FROM erasures_known")  # frees all pages, overwritten
+        change.database.executemany(
+            "INSERT INTO erasures_known (id, name, body) VALUES (?, ?, ?)", rows
+        )
 
 
 def every(keyring: Keyring) -> dict[str, bytes]:
