@@ -5,7 +5,8 @@ of all whom it is about. Not here: what is decided (``approving``, ``holding``, 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import apsw
@@ -13,13 +14,20 @@ import apsw
 from affidavit.app import system
 from affidavit.clock import Clock, add_seconds
 from affidavit.config import Config
-from affidavit.control.approvals import MAX_PENDING, PENDING_SECONDS, Approval, ApprovalStore, Kind
+from affidavit.control.approvals import (
+    MAX_PENDING,
+    PENDING_SECONDS,
+    Approval,
+    ApprovalStore,
+    Kind,
+    second_persons,
+)
 from affidavit.control.holds import HoldStore
 from affidavit.control.identity import Identity
 from affidavit.control.store import IdentityStore
 from affidavit.errors import RefusedError
 from affidavit.query import named
-from affidavit.query.boundary import Boundary
+from affidavit.query.boundary import Boundary, oversees
 from affidavit.record.model import Chain, Record
 
 T = TypeVar("T")
@@ -75,6 +83,21 @@ async def boundary(host: Host, identity: Identity, now: str) -> Boundary:
     glasses = await host.ask(host.approvals.glasses)
     mine = [one for one in glasses if one.by == identity.id and now < one.until]
     return named.boundary_of(identity, host.config, now, mine[-1] if mine else None)
+
+
+def grantable(
+    config: Config, who: Identity, asked: str, every: Sequence[Identity], tenants: Collection[str]
+) -> bool:
+    """Whether somebody can grant what ``who`` ``asked`` (when), and sees all of these tenants.
+
+    With a broken glass, where there may be one. If nobody can when it is asked, nobody ever can:
+    the keys of a second person are older than the question.
+    """
+    for one in second_persons(who, asked, every):
+        with contextlib.suppress(RefusedError):  # it may not read
+            if oversees(one, named.widest(one, config, asked), *tenants):
+                return True
+    return False
 
 
 async def close(host: Host, record: Record, name: str) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from affidavit import ids
 from affidavit.app import deciding, remembering
 from affidavit.app.selecting import Found, Left
-from affidavit.control.approvals import Approval, ApprovalStore, grantable
+from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
 from affidavit.control.identity import (
     ADMINISTRATE,
@@ -102,7 +102,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     if kind == "tenant" and alone not in ("", target):
         raise RefusedError("Your boundary does not show this tenant.")
     ending = whose(kind, target, alone, every)
-    check_somebody_left(every, whose(kind, target, "", every), now)
+    check_somebody_left(kind, every, whose(kind, target, "", every), now)
     if kind == "tenant":
         keys = tuple(one.id for one in ending if one.revoked is None)
         people = {one.name for one in ending if one.kind == "person" and one.name}
@@ -137,7 +137,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             more=lambda: _put(host, made, found),
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
-    can = grantable(who, asked.asked, every)
+    can = deciding.grantable(host.config, who, asked.asked, every, tenants_of(made))
     return plan | {"id": made.id, "asked": asked.id, "until": asked.until, "grantable": can}
 
 
@@ -211,17 +211,26 @@ def whose(kind: str, target: str, within: str, every: Sequence[Identity]) -> lis
     return [one for one in mine if field is not None and getattr(one, field) == target]
 
 
-def check_somebody_left(every: Sequence[Identity], ending: Sequence[Identity], now: str) -> None:
-    """``RefusedError`` if these were the last ones who can make keys: nobody could undo that."""
+def check_somebody_left(
+    kind: str, every: Sequence[Identity], ending: Sequence[Identity], now: str
+) -> None:
+    """``RefusedError`` if these were the last ones who can make keys: nobody could undo that.
+
+    A key that is made as the hint says is of somebody whom this ``kind`` of erasure leaves.
+    """
     able = [one for one in every if one.role in ADMINISTRATE and one.in_force(now)]
     role = OWNER if any(one.role == OWNER for one in able) else ADMINISTRATOR
     last = {one.id for one in able if one.role == role}
     if last and last <= {one.id for one in ending}:
-        other = f"affidavit keys create NAME --role {role} --tenant ANOTHER"
+        elsewhere = " --tenant ANOTHER" if kind == "tenant" else ""
+        hint = f"First make another: affidavit keys create NAME --role {role}{elsewhere}"
+        if role == OWNER:
+            hint += "; or hand over: affidavit keys give-up"
+        elif elsewhere:
+            hint = "Nobody can make one in another tenant any more: this tenant stays."
         raise RefusedError(
             f"The keys of the last {role} of the installation would end with this erasure.",
-            hint=f"First make another: {other}"
-            + ("; or hand over: affidavit keys give-up" if role == OWNER else ""),
+            hint=hint,
         )
 
 

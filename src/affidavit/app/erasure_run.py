@@ -140,7 +140,7 @@ class Runs:
         def forget() -> Erasure:
             every, now = host.identities.all(), host.clock.now()
             known = whose(erasure.kind, erasure.target, erasure.within, every)
-            check_somebody_left(every, known, now)
+            check_somebody_left(erasure.kind, every, known, now)
             with host.state:
                 revoked = forgetting.forget(
                     host.state, host.identities, host.saved, host.holds, host.answered, known,

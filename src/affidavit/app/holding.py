@@ -17,7 +17,7 @@ import msgspec
 from affidavit import ids
 from affidavit.app import deciding, hold_tenants, system
 from affidavit.app.deciding import Host, News
-from affidavit.control.approvals import Approval, grantable
+from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves, is_owned
 from affidavit.errors import NotFoundError, RefusedError, UsageError
@@ -180,7 +180,8 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 host, who, now, "release", params["by"], target=hold.id,
                 reason=str(params["reason"]), what=what,
             )  # fmt: skip
-        can = grantable(who, found.asked, every)
+        decides = hold_tenants.decides(hold, owned=owned)
+        can = deciding.grantable(host.config, who, found.asked, every, [decides])
         return shown(hold) | {"asked": found.id, "until": found.until, "grantable": can}
 
 

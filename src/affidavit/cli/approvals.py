@@ -102,10 +102,12 @@ def waits(made: dict[str, Any], where: str) -> str:
         return f"Until {until} UTC somebody else may grant it: affidavit approvals grant {asked}"
     return (
         "But nobody can grant it: every other key that approves was made by whoever asked, or made "
-        f"the key that asked, or there is none. Take it back: affidavit approvals deny {asked}. "
+        "the key that asked, or does not see all of the tenants that it is of, or there is none. "
+        f"Take it back: affidavit approvals deny {asked}. "
         "Then ask with a key of the role compliance; somebody with another key that is there by "
         "then grants it. One owner may make both (affidavit keys create NAME --kind person --role "
-        "compliance, and auditor): AFFIDAVIT_KEY says who you are."
+        "compliance, and auditor; in another tenant with --tenant NAME; for several tenants two of "
+        "the role owner): AFFIDAVIT_KEY says who you are."
     )
 
 

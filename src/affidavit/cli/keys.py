@@ -27,6 +27,10 @@ def create(
         str, typer.Option("--kind", help="person, service or agent.", metavar="KIND")
     ] = "service",
     email: Annotated[str, typer.Option("--email", help="E-mail of a person.", metavar="TEXT")] = "",
+    tenant: Annotated[
+        str,
+        typer.Option("--tenant", help="Tenant, if not yours; an owner names one.", metavar="NAME"),
+    ] = "",
     team: Annotated[
         str, typer.Option("--team", help="Team; sessions are per team.", metavar="TEXT")
     ] = "",
@@ -63,6 +67,7 @@ def create(
         "email": email,
         "kind": kind,
         "role": role,
+        "tenant": tenant,
         "team": team,
         "groups": group or [],
         "boundary": boundary,
@@ -75,7 +80,8 @@ def create(
         output.json_line(made)
         return
     output.plain(made["token"])
-    output.say(f"This is the key {made['id']} of {name} ({role}). It is not shown again.")
+    whose = f"{name} ({role}{f', tenant {tenant}' if tenant else ''})"
+    output.say(f"This is the key {made['id']} of {whose}. It is not shown again.")
 
 
 @app.command("list")
@@ -89,12 +95,14 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
         for key in found:
             output.json_line(key)
         return
+    several = len({key["tenant"] for key in found}) > 1
     rows = [
-        (key["id"], key["name"], key["role"], key["boundary"], key["team"],
-         output.moment(key["created"])[:10], _state(key))
+        (key["id"], key["name"], *([key["tenant"]] if several else []), key["role"],
+         key["boundary"], key["team"], output.moment(key["created"])[:10], _state(key))
         for key in found
     ]  # fmt: skip
-    output.table(("Id", "Name", "Role", "Boundary", "Team", "Created", "State"), rows)
+    tenant = ("Tenant",) if several else ()
+    output.table(("Id", "Name", *tenant, "Role", "Boundary", "Team", "Created", "State"), rows)
 
 
 def _state(key: dict[str, Any]) -> str:

@@ -64,9 +64,11 @@ class KeyBody(_Body):
 
     ``boundary``: one of the configuration. ``until``: a time, or ``30d`` from now, at which the
     right to read ends. ``labels`` and ``jurisdiction`` are what rules of retention may ask for.
+    ``tenant``: another one than that of who makes it; an owner alone names one.
     """
 
     name: str = Field(min_length=1, max_length=200)
+    tenant: str = Field(default="", max_length=200)
     email: str = Field(default="", max_length=200)
     kind: Literal["person", "service", "agent"] = "service"
     role: str = Field(default="caller", max_length=50)
@@ -209,6 +211,7 @@ def _key(identity: Identity) -> dict[str, Any]:
     """A key as it is listed: everything but its hash."""
     return {
         "id": identity.id,
+        "tenant": identity.tenant,
         "name": identity.name,
         "email": identity.email,
         "actor": identity.actor,

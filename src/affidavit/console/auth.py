@@ -155,7 +155,7 @@ class Authenticator:
         if identity.role not in REPORTERS:
             raise RefusedError(
                 f"A key with the role {identity.role} does not report changes.",
-                hint="affidavit keys create --role caller",
+                hint="affidavit keys create NAME --role caller",
             )
         return self._counted(
             connection, self._made(connection, identity, via, nothing(identity.actor))
@@ -188,7 +188,7 @@ class Authenticator:
             opens = "reads the log" if identity.role == MONITOR else "opens the gateway"
             raise RefusedError(
                 f"A key with the role {identity.role} {opens}, not the console.",
-                hint="affidavit keys create --role auditor",
+                hint="affidavit keys create NAME --role auditor",
             )
         services = self._services
         now = services.clock.now()

@@ -1,9 +1,10 @@
 """What limits a key that is made: its names, role, boundary, and when its right to read ends.
 
-Rules: whoever administrates without owning makes no owner, or giving up would mean nothing, and
-knows of the keys of the own tenant alone; names have no characters that are not seen, by which two
-would look alike; a boundary is one of the configuration; a right to read that is over already is a
-mistake. Not here: what a boundary is (``query.named``).
+Rules: a key is of the tenant of whoever makes it, or, made by an owner, of any that is named: with
+its first key a tenant begins. Whoever administrates without owning makes no owner, or giving up
+would mean nothing, and makes and knows of the keys of the own tenant alone; names have no
+characters that are not seen, by which two would look alike; a boundary is one of the configuration;
+a right to read that is over already is a mistake. Not here: what a boundary is (``query.named``).
 """
 
 from typing import Any, Protocol
@@ -18,9 +19,13 @@ from affidavit.query.standing import parse_moment
 
 
 class KeyLimits(Protocol):
-    """What is asked for: ``until`` is a time, or ``30d`` from now; all but a name may be empty."""
+    """What is asked for: ``until`` is a time, or ``30d`` from now; all but a name may be empty.
+
+    ``tenant``: ``""`` is that of whoever makes it.
+    """
 
     name: str
+    tenant: str
     email: str
     team: str
     groups: list[str]
@@ -35,11 +40,14 @@ def limited(asked: KeyLimits, reader: Reader, services: ConsoleServices) -> dict
     """What the console adds to a key that is asked for; ``UsageError``, ``RefusedError``."""
     if asked.role == OWNER and reader.identity.role != OWNER:
         raise RefusedError("A key with the role owner is made by an owner alone.")
+    tenant = asked.tenant or reader.identity.tenant
+    if tenant != reader.identity.tenant and reader.identity.role != OWNER:
+        raise RefusedError("Keys of another tenant are made by an owner alone.")
     for text in _texts(asked):
         if visible(text) != text:
             raise UsageError(
                 f"A name has characters that are not seen: {visible(text)}.",
-                hint="Write names, teams, groups, labels and addresses without them.",
+                hint="Write names, tenants, teams, groups, labels and addresses without them.",
             )
     if asked.boundary:
         named.check_name(services.config, asked.role, asked.boundary)
@@ -49,11 +57,11 @@ def limited(asked: KeyLimits, reader: Reader, services: ConsoleServices) -> dict
         if asked.role not in READERS or until <= now:
             why = "is over already" if asked.role in READERS else "limits who reads, not a caller"
             raise UsageError(f"{asked.until!r} {why}.", hint="--until 2027-01-31, or 30d from now")
-    return {"tenant": reader.identity.tenant, "until": until}
+    return {"tenant": tenant, "until": until}
 
 
 def _texts(asked: KeyLimits) -> list[str]:
-    alone = [asked.name, asked.email, asked.team, asked.jurisdiction]
+    alone = [asked.name, asked.tenant, asked.email, asked.team, asked.jurisdiction]
     return [*alone, *asked.groups, *asked.labels]
 
 

@@ -176,6 +176,7 @@ class Key(msgspec.Struct):
     labels: list[str] = []
     jurisdiction: str = ""
     made_by: str = ""
+    tenant: str = ""
 
 
 class Keys(msgspec.Struct):
@@ -188,7 +189,6 @@ class MadeKey(Key):
     """A new key. ``token`` opens doors and is shown this once; ``null`` in a repeated answer."""
 
     token: str | None = None
-    tenant: str = ""
     replayed: bool = False
     note: str = ""
 
@@ -196,7 +196,6 @@ class MadeKey(Key):
 class RevokedKey(Key):
     """A revoked key; ``already``: it was revoked before."""
 
-    tenant: str = ""
     already: bool = False
 
 

@@ -119,15 +119,16 @@ def check_second(asker: Identity, second: Identity, asked: str, every: Sequence[
         )
 
 
-def grantable(asker: Identity, asked: str, every: Sequence[Identity]) -> bool:
-    """Whether a key of a role that approves is a second person's, of whatever tenant.
+def second_persons(asker: Identity, asked: str, every: Sequence[Identity]) -> list[Identity]:
+    """The keys of a role that approves that are a second person's, of whatever tenant.
 
-    If none is when it is ``asked``, none ever is: later keys are younger than the question.
+    If there is none when it is ``asked``, there never is: later keys are younger than the question.
     """
-    return any(
-        one.role in APPROVE and one.in_force(asked) and _is_second(asker, one, asked, every)
+    return [
+        one
         for one in every
-    )
+        if one.role in APPROVE and one.in_force(asked) and _is_second(asker, one, asked, every)
+    ]
 
 
 def _is_second(asker: Identity, second: Identity, asked: str, every: Sequence[Identity]) -> bool:

@@ -8,6 +8,7 @@ boundary it was broken for, as the configuration says now. Not here: what a boun
 question (``boundary``).
 """
 
+import contextlib
 import difflib
 import functools
 
@@ -118,6 +119,18 @@ def boundary_of(
         rows=_both(whole, _since(opens.window, now)), standing=whole, sections=shown,
         content=opens.content, persons=1, glass=glass.id, until=ends,
     )  # fmt: skip
+
+
+def widest(identity: Identity, config: Config, now: str) -> Boundary:
+    """What the identity may see ``now`` at most: with its glass broken, if it has one.
+
+    ``RefusedError`` as ``boundary_of``.
+    """
+    drawn = Glass("", identity.id, identity.actor, identity.tenant, "", "", now, "")
+    glass = None
+    with contextlib.suppress(RefusedError):  # it has none
+        glass = glass_of(identity, config, drawn)
+    return boundary_of(identity, config, now, glass)
 
 
 def glass_of(identity: Identity, config: Config, glass: Glass) -> Glass:

@@ -14,6 +14,7 @@ from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.approvals import Approval
 from affidavit.control.erasures import Erasure
+from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
 from affidavit.durable import open_database
 from affidavit.errors import NotFoundError, RefusedError
@@ -194,8 +195,52 @@ def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path
         for one in ends:
             if one["role"] == "owner" and one["id"] != owner["id"]:
                 await link.call("keys.revoke", {"id": one["id"], "by": _by(owner)["by"]})
-        with pytest.raises(RefusedError, match="last owner"):
+        with pytest.raises(RefusedError, match="last owner") as caught:
             await link.call("erasures.ask", asked("subject", owner["actor"], eve))
+        hint = "First make another: affidavit keys create NAME --role owner; or hand over"
+        assert str(caught.value.hint).startswith(hint), "another person's key stays, of any tenant"
+
+    assert _sequencer(root, story) == 0
+
+
+def test_a_tenant_with_the_last_administrators_stays() -> None:
+    """Ownership was given up, so nobody makes keys elsewhere, and no hint says somebody does."""
+    ada = Identity("k", "acme", "act_a", "person", "administrator", "", (), "Ada", "", b"", NOW)
+    with pytest.raises(RefusedError) as caught:
+        erasing.check_somebody_left("tenant", [ada], [ada], NOW)
+    assert "keys create" not in str(caught.value.hint)
+    with pytest.raises(RefusedError) as caught:
+        erasing.check_somebody_left("subject", [ada], [ada], NOW)
+    assert str(caught.value.hint).endswith("affidavit keys create NAME --role administrator")
+
+
+def test_whoever_can_grant_it_sees_the_tenants_that_it_is_of(tmp_path: Path) -> None:
+    """A second person of another tenant is none; nor one with a boundary, unless a glass opens it.
+
+    The owner made all keys here, so it does not count either.
+    """
+    glass = "boundaries: {narrow: {rows: 'team:red'}, opens: {rows: 'team:red', break_glass: {}}}\n"
+    root = _root(tmp_path, glass)
+
+    async def story(link: ControlLink) -> None:
+        (first, *_) = await link.call("keys.list", {})
+        mine = {"by": _by(first)["by"]}
+        ann, max_ = await _key(link, "Ann", "compliance", **mine), {"tenant": "acme"} | mine
+        bot = await _key(link, "bot", "caller", **mine)
+        recorder = await Recorder.open(root, link)
+        await recorder.exchange(bot, "hello", session="s1")
+        await recorder.indexed()
+
+        async def can() -> bool:
+            made = await link.call("erasures.ask", asked("session", "ses_s1", ann))
+            return bool(made["grantable"])
+
+        await _key(link, "Max", "auditor", **max_)
+        await _key(link, "Nora", "auditor", boundary="narrow", **mine)
+        assert not await can()
+        await _key(link, "Gil", "auditor", boundary="opens", **mine)
+        assert await can()
+        await recorder.close()
 
     assert _sequencer(root, story) == 0
 

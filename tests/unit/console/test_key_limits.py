@@ -69,3 +69,20 @@ def test_an_administrator_knows_of_the_keys_of_its_tenant(client: Client, machin
     assert machine.identities.find(other.id).revoked is None
     assert other.id in client("owner").get("/api/keys").text
     assert client("owner").delete(f"/api/keys/{other.id}").status_code == 200
+
+
+def test_an_owner_makes_keys_of_any_tenant_and_others_of_their_own(
+    client: Client, machine: Machine
+) -> None:
+    """A tenant begins with its first key; who administrates one names no other."""
+    asked = {"name": "Zed", "role": "auditor", "tenant": "beta"}
+    made = client("owner").post("/api/keys", json=asked)
+    assert (made.status_code, made.json()["tenant"]) == (201, "beta")
+    listed = client("owner").get("/api/keys").json()["keys"]
+    assert [one["tenant"] for one in listed if one["name"] == "Zed"] == ["beta"]
+    assert client("owner").post("/api/keys", json=asked | {"tenant": "a\tb"}).status_code == 400
+    refused = client("administrator").post("/api/keys", json=asked)
+    assert (refused.status_code, "an owner alone" in refused.json()["detail"]) == (403, True)
+    own = asked | {"name": "Yan", "tenant": machine.identity("administrator").tenant}
+    assert client("administrator").post("/api/keys", json=own).status_code == 201
+    assert client("owner").delete(f"/api/keys/{made.json()['id']}").status_code == 200

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from affidavit.control.approvals import check_second, grantable
+from affidavit.control.approvals import check_second, second_persons
 from affidavit.control.identity import Identity
 from affidavit.errors import RefusedError
 
@@ -103,6 +103,6 @@ def test_what_nobody_can_ever_grant_is_known_when_it_is_asked() -> None:
     own, ben = _made("Own", "owner", ""), _made("Ben", "compliance", "act_Own")
     cleo = _made("Cleo", "auditor", "act_Own")
     every = [own, ben, cleo]
-    assert [grantable(one, NOW, every) for one in every] == [False, True, True]
+    assert [second_persons(one, NOW, every) for one in every] == [[], [cleo], [ben]]
     gone = msgspec.structs.replace(cleo, revoked=NOW)
-    assert not grantable(ben, NOW, [own, ben, gone, _made("App", "caller", "act_Own")])
+    assert not second_persons(ben, NOW, [own, ben, gone, _made("App", "caller", "act_Own")])
