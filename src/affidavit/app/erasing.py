@@ -290,10 +290,15 @@ async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def under(host: Host, params: dict[str, Any]) -> list[list[Any]]:
-    """Of leaves that were erased, under which request: pairs of index and id."""
+    """Of leaves that were erased, under which request, and what it took: index, id, ``What``."""
     indexes = [int(one) for one in params["indexes"]][:MOST]
-    found = await host.ask(lambda: host.erasures.under(indexes))
-    return [[index, name] for index, name in found.items()]
+
+    def read() -> list[list[Any]]:
+        found = host.erasures.under(indexes)
+        what = {name: host.erasures.find(name).what for name in {*found.values()}}
+        return [[index, name, what[name]] for index, name in found.items()]
+
+    return await host.ask(read)
 
 
 def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) -> list[str]:

@@ -4,21 +4,39 @@ Rules: a read does not fail because the sequencer is away: then nothing is said.
 is erased (``query.content``).
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from affidavit.console.services import ConsoleServices
 from affidavit.errors import UnavailableError
+from affidavit.query.kept_records import Request, Under
 
 
-async def under(services: ConsoleServices, gone: Sequence[int]) -> dict[int, str]:
+async def requests(services: ConsoleServices, gone: Sequence[int]) -> dict[int, Request]:
     """The request under which each leaf was erased, of those where one is known."""
     if not gone:
         return {}
     try:
-        return dict(await services.control.call("erasures.under", {"indexes": [*gone]}))
+        known = await services.control.call("erasures.under", {"indexes": [*gone]})
     except UnavailableError:
         return {}
+    return {index: Request(name, what) for index, name, what in known}
+
+
+async def under(services: ConsoleServices, gone: Sequence[int]) -> dict[int, str]:
+    """The same, the ids alone."""
+    return {index: one.id for index, one in (await requests(services, gone)).items()}
+
+
+def from_thread(services: ConsoleServices) -> Under:
+    """``requests`` for a reading thread; called on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def ask(gone: Sequence[int]) -> dict[int, Request]:
+        return asyncio.run_coroutine_threadsafe(requests(services, gone), loop).result()
+
+    return ask
 
 
 async def say(services: ConsoleServices, lines: Sequence[dict[str, Any]]) -> None:

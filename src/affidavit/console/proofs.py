@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.clock import add_seconds
-from affidavit.console import report_kinds, resolve, trust
+from affidavit.console import erased, report_kinds, resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
+from affidavit.console.exported import runs
 from affidavit.console.reads import Reads
 from affidavit.console.retention_api import known_holds
 from affidavit.console.services import ConsoleServices
@@ -30,7 +31,7 @@ from affidavit.query.boundary import subject as subject_boundary
 from affidavit.query.completeness import Answer
 from affidavit.query.custody import custody
 from affidavit.query.kept import Hold
-from affidavit.query.kept_records import kept_records
+from affidavit.query.kept_records import Under, kept_records, unknown
 from affidavit.query.question import Question, counting, question, sampling, unproved
 from affidavit.query.tree import All, And, Has, Moment, Number, Tree
 from affidavit.record.disclose import open_disclosure
@@ -40,8 +41,6 @@ PAGE = 1000
 TOOLS = tools()
 WITNESS_SECONDS = 3.0
 """How long an answer waits for the cosignatures of witnesses over its newest leaf."""
-MAX_RUNS = 1_000
-"""Runs of leaves that the record of an export names."""
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
 DISAGREE = "the index and the ledger disagree"
@@ -58,8 +57,9 @@ class Wanted:
 
     ``count``: only how many there are, and nothing of any of them. ``sample``: so many of the
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
-    are kept, under which of the ``holds`` that the reader may know of. ``report``: what the page
-    is about; ``witnesses``: what is known of them, for that of a period. ``subject``: the pseudonym
+    are kept, under which of the ``holds`` that the reader may know of, ``under`` which requests
+    what is gone was erased. ``report``: what the page is about; ``witnesses``: what is known of
+    them, for that of a period. ``subject``: the pseudonym
     of whom it is about; of records of others, ``who`` and ``person`` are left out.
     """
 
@@ -72,6 +72,7 @@ class Wanted:
     seed: str = ""
     people: bool = False
     holds: Sequence[Hold] | None = None
+    under: Under = unknown
     report: report_kinds.Kind = "records"
     witnesses: Sequence[dict[str, Any]] = ()
     subject: str = ""
@@ -165,7 +166,8 @@ class Proofs:
         holds = await known_holds(services, reader) if wanted.people and not count else None
         status = await services.control.call("status") if kind == "period" else {}
         return dataclasses.replace(
-            wanted, holds=holds, count=count, witnesses=status.get("witnesses", ()),
+            wanted, holds=holds, under=erased.from_thread(services), count=count,
+            witnesses=status.get("witnesses", ()),
             expression=report_kinds.asked_for(kind, wanted.expression, services.clock.now()),
         )  # fmt: skip
 
@@ -266,7 +268,7 @@ class Proofs:
         if "retention" not in wanted.withhold:
             told["retention"] = kept_records(
                 services.searcher, services.vault, services.config, boundary, records, now,
-                wanted.holds,
+                wanted.holds, wanted.under,
             )  # fmt: skip
         if "custody" not in wanted.withhold:
             told["custody"] = custody(services.searcher, boundary, records, answer.size)
@@ -370,28 +372,6 @@ class Proofs:
             return bundle.Shown(disclosures, parts)
 
         return show
-
-
-def runs(leaves: Sequence[int]) -> list[list[int]]:
-    """First and last of each run of leaves; of very many, runs that are near count as one.
-
-    So an erasure can list who was given what; never is a leaf missing.
-    """
-    gap, found = 1, _runs(leaves, 1)
-    while len(found) > MAX_RUNS:
-        gap *= 2
-        found = _runs(leaves, gap)
-    return found
-
-
-def _runs(leaves: Sequence[int], gap: int) -> list[list[int]]:
-    found: list[list[int]] = []
-    for index in leaves:
-        if found and index - found[-1][1] <= gap:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return found
 
 
 def _of_another(text: str | None, subject: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request
 
+from affidavit.console import erased
 from affidavit.console.access import Access, recorded_name
 from affidavit.console.approvals_api import oversees
 from affidavit.console.auth import Authenticator, Reader
@@ -76,9 +77,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             raise
         what |= {"name": f"#{found.index}", "rows": 1}
         await access.read("access.query", reader, what, purpose)
-        under = await services.control.call("erasures.under", {"indexes": [found.index]})
+        under = await erased.under(services, [found.index])
         told: dict[str, Any] = msgspec.to_builtins(found)
-        return told | {"erased_under": dict(under).get(found.index, "")}
+        return told | {"erased_under": under.get(found.index, "")}
 
     @routes.get("/plan", summary="What would go when, why, and how much")
     async def plan(

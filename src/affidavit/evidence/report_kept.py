@@ -75,6 +75,12 @@ class _Why:
             for index in entry.get("records", [])
             for section in entry.get("sections", [])
         }
+        self._missing = {
+            (index, section)
+            for entry in manifest["retention"].get("missing", [])
+            for index in entry.get("records", [])
+            for section in entry.get("sections", [])
+        }
         self._whole = None
         if drawn is not None:
             self._whole = {*drawn, *answer.gaps, *map(answer.halves.get, drawn)}
@@ -89,6 +95,8 @@ class _Why:
             return "outside the boundary of who exported"
         if (index, section) in self._erased:
             return f"erased or expired; certificate: {self._erased[index, section] or 'not stated'}"
+        if (index, section) in self._missing:
+            return "missing from the vault, and nothing tells of an erasure: damage"
         if self._whole is not None and index not in self._whole:
             return "not drawn into the sample"
         met = self._met(index)
@@ -150,6 +158,12 @@ def retention(manifest: Manifest) -> str:
         said += _listed(head, gone)
     elif erased is not None:
         said.append(paragraph(f"None of {of} was erased."))
+    missing = [(", ".join(map(str, one.get("sections", []))), _some(one.get("records", [])))
+               for one in kept.get("missing", [])]  # fmt: skip
+    if missing:
+        what = "Missing from the vault, and nothing tells of an erasure. This is damage: "
+        said.append(paragraph(f"{what}affidavit fsck --deep, where it is kept, says of what."))
+        said += _listed([("Missing sections", 40), ("Records (leaves)", 60)], missing)
     due = kept.get("due")
     if due:
         said.append(facts([("Kept longer than the maximum", _some(due))]))

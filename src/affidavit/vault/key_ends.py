@@ -8,8 +8,13 @@ under are made retired: no writer ever gets them.
 Not here: what the keys wrap (``erase``), when a key's time has come (``retention``).
 """
 
+import functools
+import struct
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
+
+import zstandard
 
 from affidavit import ids
 from affidavit.errors import NotFoundError, UsageError
@@ -210,6 +215,44 @@ def mark_emptied(keyring: Keyring, number: int, indexes: Sequence[int]) -> None:
             "SELECT id, ?, ?, ?, ? FROM bucket_keys WHERE id = ? AND wrapped IS NULL",
             (indexes[0], indexes[-1], len(indexes), change.now, number),
         )
+        change.database.execute(
+            "INSERT OR IGNORE INTO segments_emptied_leaves (id, first, steps) "
+            "SELECT id, ?, ? FROM bucket_keys WHERE id = ? AND wrapped IS NULL",
+            (indexes[0], _steps(indexes), number),
+        )
+
+
+def emptied_with(keyring: Keyring, index: int, day: str) -> tuple[str, str]:
+    """When a segment was removed that had leaf ``index``, of a UTC day, as nothing of it was left.
+
+    And when, at last, one around it of which an earlier release did not write down the leaves;
+    each ``""`` if there was none.
+    """
+    if not keyring.read("SELECT 1 FROM sqlite_schema WHERE name = 'segments_emptied_leaves'"):
+        around = [one.at for one in emptied_on(keyring, day) if one.first <= index <= one.last]
+        return "", max(around, default="")
+    rows = keyring.read(
+        "SELECT first, at, steps FROM bucket_keys JOIN segments_emptied USING (id) "
+        "LEFT JOIN segments_emptied_leaves USING (id, first) "
+        "WHERE day = ? AND first <= ? AND last >= ?",
+        (day, index, index),
+    )
+    around = [at for _, at, steps in rows if steps is None]
+    had = [at for first, at, steps in rows if steps is not None and index in _leaves(first, steps)]
+    return max(had, default=""), max(around, default="")
+
+
+def _steps(indexes: Sequence[int]) -> bytes:
+    """From each leaf to the next, as u64be, compressed: mostly ones."""
+    steps = [after - before for before, after in pairwise(indexes)]
+    return zstandard.ZstdCompressor().compress(struct.pack(f">{len(steps)}Q", *steps))
+
+
+@functools.lru_cache(maxsize=8)
+def _leaves(first: int, steps: bytes) -> frozenset[int]:
+    """Undo ``_steps``; of some segments remembered, as many leaves are asked for in a row."""
+    data = zstandard.ZstdDecompressor().decompress(steps)
+    return frozenset(accumulate(struct.unpack(f">{len(data) // 8}Q", data), initial=first))
 
 
 def emptied_on(keyring: Keyring, day: str) -> list[Emptied]:

@@ -5,7 +5,8 @@ one key at most is neither retired nor destroyed. A destroyed key is a row witho
 with keys are added at the end, and become shorter only: SQLite, told to overwrite what it deletes,
 does so; but where longer rows make it divide a page, it leaves copies. So what comes later stands
 in tables of its own. ``segments_emptied``: segments under the bucket key that were removed, as
-nothing of them was left, with their first and last leaf. ``erasures_known``: requests, as bytes
+nothing of them was left, with their first and last leaf; ``segments_emptied_leaves``: all leaves of
+those that this release removed (``key_ends``). ``erasures_known``: requests, as bytes
 that mean nothing here (``remembered``). ``holds_known``: of each hold whose it is, and a digest of
 its words.
 """
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS bucket_keys_retired (id INTEGER PRIMARY KEY, at TEXT 
 CREATE TABLE IF NOT EXISTS segments_emptied (
     id INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     records INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (id, first)
+) STRICT;
+CREATE TABLE IF NOT EXISTS segments_emptied_leaves (
+    id INTEGER NOT NULL, first INTEGER NOT NULL, steps BLOB NOT NULL, PRIMARY KEY (id, first)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS erasures_known (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, body BLOB NOT NULL

@@ -34,6 +34,8 @@ from affidavit.vault.stocktaking import Stocktaking
 NOT_THERE = "Not in the vault."
 REMOVED = "Its segment was removed."
 """Reasons that no destroyed key accounts for."""
+AROUND = f"{NOT_THERE} Records around it were erased, at"
+"""What a reason begins with that may be one or not: an earlier release removed a segment there."""
 
 _NEVER_HERE = frozenset({"ledger.opened", "ledger.epoch", "ledger.heads"})
 _CONTENT = SECTIONS.index("content")
@@ -208,11 +210,7 @@ class VaultReader:
         """Why sections and parts that were recorded cannot be read: name → one sentence."""
         leaf = self._leaf(index)
         stored = self._find(leaf, tenant)
-        emptied = [] if stored else key_ends.emptied_on(self._keyring, leaf.time[:10])
-        since = max((one.at for one in emptied if one.first <= index <= one.last), default="")
-        reason = NOT_THERE
-        if since:
-            reason += f" Records around it were erased, at {since} last."
+        reason = self._not_there(leaf) if stored is None else NOT_THERE
         reasons = {
             name: reason
             for name, digest in zip(SECTIONS, leaf.sections, strict=True)
@@ -229,6 +227,13 @@ class VaultReader:
         listed = {} if content is None else listed_parts(content)
         reasons.update({name: NOT_THERE for name in listed if name not in there})
         return reasons
+
+    def _not_there(self, leaf: Leaf) -> str:
+        """Why nothing of a leaf is here, as far as it is known."""
+        since, around = key_ends.emptied_with(self._keyring, leaf.index, leaf.time[:10])
+        if since:
+            return f"It was erased, and its segment removed at {since}."
+        return f"{AROUND} {around} last." if around else NOT_THERE
 
     def _disclosures(self, leaf: Leaf, stored: _Stored | None) -> tuple[str | None, ...]:
         return _disclosures(leaf, self._opened(stored, _SECTION_KINDS))
@@ -273,10 +278,12 @@ class VaultReader:
         for at, blob in enumerate(stored.entry.blobs):
             begin, end = end, end + blob.size
             if blob.kind in kinds:
-                key = part_key(wrapping, blob) if there else REMOVED
+                key = part_key(wrapping, blob)
                 if there and isinstance(key, str):
                     held = self._held.of(stored.path, stored.entry) if held is None else held
                     key = held.get(at, key)
+                if not there and isinstance(key, bytes):
+                    key = REMOVED
                 found.append((blob, begin, key))
         return found
 

@@ -4,18 +4,23 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from starlette.testclient import TestClient
 
+from affidavit.config import Config
+from affidavit.config_retention import Retention
 from affidavit.console.app import create_app
+from affidavit.control.erasures import Erasure
 from affidavit.errors import CorruptError
 from affidavit.evidence import verify
 from affidavit.query import boundary, custody, kept_records
+from affidavit.query.kept_records import Request, Under
 from affidavit.query.tree import All, Match
-from affidavit.record.model import View
+from affidavit.vault.erase import Eraser
+from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
+from affidavit.vault.segments import Bucket, segments_in, wraps_path
 from tests.unit.console.conftest import BASE
-from tests.world.machine import Machine
+from tests.world.machine import TENANT, Machine
 
 
 @pytest.fixture
@@ -166,45 +171,95 @@ def _damaged(*_: object) -> dict[str, Any]:
 
 
 def test_erased_is_what_the_vault_says_section_by_section(
-    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what the index cannot read: what the vault has lost, not what it has not got or spoilt.
+    """What it has lost, under a request or not; what it has not got is missing; spoilt is neither.
 
-    What has no entry at all may have been removed by somebody, and is not said to be erased.
+    A request accounts for what it takes, and for no other section.
     """
-    from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
-
     first, second, third, fourth = range(1, 5)
-    whole = VaultReader.view
-
-    def bare(at: int) -> View:
-        return msgspec.structs.replace(whole(machine.vault_reader, at), sections={})
+    destroyed = "The key was destroyed."
 
     def missing(_: VaultReader, index: int, tenant: str | None = None) -> dict[str, str]:
         if index == fourth:
             raise CorruptError("Section who is another one.")
         if index == third:
-            return {"who": NOT_THERE, "what": REMOVED}
-        return {"content": "The key was destroyed.", "request.body": "The key was destroyed."}
+            return {"who": NOT_THERE, "what": REMOVED, "content": NOT_THERE}
+        return {"content": destroyed, "request.body": destroyed}
 
-    machine.indexer.refresh([first, second, third, fourth], bare)
-    bucket = VaultReader.bucket
     monkeypatch.setattr(VaultReader, "missing", missing)
-    monkeypatch.setattr(
-        VaultReader, "bucket",
-        lambda self, index, tenant=None: None if index == second else bucket(self, index, tenant),
-    )  # fmt: skip
-    searcher = machine.services().searcher
-    reader = boundary.auditor("act_x", "acme")._replace(rows=All())
-    told = kept_records.kept_records(
-        searcher, machine.vault_reader, machine.config, reader, [first, second, third, fourth],
-        machine.clock.now(), None,
-    )  # fmt: skip
-    machine.indexer.refresh([first, second, third, fourth], machine.vault_reader.view)
-    found = [(one["records"], one["sections"]) for one in told["erased"]]
-    assert found == [([first], ["content"]), ([second], ["content"])]
-    words = [one["certificate"].partition(":")[0] for one in told["erased"]]
-    assert words == [NONE, "not in the vault, where records around were erased"]
+    monkeypatch.setattr(VaultReader, "left", lambda _, named: dict.fromkeys(named, 0))
+    requests = {second: Request("e1", "person"), third: Request("e2", "content")}
+
+    def told(under: Under) -> dict[str, Any]:
+        reader = boundary.auditor("act_x", "acme")._replace(rows=All())
+        return kept_records.kept_records(
+            machine.services().searcher, machine.vault_reader, machine.config, reader,
+            [first, second, third, fourth], machine.clock.now(), None, under,
+        )  # fmt: skip
+
+    found = told(lambda gone: {index: requests[index] for index in gone if index in requests})
+    assert [tuple(one.values()) for one in found["erased"]] == [
+        (NONE, [first], ["content"]),
+        ("request e1 (affidavit erase certificate e1)", [second], ["content"]),
+        ("request e2 (affidavit erase certificate e2)", [third], ["content"]),
+    ]
+    assert found["missing"] == [{"records": [third], "sections": ["who", "what"]}]
+    alone = told(kept_records.unknown)
+    assert [tuple(one.values()) for one in alone["erased"]] == [
+        (NONE, [first, second], ["content"])
+    ]
+    assert alone["missing"] == [{"records": [third], "sections": ["who", "what", "content"]}]
+
+
+def test_what_was_erased_and_what_somebody_removed_are_told_apart(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Between records of a segment that went as nothing of it was left, others' file is missing.
+
+    Under which request it went is named where one is known. Of what an earlier release removed
+    nobody knows which records it had.
+    """
+    rules = [{"when": {"model": "demo-two"}, "class": "logs"}]
+    kept_as = Retention.model_validate({"classes": {"logs": {}}, "rules": rules})
+    machine = Machine(tmp_path_factory.mktemp("removed"), Config(retention=kept_as))
+    for number in range(4):
+        machine.exchange("Hello?", model="demo-one" if number % 2 == 0 else "demo-two")
+    machine.settle()
+    own, theirs = [1, 2, 5, 6], [3, 4, 7, 8]
+    bucket = Bucket(TENANT, "default", machine.clock.now()[:10])
+    segments = {one.path for one in segments_in(bucket.directory(machine.root / "vault"))}
+    machine.vault.retire([bucket])
+    eraser = Eraser(machine.disk, machine.root / "vault", machine.keyring, machine.clock)
+    assert [*eraser.records(bucket, own, "sections").indexes] == own
+    assert not any(path.exists() for path in segments)
+    erasure = Erasure("e1", TENANT, "record", "", "sections", "", b"", "a", "k", "act_a", "", 2, "")
+    machine.played.erasures.put(erasure)
+    machine.played.erasures.put_gone("e1", 1, own[:2])
+    for one in segments_in(
+        bucket._replace(retention_class="logs").directory(machine.root / "vault")
+    ):
+        one.path.unlink()
+        wraps_path(one.path).unlink()
+    with TestClient(create_app(machine.services()), base_url=BASE) as console:
+        made = ask(console, machine, "owner", "/api/export", expression="type:exchange.*")
+        members = verify.read_zip(made.content)
+        told = json.loads(bytes(members["manifest.json"]))["retention"]
+        found = {index: one["certificate"] for one in told["erased"] for index in one["records"]}
+        request = "request e1 (affidavit erase certificate e1)"
+        assert found == dict.fromkeys(own[:2], request) | dict.fromkeys(own[2:], NONE)
+        assert {index for one in told["missing"] for index in one["records"]} == {*theirs}
+        page = bytes(members["report.html"]).decode()
+        assert "nothing tells of an erasure. This is damage" in page
+        assert "missing from the vault, and nothing tells of an erasure: damage" in page
+        with machine.keyring.changing() as change:
+            change.database.execute("DELETE FROM segments_emptied_leaves")
+        made = ask(console, machine, "owner", "/api/export", expression="type:exchange.*")
+        told = json.loads(bytes(verify.read_zip(made.content)["manifest.json"]))["retention"]
+        assert {index for one in told["missing"] for index in one["records"]} == {7, 8}
+        unsure = [one for one in told["erased"] if "earlier release" in one["certificate"]]
+        assert sorted(index for one in unsure for index in one["records"]) == [3, 4, 5, 6]
+    machine.close()
 
 
 def test_both_are_left_out_where_the_recipient_is_not_to_know(

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from affidavit.app import system
-from affidavit.console import proofs
+from affidavit.console import exported
 from affidavit.console.app import create_app
 from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
 from affidavit.control.identity import Identity
@@ -295,9 +295,9 @@ def test_a_sample_is_drawn_and_recorded(console: TestClient, machine: Machine) -
 def test_the_record_of_an_export_names_every_leaf_in_few_runs(step: int) -> None:
     """However scattered: never more than so many runs, and no leaf outside of them."""
     leaves = list(range(5, 20_000, step))
-    found = proofs.runs(leaves)
-    assert len(found) <= proofs.MAX_RUNS
+    found = exported.runs(leaves)
+    assert len(found) <= exported.MAX_RUNS
     assert all(any(first <= leaf <= last for first, last in found) for leaf in leaves[::997])
     assert found[0][0] == leaves[0]
     assert found[-1][1] == leaves[-1]
-    assert proofs.runs([]) == []
+    assert exported.runs([]) == []

@@ -119,6 +119,7 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path, kek: KeyEncry
     )
     reader = Keyring.open(tmp_path / "keys.db", kek, SystemClock(), read_only=True)
     assert key_ends.emptied_on(reader, _BUCKET.day) == []
+    assert key_ends.emptied_with(reader, 6, _BUCKET.day) == ("", "")
     raw.close()
     keyring = Keyring.open(tmp_path / "keys.db", kek, SystemClock())
     assert keyring.bucket(*_BUCKET) == (1, secret)
@@ -132,6 +133,14 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path, kek: KeyEncry
     (found,) = key_ends.emptied_on(reader, _BUCKET.day)
     assert found[:4] == (1, 4, 9, 3)
     assert key_ends.emptied_on(reader, "2026-11-24") == []
+    key_ends.mark_emptied(keyring, 1, [20])
+    had = [i for i in range(25) if key_ends.emptied_with(reader, i, _BUCKET.day) != ("", "")]
+    assert had == [4, 6, 9, 20], "these leaves, and none between them"
+    assert key_ends.emptied_with(reader, 6, _BUCKET.day) == (found.at, "")
+    assert key_ends.emptied_with(reader, 6, "2026-11-24") == ("", "")
+    with keyring.changing() as change:  # as an earlier release removed it
+        change.database.execute("DELETE FROM segments_emptied_leaves WHERE first = 4")
+    assert key_ends.emptied_with(reader, 5, _BUCKET.day) == ("", found.at)
     assert keyring.bucket_secret(2) == reader.bucket_secret(2)
     reader.close()
     keyring.close()

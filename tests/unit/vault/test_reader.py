@@ -18,12 +18,12 @@ from affidavit.record.disclose import commit_part
 from affidavit.record.keys import KeyEncryptionKey, wrap_key
 from affidavit.record.model import SECTIONS, Placed
 from affidavit.record.seal import seal_blob
-from affidavit.vault import wraps
+from affidavit.vault import key_ends, wraps
 from affidavit.vault.blobs import Packer, plain_part
 from affidavit.vault.directory import Directories, Directory
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
-from affidavit.vault.segments import wraps_path
+from affidavit.vault.segments import Bucket, wraps_path
 from affidavit.vault.vault import Vault
 from tests.unit.vault.makers import Leaves, digest_of, place, record
 
@@ -181,13 +181,17 @@ def test_a_removed_section_has_a_reason(world: _World) -> None:
     assert world.reader.disclosures(0)[:6] == item.record.sections[:6]
 
 
-def test_a_removed_segment_has_a_reason(world: _World) -> None:
+def test_a_removed_segment_has_a_reason(world: _World, keyring: Keyring) -> None:
     """When the ciphertext is gone and the wraps are not, nothing is read and it is said why."""
     world.put(place(0, record({"request.body": b"hello"})))
     world.segment().unlink()
     assert world.reader.view(0).sections == {}
     assert world.reader.salted_parts(0) == (None,)
     assert set(world.reader.missing(0).values()) == {"Its segment was removed."}
+    key_ends.retire_buckets(keyring, [Bucket(*_BUCKET.parts)])
+    key_ends.destroy_bucket(keyring, 1)
+    (why,) = {one.partition(" was destroyed")[0] for one in world.reader.missing(0).values()}
+    assert why == "The bucket key", "it went with its key, whoever removed the segment"
 
 
 def test_a_part_that_was_never_put_has_a_reason(world: _World) -> None:
