@@ -1,9 +1,52 @@
-"""Which leaves the record of an export names, so that an erasure can list who was given what."""
+"""What an export gave away: which leaves its record names, and that all of it was still there.
+
+Rules: a bundle leaves only if everything that it discloses could still be read once the record of
+the export was durable. So what an erasure takes is either in no such bundle, or the record of the
+bundle was there before the first key was destroyed, in a journal that the erasure waits for; then
+the certificate lists it. Not here: the list (``app.erasure_choice``), the bundle (``proofs``).
+"""
 
 from collections.abc import Sequence
 
+from affidavit.errors import UnavailableError
+from affidavit.evidence.bundle import Shown
+from affidavit.ledger.log_reader import LogReader
+from affidavit.vault import wraps
+from affidavit.vault.reader import VaultReader
+
 MAX_RUNS = 1_000
 """Runs of leaves that the record of an export names."""
+
+
+class Disclosed:
+    """What of each leaf a bundle that is being made discloses; on a reading thread."""
+
+    def __init__(self, vault: VaultReader, log: LogReader) -> None:
+        self._vault = vault
+        self._log = log
+        self._ended = vault.ended()
+        self._kinds: dict[int, int] = {}
+
+    def add(self, index: int, shown: Shown) -> None:
+        """This was read of a leaf."""
+        kinds = sum(1 << kind for kind, text in enumerate(shown.disclosures) if text is not None)
+        kinds |= (1 << wraps.PART) * any(part is not None for part in shown.parts)
+        if kinds:
+            self._kinds[index] = self._kinds.get(index, 0) | kinds
+
+    def check(self) -> None:
+        """``UnavailableError`` if something of it was erased since it was read."""
+        ended = self._vault.ended()  # first: what ends from here on is seen the next time
+        if ended == self._ended:
+            return
+        left = self._vault.left({index: self._log.decoded(index).id for index in self._kinds})
+        if any(kinds & ~left.get(index, kinds) for index, kinds in self._kinds.items()):
+            raise UnavailableError(
+                "Some of these records were erased while the bundle was made.",
+                hint="Ask again.",
+                kept="nothing of it was handed out; perhaps the record that it was asked for",
+            )
+        self._ended = ended
 
 
 def runs(leaves: Sequence[int]) -> list[list[int]]:

@@ -19,7 +19,7 @@ from affidavit.clock import add_seconds
 from affidavit.console import erased, report_kinds, resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
-from affidavit.console.exported import runs
+from affidavit.console.exported import Disclosed, runs
 from affidavit.console.reads import Reads
 from affidavit.console.retention_api import known_holds
 from affidavit.console.services import ConsoleServices
@@ -59,8 +59,8 @@ class Wanted:
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
     are kept, under which of the ``holds`` that the reader may know of, ``under`` which requests
     what is gone was erased. ``report``: what the page is about; ``witnesses``: what is known of
-    them, for that of a period. ``subject``: the pseudonym
-    of whom it is about; of records of others, ``who`` and ``person`` are left out.
+    them, for that of a period. ``seen`` is told what is read of each leaf. ``subject``: the
+    pseudonym of whom it is about; of records of others, ``who`` and ``person`` are left out.
     """
 
     expression: str
@@ -73,6 +73,7 @@ class Wanted:
     people: bool = False
     holds: Sequence[Hold] | None = None
     under: Under = unknown
+    seen: Callable[[int, bundle.Shown], None] | None = None
     report: report_kinds.Kind = "records"
     witnesses: Sequence[dict[str, Any]] = ()
     subject: str = ""
@@ -122,7 +123,7 @@ class Proofs:
         """Make a bundle and record that it was made; then it may leave.
 
         ``UsageError`` for a section that does not exist; ``RefusedError`` for content outside
-        the boundary.
+        the boundary; ``UnavailableError`` if something in it was erased meanwhile.
         """
         unknown = [name for name in wanted.withhold if name not in WITHHELD]
         if unknown:
@@ -140,7 +141,7 @@ class Proofs:
         reader.boundary.demand(wanted.purpose)
         wanted = await self._completed(reader, wanted)
         with self._services.limits.expensive(reader.account):
-            made = await self._services.blocking(lambda: self._make(reader, wanted))
+            made, given = await self._services.blocking(lambda: self._given(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
         what = {
             "operation": "export",
@@ -157,7 +158,15 @@ class Proofs:
             "size": len(made.data),
         }
         await self._access.read("access.export", reader, what, wanted.purpose)
+        await self._services.blocking(given.check)  # it leaves after its record, or not at all
         return made
+
+    def _given(self, reader: Reader, wanted: Wanted) -> tuple[bundle.Bundle, Disclosed]:
+        """The bundle, and what to check once it is on record."""
+        given = Disclosed(self._services.vault, self._services.log)
+        made = self._make(reader, dataclasses.replace(wanted, seen=given.add))
+        given.check()
+        return made, given
 
     async def _completed(self, reader: Reader, wanted: Wanted) -> Wanted:
         """What is wanted, with what the sequencer knows of it."""
@@ -369,7 +378,10 @@ class Proofs:
             disclosures = tuple(
                 text if name in shown else None for name, text in zip(SECTIONS, texts, strict=True)
             )
-            return bundle.Shown(disclosures, parts)
+            found = bundle.Shown(disclosures, parts)
+            if wanted.seen is not None:
+                wanted.seen(index, found)
+            return found
 
         return show
 

@@ -192,6 +192,15 @@ def destroy_subject(keyring: Keyring, subject: Subject, numbers: Iterable[int]) 
     _destroy(keyring, "subject_keys", wanted)
 
 
+def ended(keyring: Keyring) -> int:
+    """How many keys of the vault were destroyed so far: grows with whatever is erased."""
+    rows = keyring.read(
+        "SELECT count(destroyed) FROM bucket_keys UNION ALL "
+        "SELECT count(destroyed) FROM subject_keys UNION ALL SELECT count(destroyed) FROM hold_keys"
+    )
+    return sum(int(number) for (number,) in rows)
+
+
 class Emptied(NamedTuple):
     """A segment that was removed, of ``records`` from leaf ``first`` to ``last``.
 

@@ -167,6 +167,13 @@ class VaultReader:
             retention_class=kept, sections=(who, None, what, None, None, None, None), chains=(),
         )  # fmt: skip
 
+    def ended(self) -> int:
+        """How many keys were destroyed so far; while it stays the same, nothing is lost for good.
+
+        ``UnavailableError`` if ``keys.db`` cannot be read.
+        """
+        return key_ends.ended(self._keyring)
+
     def left(self, named: Mapping[int, str]) -> dict[int, int]:
         """What opens of these records, by leaf index and id, without opening it.
 

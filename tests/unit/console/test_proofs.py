@@ -10,7 +10,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from affidavit.app import system
-from affidavit.console import exported
 from affidavit.console.app import create_app
 from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
 from affidavit.control.identity import Identity
@@ -289,15 +288,3 @@ def test_a_sample_is_drawn_and_recorded(console: TestClient, machine: Machine) -
     for wrong in ({"sample": 0}, {"seed": ""}, {"count": True}, {"expression": '"words"'}):
         answer = console.post("/api/export", json=asked | wrong, headers=headers)
         assert answer.status_code == 400, answer.text
-
-
-@pytest.mark.parametrize("step", [1, 3])
-def test_the_record_of_an_export_names_every_leaf_in_few_runs(step: int) -> None:
-    """However scattered: never more than so many runs, and no leaf outside of them."""
-    leaves = list(range(5, 20_000, step))
-    found = exported.runs(leaves)
-    assert len(found) <= exported.MAX_RUNS
-    assert all(any(first <= leaf <= last for first, last in found) for leaf in leaves[::997])
-    assert found[0][0] == leaves[0]
-    assert found[-1][1] == leaves[-1]
-    assert exported.runs([]) == []
