@@ -149,7 +149,7 @@ def _left_to_run(
         ending = _of(one, every)
         if not one.certificates:
             try:
-                check_somebody_left(every, ending, now)
+                check_somebody_left(one.kind, every, ending, now)
             except RefusedError:
                 left.append(one)
                 continue

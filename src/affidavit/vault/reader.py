@@ -311,9 +311,7 @@ class VaultReader:
             if found is None:
                 self._catalogue.refresh()
                 found = self._look(leaf.index, leaf.id, tenant)
-            if found is None and tenant is not None:
-                found = self._look(leaf.index, leaf.id, None)
-            return found
+            return found or self._look(leaf.index, leaf.id, None)
 
     def _look(self, index: int, record: str, tenant: str | None) -> _Stored | None:
         """Where the record stands; a damaged file matters only if no other one has it."""
