@@ -8,6 +8,7 @@ processors are few. Not here: who may read what (``query.boundary``).
 """
 
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -29,6 +30,8 @@ BESIDE = "index.next"
 """The directory, beside the files of an index, in which a new one is made."""
 SECONDS = 10.0
 """How long the statements of one snapshot may run together."""
+BATCH = 2_000
+"""So many rows are in memory at once where they are taken some at a time."""
 _STEPS = 20_000
 """Steps of SQLite's machine (well under a millisecond) between two looks at the clock."""
 _Files = tuple[tuple[int, int] | None, ...]
@@ -57,7 +60,7 @@ class Reader:
     ``secret`` is 32 bytes to sign cursors with. Safe for use by several threads: each has a
     connection of its own, so nobody waits for the question of another. ``UnavailableError`` if
     there is no index yet, if the key does not open it or if it is of another version.
-    ``UsageError`` from any question that takes longer than ``SECONDS``.
+    ``UsageError`` from any question that takes longer than ``SECONDS`` or is too large for SQLite.
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
@@ -107,22 +110,28 @@ class Reader:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All result rows of one statement of ``query.emit``."""
+        own = self._current()
+        with _timed(own):
+            return own.db.execute(sql, tuple(parameters)).fetchall()
+
+    def batches(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
+        """The same, some at a time, inside a snapshot: for more rows than are to be in memory."""
+        own = self._current()
+        with _timed(own):
+            cursor = own.db.execute(sql, tuple(parameters))
+        while True:
+            with _timed(own):
+                rows = list(itertools.islice(cursor, BATCH))
+            if not rows:
+                return
+            yield rows
+
+    def _current(self) -> _Own:
+        """The connection of this thread, to the files that are there now."""
         own = self._own()
         if not own.db.in_transaction:
             self._follow(own)
-        begun = time.monotonic()
-        own.until = begun + own.left
-        try:
-            return own.db.execute(sql, tuple(parameters)).fetchall()
-        except apsw.InterruptError as error:
-            raise UsageError(
-                f"The question takes longer than {SECONDS:.0f} seconds.",
-                hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
-            ) from error
-        finally:
-            if own.db.in_transaction:
-                own.left -= time.monotonic() - begun
-            own.until = float("inf")
+        return own
 
     def _open(self) -> apsw.Connection:
         """The index in its place, or the new one beside it; the first one's error if neither."""
@@ -231,6 +240,30 @@ class Reader:
         with self._lock:
             for own in self._every:
                 own.db.close()
+
+
+@contextlib.contextmanager
+def _timed(own: _Own) -> Iterator[None]:
+    """What a statement may take of the time that is left, and what becomes of its errors."""
+    begun = time.monotonic()
+    own.until = begun + own.left
+    try:
+        yield
+    except apsw.InterruptError as error:
+        raise UsageError(
+            f"The question takes longer than {SECONDS:.0f} seconds.",
+            hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
+        ) from error
+    except apsw.SQLError as error:  # one of SQLite's limits: how deep, how long, how many
+        raise UsageError(
+            "The question has too many conditions to be asked at once.",
+            hint="Ask it in parts.",
+            reason=str(error),
+        ) from error
+    finally:
+        if own.db.in_transaction:
+            own.left -= time.monotonic() - begun
+        own.until = float("inf")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -4,14 +4,15 @@ Rules: counted are the records for which an injected tree holds, so nothing beyo
 counts, and a field is counted only where its section may be seen. A count is how many of them an
 expression with ``field:value`` beside the question finds. The newest ``CAP`` are counted, and the
 answer says if there are more; ``exact`` counts all, as far as the time for a question goes. They
-are counted in steps, so memory does not grow with the ledger; where posting lists decide, periods
-are counted in these (``periods``). Not here: sums of exchanges (``sums``), and that the question is
-recorded.
+are looked at in steps and a few at a time, so memory does not grow with the ledger; where posting
+lists decide, periods are counted in these (``periods``). A step is one statement, in which the
+question stands once, since SQLite takes only so many in one. Not here: sums of exchanges
+(``sums``), and that the question is recorded.
 """
 
-from collections import Counter, defaultdict
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from affidavit.errors import RefusedError, UsageError
 from affidavit.index.reader import Reader
@@ -19,6 +20,7 @@ from affidavit.index.sqlite import LISTS
 from affidavit.query import emit, lists, periods
 from affidavit.query.answers import Bucket, Facet, Facets, Histogram, Value
 from affidavit.query.boundary import Boundary
+from affidavit.query.conditions import Sql
 from affidavit.query.cubes import Interval, first_instant, period
 from affidavit.query.fields import ALIASES, FIELDS
 from affidavit.query.sums import Scope
@@ -57,15 +59,17 @@ def facets(
 ) -> Facets:  # fmt: skip
     """The ``top`` values of each field of ``names``, inside a snapshot of ``reader``."""
     columns = {name: (*FIELDS[name].columns[:1], *FIELDS[name].lists)[0] for name in names}
-    counted = [
-        f"SELECT '{name}', value, count(*) FROM hit, json_each(hit.{column}) GROUP BY 2"  # noqa: S608 - names of ours
-        if column in LISTS
-        else f"SELECT '{name}', {column}, count(*) FROM hit WHERE {column} IS NOT NULL GROUP BY 2"  # noqa: S608 - columns of FIELDS, chosen by name
-        for name, column in columns.items()
-    ]
-    found = _look(reader, asked, scope, sorted(columns.values()), counted, None if exact else CAP)
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    newest = _Newest(reader, asked, scope, None if exact else CAP)
+    listed = ", ".join(["r.idx", *(f'r."{column}"' for column in columns.values())])
+    for sql in newest.steps(listed):
+        for rows in reader.batches(*sql):
+            places, *values = zip(*rows, strict=True)
+            newest.took(len(rows), places[-1])
+            for (name, column), found in zip(columns.items(), values, strict=True):
+                _count(counts[name], found, many=column in LISTS)
     return Facets(
-        {name: _facet(found.counts[name], top) for name in names}, found.records, found.capped,
+        {name: _facet(counts[name], top) for name in names}, newest.records, newest.capped(),
         scope.as_of,
     )  # fmt: skip
 
@@ -90,60 +94,74 @@ def histogram(
         shown = [Bucket(begun, count) for begun, count in of_lists]
         all_of_them = sum(bucket.count for bucket in shown)
         return Histogram(shown, interval, since, until, all_of_them, False, None, scope.as_of)
-    counted = [f"SELECT 'time', {period('time', interval)}, count(*) FROM hit GROUP BY 2"]  # noqa: S608 - names of ours
-    found = _look(reader, asked, scope, ["time"], counted, None if exact else HISTOGRAM_CAP)
-    buckets = [
-        Bucket(first_instant(value, interval), count)
-        for value, count in sorted(found.counts["time"].items())
-    ]
+    newest = _Newest(reader, asked, scope, None if exact else HISTOGRAM_CAP)
+    counts: Counter[str] = Counter()
+    for hits in newest.steps("r.idx AS place, r.time AS time"):
+        begun = period("time", interval)
+        text = f"SELECT {begun}, count(*), min(place) FROM ({hits.text}) GROUP BY 1"  # noqa: S608 - names of ours
+        for value, count, place in reader.query(text, hits.values):
+            counts[value] += count
+            newest.took(count, place)
+    buckets = [Bucket(first_instant(value, interval), counts[value]) for value in sorted(counts)]
     if len(buckets) > MAX_BUCKETS:
         raise UsageError(
             f"There are more than {MAX_BUCKETS} periods.", hint="Ask for longer periods."
         )
-    oldest = reader.row(found.oldest) if found.capped else None
+    capped = newest.capped()
+    oldest = reader.row(newest.oldest) if capped else None
     return Histogram(
         buckets,
         interval,
         since,
         until,
-        found.records,
-        found.capped,
+        newest.records,
+        capped,
         oldest.time if oldest else None, scope.as_of,
     )  # fmt: skip
 
 
-class _Found(NamedTuple):
-    """Counts of values by field, of how many records, down to the index of the oldest of them."""
+class _Newest:
+    """The newest ``cap`` records (all of them for ``None``) of a question, the newest step first.
 
-    counts: dict[str, Counter[str]]
-    records: int
-    capped: bool
-    oldest: int
+    ``records`` were looked at so far, down to index ``oldest``.
+    """
+
+    def __init__(self, reader: Reader, asked: Tree, scope: Scope, cap: int | None) -> None:
+        self._reader = reader
+        self._asked = asked
+        self._scope = scope
+        self._cap = _EVERYTHING if cap is None else cap
+        self.records, self.oldest = 0, scope.high
+
+    def steps(self, columns: str) -> Iterator[Sql]:
+        """A statement for ``columns`` of those of each step, as far as any are wanted still."""
+        for low, high in _steps(self._scope):
+            hits = emit.page(columns, self._asked, self._scope.found, low, high, newest=True)
+            yield Sql(hits.text, (*hits.values, self._cap - self.records))
+            if self.records == self._cap:
+                return
+
+    def took(self, count: int, oldest: int) -> None:
+        """Say that so many were looked at, down to this index."""
+        self.records, self.oldest = self.records + count, min(self.oldest, oldest)
+
+    def capped(self) -> bool:
+        """Whether there are more than were looked at."""
+        if self.records < self._cap:
+            return False
+        scope = self._scope
+        beyond = emit.page("1", self._asked, scope.found, scope.low, self.oldest, newest=True)
+        return bool(self._reader.query(beyond.text, (*beyond.values, 1)))
 
 
-def _look(
-    reader: Reader, asked: Tree, scope: Scope, columns: Sequence[str], counted: Sequence[str],
-    cap: int | None,
-) -> _Found:  # fmt: skip
-    """Count the newest ``cap`` records (all of them for ``None``), the newest step first."""
-    listed = ", ".join(["r.idx AS place", *(f'r."{name}" AS "{name}"' for name in columns)])
-    parts = " UNION ALL ".join(["SELECT '', min(place), count(*) FROM hit", *counted])
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    records, oldest = 0, scope.high
-    for low, high in _steps(scope):
-        hits = emit.page(listed, asked, scope.found, low, high, newest=True)
-        left = _EVERYTHING if cap is None else cap - records
-        rows = reader.query(f"WITH hit AS MATERIALIZED ({hits.text}) {parts}", (*hits.values, left))
-        for name, value, count in rows:
-            if name:
-                counts[name][value] += count
-            elif count:
-                records, oldest = records + count, value
-        if records == cap:
-            break
-    beyond = emit.page("1", asked, scope.found, scope.low, oldest, newest=True)
-    capped = records == cap and bool(reader.query(beyond.text, (*beyond.values, 1)))
-    return _Found(counts, records, capped, oldest)
+def _count(counts: Counter[str], found: Sequence[str | None], *, many: bool) -> None:
+    """Count one column of some records; ``many``: each is a list of values, as JSON."""
+    if not many:
+        counts.update(value for value in found if value is not None)
+        return
+    for text, times in Counter(found).items():
+        for value in json.loads(text or "[]"):
+            counts[value] += times
 
 
 def _steps(scope: Scope) -> Iterator[tuple[int, int]]:
