@@ -244,7 +244,7 @@ class Searcher:
             low = max(low, self.reader.position(since))
         if until is not None:
             high = min(high, self.reader.position(until))
-        return as_of, (low, high)
+        return as_of, (min(low, high), high)  # an index that was asked for may be any number
 
     def _candidates(self, asked: Tree, low: int, high: int) -> lists.Candidates | None:
         found = lists.candidates(asked, (low, high), self._few)

@@ -105,7 +105,11 @@ def window(tree: Tree, field: str = "time") -> tuple[str | None, str | None]:
 
 
 def stretch(tree: Tree, low: int, high: int) -> tuple[int, int]:
-    """The leaf indexes of [low, high) of which all that is said of ``index`` by itself holds."""
+    """The leaf indexes of [low, high) of which all that is said of ``index`` by itself holds.
+
+    If there are none, an empty stretch within [low, high], however large the numbers asked for.
+    """
+    begin = low
     for part in conjuncts(tree):
         if isinstance(part, Number) and part.field == "index":
             first, end = math.ceil(part.value), math.floor(part.value) + 1
@@ -113,7 +117,7 @@ def stretch(tree: Tree, low: int, high: int) -> tuple[int, int]:
                 low = max(low, end if part.op == ">" else first)
             if part.op in ("<", "<=", "="):
                 high = min(high, first if part.op == "<" else end)
-    return low, max(low, high)
+    return (low, high) if low < high else (begin, begin)
 
 
 def leaves(tree: Tree) -> tuple[Tree, ...]:

@@ -13,6 +13,7 @@ from affidavit.query import facets
 from affidavit.query.boundary import owner
 from affidavit.query.language import MAX_TERMS, parse
 from affidavit.query.search import Searcher
+from affidavit.query.sums import wanted
 from affidavit.query.tree import All, Match, Or, Tree
 
 Rows = Iterator[list[tuple[Any, ...]]]
@@ -70,3 +71,24 @@ def test_what_is_too_much_for_sqlite_is_said_in_a_sentence(searcher: Searcher) -
     with pytest.raises(UsageError, match="too many conditions") as caught:
         searcher.reader.query(f"SELECT {'(' * 5_000}1{')' * 5_000}")
     assert isinstance(caught.value.__cause__, apsw.SQLError)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ['"how" index>=3000000000000000', 'index>=3000000000000000 ("how" OR model:x)',
+     'index<=-3000000000000000 ("how" OR model:x)'],
+)  # fmt: skip
+def test_words_beyond_the_end_of_the_ledger_are_nowhere(searcher: Searcher, asked: str) -> None:
+    """An index may be any number, with words beside it, too."""
+    tree = parse(asked, NOW)
+    assert searcher.run(tree, OWNER).count == 0
+    assert searcher.facets(tree, OWNER).records == 0
+    assert searcher.histogram(tree, OWNER, "day").records == 0
+    assert searcher.aggregate(tree, OWNER, wanted([])).rows == []
+    assert searcher.tail(tree, OWNER, after=0).rows == []
+
+
+def test_a_tail_from_far_beyond_the_end_waits_there(searcher: Searcher) -> None:
+    """It goes on from where it was asked to, whatever it looks for."""
+    page = searcher.tail(parse('"how" OR model:x', NOW), OWNER, after=1 << 60)
+    assert (page.rows, page.next) == ([], 1 << 60)

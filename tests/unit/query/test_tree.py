@@ -3,6 +3,7 @@
 import math
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from affidavit.query.tree import And, Not, Number, Operator, Or, Tree, stretch
@@ -34,4 +35,14 @@ def test_what_need_not_hold_narrows_nothing() -> None:
     one: Tree = Number("index", "<", 3)
     for tree in (Or((one, Number("index", "=", 7))), Not(one), Number("tokens", "<", 3)):
         assert stretch(tree, 0, 10) == (0, 10)
-    assert stretch(And((one, Number("index", ">", 5))), 0, 10) == (6, 6)
+    low, high = stretch(And((one, Number("index", ">", 5))), 0, 10)
+    assert 0 <= low == high <= 10
+
+
+@pytest.mark.parametrize("value", [2.0**52, -(2.0**52)])
+@pytest.mark.parametrize("op", OPERATORS)
+def test_an_index_far_from_all_there_are_is_no_place(op: Operator, value: float) -> None:
+    """What lies outside leads nowhere, and to no number that is too large for a statement."""
+    low, high = stretch(Number("index", op, value), 2, 10)
+    everything = (op[0] == "<") == (value > 0) and op != "="
+    assert (low, high) == ((2, 10) if everything else (2, 2))
