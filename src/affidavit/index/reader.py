@@ -245,15 +245,14 @@ class Reader:
 @contextlib.contextmanager
 def _timed(own: _Own) -> Iterator[None]:
     """What a statement may take of the time that is left, and what becomes of its errors."""
+    if own.left <= 0:  # some of what full text does is between no two looks at the clock
+        raise _too_long()
     begun = time.monotonic()
     own.until = begun + own.left
     try:
         yield
     except apsw.InterruptError as error:
-        raise UsageError(
-            f"The question takes longer than {SECONDS:.0f} seconds.",
-            hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
-        ) from error
+        raise _too_long() from error
     except apsw.SQLError as error:  # one of SQLite's limits: how deep, how long, how many
         raise UsageError(
             "The question has too many conditions to be asked at once.",
@@ -264,6 +263,13 @@ def _timed(own: _Own) -> Iterator[None]:
         if own.db.in_transaction:
             own.left -= time.monotonic() - begun
         own.until = float("inf")
+
+
+def _too_long() -> UsageError:
+    return UsageError(
+        f"The question takes longer than {SECONDS:.0f} seconds.",
+        hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
+    )
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -3,9 +3,10 @@
 Rules: the parts follow each other from the end a page begins with, so an answer that has enough
 stops. Where words are asked for, each part is looked up in the text once, however often the answer
 comes back to it, and what the posting lists leave of that is all whose rows are read; parts grow
-while they hold little. Parts end where they do for reasons that lie within the boundary's own
-answer or are the same for every reader: only time depends on it. Not here: which lists there are
-(``lists``), statements (``emit``).
+while they hold little. Words that may go on are looked up in the whole of it at once: full text
+brings together all that begins so before it heeds where to look. Parts end where they do for
+reasons that lie within the boundary's own answer or are the same for every reader: only time
+depends on it. Not here: which lists there are (``lists``), statements (``emit``).
 """
 
 import json
@@ -52,7 +53,10 @@ class Steps:
         collected = self._phrase is None and found is not None and found.term is None
         self._low, self._high = self._narrowed(span) if words else span
         whole = max(1, self._high - self._low)
-        self._length = FIRST if words and not collected else whole
+        goes_on = self._phrase is not None and self._phrase.prefix
+        self._first = whole if goes_on else FIRST
+        self._length = self._first if words and not collected else whole
+        self._most = min(ENOUGH, MOST) if goes_on else MOST
         self._done: list[Step] = []
 
     def __iter__(self) -> Iterator[Step]:
@@ -89,11 +93,11 @@ class Steps:
         if self._phrase is None:
             self._length *= 4
             return Step(low, high, self._found)
-        sql = worded(self._phrase, listed(self._found), (low, high), MOST, newest=self.newest)
+        sql = worded(self._phrase, listed(self._found), (low, high), self._most, newest=self.newest)
         rows = self._reader.query(*sql)
-        if len(rows) == MOST:  # the last index may have more passages, but it is there
+        if len(rows) == self._most:  # the last index may have more passages, but it is there
             low, high = self._cut(low, high, rows[-1][0])
-            self._length = FIRST
+            self._length, self._most = self._first, min(4 * self._most, MOST)
         indexes = sorted({idx for (idx,) in rows})
         if len(indexes) < ENOUGH:
             self._length *= 4

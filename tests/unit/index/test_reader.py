@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from affidavit.errors import UnavailableError
+from affidavit.errors import UnavailableError, UsageError
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE
@@ -92,3 +92,18 @@ def test_a_question_waits_for_nobody_elses(tmp_path: Path) -> None:
     reader.close()
     with pytest.raises(apsw.ConnectionClosedError):
         reader.row(0)
+
+
+def test_no_statement_begins_once_the_time_is_over(tmp_path: Path) -> None:
+    """Full text does not always ask for the time; the statement after it does."""
+    built(tmp_path, 1)
+    reader = Reader(tmp_path, KEY)
+    with reader.snapshot():
+        assert reader.row(0) is not None
+        reader._own().left = 0.0
+        with pytest.raises(UsageError, match="longer than 10 seconds"):
+            reader.query("SELECT 1")
+        with pytest.raises(UsageError, match="longer than 10 seconds"):
+            list(reader.batches("SELECT 1", ()))
+    assert reader.query("SELECT 1") == [(1,)], "the next question has its own"
+    reader.close()

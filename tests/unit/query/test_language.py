@@ -52,6 +52,9 @@ MEANINGS: list[tuple[str, Tree]] = [
     (r'"say \"hi\" \\ there"', Phrase(r'say "hi" \ there')),
     ('"exact phrase"', Phrase("exact phrase")),
     ("word*", Phrase("word", prefix=True)),
+    ("wor*", Phrase("wor", prefix=True)),
+    ('"a wor."*', Phrase("a wor.", prefix=True)),
+    ("\u6771*", Phrase("\u6771", prefix=True)),
     ('text:"exact phrase"', Phrase("exact phrase")),
     ("-role:admin", Not(match("role", "admin"))),
     ("NOT role:admin", Not(match("role", "admin"))),
@@ -130,6 +133,8 @@ def test_expressions_mean_what_the_table_says(text: str, tree: Tree) -> None:
         ('model:""', 6, None),
         ("model:a*b", 7, None),
         ("model>3", 5, None),
+        ("wo*", 0, None),
+        ('text:"many words w"*', 5, None),
         ("tokens>many", 7, None),
         ("tokens>nan", 7, None),
         ("tokens>1e999", 7, None),
@@ -204,7 +209,8 @@ leaf: st.SearchStrategy[Tree] = st.one_of(
     st.builds(
         Moment, st.sampled_from(["time", "source_time"]), st.sampled_from([">=", "<"]), stamps
     ),
-    st.builds(Phrase, values, st.booleans()),
+    st.builds(Phrase, values),
+    st.builds(Phrase, values.map(lambda text: f"{text}abc"), st.booleans()),
     st.builds(Has, st.sampled_from(sorted(HAS))),
 )  # fmt: skip
 

@@ -89,3 +89,16 @@ def test_a_page_and_its_count_look_words_up_once(
     page = searcher.run(Phrase("how", False), owner("o"), limit=1, reason="r")
     assert (len(page.rows), page.count) == (1, 2)
     assert sum("MATCH" in sql for sql in asked) == 1
+
+
+@pytest.mark.parametrize("newest", [True, False])
+def test_words_that_go_on_are_looked_up_in_one_step(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    """Full text does the same for a part as for all of the ledger, so there is one, if it holds."""
+    monkeypatch.setattr(steps, "FIRST", 1)
+    assert parts(searcher, Phrase("how", True), newest=newest) == [SPAN]
+    monkeypatch.setattr(steps, "ENOUGH", 1)
+    monkeypatch.setattr(steps, "MOST", 2)
+    several = parts(searcher, Phrase("h", True), newest=newest)
+    assert several == ([(2, 8), (0, 2)] if newest else [(0, 1), (1, 3), (3, 8)])
