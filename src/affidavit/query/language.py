@@ -23,6 +23,7 @@ from typing import Literal, NoReturn
 
 from affidavit.clock import add_seconds
 from affidavit.errors import ExpressionError
+from affidavit.query import phrases
 from affidavit.query.fields import ALIASES, FIELDS, Field
 from affidavit.query.tree import (
     All,
@@ -42,16 +43,12 @@ from affidavit.query.tree import (
 MAX_LENGTH = 4_096
 MAX_DEPTH = 32
 MAX_TERMS = 128
-MIN_PREFIX = 3
-"""With fewer letters than this a word that goes on could be almost any."""
 
 _WORD = re.compile(r'[^\s()"]+')
 _FIELD = re.compile(r"([A-Za-z_.]+)(:|<=|>=|<|>|=)")
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _CLASS = re.compile(r"[1-5][xX]{2}")
-_IDEOGRAPHS = "\u2e80"
-"""From here on: Chinese, Japanese, Korean."""
 _FEW = 15
 """Closed sets of so many values are listed beside the nearest one."""
 _OPERATORS = ("AND", "OR", "NOT")
@@ -100,6 +97,7 @@ class Parser:
         self.now = now
         self.at = 0
         self.terms = 0
+        self.words = 0
 
     def fail(
         self, message: str, at: int | None = None, nearest: str | None = None, hint: str = ""
@@ -286,14 +284,11 @@ class Parser:
 
     def phrase(self, value: str, prefix: bool, at: int) -> Tree:
         """Words to look for."""
-        words = "".join(letter if letter.isalnum() else " " for letter in value).split()
-        if not words:
-            self.fail("There are no words to look for.", at)
-        if prefix and not _begun(words[-1]):
-            self.fail(
-                f"At least {MIN_PREFIX} letters of a word stand before its *.", at, None,
-                "Write more of the word, or without the * the word itself.",
-            )  # fmt: skip
+        words = phrases.words_of(value)
+        self.words += len(words)
+        problem = phrases.problem(words, self.words, prefix=prefix)
+        if problem:
+            self.fail(problem, at)
         return Phrase(value, prefix)
 
     def number(self, field: Field, op: str) -> Tree:
@@ -352,11 +347,6 @@ class Parser:
                 f"{given!r} is not a time." if given else "Here a time should stand.", at, None,
                 "Write 2026-08-01, 2026-08-01T10:00:00Z, or so long ago: 90d, 12h, 30m.",
             )  # fmt: skip
-
-
-def _begun(word: str) -> bool:
-    """Whether so much of a word is few enough words; of scripts without spaces a letter is."""
-    return len(word) >= MIN_PREFIX or any(letter >= _IDEOGRAPHS for letter in word)
 
 
 def _flat(found: list[Tree], kind: type[And] | type[Or]) -> tuple[Tree, ...]:

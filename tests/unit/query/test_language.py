@@ -10,6 +10,7 @@ from affidavit.clock import from_unix_us
 from affidavit.errors import ExpressionError
 from affidavit.query.fields import ALIASES, FIELDS, HAS, help_text
 from affidavit.query.language import MAX_LENGTH, parse, unparse
+from affidavit.query.phrases import MAX_WORDS
 from affidavit.query.tree import (
     All,
     And,
@@ -22,6 +23,7 @@ from affidavit.query.tree import (
     Phrase,
     Tree,
     conjuncts,
+    leaves,
     window,
 )
 from affidavit.record.model import DIMENSIONS
@@ -172,6 +174,16 @@ def test_bounds_hold_before_the_stack_does(text: str) -> None:
     """Depth, length and number of conditions are bounded, and the refusal is an ordinary one."""
     with pytest.raises(ExpressionError):
         parse(text, NOW)
+
+
+def test_so_many_words_are_looked_for_and_no_more() -> None:
+    """In one phrase or in several: memory for a question has a bound."""
+    one = " ".join(["a"] * MAX_WORDS)
+    assert parse(f'"{one}"', NOW) == Phrase(one)
+    assert len(leaves(parse(one, NOW))) == MAX_WORDS
+    for text in (f'"{one} a"', f"{one} a", f'-a OR model:x ("{one}")', f'"{"a-" * MAX_WORDS}a"'):
+        with pytest.raises(ExpressionError, match=f"more than {MAX_WORDS} words"):
+            parse(text, NOW)
 
 
 @given(text=st.text(max_size=40) | st.text('model:since"*()-<>= OR\\1dtokens', max_size=40))
