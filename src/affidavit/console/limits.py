@@ -1,12 +1,13 @@
 """How much one reader may ask, so that nobody's script takes the console from the others.
 
 Rules: reads are counted per key (the local socket has a count of its own): a bucket of a minute's
-worth that fills up evenly; expensive reads (proofs, exports, sums over many records) and tails are
-bounded at a time. A limit that is hit is a ``LimitedError`` with ``retry_after``, recorded and
-counted as every refusal. Wrong keys are counted per address (an IPv6 /64) and only wrong keys are
-then refused for it: a right key always gets in, so nobody locks out others; guessing one of 2^256
-needs no slowing down. Numbers live in memory, the least recently used of many go. Headers are those
-of the IETF draft "RateLimit header fields for HTTP". Not here: the gateway's callers.
+worth that fills up evenly; expensive reads (proofs, exports, stories, sums over many records) and
+tails are bounded at a time. A limit that is hit is a ``LimitedError`` with ``retry_after``,
+recorded and counted as every refusal. Wrong keys are counted per address (an IPv6 /64) and only
+wrong keys are then refused for it: a right key always gets in, so nobody locks out others; guessing
+one of 2^256 needs no slowing down. Numbers live in memory, the least recently used of many go.
+Headers are those of the IETF draft "RateLimit header fields for HTTP". Not here: the gateway's
+callers.
 """
 
 import collections

@@ -127,7 +127,8 @@ class Reads:
 
         The name may also be the session id as the caller wrote it, or whoever's name or e-mail
         after ``actor:``, where the reader may see ``person``. ``NotFoundError`` if the reader may
-        see nothing of that name; the other errors as ``query.session``.
+        see nothing of that name; ``LimitedError`` if it has enough of these going on; the other
+        errors as ``query.session``.
         """
         began, cursor = _went_on(asked.cursor)
         began = began or self._services.clock.now()
@@ -135,9 +136,10 @@ class Reads:
         words = " ".join(f"{name}:{time}" for name, time in times.items() if time)
         window = language.parse(words, began)
         try:
-            told = await self._services.blocking(
-                lambda: self._narrative(reader, asked, window, cursor)
-            )
+            with self._services.limits.expensive(reader.account):
+                told = await self._services.blocking(
+                    lambda: self._narrative(reader, asked, window, cursor)
+                )
         except NotFoundError:
             probe = self._probe(reader, "show", asked.name)
             await self._access.missed("access.query", reader, probe, asked.purpose)

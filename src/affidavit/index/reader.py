@@ -29,7 +29,7 @@ from affidavit.record.keys import hkdf
 BESIDE = "index.next"
 """The directory, beside the files of an index, in which a new one is made."""
 SECONDS = 10.0
-"""How long the statements of one snapshot may run together."""
+"""How long the statements of one snapshot, or what asks in several, may run together."""
 BATCH = 2_000
 """So many rows are in memory at once where they are taken some at a time."""
 _STEPS = 20_000
@@ -46,6 +46,7 @@ class _Own:
         self.files = files
         self.thread = threading.current_thread()
         self.left = SECONDS
+        self.together = False
         self.until = float("inf")
         db.set_progress_handler(self.late, _STEPS)
 
@@ -100,13 +101,37 @@ class Reader:
             return
         self._follow(own)
         own.db.execute("BEGIN")
-        own.left = SECONDS
+        if not own.together:
+            own.left = SECONDS
         try:
             self.built()
             yield
         finally:
-            own.left = SECONDS
+            if not own.together:
+                own.left = SECONDS
             own.db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def together(self, seconds: float | None = None) -> Iterator[None]:
+        """All statements inside, in whichever snapshots, take so long together and no longer.
+
+        ``SECONDS`` without a number, and never longer; one inside another takes of its time.
+        """
+        own = self._own()
+        within = own.together
+        before = own.left if within else SECONDS
+        given = own.left = before if seconds is None else min(before, seconds)
+        own.together = True
+        try:
+            yield
+        finally:
+            own.together = within
+            own.left = before - (given - own.left) if within else SECONDS
+
+    @property
+    def left(self) -> float:
+        """How many seconds the statements of this thread may still run."""
+        return self._own().left
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All result rows of one statement of ``query.emit``."""
@@ -260,7 +285,7 @@ def _timed(own: _Own) -> Iterator[None]:
             reason=str(error),
         ) from error
     finally:
-        if own.db.in_transaction:
+        if own.together or own.db.in_transaction:
             own.left -= time.monotonic() - begun
         own.until = float("inf")
 
@@ -269,6 +294,7 @@ def _too_long() -> UsageError:
     return UsageError(
         f"The question takes longer than {SECONDS:.0f} seconds.",
         hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
+        reason="time",
     )
 
 

@@ -66,14 +66,23 @@ def narrative(
     ``window`` holds two moments at most (``since``, ``until``). ``NotFoundError`` if there is
     nothing of that name within the boundary, ``UsageError`` for a cursor of another question.
     Prompts and outputs are in it where the boundary shows content, for the stated ``reason`` if it
-    asks for one.
+    asks for one. All that is looked up takes as long as one question may; what there was no time to
+    find out about rows beside the story is said there.
     """
     if not 1 <= limit <= MAX_LINES:
         raise UsageError(f"A page has 1 to {MAX_LINES} lines, not {limit}.")
     boundary.demand(reason)
     boundary = boundary._replace(purpose=False)  # stated, for all that is looked up here
+    with searcher.reader.together():
+        return _told(searcher, name, boundary, reason, window or All(), tree, cursor, limit)
+
+
+def _told(
+    searcher: Searcher, name: str, boundary: Boundary, reason: str, window: Tree,
+    tree: Tree | None, cursor: str, limit: int,
+) -> Narrative:  # fmt: skip
     with searcher.reader.snapshot():
-        scope = find(searcher, name, boundary, window or All(), tree)
+        scope = find(searcher, name, boundary, window, tree)
         as_of = searcher.as_of()
     if scope is None:
         raise NotFoundError(f"There is nothing named {name} within what you may see.")

@@ -5,12 +5,15 @@ actor or model stand, from its first to its last record (or in the whole window 
 for): gaps; changes to what it used (its models and their aliases, sources, tools), and those of
 policies, prompts, deployments and the configuration that name no model; refused calls of its
 actors. After it, as long as the ledger goes: reveals and exports that showed records of it. All
-but gaps, which belong to no tenant, are looked up within the boundary. A step looks at a bounded
-number of rows, so a page may be short and still have a next one. Not here: what a row says.
+but gaps, which belong to no tenant, are looked up within the boundary. Half of the time of a page
+is for what stands beside; a row for which that did not suffice is there and says so. A step looks
+at a bounded number of rows, so a page may be short and still have a next one. Not here: what a row
+says.
 """
 
 from typing import NamedTuple
 
+from affidavit.errors import UsageError
 from affidavit.index.schema import Row
 from affidavit.query.asked_then import condition
 from affidavit.query.boundary import Boundary, inject
@@ -40,7 +43,7 @@ class Found(NamedTuple):
     """One row. ``beside``: it is no record of the scope.
 
     ``of``: some of the scope's records that a reveal or an export showed; ``None`` where it cannot
-    be told whether it showed any.
+    be told whether it showed any, or whether the row belongs there.
     """
 
     row: Row
@@ -70,6 +73,7 @@ class Stream:
     def page(self, at: int, limit: int) -> Page:
         """At most ``limit`` rows from index ``at`` on."""
         found: list[Found] = []
+        kept = self._searcher.reader.left / 2
         for _ in range(STEPS):
             want = min(limit - len(found), STEP)
             with self._searcher.reader.snapshot():
@@ -81,7 +85,8 @@ class Stream:
             merged |= {row.idx: row for row in own if row.idx < end}
             at = end
             for index in sorted(merged):
-                told = Found(merged[index]) if index in ours else self._belongs(merged[index])
+                row = merged[index]
+                told = Found(row) if index in ours else self._in_time(row, kept)
                 if told is None:
                     continue
                 if len(found) == limit:
@@ -149,6 +154,17 @@ class Stream:
             if len(found) == STEP:
                 return found, found[-1].idx + 1
         return found, end
+
+    def _in_time(self, row: Row, kept: float) -> Found | None:
+        """The row if it belongs there, or if finding out leaves no more than ``kept`` seconds."""
+        reader = self._searcher.reader
+        try:
+            with reader.together(reader.left - kept):
+                return self._belongs(row)
+        except UsageError as error:
+            if error.detail.get("reason") != "time":
+                raise
+            return Found(row, beside=True, of=None)
 
     def _belongs(self, row: Row) -> Found | None:
         """The row if it belongs beside the scope's own."""

@@ -27,7 +27,10 @@ from affidavit.query.stream import Found
 from affidavit.query.wording import Details
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
-_UNTOLD = "cannot be told: its question is recorded as digests or looks at what you may not see"
+_UNTOLD = (
+    "cannot be told: its question is recorded as digests or looks at what you may not see, "
+    "or there was no time to find out"
+)
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -173,7 +173,7 @@ def test_wrong_keys_are_limited_and_right_ones_are_not(one: TestClient, machine:
     assert one.get("/api/status").status_code == 401  # no key is no wrong key
 
 
-def test_proofs_at_a_time_are_bounded(
+def test_proofs_and_stories_at_a_time_are_bounded(
     one: TestClient, machine: Machine, services: ConsoleServices
 ) -> None:
     """With one of the reader's own going on, the next is 429, by API and by page; then it works."""
@@ -185,6 +185,7 @@ def test_proofs_at_a_time_are_bounded(
         asked = body | {"prove": True}
         assert one.post("/api/query", json=asked, headers=headers).status_code == 429
         assert one.get("/?q=model:demo-chat&prove=1").status_code == 429
+        assert one.get("/api/show/model:demo-chat", headers=headers).status_code == 429
         machine.clock.advance(61)
     assert one.post("/api/export", json=body, headers=headers).status_code == 200
 

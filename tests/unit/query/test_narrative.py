@@ -15,7 +15,8 @@ from affidavit.index.reader import Reader
 from affidavit.query import aliases, boundary, language
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
-from affidavit.query.stream import STEP
+from affidavit.query.stream import STEP, Stream
+from affidavit.query.tree import Tree
 from affidavit.record.model import Placed, View
 from tests.unit.index.made import KEY, WHO, World, placed, request, response
 
@@ -208,6 +209,47 @@ def test_who_read_it_is_told(told: Told) -> None:
     assert "cannot be told" in str(lines[7].details["of_this_narrative"])
     exchange = by_index(narrative(searcher, "#1", OWNER).lines)
     assert list(exchange) == [0, 1, 3, 5, 7]
+
+
+def test_what_takes_too_long_beside_a_story_cannot_be_told(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the time is for the story itself: it is told, and what could not be found out."""
+    exports = [
+        placed(place, "access.export", {"who": NO_SESSION, "what": {
+            "operation": "export", "expression": "model:other", "boundary": {"rows": "tenant:acme"},
+        }})
+        for place in (2, 3)
+    ]  # fmt: skip
+    searcher = told([request(0), response(1, 0), *exports])
+    assert len(narrative(searcher, "ses_1", OWNER).lines) == 2
+    real = Stream._own_where
+
+    def slow(self: Stream, condition: Tree) -> tuple[int, ...]:
+        own = self._searcher.reader._own()
+        own.left -= 6 if own.left > 0 else 0  # what a statement would have used up
+        return real(self, condition)
+
+    monkeypatch.setattr(Stream, "_own_where", slow)
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert [line.index for line in lines] == [0, 1, 2, 3]
+    assert all("no time" in str(line.details["of_this_narrative"]) for line in lines[2:])
+
+
+def test_a_story_is_one_question(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its statements have the time of one together, in whichever snapshots they are made."""
+    searcher = told([request(0), response(1, 0)])
+    real = Stream._naming
+
+    def slow(self: Stream) -> Tree:
+        self._searcher.reader._own().left -= 11
+        return real(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stream, "_naming", slow)
+        with pytest.raises(UsageError, match="longer than"):
+            narrative(searcher, "ses_1", OWNER)
+    assert len(narrative(searcher, "ses_1", OWNER).lines) == 2
 
 
 def test_delegation_and_spans_are_told(told: Told) -> None:
