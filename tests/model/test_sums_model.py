@@ -6,7 +6,7 @@ and takes percentiles from the durations themselves.
 
 import datetime as dt
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hypothesis.strategies as st
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 
 from affidavit.errors import RefusedError, UsageError
 from affidavit.index import latency
+from affidavit.index import reader as reading
 from affidavit.index.rollup import CUBES
 from affidavit.prices import Price
 from affidavit.query import boundary as boundaries
@@ -328,3 +329,25 @@ def test_an_answer_has_a_size(monkeypatch: pytest.MonkeyPatch, where: Any, name:
         with pytest.raises(UsageError, match="lines") as caught:
             searcher.aggregate(All(), OWNER, wanted(["actor"]))
         assert "fewer groups" in caught.value.hint
+
+
+@pytest.mark.parametrize("priced", [False, True])
+def test_no_more_is_read_than_can_be_told(monkeypatch: pytest.MonkeyPatch, *, priced: bool) -> None:
+    """A group can be a histogram of some size: with one line too many it is refused, not later."""
+    world, _ = a_week()
+    with indexed(world) as searcher:
+        monkeypatch.setattr(sums, "MAX_GROUPS", 2)
+        monkeypatch.setattr(reading, "BATCH", 1)
+        taken: list[object] = []
+        real = searcher.reader.batches
+
+        def batches(sql: str, parameters: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
+            for rows in real(sql, parameters):
+                taken.extend(rows)
+                yield rows
+
+        monkeypatch.setattr(searcher.reader, "batches", batches)
+        want = wanted(["actor"], "hour", latency=True, prices=PRICES if priced else None)
+        with pytest.raises(UsageError, match="lines"):
+            searcher.aggregate(All(), OWNER, want)
+        assert len(taken) == 3

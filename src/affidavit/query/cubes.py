@@ -122,9 +122,10 @@ def _period_from(grain: Grain, time: str) -> str:
 
 
 def of_cells(
-    part: Part, cube: Cube, rest: Tree, by: Sequence[str], interval: Interval, *, latency: bool
-) -> Sql:
-    """Period, keys and sums (and a histogram) of the cells of a part."""
+    part: Part, cube: Cube, rest: Tree, by: Sequence[str], interval: Interval, *, latency: bool,
+    most: int,
+) -> Sql:  # fmt: skip
+    """Period, keys and sums (and a histogram) of the cells of a part, of ``most`` + 1 groups."""
     where = _holds(rest)
     width = 13 if cube.grain == "hour" else 10
     bounds = [(op, time[:width]) for op, time in ((">=", part.since), ("<", part.until)) if time]
@@ -136,10 +137,11 @@ def of_cells(
         [period("r.period", interval), *(f"r.{name}" for name in by)], figures,
         Sql(f"{cube.name} r WHERE {limits}({where.text})",
             (*(time for _, time in bounds), *where.values)),
+        most,
     )  # fmt: skip
 
 
-def of_rows(source: Sql, by: Sequence[str], interval: Interval, *, latency: bool) -> Sql:
+def of_rows(source: Sql, by: Sequence[str], interval: Interval, *, latency: bool, most: int) -> Sql:
     """The same of rows; ``source`` is what ``emit.rows`` gives."""
     figures = [_FIGURES[name] for name in Sums._fields]
     if latency:
@@ -147,14 +149,15 @@ def of_rows(source: Sql, by: Sequence[str], interval: Interval, *, latency: bool
     return _grouped(
         [period("r.time", interval), *(f"coalesce(r.{name}, '')" for name in by)], figures,
         Sql(f"{source.text} AND {_COUNTED}", source.values),
+        most,
     )  # fmt: skip
 
 
-def _grouped(keys: Sequence[str], figures: Sequence[str], source: Sql) -> Sql:
+def _grouped(keys: Sequence[str], figures: Sequence[str], source: Sql, most: int) -> Sql:
     places = ", ".join(str(place + 1) for place in range(len(keys)))
     return Sql(
         f"SELECT {', '.join([*keys, *figures])} FROM {source.text} "  # noqa: S608 - names of ours
-        f"GROUP BY {places} LIMIT {MOST + 1}",
+        f"GROUP BY {places} LIMIT {most + 1}",
         source.values,
     )
 

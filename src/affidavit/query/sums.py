@@ -132,22 +132,27 @@ def answer(reader: Reader, asked: Tree, want: Wanted, scope: Callable[[Tree], Sc
         fit = []
     parts = _parts(since, until, whole.as_of, fit)
     groups: dict[tuple[str, ...], _Group] = {}
+    lines: set[tuple[str, ...]] = set()
+    most = MAX_GROUPS if keys == want.by else cubes.MOST
     for part in parts:
         if part.cube is not None and rest is not None:
-            sql = cubes.of_cells(part, part.cube, rest, keys, want.interval, latency=want.latency)
+            sql = cubes.of_cells(
+                part, part.cube, rest, keys, want.interval, latency=want.latency, most=most
+            )
         else:
             bounded = And((asked, *_moments(part)))
             where = scope(bounded)
             sql = cubes.of_rows(
                 emit.rows(bounded, where.found, where.low, where.high), keys, want.interval,
-                latency=want.latency,
+                latency=want.latency, most=most,
             )  # fmt: skip
-        rows = reader.query(*sql)
-        if len(rows) > cubes.MOST:
-            raise _too_many()
-        for row in rows:
-            key = row[: len(keys) + 1]
-            groups.setdefault(key, _Group()).add(row[len(key) :])
+        for rows in reader.batches(*sql):  # a histogram has up to 1.6 kB
+            for row in rows:
+                key = row[: len(keys) + 1]
+                groups.setdefault(key, _Group()).add(row[len(key) :])
+                lines.add(key[: len(want.by) + 1])
+            if len(lines) > MAX_GROUPS or len(groups) > cubes.MOST:
+                raise _too_many()
     return Aggregate(
         _rows(groups, keys, want), since, until,
         tuple((part.cube.name if part.cube else "rows", part.since, part.until) for part in parts),
@@ -192,8 +197,6 @@ def _rows(
             price = price_of(key[1 + keys.index("model")], want.prices)
             if price is not None:
                 total.reckon(Sums(*group.sums), price)
-    if len(shown) > MAX_GROUPS:
-        raise _too_many()
     return [_line(key, group, want) for key, group in shown.items()]
 
 
