@@ -32,6 +32,7 @@ from affidavit.query import (
     boundary,
     compare,
     cursor,
+    linked,
     named,
     pivot,
     rows,
@@ -354,6 +355,17 @@ Check = Callable[[Case, Searcher], Any]
 """Ask a searcher, compare with the oracle, and give back all that was said."""
 
 
+def leads(case: Case, row: dict[str, Any]) -> None:
+    """A row leads to the other half of its exchange where the reader may know of that, too."""
+    facts, fact = case.made.facts, case.made.facts[row["index"]]
+    asked = [place for place in (fact.re,) if place is not None and case.spec.sees(facts[place])]
+    answered = [place for place in fact.answers if case.spec.sees(facts[place])]
+    assert [row[key] for key in ("re", "answered") if row[key] is not None] == asked + answered
+    if "what" in case.spec.sections():
+        ids = [case.made.records[place].record.id for place in asked]
+        assert row["parent"] == (ids[0] if ids else None)
+
+
 def pages(case: Case, searcher: Searcher) -> Any:
     """Pages of records: all of them, once, counted, and no cursor that leads on."""
     said, found, cursor, first = [], [], "", True
@@ -364,6 +376,8 @@ def pages(case: Case, searcher: Searcher) -> Any:
         said.append(msgspec.to_builtins(page))
         assert page.count == (len(case.expected) if first else None)
         found += [row["index"] for row in page.rows]
+        for row in page.rows:
+            leads(case, row)
         cursor, first = page.cursor, False
     assert found == case.expected[::-1]
     return said
@@ -392,6 +406,8 @@ def exchanges(case: Case, searcher: Searcher) -> Any:
         )
         said.append(msgspec.to_builtins(page))
         found += [exchange.row["index"] for exchange in page.exchanges]
+        for exchange in page.exchanges:
+            leads(case, exchange.row)
         cursor, first = page.cursor, False
     facts = case.made.facts
     heads = [case.made.root(i) if case.spec.sees(facts[case.made.root(i)]) else i
@@ -681,6 +697,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
         Searcher, "within", lambda _self, indexes, _seer: sorted(indexes)),
     "content is shown without a reason": (
         Boundary, "shows_content", lambda self, _reason: self.content != "never"),
+    "rows lead beyond the boundary": (linked, "hidden", lambda *_: frozenset()),
     "a purpose is not asked for": (Boundary, "demand", lambda *_: None),
     "the number beyond is of everything": (
         beyond, "Not", lambda _rows: All()),

@@ -241,6 +241,14 @@ class Reader:
         found = self.query("SELECT idx FROM record WHERE id = ?", (record_id,))
         return [idx for (idx,) in found]
 
+    def places(self, ids: Sequence[str]) -> dict[str, int]:
+        """The indexes of the records with these ids, of those there are."""
+        found = self.query(
+            "SELECT id, idx FROM record WHERE id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(list(ids)).decode(),),
+        )
+        return dict(found)
+
     def person(self, idx: int) -> Person | None:
         """What is known about the human in record ``idx``."""
         found = self.query("SELECT * FROM person WHERE idx = ?", (idx,))

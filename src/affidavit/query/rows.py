@@ -2,11 +2,11 @@
 
 Rules: a key belongs to a section of the record; where the section is outside the reader's
 boundary, the key is absent (the page names the withheld sections), so ``null`` always means "not
-known or not applicable". Times are stored text, durations seconds, lists arrays of texts. Not
-here: which rows (``search``).
+known or not applicable", or leads to a record that is outside. Times are stored text, durations
+seconds, lists arrays of texts. Not here: which rows (``search``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from affidavit.index.schema import Person, Row
@@ -87,8 +87,16 @@ ROW_FIELDS: Mapping[str, RowField] = {
 }
 
 
-def shaped(row: Row, person: Person | None, boundary: Boundary) -> dict[str, Any]:
-    """The object of one record, as far as the boundary shows its sections."""
+_LEADS = frozenset({"re", "answered", "parent"})
+
+
+def shaped(
+    row: Row, person: Person | None, boundary: Boundary, hidden: Collection[int | str] = ()
+) -> dict[str, Any]:
+    """The object of one record, as far as the boundary shows its sections.
+
+    ``hidden``: indexes and ids of records it may lead to and that are not to be known.
+    """
     found: dict[str, Any] = {}
     for key, field in ROW_FIELDS.items():
         if field.section == "leaf" or field.section in boundary.sections:
@@ -99,6 +107,8 @@ def shaped(row: Row, person: Person | None, boundary: Boundary) -> dict[str, Any
                 found[key] = [s for place, s in enumerate(SECTIONS) if gone >> place & 1]
                 continue
             value = getattr(person if field.section == "person" else row, field.column, None)
+            if key in _LEADS and value in hidden:
+                value = None
             if key == "stream" and value is not None:
                 value = bool(value)
             found[key] = list(value) if isinstance(value, tuple) else value

@@ -20,7 +20,7 @@ from affidavit.index.reader import Reader
 from affidavit.index.schema import Row
 from affidavit.index.sqlite import ROW_COLUMNS, Built, row_of
 from affidavit.query import cursor as cursors
-from affidavit.query import emit, facets, lists, sums, wording
+from affidavit.query import emit, facets, linked, lists, sums, wording
 from affidavit.query.answers import (
     Aggregate,
     AsOf,
@@ -47,6 +47,10 @@ TAIL_SPAN = 1 << 18
 COUNT_TO = 1_000
 """Counts stop there unless told otherwise: beyond it a count takes longer than the page."""
 _COMMON = 20_000
+_OF_REQUEST = frozenset({
+    "index", "time", "at", "id", "type", "tier", "re", "answered", "decision", "reason", "parent",
+})  # fmt: skip
+"""What an exchange has of its request, whatever its response has."""
 
 
 class Searcher:
@@ -78,7 +82,7 @@ class Searcher:
             rows = rows[:limit]
             count, capped = self._count(asked, plan, count_to, len(rows), more=more)
             gaps, unattributed = self._beside(plan)
-            shown = [self._shaped(row, boundary, plan.as_of.size) for row in rows]
+            shown = self._shaped(rows, boundary, plan.as_of.size)
         return Page(
             shown, self._cursor(plan, rows[-1].idx) if more else "", plan.as_of, count, capped,
             rows[0].idx + 1 if rows else plan.as_of.size, gaps, unattributed, withheld(boundary),
@@ -99,7 +103,7 @@ class Searcher:
             rows = self._rows(asked, plan, limit + 1)
             more = len(rows) > limit
             rows = rows[:limit]
-            shown = [self._shaped(row, boundary, plan.as_of.size) for row in rows]
+            shown = self._shaped(rows, boundary, plan.as_of.size)
             gaps, unattributed = self._beside(plan)
         following = rows[-1].idx + 1 if more else max(after, min(plan.as_of.size, end))
         return Page(
@@ -134,9 +138,13 @@ class Searcher:
             leads = leads[:limit]
             count, capped = self._count(asked, plan, count_to, matching, more=unread)
             gaps, unattributed = self._beside(plan)
-            halves = [self._halves(row, plan, boundary) for row in leads]
+            pairs = [self._pair(row, plan, boundary) for row in leads]
+            merged = self._merged(pairs, boundary, plan.as_of.size)
         show = boundary.shows_content(reason)
-        found = [self._joined(*pair, boundary, show=show) for pair in halves]
+        found = [
+            self._joined(*pair, row, boundary, show=show)
+            for pair, row in zip(pairs, merged, strict=True)
+        ]
         return ExchangePage(
             found, self._cursor(plan, leads[-1].idx) if more else "", plan.as_of, count, capped,
             gaps, unattributed, withheld(boundary),
@@ -179,7 +187,7 @@ class Searcher:
         with self.reader.snapshot():
             row = self.locate(name, boundary)
             if row is not None:
-                return self._shaped(row, boundary)
+                return self._shaped([row], boundary)[0]
         raise NotFoundError(f"There is no record {name} within what you may see.")
 
     def locate(self, name: str | int, boundary: Boundary) -> Row | None:
@@ -192,13 +200,7 @@ class Searcher:
 
     def within(self, indexes: Sequence[int], boundary: Boundary) -> list[int]:
         """Those of ``indexes`` that the boundary lets be known, ascending."""
-        return sorted(
-            idx
-            for start in range(0, len(indexes), MAX_LIMIT)
-            for (idx,) in self.reader.query(
-                *emit.which(boundary.rows, indexes[start : start + MAX_LIMIT])
-            )
-        )
+        return linked.within(self.reader, indexes, boundary)
 
     def rows_of(
         self, asked: Tree, limit: int, low: int = 0, high: int | None = None, *,
@@ -301,12 +303,20 @@ class Searcher:
             found.append(int(count))
         return found[0], found[1]
 
-    def _shaped(self, row: Row, boundary: Boundary, size: int | None = None) -> dict[str, Any]:
-        """The object of a row as of ``size`` leaves: text may be behind rows."""
-        if size is not None and row.answered is not None and row.answered >= size:
-            row = msgspec.structs.replace(row, answered=None)
-        person = self.reader.person(row.idx) if "person" in boundary.sections else None
-        return shaped(row, person, boundary)
+    def _shaped(
+        self, rows: Sequence[Row], boundary: Boundary, size: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The objects of rows as of ``size`` leaves: text may be behind rows."""
+        hidden = linked.hidden(self.reader, rows, boundary)
+        people = "person" in boundary.sections
+        found = []
+        for row in rows:
+            now = row
+            if size is not None and row.answered is not None and row.answered >= size:
+                now = msgspec.structs.replace(row, answered=None)
+            person = self.reader.person(row.idx) if people else None
+            found.append(shaped(now, person, boundary, hidden))
+        return found
 
     def _leading(self, asked: Tree, rows: Sequence[Row], plan: Plan) -> list[Row]:
         """Without the requests whose response matches too: those stand at their response."""
@@ -315,25 +325,28 @@ class Searcher:
         also = {idx for (idx,) in self.reader.query(*emit.which(asked, known))}
         return [row for row in rows if row.answered not in also]
 
-    def _halves(
-        self, row: Row, plan: Plan, boundary: Boundary
-    ) -> tuple[Row, Row | None, dict[str, Any]]:
-        """The request or what stands alone, its response, and the row of both."""
+    def _pair(self, row: Row, plan: Plan, boundary: Boundary) -> tuple[Row, Row | None]:
+        """The request or what stands alone, and its response."""
         other = row.re if row.re is not None else row.answered
         half = None
         if other is not None and other < plan.as_of.size and self.within([other], boundary):
             half = self.reader.row(other)
         request, response = (half, row) if row.re is not None else (row, half)
-        if request is None:
-            request, response = row, None
-        merged = self._shaped(request, boundary, plan.as_of.size)
-        if response is not None:
-            over = self._shaped(response, boundary)
-            keep = ("index", "time", "at", "id", "type", "tier", "re", "answered", "decision",
-                    "reason", "parent")  # fmt: skip
-            merged |= {k: v for k, v in over.items() if v not in (None, []) and k not in keep}
-            merged["response_id"] = response.id
-        return request, response, merged
+        return (row, None) if request is None else (request, response)
+
+    def _merged(
+        self, pairs: Sequence[tuple[Row, Row | None]], boundary: Boundary, size: int
+    ) -> list[dict[str, Any]]:
+        """The object of both rows of each pair."""
+        found = self._shaped([request for request, _ in pairs], boundary, size)
+        answers = [response for _, response in pairs if response is not None]
+        over = iter(self._shaped(answers, boundary))
+        for merged, (_, response) in zip(found, pairs, strict=True):
+            if response is not None:
+                of_both = {k: v for k, v in next(over).items() if v not in (None, [])}
+                merged |= {k: v for k, v in of_both.items() if k not in _OF_REQUEST}
+                merged["response_id"] = response.id
+        return found
 
     def _joined(
         self,

@@ -17,9 +17,9 @@ from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.search import Searcher
 from affidavit.query.session import narrative
 from affidavit.query.sums import wanted
-from affidavit.query.tree import All, Tree
+from affidavit.query.tree import All, And, Match, Moment, Not, Tree
 from affidavit.record.model import View
-from tests.unit.index.made import KEY, START, World, placed, request, response
+from tests.unit.index.made import KEY, START, WHO, World, placed, request, response
 
 NOW = "2026-09-21T15:00:00.000000Z"
 OWNER = boundary.owner("act_owner")
@@ -426,3 +426,44 @@ def test_what_is_no_http_status_is_not_indexed_as_one(tmp_path: Path) -> None:
         100, None, None, 450, None, None
     ]  # fmt: skip
     searcher.reader.close()
+
+
+def test_no_row_leads_beyond_the_boundary(tmp_path: Path) -> None:
+    """Neither to a request before the window nor to an answer that the rows leave out."""
+    early = request(0)
+    world = World([
+        early, response(1, 0), request(2), response(3, 2, what={"tools_called": ["payroll"]}),
+        placed(4, "tool.call", {"who": WHO, "what": {"parent": early.record.id}}),
+        placed(5, "tool.call", {"who": WHO, "what": {"parent": "somebody's own"}}),
+    ])  # fmt: skip
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    indexer.settle()
+    reader = Reader(tmp_path, KEY)
+    searcher = Searcher(reader, world)
+    rows = And((
+        Match("tenant", "acme"), Not(Match("tool", "payroll")),
+        Moment("time", ">=", world.records[1].time),
+    ))  # fmt: skip
+    narrow = boundary.auditor("act_auditor", "acme")._replace(rows=rows)
+    nothing = (None, None, None)
+    expected = {1: nothing, 2: nothing, 4: nothing, 5: (None, None, "somebody's own")}
+    pages = [
+        searcher.run(All(), narrow).rows,
+        searcher.tail(All(), narrow, after=0).rows,
+        [one.row for one in searcher.exchanges(All(), narrow).exchanges],
+        [searcher.row(index, narrow) for index in expected],
+    ]
+    for page in pages:
+        found = {row["index"]: (row["re"], row["answered"], row["parent"]) for row in page}
+        assert found == expected
+    whole = {
+        row["index"]: row
+        for row in searcher.run(All(), boundary.auditor("act_auditor", "acme")).rows
+    }
+    assert [whole[index]["re"] for index in (1, 3)] == [0, 2]
+    assert [whole[index]["answered"] for index in (0, 2)] == [1, 3]
+    assert [whole[index]["parent"] for index in (1, 4)] == [early.record.id] * 2
+    reader.close()
+    indexer.close()
