@@ -3,8 +3,9 @@
 Rules: looked at are the newest ``RECENT`` places of the ledger, whatever their number of records
 within the boundary, so what is offered depends on the reader's own records and on the size of the
 ledger alone, which every answer states; nothing that lies beyond the boundary changes it. One look
-at a field serves all who have the same rows for ``SECONDS``, so that typing asks the database
-once. The cost does not grow with the ledger: a value that occurs further back only is not offered.
+at a field serves all who have the same rows for ``SECONDS`` (a window that moves with time counts
+as the same for so long), so that typing asks the database once; who asks for others waits for none
+of it. The cost does not grow with the ledger: a value that occurs further back only is not offered.
 Not here: which field may be asked for (``completion``), and that it is recorded (``console``).
 """
 
@@ -18,13 +19,23 @@ from affidavit.index.sqlite import LISTS
 from affidavit.query import emit
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.fields import Field
-from affidavit.query.tree import All, Tree
+from affidavit.query.tree import All, Tree, window
 
 RECENT = 20_000
 SECONDS = 10.0
 MAX_VALUES = 500
 """Values of one field that are remembered, the most frequent ones."""
 _LOOKS = 1_000
+_TO_TEN_SECONDS = len("2026-08-01T10:00:0")
+
+
+class _Looked:
+    """What a look found and until when it serves; who looks has its lock, those alike wait."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = float("-inf")
+        self.found: Sequence[str] = ()
 
 
 class KnownValues:
@@ -33,7 +44,7 @@ class KnownValues:
     def __init__(self, reader: Reader, monotonic: Callable[[], float]) -> None:
         self._reader = reader
         self._now = monotonic
-        self._looks: OrderedDict[tuple[str, Tree], tuple[float, Sequence[str]]] = OrderedDict()
+        self._looks: OrderedDict[tuple[str, Tree, str], _Looked] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, field: Field, boundary: Boundary) -> Sequence[str]:
@@ -43,16 +54,17 @@ class KnownValues:
         """
         if not field.suggested:
             return ()
-        key = (field.name, boundary.rows)
+        key = (field.name, *_rows(boundary))
         with self._lock:
-            until, found = self._looks.get(key, (float("-inf"), ()))
-            if until < self._now():
-                found = self._look(field, boundary)
-                self._looks[key] = (self._now() + SECONDS, found)
-                self._looks.move_to_end(key)
-                while len(self._looks) > _LOOKS:
-                    self._looks.popitem(last=False)
-        return found
+            looked = self._looks.setdefault(key, _Looked())
+            self._looks.move_to_end(key)
+            while len(self._looks) > _LOOKS:
+                self._looks.popitem(last=False)
+        with looked.lock:
+            if looked.until < self._now():
+                looked.found = self._look(field, boundary)
+                looked.until = self._now() + SECONDS
+            return looked.found
 
     def _look(self, field: Field, boundary: Boundary) -> Sequence[str]:
         columns = (*field.columns, *field.lists)
@@ -73,3 +85,11 @@ class KnownValues:
                     for one in json.loads(value) if name in LISTS else [str(value)]:
                         found[one] += count
         return [value for value, _ in found.most_common(MAX_VALUES)]
+
+
+def _rows(boundary: Boundary) -> tuple[Tree, str]:
+    """What rows a boundary has: what stands of it, and since when, to ``SECONDS``."""
+    if boundary.standing is None:
+        return boundary.rows, ""
+    since, _ = window(boundary.rows)
+    return boundary.standing, (since or "")[:_TO_TEN_SECONDS]

@@ -1,6 +1,8 @@
 """What is offered while typing: what the parser understands and the reader may ask, no more."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from affidavit.query.fields import ALIASES, FIELDS, HAS, Field
 from affidavit.query.known import MAX_VALUES, RECENT, KnownValues
 from affidavit.query.language import parse
 from affidavit.query.search import Searcher
+from affidavit.query.tree import And, Moment, Nothing, Tree
 from tests.unit.index.made import KEY, World, request, response
 from tests.world.clock import FakeClock
 
@@ -220,3 +223,60 @@ def test_one_look_serves_for_a_while(searcher: Searcher, monkeypatch: pytest.Mon
     assert len(looks) == 3
     assert all(parameters[-1] == RECENT for parameters in looks)
     assert MAX_VALUES < RECENT
+
+
+def test_a_window_that_moves_is_looked_at_once_in_a_while(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question has its own "30 days ago"; another boundary has values of its own."""
+    look = KnownValues(searcher.reader, FakeClock().monotonic)
+    looks: list[Boundary] = []
+    real = look._look
+
+    def counted(field: Field, boundary: Boundary) -> Sequence[str]:
+        looks.append(boundary)
+        return real(field, boundary)
+
+    monkeypatch.setattr(look, "_look", counted)
+
+    def since(time: str, rows: Tree = AUDITOR.rows) -> Sequence[str]:
+        moves = And((rows, Moment("time", ">=", time)))
+        return look.of(FIELDS["model"], AUDITOR._replace(rows=moves, standing=rows))
+
+    assert since("2026-09-21T14:13:20.000000Z") == since("2026-09-21T14:13:29.999999Z")
+    assert len(looks) == 1
+    assert since("2030-09-21T14:13:20.000000Z") == []
+    assert since("2026-09-21T14:13:20.000000Z", Nothing()) == []
+    assert since("2026-09-21T14:13:10.000000Z") != []
+    assert len(looks) == 4
+
+
+def test_a_slow_look_stops_nobody_elses(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for the same waits for it and does not look again; others are answered meanwhile."""
+    look = KnownValues(searcher.reader, FakeClock().monotonic)
+    going_on, go_on = threading.Event(), threading.Event()
+    slow: list[str] = []
+    real = look._look
+
+    def slowly(field: Field, boundary: Boundary) -> Sequence[str]:
+        if field.name == "model":
+            slow.append(field.name)
+            going_on.set()
+            assert go_on.wait(20)
+        return real(field, boundary)
+
+    monkeypatch.setattr(look, "_look", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(look.of, FIELDS["model"], AUDITOR)
+        assert going_on.wait(20)
+        alike = pool.submit(look.of, FIELDS["model"], AUDITOR)
+        try:
+            other = pool.submit(look.of, FIELDS["team"], AUDITOR)
+            assert set(other.result(20)) == {"support", "research"}
+            assert not first.done()
+        finally:
+            go_on.set()
+        assert alike.result(20) == first.result(20) != []
+    assert slow == ["model"]
