@@ -8,6 +8,7 @@ HTTP (``api``, ``page``), proofs and exports (``proofs``).
 """
 
 import base64
+import contextlib
 import functools
 import re
 from dataclasses import dataclass
@@ -183,14 +184,14 @@ class Reads:
             asked.name,
             *([] if given else resolve.sessions(asked.name, reader, snapshot)),
         ]
-        for candidate in candidates:
-            try:
-                return narrative(
-                    self._services.searcher, candidate, reader.boundary, reason=asked.purpose,
-                    window=window, tree=tree, cursor=cursor, limit=asked.limit,
-                )  # fmt: skip
-            except NotFoundError:
-                continue
+        searcher = self._services.searcher
+        with searcher.reader.together():
+            for candidate in candidates:
+                with contextlib.suppress(NotFoundError):
+                    return narrative(
+                        searcher, candidate, reader.boundary, reason=asked.purpose,
+                        window=window, tree=tree, cursor=cursor, limit=asked.limit,
+                    )  # fmt: skip
         raise NotFoundError(
             "No record, session, trace, actor or model of this name is within what you may see.",
             hint=_elsewhere(reader, asked),

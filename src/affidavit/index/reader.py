@@ -247,7 +247,7 @@ class Reader:
             "SELECT id, idx FROM record WHERE id IN (SELECT value FROM json_each(?))",
             (msgspec.json.encode(list(ids)).decode(),),
         )
-        return dict(found)
+        return {str(name): int(idx) for name, idx in found}
 
     def person(self, idx: int) -> Person | None:
         """What is known about the human in record ``idx``."""

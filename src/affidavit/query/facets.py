@@ -156,12 +156,10 @@ class _Newest:
 
 def _count(counts: Counter[str], found: Sequence[str | None], *, many: bool) -> None:
     """Count one column of some records; ``many``: each is a list of values, as JSON."""
-    if not many:
-        counts.update(value for value in found if value is not None)
-        return
-    for text, times in Counter(found).items():
-        for value in json.loads(text or "[]"):
-            counts[value] += times
+    for value, times in Counter(found).items():
+        if value is not None:
+            for one in json.loads(value) if many else (value,):
+                counts[one] += times
 
 
 def _steps(scope: Scope) -> Iterator[tuple[int, int]]:
