@@ -6,10 +6,16 @@ whoever needs one, so tests decide what time it is. Not here: ledger time (never
 which is the sequencer's.
 """
 
+import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
+
+_in_form = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}Z"
+).fullmatch
+_BEGINNING = "1970"
 
 
 class Clock(Protocol):
@@ -45,13 +51,32 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def is_stored(text: str) -> bool:
+    """Whether this is a stored time, of a moment that exists, and from 1970 on.
+
+    What is recorded has no other: a verifier refuses a leaf that is dated 30 February.
+    """
+    try:
+        return text >= _BEGINNING and bool(_moment(text))
+    except ValueError:
+        return False
+
+
 def to_unix_us(text: str) -> int:
-    """Microseconds since 1970 of a stored time; ``ValueError`` if it is not in the stored form."""
-    if len(text) != 27 or text[-1] != "Z" or text[19] != ".":
-        raise ValueError(f"not a stored time: {text!r}")
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    """Microseconds since 1970 of a stored time, less than 0 before that.
+
+    ``ValueError`` if it is not in the stored form, or there is no such moment.
+    """
+    moment = _moment(text).replace(tzinfo=UTC)
     whole = int(moment.replace(microsecond=0).timestamp())
     return whole * 1_000_000 + moment.microsecond
+
+
+def _moment(text: str) -> datetime:
+    """What a stored time says; ``ValueError`` as in ``to_unix_us``."""
+    if _in_form(text) is None:
+        raise ValueError(f"not a stored time: {text!r}")
+    return datetime.fromisoformat(text[:-1])
 
 
 def add_seconds(text: str, seconds: float) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.clock import SystemClock, add_seconds, from_unix_us, to_unix_us
+from affidavit.clock import SystemClock, add_seconds, from_unix_us, is_stored, to_unix_us
 from tests.world.clock import FakeClock
 
 MOMENTS = st.integers(0, 253402300799_999999)
@@ -34,12 +34,27 @@ def test_text_sorts_as_time_does(one: int, other: int) -> None:
         "2026-11-23T12:00:00.000000+",
         "2026-13-23T12:00:00.000000Z",
         "2026-11-23T12:00:00,000000Z",
+        "2026-11- 3T12:00:00.000000Z",
+        "2026-11-2T12:00:00.0000000Z",
+        "２０２６-11-23T12:00:00.000000Z",
+        "2026-02-30T12:00:00.000000Z",
+        "2026-11-23T24:00:00.000000Z",
+        "2026-11-23T12:00:60.000000Z",
+        "0000-11-23T12:00:00.000000Z",
     ],
 )
 def test_other_forms_are_refused(text: str) -> None:
     """Only the stored form is a stored time."""
-    with pytest.raises(ValueError, match=r"time|match|month"):
+    with pytest.raises(ValueError, match=r"time|month|day|second|year"):
         to_unix_us(text)
+    assert not is_stored(text)
+
+
+@given(MOMENTS)
+def test_what_is_recorded_is_of_1970_or_later(moment: int) -> None:
+    """``is_stored`` takes every moment that has a form, and none of before."""
+    assert is_stored(from_unix_us(moment))
+    assert not is_stored("1969-12-31T23:59:59.999999Z")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from affidavit import __version__, ids
-from affidavit.clock import add_seconds
+from affidavit.clock import add_seconds, is_stored
 from affidavit.console.access import Access, who
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
@@ -65,7 +65,10 @@ class ChangeBody(BaseModel):
     reason: str = Field(default="", max_length=2_000)
     by: str = Field(default="", max_length=200)
     models: list[Name] = Field(default_factory=list, max_length=MAX_MODELS)
-    at: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)?$")
+    at: str = Field(
+        default="",
+        pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)?$",
+    )
 
 
 def router(services: ConsoleServices, authenticator: Authenticator, access: Access) -> APIRouter:
@@ -94,11 +97,14 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 def change(
     body: ChangeBody, reporter: Reader, services: ConsoleServices
 ) -> tuple[Record, tuple[bytes, ...]]:
-    """The record of a reported change and its content; ``UsageError`` for a time ahead of ours.
+    """The record of a reported change and its content.
 
-    ``TooLargeError`` if both sides are more than ``MAX_SIDES``.
+    ``UsageError`` for a time that does not exist or is ahead of ours; ``TooLargeError`` if both
+    sides are more than ``MAX_SIDES``.
     """
     now = services.clock.now()
+    if body.at and not is_stored(body.at):
+        raise UsageError(f"There is no time {body.at}, or it is of before 1970.")
     if body.at > add_seconds(now, AHEAD_SECONDS):
         raise UsageError(f"The change is said to be of {body.at}, and it is {now}.")
     kind = body.type.removeprefix("change.")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from affidavit import ids
-from affidavit.clock import add_seconds
+from affidavit.clock import add_seconds, is_stored
 from affidavit.errors import CorruptError, ParseError, UsageError
 from affidavit.ledger import merkle, tiles
 from affidavit.ledger.chains import (
@@ -43,7 +43,6 @@ from affidavit.ledger.leaf import (
     decode_at,
     is_id,
     is_incarnation,
-    is_time,
 )
 from affidavit.ledger.staging import Batch
 from affidavit.ledger.state import Open
@@ -290,7 +289,7 @@ def _check(record: Record, terms: EpochTerms | HeadsTerms | None) -> None:
         is_id(record.id)
         and record.type in TYPES
         and record.tier in TIERS
-        and is_time(record.at)
+        and is_stored(record.at)
         and len(record.sections) == len(SECTIONS)
     ):
         raise ParseError("A field of the record is not what it may be.")

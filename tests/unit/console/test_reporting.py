@@ -91,6 +91,25 @@ def test_bad_reports_are_refused(client: Client, body: dict[str, Any], status: i
     assert answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-02-30T00:00:00.000000Z", "2026-02-31T25:61:61.000000Z", "2026-11-31T12:00:00.000000Z",
+        "0000-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z", "2025-02-29T12:00:00.000000Z",
+        "2026-11-20T24:00:00.000000Z", "2026-11-20T23:59:60.000000Z", "２０２６-11-20T12:00:00.000000Z",
+        "2026-11-20T12:00:00.000000Z\n",
+    ],
+)  # fmt: skip
+def test_a_time_that_does_not_exist_is_refused(client: Client, machine: Machine, at: str) -> None:
+    """With a sentence, and the proofs of the model go on; it was taken, and they failed for ever."""
+    answer = report(client("caller"), ALIAS | {"at": at, "models": ["demo-chat"]})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"]
+    machine.settle()
+    asked = {"expression": "model:demo-chat", "prove": True}
+    assert client("owner").post("/api/query", json=asked).json()["proof"]["proved"]
+
+
 def test_a_change_in_the_past_keeps_its_time(client: Client, machine: Machine) -> None:
     """The source's time is what the reporter says; the ledger's is its own."""
     at = "2026-11-20T08:00:00.000000Z"

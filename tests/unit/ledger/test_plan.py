@@ -2,13 +2,17 @@
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from affidavit.clock import add_seconds
+from affidavit.clock import add_seconds, is_stored
 from affidavit.errors import (
     ParseError,
     UsageError,
 )
+from affidavit.evidence import verify
 from affidavit.ledger import chains, leaf
+from affidavit.ledger.plan import Submission
 from affidavit.record.model import Chain
 from tests.world.ledger import (
     World,
@@ -108,6 +112,8 @@ def test_a_writers_counter_has_no_holes_and_ends(world: World) -> None:
         {"type": "ledger.opened"},
         {"tier": "guessed"},
         {"at": "yesterday"},
+        {"at": "2026-02-30T00:00:00.000000Z"},
+        {"at": "0999-01-01T00:00:00.000000Z"},
         {"sections": (None,) * 6},
         {"sections": ("é", *(None,) * 6)},
     ],
@@ -119,6 +125,37 @@ def test_a_record_that_no_leaf_can_hold_is_refused(world: World, change: dict[st
     with pytest.raises(ParseError):
         world.log.prepare([one._replace(record=msgspec.structs.replace(one.record, **change))])
     assert world.log.next_src(writer.name) == 0
+
+
+_TWO = st.integers(0, 99).map("{:02}".format)
+_NEARLY = st.tuples(
+    st.sampled_from(["0000", "0001", "1969", "1970", "1900", "2000", "2024", "2026", "９９99"]),
+    *([_TWO] * 5),
+).map(lambda parts: "{}-{}-{}T{}:{}:{}.000000Z".format(*parts))
+_REAL = st.datetimes().map(lambda moment: f"{moment.isoformat(timespec='microseconds')}Z")
+_CUT = st.tuples(_REAL, st.integers(0, 27), st.text(max_size=2)).map(
+    lambda given: given[0][: given[1]] + given[2] + given[0][given[1] + 1 :]
+)
+CLAIMED = st.one_of(_NEARLY, _REAL, _CUT, st.text(max_size=30))
+"""Source times that somebody may claim: nearly right, right, damaged, anything."""
+
+
+@given(st.lists(CLAIMED, min_size=1, max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_source_time_is_placed_that_a_verifier_refuses(world: World, claimed: list[str]) -> None:
+    """What is taken is a leaf to the ledger, to a monitor, and to whoever checks an export."""
+    for at in claimed:
+        one = record("custom", (), at="2026-11-23T12:00:00.000000Z")
+        item = Submission((Writer().name, 0), msgspec.structs.replace(one, at=at))
+        try:
+            plan = world.log.prepare([item])
+        except ParseError:
+            assert not is_stored(at)
+            continue
+        (placed,) = plan.placed[-1:]
+        assert leaf.decode(placed.leaf).at in (at, placed.time)
+        assert verify.read_leaf(placed.leaf)["id"] == one.id
+        assert is_stored(at)
 
 
 def test_a_source_time_far_ahead_is_replaced(world: World) -> None:
