@@ -140,6 +140,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
         await asyncio.gather(*tasks)
         if journal.failure is not None:
             return 4
+        await services.floods.flush()
         await journal.close(system.ended(clock, config, "drained"))
         return 0
     finally:

@@ -27,9 +27,6 @@ from affidavit.record.classes import class_of
 from affidavit.record.disclose import disclose
 from affidavit.record.model import SECTIONS, UNATTRIBUTED, Chain, Record
 
-FLOOD_SECONDS = 60.0
-"""What is of one kind within this time after a recorded one is counted into the next."""
-
 OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:act|ses|key)_[a-z2-7]{26}")
 """Names that only this program gives, so nobody wrote anything into them."""
 
@@ -69,11 +66,10 @@ def _names_somebody(node: Match) -> bool:
 
 
 class Access:
-    """Writes the console's own records; ``denied`` is the only one that may be counted."""
+    """Writes the console's own records; ``missed``, ``often`` and ``denied`` may only count."""
 
     def __init__(self, services: ConsoleServices) -> None:
         self._services = services
-        self._flood: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     async def read(self, kind: str, reader: Reader, what: dict[str, Any], purpose: str = "") -> str:
         """Record a read of type ``kind`` (``access.query`` …); returns the record's id.
@@ -141,20 +137,13 @@ class Access:
         """Record a read of a kind that comes in floods, as ``missed`` does.
 
         Of one kind are those of one key with the same type of record and the same ``alike``.
+        ``CannotRecordError``, also where the one before could not be recorded: show nothing.
         """
-        before = self._uncounted((kind, reader.identity.id, alike))
-        if before is not None:
+
+        async def write(before: int) -> None:
             await self.read(kind, reader, what | {"repeated_before": before}, purpose)
 
-    def _uncounted(self, kind: tuple[str, str, str]) -> int | None:
-        """How many of a kind were only counted before this one; ``None`` if this one is, too."""
-        now = self._services.clock.monotonic()
-        since, uncounted = self._flood.get(kind, (float("-inf"), 0))
-        if now - since < FLOOD_SECONDS:
-            self._flood[kind] = (since, uncounted + 1)
-            return None
-        self._flood[kind] = (now, 0)
-        return uncounted
+        await self._services.floods.tell((kind, reader.identity.id, alike), write)
 
     async def denied(
         self, reason: AffidavitError, identity: Identity | None, address: str, path: str
@@ -170,15 +159,26 @@ class Access:
         self._services.refusals[reason.code] += 1
         parts = path.split("/")
         route = "/".join(parts[: 3 if parts[1:2] == ["api"] else 2])
-        uncounted = self._uncounted((reason.code, identity.id if identity else "", route))
-        if uncounted is None:
-            return
+        kind = (reason.code, identity.id if identity else "", route)
         what = {
             "code": reason.code,
             "reason": reason.message,
             "url.path": _without_names(path, route),
-            "repeated_before": uncounted,
         }
+
+        async def write(before: int) -> None:
+            told = what | {"repeated_before": before}
+            await self._write_denied(reason, identity, address, told)
+
+        await self._services.floods.tell(kind, write)
+
+    async def _write_denied(
+        self,
+        reason: AffidavitError,
+        identity: Identity | None,
+        address: str,
+        what: dict[str, Any],
+    ) -> None:
         whom: dict[str, Any] = {"assurance": "asserted", "authenticated_by": "none"}
         chains: tuple[Chain, ...] = (Chain("", UNATTRIBUTED, ""),)
         if identity is not None:

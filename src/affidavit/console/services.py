@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from affidavit.clock import Clock
 from affidavit.config import Config
+from affidavit.console.floods import Floods
 from affidavit.console.limits import Limits
 from affidavit.control.identity import Directory, Snapshot
 from affidavit.control.link import ControlLink
@@ -65,6 +66,11 @@ class ConsoleServices:
     def limits(self) -> Limits:
         """What each reader has left; one for all applications of the process."""
         return Limits(self.clock, self.config.console.limits)
+
+    @functools.cached_property
+    def floods(self) -> Floods:
+        """What is counted instead of recorded; one for all applications of the process."""
+        return Floods(self.clock)
 
     @functools.cached_property
     def searcher(self) -> Searcher:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.console import access
+from affidavit.console import floods
 from affidavit.console.access import Access
 from affidavit.console.reads import Reads
 from tests.unit.console.conftest import Client, reader_of
@@ -114,7 +114,7 @@ def test_that_nobody_is_meant_is_a_read_too(
     client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch, path: str, body: Any
 ) -> None:
     """Whoever decides about keeping learns of nobody unseen who is not there."""
-    monkeypatch.setattr(access, "FLOOD_SECONDS", 0.0)
+    monkeypatch.setattr(floods, "FLOOD_SECONDS", 0.0)
     before = len(machine.records("access.query"))
     asked = body if path.startswith("/api/subjects") else {"basis": "a request", **body}
     assert client("compliance").post(path, json=asked).status_code == 404
