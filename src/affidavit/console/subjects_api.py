@@ -8,6 +8,7 @@ export. Not here: the bundle (``proofs``).
 """
 
 import json
+import re
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,8 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.control.identity import check_one_person, check_preserves
 from affidavit.errors import NotFoundError, UsageError
+
+_is_pseudonym = re.compile(r"act_[a-z2-7]{26}").fullmatch
 
 
 class SubjectBody(BaseModel):
@@ -79,8 +82,11 @@ def router(
 
 
 def _pseudonym(services: ConsoleServices, reader: Reader, subject: str) -> str:
-    """The one pseudonym that a name stands for; ``NotFoundError``, ``UsageError`` for several."""
-    if subject.startswith("act_"):
+    """The one pseudonym that a name stands for; ``NotFoundError``, ``UsageError`` for several.
+
+    What only begins like a pseudonym is a name: the answer becomes part of a question and a header.
+    """
+    if _is_pseudonym(subject):
         return subject
     found = resolve.actors(subject, reader, services.snapshot())
     if not found:

@@ -96,12 +96,12 @@ def test_bad_reports_are_refused(client: Client, body: dict[str, Any], status: i
     [
         "2026-02-30T00:00:00.000000Z", "2026-02-31T25:61:61.000000Z", "2026-11-31T12:00:00.000000Z",
         "0000-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z", "2025-02-29T12:00:00.000000Z",
-        "2026-11-20T24:00:00.000000Z", "2026-11-20T23:59:60.000000Z", "２０２６-11-20T12:00:00.000000Z",
-        "2026-11-20T12:00:00.000000Z\n",
+        "2026-11-20T24:00:00.000000Z", "2026-11-20T23:59:60.000000Z",
+        "２０２６-11-20T12:00:00.000000Z", "2026-11-20T12:00:00.000000Z\n",
     ],
 )  # fmt: skip
 def test_a_time_that_does_not_exist_is_refused(client: Client, machine: Machine, at: str) -> None:
-    """With a sentence, and the proofs of the model go on; it was taken, and they failed for ever."""
+    """With a sentence; taken and placed, it made the proofs of the model fail for ever."""
     answer = report(client("caller"), ALIAS | {"at": at, "models": ["demo-chat"]})
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"]
