@@ -1,17 +1,20 @@
 """What a recorded read asked for, as a condition that can be put to the records again.
 
 Rules: the expression and the boundary's rows as they stand in the read's own record, of what was
-in the ledger before it; told to nobody who may not ask it. Not here: which reads (``stream``,
-``custody``).
+in the ledger before it; told to nobody who may not ask it. What an export showed stands in its
+record as leaves. Not here: which reads (``stream``, ``custody``).
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affidavit.errors import AffidavitError
 from affidavit.query import language
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.tree import And, Number, Phrase, Tree, leaves
+
+_NO_END = 1 << 63
 
 
 def condition(what: Mapping[str, Any], before: int, boundary: Boundary) -> Tree | None:
@@ -32,6 +35,28 @@ def condition(what: Mapping[str, Any], before: int, boundary: Boundary) -> Tree 
     except AffidavitError:
         return None
     return And(tuple(parts))
+
+
+def exported(what: Mapping[str, Any]) -> list[tuple[int, int]] | None:
+    """First and last of the runs of leaves that an export was of, ascending.
+
+    Where there are very many, runs hold some that were not in it. ``None`` for the record of an
+    older export, which shows all that its question matches.
+    """
+    runs = what.get("leaves")
+    if not isinstance(runs, list):
+        return None
+    return sorted((run[0], run[1]) for run in runs if _is_run(run))
+
+
+def lies_in(runs: Sequence[tuple[int, int]], index: int) -> bool:
+    """Whether an index is in one of ascending runs that do not overlap."""
+    place = bisect_right(runs, (index, _NO_END)) - 1
+    return place >= 0 and index <= runs[place][1]
+
+
+def _is_run(value: Any) -> bool:
+    return isinstance(value, list) and [type(end) for end in value] == [int, int]
 
 
 def _digested(leaf: Tree) -> bool:

@@ -10,13 +10,12 @@ where there are too many to look at. Where a limit cuts, a line of its own says 
 read is found. Not here: how it is shown (``evidence.report_kept``).
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affidavit.index.schema import Row
 from affidavit.query import wording
-from affidavit.query.asked_then import condition
+from affidavit.query.asked_then import condition, exported, lies_in
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.scope import KINDS, RECORD_ID
@@ -93,12 +92,9 @@ class _Told:
 
     def _exported(self, row: Row, what: Mapping[str, Any]) -> list[int] | None:
         """Those of the records that an export showed; ``None`` if it cannot be told."""
-        runs = what.get("leaves")
-        if isinstance(runs, list):
-            spans = sorted((run[0], run[1]) for run in runs if _is_run(run))
-            starts = [first for first, _ in spans]
-            near = ((i, bisect_right(starts, i) - 1) for i in self._records)
-            return [i for i, place in near if place >= 0 and i <= spans[place][1]]
+        runs = exported(what)
+        if runs is not None:
+            return [index for index in self._records if lies_in(runs, index)]
         asked = condition(what, row.idx, self._boundary)
         return None if asked is None else self._matching(asked)
 
@@ -155,10 +151,6 @@ class _Told:
         said = wording.sentence(row, shown, self._boundary).rstrip(".")
         said = f"{said}; {more}." if more else f"{said}."
         return _entry(row, self._boundary, shown, said, touched)
-
-
-def _is_run(value: Any) -> bool:
-    return isinstance(value, list) and [type(end) for end in value] == [int, int]
 
 
 def _entry(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from affidavit.errors import UsageError
 from affidavit.index.schema import Row
-from affidavit.query.asked_then import condition
+from affidavit.query.asked_then import condition, exported, lies_in
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.scope import Scope, holds, rows
@@ -37,6 +37,8 @@ _EXPORT = Match("type", "access.export")
 _NAMED = 100
 """Reveals are looked up by the records they name where the scope has at most so many, else read."""
 _SHOWN = 8
+_LOOKS = 64
+"""So often the scope is looked at for a record that an export showed."""
 
 
 class Found(NamedTuple):
@@ -209,11 +211,15 @@ class Stream:
             return Found(row, beside=True, of=of[:_SHOWN]) if of else None
         if what.get("count") is True:  # it proved a number and showed no record
             return None
-        exported = condition(what, row.idx, self._boundary)
-        if exported is None:
-            return Found(row, beside=True, of=None)
-        of = self._own_where(exported)
-        return Found(row, beside=True, of=of) if of else None
+        runs = exported(what)
+        if runs is None:  # of before its leaves were on record
+            asked = condition(what, row.idx, self._boundary)
+            given = None if asked is None else self._own_where(asked)
+        else:
+            given = self._own_in(runs)
+        if given == ():
+            return None
+        return Found(row, beside=True, of=None if what.get("sample") else given)
 
     def _own(self, indexes: list[int]) -> tuple[int, ...]:
         """Those of ``indexes`` that are records of the scope, or its own exchange's halves."""
@@ -224,6 +230,23 @@ class Stream:
             for index in dict.fromkeys(indexes[:STEP])
             if index < self._size and rows(self._searcher, self._scope, 1, index, index + 1)
         )
+
+    def _own_in(self, runs: list[tuple[int, int]]) -> tuple[int, ...] | None:
+        """Records of the scope in ascending runs of leaves, the first one where there are many.
+
+        ``None`` if it cannot be told with so many looks.
+        """
+        if self._scope.indexes:
+            return tuple(index for index in self._scope.indexes if lies_in(runs, index))
+        at = 0
+        for _ in range(_LOOKS):
+            own = rows(self._searcher, self._scope, 1, at, self._size)
+            if not own or lies_in(runs, own[0].idx):
+                return tuple(row.idx for row in own)
+            at = next((first for first, _ in runs if first > own[0].idx), self._size)
+            if at >= self._size:
+                return ()
+        return None
 
     def _own_where(self, condition: Tree) -> tuple[int, ...]:
         if not self._scope.indexes:

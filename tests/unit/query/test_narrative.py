@@ -12,7 +12,7 @@ from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.evidence import report_story
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
-from affidavit.query import aliases, boundary, language
+from affidavit.query import aliases, boundary, language, stream
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
 from affidavit.query.stream import STEP, Stream
@@ -250,6 +250,47 @@ def test_a_story_is_one_question(told: Told, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(UsageError, match="longer than"):
             narrative(searcher, "ses_1", OWNER)
     assert len(narrative(searcher, "ses_1", OWNER).lines) == 2
+
+
+def test_an_export_is_told_by_its_leaves(told: Told) -> None:
+    """Not by what its question finds today; of a sample, which were drawn cannot be told."""
+
+    def export(place: int, leaves: list[list[int]], **more: Any) -> Placed:
+        what: dict[str, Any] = {"operation": "export", "expression": "model:gone", "count": False}
+        what |= {"boundary": {"rows": "tenant:acme"}, "leaves": leaves, **more}
+        return placed(place, "access.export", {"who": NO_SESSION, "what": what})
+
+    ours, other = request(0), request(2, who={"session": "ses_2"})
+    searcher = told([
+        ours, response(1, 0), other, request(3), export(4, [[0, 1]]), export(5, [[2, 2]]),
+        export(6, [[1, 3]], sample=1, seed="s"), export(7, []), export(8, [[2, 3], [5, 5]]),
+        export(9, [[2, 2]], sample=1, seed="s"), export(10, [["x"], 3, [3, 3]]),
+    ])  # fmt: skip
+    of = {
+        line.index: line.details["of_this_narrative"]
+        for line in narrative(searcher, "ses_1", OWNER).lines
+        if line.type == "access.export"
+    }
+    assert list(of) == [4, 6, 8, 10]
+    assert (of[4], of[8], of[10]) == (["#0"], ["#3"], ["#3"])
+    assert "cannot be told" in str(of[6])
+    exchange = by_index(narrative(searcher, "#1", OWNER).lines)
+    assert [index for index, line in exchange.items() if line.type == "access.export"] == [4, 6]
+    assert exchange[4].details["of_this_narrative"] == ["#0", "#1"]
+    assert 9 in by_index(narrative(searcher, "#2", OWNER).lines)
+
+
+def test_an_export_in_more_runs_than_are_looked_at_cannot_be_told(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is listed all the same."""
+    monkeypatch.setattr(stream, "_LOOKS", 2)
+    places = range(6)
+    sessions = [request(place, who={"session": f"ses_{place % 2 + 1}"}) for place in places]
+    what = {"operation": "export", "leaves": [[1, 1], [3, 3], [5, 5]], "count": False}
+    searcher = told([*sessions, placed(6, "access.export", {"who": NO_SESSION, "what": what})])
+    line = by_index(narrative(searcher, "ses_1", OWNER).lines)[6]
+    assert "cannot be told" in str(line.details["of_this_narrative"])
 
 
 def test_delegation_and_spans_are_told(told: Told) -> None:
