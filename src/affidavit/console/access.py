@@ -46,13 +46,16 @@ def recorded_name(snapshot: Snapshot, tenant: str, name: str) -> str:
 
 
 def recorded_expression(tree: Tree, snapshot: Snapshot, tenant: str) -> str:
-    """The expression as it is recorded: canonical, words of content and persons digested."""
+    """The expression as it is recorded: canonical, words of content and persons digested.
+
+    What asks for a beginning stays one: ``email:*`` hides nothing, ``email:ali*`` is not ``ali``.
+    """
 
     def hide(node: Tree) -> Tree:
         if isinstance(node, Phrase):
-            return Phrase(digest_term(snapshot, tenant, node.text))
-        if isinstance(node, Match) and _names_somebody(node):
-            return Match(node.field, digest_term(snapshot, tenant, node.value))
+            return Phrase(digest_term(snapshot, tenant, node.text), node.prefix)
+        if isinstance(node, Match) and node.value and _names_somebody(node):
+            return Match(node.field, digest_term(snapshot, tenant, node.value), node.prefix)
         return node
 
     return language.unparse(replace(tree, hide))

@@ -19,7 +19,9 @@ from affidavit.errors import NotFoundError
 from affidavit.evidence import verify
 from affidavit.ids import b64u
 from affidavit.query.boundary import for_identity
+from affidavit.query.language import parse
 from affidavit.query.rows import ROW_FIELDS
+from affidavit.query.tree import Match, Phrase
 from affidavit.record.model import View
 from tests.unit.console.conftest import BASE, Client, reader_of
 from tests.world.machine import Machine
@@ -467,6 +469,28 @@ def test_search_words_are_recorded_as_digests(client: Client, machine: Machine) 
     assert told.count("hmac:") >= 3
     ask(client("owner"), expression)
     assert machine.records("access.query")[-1]["what"]["expression"] == told
+
+
+@pytest.mark.parametrize("words", ["email:ali", "actor:bob", "wit", "name:dora"])
+def test_a_question_for_a_beginning_is_recorded_as_one(
+    client: Client, machine: Machine, words: str
+) -> None:
+    """Its words are digests, too; what it asks is not what the same words without ``*`` ask."""
+    told = []
+    for expression in (words, f"{words}*") if ":" in words else (f'"{words}"', f'"{words}"*'):
+        ask(client("owner"), expression)
+        told.append(machine.records("access.query")[-1]["what"]["expression"])
+    assert told[1] == f"{told[0]}*"
+    assert all("hmac:" in one for one in told)
+    tree = parse(told[1], machine.clock.now())
+    assert isinstance(tree, Match | Phrase)
+    assert tree.prefix
+
+
+def test_that_somebody_is_named_at_all_hides_nothing(client: Client, machine: Machine) -> None:
+    """``email:*`` has no word that would tell who was looked for."""
+    ask(client("owner"), "email:*")
+    assert machine.records("access.query")[-1]["what"]["expression"] == "email:*"
 
 
 def test_no_session_has_the_digest_of_a_search_term(machine: Machine) -> None:
