@@ -41,14 +41,18 @@ class SystemClock:
 
 
 def from_unix_us(microseconds: int) -> str:
-    """Text of a count of microseconds since 1970, UTC; years 1970 to 9999."""
+    """Text of a count of microseconds since 1970 (less than 0 before that), UTC; years 1 to 9999.
+
+    ``ValueError`` or ``OverflowError`` for what is further off.
+    """
     seconds, micros = divmod(microseconds, 1_000_000)
     return f"{_second(seconds)}.{micros:06d}Z"
 
 
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="seconds")  # strftime writes the year 999 in three digits
 
 
 def is_stored(text: str) -> bool:

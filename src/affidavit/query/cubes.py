@@ -30,6 +30,7 @@ _FINER: dict[Interval, tuple[Grain, ...]] = {
     "": ("hour", "day", "week"), "hour": ("hour",), "day": ("hour", "day"),
     "week": ("hour", "day", "week"), "month": ("hour", "day"),
 }  # fmt: skip
+_LAST = "9999-12-31T23:59:59.999999Z"
 MOST = 100_000
 """Groups that one part of a window may give; one more says that there are too many."""
 _SECONDS: dict[Grain, int] = {"hour": 3_600, "day": 86_400, "week": 604_800}
@@ -116,9 +117,12 @@ def _period_of(grain: Grain, time: str) -> str:
 
 
 def _period_from(grain: Grain, time: str) -> str:
-    """The first instant of the first period that begins at ``time`` or later."""
+    """The first instant of the first period that begins at ``time`` or later; the last there is."""
     begun = _period_of(grain, time)
-    return begun if begun == time else add_seconds(begun, _SECONDS[grain])
+    try:
+        return begun if begun == time else add_seconds(begun, _SECONDS[grain])
+    except (ValueError, OverflowError):  # in the year 10000
+        return _LAST
 
 
 def of_cells(

@@ -339,9 +339,10 @@ class Parser:
             found = dt.datetime.fromisoformat(given)
             if found.tzinfo is None:
                 found = found.replace(tzinfo=dt.UTC)
-            begin = found.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            found = found.astimezone(dt.UTC).replace(tzinfo=None)
+            begin = f"{found.isoformat('T', 'microseconds')}Z"
             day = re.fullmatch(r"\d{4}-\d{2}-\d{2}", given) is not None
-            return begin.rjust(27, "0"), add_seconds(begin.rjust(27, "0"), 86_400 if day else 1e-6)
+            return begin, add_seconds(begin, 86_400 if day else 1e-6)
         except (ValueError, OverflowError, OSError):
             self.fail(
                 f"{given!r} is not a time." if given else "Here a time should stand.", at, None,

@@ -223,6 +223,27 @@ def test_what_is_erased_does_not_contradict(console: TestClient, machine: Machin
     machine.indexer.refresh(found[:1], machine.vault_reader.view)
 
 
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("time:0999-01-01", 0), ("since:0001-01-01", 8), ("until:0999-12-31", 0),
+        ("source_time>0001-01-01", 8), ("since:9999-12-30", 0),
+    ],
+)  # fmt: skip
+def test_years_of_fewer_figures_are_asked_and_proved(
+    console: TestClient, machine: Machine, words: str, number: int
+) -> None:
+    """Found, proved and summed up alike; a time of the year 999 matched every record."""
+    asked = {"expression": f"model:{MODEL} type:exchange.* {words}"}
+    page = call(console, machine, "owner", "/api/query", **asked, view="records").json()
+    proved = call(console, machine, "owner", "/api/query", **asked, prove=True).json()["proof"]
+    assert (page["count"], proved["proved"]) == (number, True)
+    assert f"all {number} records" in proved["completeness"] or number == 8
+    sums = {"by": ["model"], "interval": "week"}
+    rows = call(console, machine, "owner", "/api/aggregate", **asked, **sums).json()["rows"]
+    assert bool(rows) == bool(number)
+
+
 def test_a_window_of_which_nothing_is_proved_or_found_is_no_damage(
     console: TestClient, machine: Machine
 ) -> None:
