@@ -59,8 +59,9 @@ class Wanted:
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
     are kept, under which of the ``holds`` that the reader may know of, ``under`` which requests
     what is gone was erased. ``report``: what the page is about; ``witnesses``: what is known of
-    them, for that of a period. ``seen`` is told what is read of each leaf. ``subject``: the
-    pseudonym of whom it is about; of records of others, ``who`` and ``person`` are left out.
+    them, for that of a period; ``models``: how many there are, for an attestation. ``seen`` is told
+    what is read of each leaf. ``subject``: the pseudonym of whom it is about; of records of others,
+    ``who`` and ``person`` are left out.
     """
 
     expression: str
@@ -76,6 +77,7 @@ class Wanted:
     seen: Callable[[int, bundle.Shown], None] | None = None
     report: report_kinds.Kind = "records"
     witnesses: Sequence[dict[str, Any]] = ()
+    models: int = 0
     subject: str = ""
 
 
@@ -122,8 +124,8 @@ class Proofs:
     async def export(self, reader: Reader, wanted: Wanted) -> bundle.Bundle:
         """Make a bundle and record that it was made; then it may leave.
 
-        ``UsageError`` for a section that does not exist; ``RefusedError`` for content outside
-        the boundary; ``UnavailableError`` if something in it was erased meanwhile.
+        ``UsageError``: there is no such section; ``RefusedError``: content beyond the boundary;
+        ``UnavailableError``: something in it was erased meanwhile.
         """
         unknown = [name for name in wanted.withhold if name not in WITHHELD]
         if unknown:
@@ -187,9 +189,7 @@ class Proofs:
         if wanted.report != "records":
             report_kinds.check_tenant(tree, tenants)
         asked = question(
-            tree,
-            tenants,
-            lambda field, value: resolve.pseudonyms(field, value, reader, snapshot),
+            tree, tenants, lambda field, value: resolve.pseudonyms(field, value, reader, snapshot)
         )
         if wanted.report == "period":
             asked = report_kinds.proved(asked)
@@ -199,7 +199,8 @@ class Proofs:
         if not boundary.whole_tenants and not own and not (wanted.count and boundary.counts):
             asked = unproved(asked, NARROW)
         if wanted.report == "attestation":
-            models, _ = report_kinds.models_of(services.searcher, boundary, searched)
+            models, number = report_kinds.models_of(services.searcher, boundary, searched)
+            wanted = dataclasses.replace(wanted, models=number)
             asked = report_kinds.attested(asked, models)
         if wanted.count:
             asked = counting(asked)
@@ -256,8 +257,7 @@ class Proofs:
         if wanted.report == "period":
             return report_kinds.page_of_period(searcher, boundary, searched, wanted.witnesses)
         if wanted.report == "attestation":
-            _, number = report_kinds.models_of(searcher, boundary, searched)
-            return report_kinds.page_of_attestation(self._services.config, asked, number)
+            return report_kinds.page_of_attestation(self._services.config, asked, wanted.models)
         return report.render
 
     def _for_people(

@@ -103,14 +103,15 @@ def attested(asked: Question, models: Sequence[str]) -> Question:
 
 
 def models_of(searcher: Searcher, boundary: Boundary, tree: Tree) -> tuple[list[str], int]:
-    """Models of the window, the most frequent first, and how many there are.
+    """Models of all requests of the window, the most frequent first, and how many there are.
 
-    ``RefusedError`` for who may not see all of a tenant.
+    ``RefusedError`` for who may not see all of a tenant; ``UsageError`` if there are so many
+    requests that counting them all takes too long: of the newest alone, a model may be left out.
     """
     if not boundary.whole_tenants:
         raise RefusedError("An attestation is about a whole tenant, of which you see a part.")
     asked = And((tree, Match("type", "exchange.request")))
-    found = searcher.facets(asked, boundary, ("model",), top=_MODELS).fields["model"]
+    found = searcher.facets(asked, boundary, ("model",), top=_MODELS, exact=True).fields["model"]
     return [one.value for one in found.values], found.distinct
 
 

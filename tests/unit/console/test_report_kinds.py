@@ -14,7 +14,7 @@ from affidavit.console import report_kinds
 from affidavit.console.app import create_app
 from affidavit.errors import RefusedError, UsageError
 from affidavit.evidence import report_story, verify
-from affidavit.query import boundary, question
+from affidavit.query import boundary, facets, question
 from affidavit.query.question import Question
 from affidavit.query.tree import All
 from tests.unit.console.conftest import BASE
@@ -129,6 +129,18 @@ def test_an_attestation_counts_and_shows_nothing(console: TestClient, machine: M
         assert hidden not in page
         assert hidden.encode() not in answer.content
     assert not re.search(rb"(act|ses|key)_[a-z2-7]{26}", answer.content)
+
+
+def test_an_attestation_leaves_no_model_out(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many requests came after the last one of a model."""
+    monkeypatch.setattr(facets, "CAP", 1)
+    body = {"expression": "since:90d", "report": "attestation"}
+    answer = asked(console, machine, "auditor", "/api/export", **body)
+    assert answer.status_code == 200, answer.text
+    counted = {tuple(chain) for *chain, _ in opened(machine, answer.content)[0].facts["counted"]}
+    assert {("acme", "model", "demo-one"), ("acme", "model", "demo-two")} <= counted
 
 
 @pytest.mark.parametrize("kind", ["period", "attestation"])
