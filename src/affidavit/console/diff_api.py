@@ -15,7 +15,6 @@ from affidavit.console.access import Access, recorded_name
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
-from affidavit.errors import NotFoundError
 from affidavit.query.compare import Shown, compare
 
 
@@ -39,21 +38,17 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def answer(reader: Reader, body: DiffBody) -> dict[str, Any]:
         boundary, snapshot = reader.boundary, services.snapshot()
         names = [name for name in (body.first, body.second) if name]
+        hidden = [recorded_name(snapshot, reader.identity.tenant, name) for name in names]
         what: dict[str, Any] = {
             "operation": "diff",
             "boundary": boundary.as_json(),
         }
-        try:
+        async with access.looking(reader, what | {"name": ", ".join(hidden)}, body.purpose):
             found = await services.blocking(
                 lambda: compare(
                     services.searcher, body.first, body.second, boundary, reason=body.purpose
                 )
             )
-        except NotFoundError:
-            hidden = [recorded_name(snapshot, reader.identity.tenant, name) for name in names]
-            what["name"] = ", ".join(hidden)
-            await access.missed("access.query", reader, what, body.purpose)
-            raise
         what |= {"kind": found.kind, "rows": len(found.records)}
         what["name"] = ", ".join(dict.fromkeys((f"#{found.first}", f"#{found.second}")))
         recorded = []

@@ -28,22 +28,23 @@ async def look_up(
     reader.boundary.demand(purpose)
     boundary = reader.boundary._replace(purpose=False)  # it is stated, for all that is asked here
     snapshot = services.snapshot()
-    with services.limits.expensive(reader.account):
-        found = await services.blocking(
-            lambda: pivot(
-                services.searcher,
-                value,
-                boundary,
-                lambda tree: resolve.widened(tree, reader, snapshot),
-            )
-        )
     what = {
         "operation": "pivot",
         "name": recorded_name(snapshot, reader.identity.tenant, value),
         "boundary": reader.boundary.as_json(),
-        "rows": len(found.places),
     }
+    async with access.looking(reader, what, purpose):
+        with services.limits.expensive(reader.account):
+            found = await services.blocking(
+                lambda: pivot(
+                    services.searcher,
+                    value,
+                    boundary,
+                    lambda tree: resolve.widened(tree, reader, snapshot),
+                )
+            )
     if found.places:
+        what["rows"] = len(found.places)
         await access.read("access.query", reader, what, purpose)
     else:
         await access.missed("access.query", reader, what, purpose)

@@ -142,12 +142,13 @@ class Proofs:
             raise UsageError("A sample needs its size and a seed, and shows what it draws.")
         reader.boundary.demand(wanted.purpose)
         wanted = await self._completed(reader, wanted)
-        with self._services.limits.expensive(reader.account):
-            made, given = await self._services.blocking(lambda: self._given(reader, wanted))
         tree = self._reads.parse(reader, wanted.expression)
+        asked = {"operation": "export", **self._reads.recorded(reader, tree)}
+        async with self._access.looking(reader, asked, wanted.purpose):
+            with self._services.limits.expensive(reader.account):
+                made, given = await self._services.blocking(lambda: self._given(reader, wanted))
         what = {
-            "operation": "export",
-            **self._reads.recorded(reader, tree),
+            **asked,
             "manifest": made.manifest_digest,
             "withhold": list(wanted.withhold),
             "content": wanted.content,

@@ -102,18 +102,19 @@ class Reads:
             )
             return question(reader.boundary, limit=ask.limit, cursor=cursor, reason=ask.purpose)
 
-        page = await self._services.blocking(search)
-        answer = _page(page)
-        if reader.boundary.counts and not cursor:
-            count = functools.partial(beyond, searcher, tree, reader.boundary)
-            answer["beyond"] = await self._services.blocking(count)
+        asked = {"operation": "query", **self.recorded(reader, tree)}
+        async with self._access.looking(reader, asked, ask.purpose):
+            page = await self._services.blocking(search)
+            answer = _page(page)
+            if reader.boundary.counts and not cursor:
+                count = functools.partial(beyond, searcher, tree, reader.boundary)
+                answer["beyond"] = await self._services.blocking(count)
         if page.cursor:
             answer["cursor"] = _goes_on(page.cursor, began)
         if ask.count:
             answer |= {"rows": [], "cursor": ""}
         what = {
-            "operation": "query",
-            **self.recorded(reader, tree),
+            **asked,
             "view": ask.view,
             "rows": len(answer["rows"]),
             "as_of": answer["as_of"],
@@ -136,15 +137,12 @@ class Reads:
         times = {"since": asked.since, "until": asked.until}
         words = " ".join(f"{name}:{time}" for name, time in times.items() if time)
         window = language.parse(words, began)
-        try:
+        probe = self._probe(reader, "show", asked.name)
+        async with self._access.looking(reader, probe, asked.purpose):
             with self._services.limits.expensive(reader.account):
                 told = await self._services.blocking(
                     lambda: self._narrative(reader, asked, window, cursor)
                 )
-        except NotFoundError:
-            probe = self._probe(reader, "show", asked.name)
-            await self._access.missed("access.query", reader, probe, asked.purpose)
-            raise
         what = {
             "operation": "show",
             "kind": told.kind,

@@ -77,18 +77,14 @@ def router(
         reader: Reader, asked: _Body, operation: str, ask: Callable[[Tree], T]
     ) -> dict[str, Any]:
         tree = reads.parse(reader, asked.expression)
-        with services.limits.expensive(reader.account):
-            found = await services.blocking(lambda: ask(tree))
+        how = asked.model_dump(exclude={"expression", "purpose"}, exclude_defaults=True)
+        what = {"operation": operation, **reads.recorded(reader, tree), **how}
+        async with access.looking(reader, what, asked.purpose):
+            with services.limits.expensive(reader.account):
+                found = await services.blocking(lambda: ask(tree))
         answer: dict[str, Any] = msgspec.to_builtins(found)
         lines = answer.get("rows", answer.get("buckets", answer.get("fields")))
-        how = asked.model_dump(exclude={"expression", "purpose"}, exclude_defaults=True)
-        what = {
-            "operation": operation,
-            **reads.recorded(reader, tree),
-            **how,
-            "rows": len(lines or ()),
-            "as_of": answer["as_of"],
-        }
+        what |= {"rows": len(lines or ()), "as_of": answer["as_of"]}
         await access.read("access.query", reader, what, asked.purpose)
         return answer | {"withheld": list(withheld(reader.boundary))}
 

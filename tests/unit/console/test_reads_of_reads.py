@@ -10,6 +10,8 @@ import pytest
 from affidavit.console import floods
 from affidavit.console.access import Access
 from affidavit.console.reads import Reads
+from affidavit.errors import UsageError
+from affidavit.query.search import Searcher
 from tests.unit.console.conftest import Client, reader_of
 from tests.world.machine import Machine
 
@@ -122,3 +124,36 @@ def test_that_nobody_is_meant_is_a_read_too(
     assert record["what"]["rows"] == 0
     assert record["what"]["of"].startswith("hmac:")
     assert "example.com" not in json.dumps(record["what"])
+
+
+def _too_much(*_: Any, **__: Any) -> None:
+    raise UsageError("The question takes longer than 10 seconds.")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "operation"),
+    [
+        ("POST", "/api/diff", {"first": "#5"}, "diff"),
+        ("POST", "/api/query", {"expression": "model:demo-chat"}, "query"),
+        ("POST", "/api/aggregate", {"expression": "model:demo-chat", "by": ["model"]}, "aggregate"),
+        ("POST", "/api/facets", {"expression": "model:demo-chat"}, "facets"),
+        ("POST", "/api/histogram", {"expression": "model:demo-chat"}, "histogram"),
+        ("GET", "/api/show/my-session", None, "show"),
+        ("GET", "/api/pivot?value=demo-chat", None, "pivot"),
+        ("POST", "/api/export", {"expression": "nobodysaidthis"}, "export"),
+    ],
+)
+def test_that_too_much_is_meant_is_a_read_too(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch,
+    method: str, path: str, body: Any, operation: str,
+) -> None:  # fmt: skip
+    """It tells that there is something: on record, with the question, as any answer."""
+    monkeypatch.setattr(floods, "FLOOD_SECONDS", 0.0)
+    for name in ("run", "exchanges", "aggregate", "facets", "histogram", "rows_of"):
+        monkeypatch.setattr(Searcher, name, _too_much)
+    before = len(machine.records("access.query"))
+    answer = client("owner").request(method, path, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "usage"), answer.text
+    (record,) = machine.records("access.query")[before:]
+    assert (record["what"]["operation"], record["what"]["rows"]) == (operation, 0)
+    assert {"expression", "name"} & set(record["what"])
