@@ -29,7 +29,7 @@ from affidavit.query.beyond import beyond
 from affidavit.query.boundary import inject
 from affidavit.query.scope import KINDS, typed
 from affidavit.query.session import Narrative, narrative
-from affidavit.query.tree import Match, Tree
+from affidavit.query.tree import And, Match, Tree
 from affidavit.wire.decode import decode
 
 _OF_ITSELF = re.compile(r"#|(?:ses|act)_|model:|trace:|[0-9a-f]{8}")
@@ -143,6 +143,12 @@ class Reads:
                 told = await self._services.blocking(
                     lambda: self._narrative(reader, asked, window, cursor)
                 )
+            outside = None
+            counted = reader.boundary.counts and told.kind in KINDS
+            if counted:
+                tree = And((Match(told.kind, told.name), window))
+                count = functools.partial(beyond, self._services.searcher, tree, reader.boundary)
+                outside = await self._services.blocking(count)
         what = {
             "operation": "show",
             "kind": told.kind,
@@ -157,10 +163,8 @@ class Reads:
         await erased.say(self._services, answer["lines"])
         if told.cursor:
             answer["cursor"] = _goes_on(told.cursor, began)
-        if reader.boundary.counts and told.kind in KINDS:
-            named = Match(told.kind, told.name)
-            count = functools.partial(beyond, self._services.searcher, named, reader.boundary)
-            answer["beyond"] = await self._services.blocking(count)
+        if counted:
+            answer["beyond"] = outside
         return answer
 
     def _probe(self, reader: Reader, operation: str, name: str) -> dict[str, Any]:

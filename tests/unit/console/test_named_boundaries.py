@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 from affidavit import config as configuration
 from affidavit.app import system
 from affidavit.clock import add_seconds
+from affidavit.console import reads
 from affidavit.console.app import create_app, create_socket_app
-from affidavit.errors import RefusedError
+from affidavit.errors import RefusedError, UsageError
 from affidavit.record.model import Chain
 from tests.unit.console.conftest import BASE
 from tests.world.machine import TENANT, Machine
@@ -114,6 +115,32 @@ def test_rows_sections_and_counts(fresh: Site) -> None:
         body = {"expression": probe, "purpose": "ticket 1"}
         response = fresh.ask(counted, "POST", "/api/query", body)
         assert response.status_code == 403 or response.json()["beyond"] is None
+
+
+def test_what_is_beyond_a_story_is_counted_in_its_window(
+    fresh: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in all time; and before the read is recorded, so that an end of time is told alike."""
+    key = fresh.key("chat")
+    fresh.machine.clock.advance(3_600)
+    fresh.machine.exchange("Later.", "Yes.", session="s")
+    fresh.machine.exchange("Fail later.", "No.", model="demo-error", session="s")
+    fresh.machine.exchange("Fail again.", "No.", model="demo-error", session="s")
+    fresh.machine.settle()
+    session = fresh.rows(key)[0]["session"]
+    since = add_seconds(fresh.machine.clock.now(), -60)
+    for window, number in (("", 6), (f"?since={since}", 4), (f"?until={since}", 2)):
+        told = fresh.ask(key, "GET", f"/api/show/{session}{window}").json()
+        assert told["beyond"] == {"rows": number, "capped": False}, window
+
+    def late(*_: object) -> None:
+        raise UsageError("The question takes longer than 10 seconds.")
+
+    monkeypatch.setattr(reads, "beyond", late)
+    before = len(fresh.machine.records("access.query"))
+    assert fresh.ask(key, "GET", f"/api/show/{session}").status_code == 400
+    (told,) = fresh.machine.records("access.query")[before:]
+    assert (told["what"]["operation"], told["what"]["rows"]) == ("show", 0)
 
 
 def test_a_number_beyond_is_of_the_own_tenant(fresh: Site) -> None:
