@@ -141,7 +141,7 @@ class Replay:
         index = row.position
         if row.time < self._time:
             raise broken(index, "has an earlier time than the leaf before it")
-        if row.at > row.time and row.at > add_seconds(row.time, AHEAD_SECONDS):
+        if row.at > row.time and row.at > _latest(row):
             raise broken(index, "has a source time more than 5 minutes ahead of its time")
         name, n = row.src
         if self.writers.get(name, 0) != n:
@@ -320,6 +320,14 @@ def chain_row(value: bytes) -> bytes:
 def broken(index: int, what: str) -> CorruptError:
     """The error that names the leaf and the rule it breaks."""
     return damaged(f"leaf {index}", f"Leaf {index} {what}.")
+
+
+def _latest(row: Row) -> str:
+    """The latest source time that a leaf may have."""
+    try:
+        return add_seconds(row.time, AHEAD_SECONDS)
+    except (ValueError, OverflowError) as error:
+        raise broken(row.position, "has a time that no clock shows") from error
 
 
 def _ids(joined: bytes) -> list[bytes]:

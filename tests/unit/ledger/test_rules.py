@@ -204,6 +204,10 @@ def _source_time_ahead(rows: Rows) -> None:
     _set(rows, 3, at=add_seconds(rows[3][0].time, 300.000001))
 
 
+def _time_of_no_clock(rows: Rows) -> None:
+    _set(rows, len(rows) - 1, time="2027-02-30T12:00:00.000000Z", at="2027-03-01T12:00:00.000000Z")
+
+
 def _heads_of_a_monstrous_map(rows: Rows) -> None:
     terms = rows[4][0].heads
     assert terms is not None
@@ -288,6 +292,7 @@ BROKEN: list[tuple[Callable[[Rows], None], str]] = [
     (_heads_of_a_monstrous_map, "more buckets than its chains need"),
     (_heads_in_one_bucket, "fewer buckets than its chains need"),
     (_source_time_ahead, "source time more than 5 minutes ahead"),
+    (_time_of_no_clock, "time that no clock shows"),
     (_heads_of_another_epoch, "heads of another epoch"),
     (_other_links, "other links than those"),
     (_twice_in_one_chain, "in one chain twice"),
