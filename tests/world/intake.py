@@ -15,12 +15,12 @@ from typing import ClassVar
 import msgspec
 
 from affidavit import ids
-from affidavit.clock import SystemClock
+from affidavit.clock import SystemClock, is_stored
 from affidavit.durable import Disk
 from affidavit.errors import ParseError
 from affidavit.ledger import sweep
 from affidavit.ledger.intake import Intake
-from affidavit.ledger.leaf import ANSWERS, ASKS, BARE, Leaf, is_time
+from affidavit.ledger.leaf import ANSWERS, ASKS, BARE, Leaf
 from affidavit.ledger.merkle import Tree
 from affidavit.ledger.plan import Plan, Submission
 from affidavit.ledger.tip import Facts
@@ -68,7 +68,7 @@ class PlainLog:
         over = {leaf.src[0] for leaf in self.leaves if leaf.type == "ledger.ended"}
         placed = []
         for index, (src, record, bodies) in enumerate(submissions, self.size):
-            if record.type in BARE or not is_time(record.at):
+            if record.type in BARE or not is_stored(record.at):
                 raise ParseError("No leaf holds this.")
             assert src[0] not in over, f"record behind the end of {src[0]}"
             assert src[1] == following.get(src[0], self.next_src(src[0])), f"{src} does not follow"

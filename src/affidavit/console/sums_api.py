@@ -78,7 +78,7 @@ def router(
     ) -> dict[str, Any]:
         tree = reads.parse(reader, asked.expression)
         how = asked.model_dump(exclude={"expression", "purpose"}, exclude_defaults=True)
-        what = {"operation": operation, **reads.recorded(reader, tree), **how}
+        what: dict[str, Any] = {"operation": operation, **reads.recorded(reader, tree), **how}
         async with access.looking(reader, what, asked.purpose):
             with services.limits.expensive(reader.account):
                 found = await services.blocking(lambda: ask(tree))
