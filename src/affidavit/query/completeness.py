@@ -107,7 +107,8 @@ def build(
     Where no newer heads come about (witnesses are required and away), the answer is as of those
     there are, and ``until`` says through when. Where the window begins before what was pruned,
     nothing is proved, and the answer says so. ``UsageError`` if it would be larger than an answer
-    may be; ``UnavailableError`` if the ledger does not answer.
+    may be, or the window begins later than the ledger ends; ``UnavailableError`` if the ledger does
+    not answer.
     """
     while True:
         minimum = reader.minimum()
@@ -215,6 +216,8 @@ class _Draft:
         if not self.question.source_time:
             last = add_seconds(newest.time, _MICROSECOND)
             until = min(self.question.until or last, last)
+            if self.question.since > until:  # a verifier takes no window that ends before it begins
+                raise UsageError(f"The window begins after all that is here: {newest.time}.")
             self.question = msgspec.structs.replace(self.question, until=until)
         self.answers_shown = True
         self.newest_epoch = proofs.epochs[0].epoch
