@@ -28,7 +28,7 @@ async def look_up(
     reader.boundary.demand(purpose)
     boundary = reader.boundary._replace(purpose=False)  # it is stated, for all that is asked here
     snapshot = services.snapshot()
-    what = {
+    what: dict[str, Any] = {
         "operation": "pivot",
         "name": recorded_name(snapshot, reader.identity.tenant, value),
         "boundary": reader.boundary.as_json(),

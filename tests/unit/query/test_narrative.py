@@ -255,7 +255,7 @@ def test_a_story_is_one_question(told: Told, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_export_is_told_by_its_leaves(told: Told) -> None:
     """Not by what its question finds today; of a sample, which were drawn cannot be told."""
 
-    def export(place: int, leaves: list[list[int]], **more: Any) -> Placed:
+    def export(place: int, leaves: list[Any], **more: Any) -> Placed:
         what: dict[str, Any] = {"operation": "export", "expression": "model:gone", "count": False}
         what |= {"boundary": {"rows": "tenant:acme"}, "leaves": leaves, **more}
         return placed(place, "access.export", {"who": NO_SESSION, "what": what})
