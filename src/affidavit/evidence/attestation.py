@@ -22,7 +22,7 @@ _WHAT = {
     "retrieval": "look-ups in data sources that were reported",
     "retention.held": "legal holds placed",
     "retention.released": "legal holds released",
-    "retention.erased": "erasures carried out",
+    "retention.erased": "erasures, and what went with the release of a hold",
     "retention.expired": "certificates of expiry",
     "retention.completed": "erasures of which nothing is left to do",
     "ledger.gap": "intervals in which something could not be recorded, of all tenants",

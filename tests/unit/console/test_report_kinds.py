@@ -123,8 +123,10 @@ def test_an_attestation_counts_and_shows_nothing(console: TestClient, machine: M
     assert manifest["question"]["show"] == "count"
     assert not bytes(verify.read_zip(answer.content)["disclosures.jsonl"])
     for words in ("Attestation for acme", "demo-two", "legal holds placed", "default",
+                  "erasures, and what went with the release of a hold",
                   "Nobody but the log itself vouches"):  # fmt: skip
         assert words in page, words
+    assert "certificates of erasure" not in page, "a release has none"
     for hidden in (CANARY, "@example.com", "Doe v. Acme", "the caller"):
         assert hidden not in page
         assert hidden.encode() not in answer.content
