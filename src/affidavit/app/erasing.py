@@ -92,12 +92,13 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     every = await host.ask(host.identities.all)
     within = await deciding.boundary(host, who, now)
     if kind == "subject":
-        if "person" not in within.sections and not str(params["target"]).startswith("act_"):
+        shows = "person" in within.sections
+        if not shows and not str(params["target"]).startswith("act_"):
             raise RefusedError(
                 "Names of people are in section person, which is outside your boundary.",
                 hint="Name the person by the pseudonym: act_…",
             )
-        tree, target, names, keys = _person(who, str(params["target"]), target, every)
+        tree, target, names, keys = _person(who, str(params["target"]), target, every, named=shows)
     alone = _whole(within) if kind in ("subject", "tenant") else ""
     if kind == "tenant" and alone not in ("", target):
         raise RefusedError("Your boundary does not show this tenant.")
@@ -176,11 +177,12 @@ def _put(host: Host, made: Erasure, found: Found) -> None:
 
 
 def _person(
-    who: Identity, target: str, recorded: str, every: Sequence[Identity]
+    who: Identity, target: str, recorded: str, every: Sequence[Identity], *, named: bool
 ) -> tuple[Tree, str, tuple[str, ...], tuple[str, ...]]:
     """The records of a person, the pseudonym (or digest), the names, and the keys in force.
 
-    ``UsageError`` if a name, or a pseudonym, stands for several people.
+    ``UsageError`` if a name, or a pseudonym, stands for several people; it has their e-mails if
+    they may be ``named``.
     """
     mine = [one for one in every if who.role == OWNER or one.tenant == who.tenant]
     wanted = target.casefold()
@@ -193,7 +195,7 @@ def _person(
             "More than one person is meant by this.", hint=f"Name one: {', '.join(actors)}"
         )
     pseudonym = actors[0] if actors else target if target.startswith("act_") else ""
-    check_one_person(mine, pseudonym, _SEVERAL)
+    check_one_person(mine, pseudonym, _SEVERAL, named=named)
     theirs = [one for one in mine if pseudonym and one.actor == pseudonym]
     mails = {one.email for one in theirs if one.email}
     values = mails | ({target} if not pseudonym or "@" in target else set())

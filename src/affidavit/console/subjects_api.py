@@ -60,7 +60,7 @@ def router(
             pseudonym = reader.identity.actor if own else _pseudonym(services, reader, body.subject)
             check_one_person(
                 services.snapshot().identities, pseudonym, "affidavit export 'email:…' is of one.",
-                named=not own and reader.identity.tenant == _tenant(services, pseudonym),
+                named=not own and _named(services, reader, pseudonym),
             )  # fmt: skip
         shows = reader.boundary.shows_content(body.purpose)
         wanted = Wanted(
@@ -101,6 +101,8 @@ def _pseudonym(services: ConsoleServices, reader: Reader, subject: str) -> str:
     return found[0]
 
 
-def _tenant(services: ConsoleServices, actor: str) -> str:
+def _named(services: ConsoleServices, reader: Reader, actor: str) -> bool:
+    """Whether the reader may learn who an actor is: names are in section ``person``."""
     every = services.snapshot().identities
-    return next((one.tenant for one in every if one.actor == actor), "")
+    tenant = next((one.tenant for one in every if one.actor == actor), "")
+    return "person" in reader.boundary.sections and tenant == reader.identity.tenant

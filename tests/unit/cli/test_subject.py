@@ -93,3 +93,11 @@ def test_what_is_for_one_person_is_refused_where_keys_are_of_two(
     become(token)
     own = command("subject", "export", "-o", str(tmp_path / "own.zip"))
     assert (own.code, "john1" in own.err) == (2, False), own.err
+    become("")  # the boundary does not show the section person
+    unnamed = ("--role", "compliance", "--boundary", "two")
+    become(command("keys", "create", "No Names", *unnamed).out.strip())
+    for ask in (("subject", "export", both[0].actor, "-o", str(tmp_path / "both.zip")),
+                ("erase", "--subject", both[0].actor, "--basis", "b", "--dry-run")):  # fmt: skip
+        asked = command(*ask)
+        told = f"The keys of {both[0].actor} have several e-mails."
+        assert (asked.code, told in flat(asked.err)) == (2, True), asked.err
