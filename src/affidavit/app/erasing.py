@@ -103,7 +103,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     if kind == "tenant" and alone not in ("", target):
         raise RefusedError("Your boundary does not show this tenant.")
     ending = whose(kind, target, alone, every)
-    check_somebody_left(kind, every, whose(kind, target, "", every), now)
+    check_somebody_left(kind, every, ending, now)
     if kind == "tenant":
         keys = tuple(one.id for one in ending if one.revoked is None)
         people = {one.name for one in ending if one.kind == "person" and one.name}

@@ -184,21 +184,28 @@ def _told(root: Path, tenant: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_the_only_owner_is_refused_to_whoever_knows_the_pseudonym(tmp_path: Path) -> None:
-    """Also of another tenant, where the name is not known."""
+def test_the_only_owner_is_refused_to_whoever_could_end_that_key(tmp_path: Path) -> None:
+    """Who sees another tenant alone could not, and does not learn by it whose pseudonym that is."""
     root = _root(tmp_path, "")
 
     async def story(link: ControlLink) -> None:
-        owner = await _key(link, "Own", "owner")
+        owner, con = await _key(link, "Own", "owner"), await _key(link, "Con", "compliance")
         eve = await _key(link, "Eve", "compliance", tenant="acme")
         ends = await link.call("keys.list", {})
         for one in ends:
             if one["role"] == "owner" and one["id"] != owner["id"]:
                 await link.call("keys.revoke", {"id": one["id"], "by": _by(owner)["by"]})
-        with pytest.raises(RefusedError, match="last owner") as caught:
-            await link.call("erasures.ask", asked("subject", owner["actor"], eve))
+        ask = asked("subject", owner["actor"], con)
+        with pytest.raises(RefusedError, match="last owner") as refused:
+            await link.call("erasures.ask", ask)
         hint = "First make another: affidavit keys create NAME --role owner; or hand over"
-        assert str(caught.value.hint).startswith(hint), "another person's key stays, of any tenant"
+        assert str(refused.value.hint).startswith(hint), "another person's key stays, of any tenant"
+        told = set()
+        for actor in (owner["actor"], "act_nobody"):
+            with pytest.raises(NotFoundError) as caught:
+                await link.call("erasures.ask", asked("subject", actor, eve))
+            told.add((caught.value.message, caught.value.hint))
+        assert len(told) == 1
 
     assert _sequencer(root, story) == 0
 
