@@ -22,7 +22,7 @@ from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves, is_owned
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject, oversees
-from affidavit.query.tree import All, Tree
+from affidavit.query.tree import All, And, Match, Tree
 from affidavit.record.model import Record
 from affidavit.vault import key_ends
 from affidavit.vault.key_ends import Placed
@@ -87,8 +87,9 @@ def _again(
 ) -> Hold:
     """The hold, in the tenant that it was of; ``RefusedError`` unless it is on no less than it was.
 
-    The same words, or all, by somebody who sees all that who placed it could. Where ownership was
-    given up (not ``owned``) nobody may: who oversees the tenant then holds all that is there.
+    The same words, or all, by somebody who sees all that who placed it could; one that was on its
+    tenant alone is on no more again. Where ownership was given up (not ``owned``) nobody may: who
+    oversees the tenant then holds all that is there.
     """
     every = isinstance(within.rows, All)
     tenant = hold.tenant if placed is None else placed.tenant
@@ -98,6 +99,9 @@ def _again(
     else:
         enough = every or (not placed.wide and overseen)
         same = isinstance(tree, All) or hold.words == placed.words
+        if every and not placed.wide:  # who placed it saw that tenant alone, or named it
+            mine = And((Match("tenant", tenant), msgspec.json.decode(hold.tree, type=Tree)))
+            hold = msgspec.structs.replace(hold, tree=msgspec.json.encode(mine), on=tenant)
     if not enough and not owned and overseen and isinstance(tree, All):
         hold, enough = msgspec.structs.replace(hold, tree=msgspec.json.encode(tree), on=""), True
     hold = msgspec.structs.replace(hold, tenant=tenant, forgets=True)

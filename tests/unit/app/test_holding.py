@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from affidavit import durable
-from affidavit.app import approving, holding, system
+from affidavit.app import approving, hold_tenants, holding, system
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
@@ -19,7 +19,8 @@ from affidavit.control.link import ControlLink
 from affidavit.control.store import IdentityStore
 from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query import language, named
-from affidavit.query.tree import All, Match, Tree
+from affidavit.query.boundary import inject
+from affidavit.query.tree import All, And, Match, Tree
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault import key_ends
 from affidavit.vault.keyring import Keyring
@@ -252,6 +253,28 @@ def test_where_ownership_was_given_up_a_lost_hold_is_placed_on_all_there_is(tmp_
         found = holding._again(hold, known, who, within, every, owned=False)
         assert msgspec.json.decode(found.tree, type=Tree) == every
         assert found.over(NOW).expression == "hmac:x"
+    state.close()
+
+
+@pytest.mark.parametrize("words", ["actor:ann@example.com", ""])
+def test_an_owner_places_a_lost_hold_of_one_tenant_again_on_that_tenant(
+    tmp_path: Path, words: str
+) -> None:
+    """By the same words or by none; one that was on several is on these again."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    who, _ = IdentityStore(state, SystemClock()).draft(tenant="t", name="Own", role="owner")
+    within, tree = named.boundary_of(who, Config(), NOW, None), language.parse(words, NOW)
+    bound = inject(tree, within, "r")
+    hold = Hold("h", "t", "m", "o", "r", words, words, msgspec.json.encode(bound), NOW, who.id,
+                who.actor, on=hold_tenants.of(bound))  # fmt: skip
+    lost = key_ends.Placed("acme", wide=False, words=hold.words)
+    found = holding._again(hold, lost, who, within, tree, owned=True)
+    assert (found.tenant, found.on) == ("acme", "acme")
+    kept = And((Match("tenant", "acme"), bound))
+    assert msgspec.json.decode(found.tree, type=Tree) == kept
+    assert hold_tenants.decides(found, owned=True) == "acme"
+    wide = holding._again(hold, lost._replace(wide=True), who, within, tree, owned=True)
+    assert (wide.tree, wide.on) == (hold.tree, "")
     state.close()
 
 
