@@ -1,7 +1,8 @@
 """What a restore makes before it takes its name, and what is left of one that was killed.
 
 Rules: it stands beside the directory it becomes, as ``NAME.restoring``, and has a copy of all keys.
-A file in it says what it is; another directory of that name that has keys is somebody's, and stays.
+A file in it says what it is, the first to be there and the last to go; another directory of that
+name with any file in it is somebody's, and stays.
 Whoever makes it holds the lock in it; without a holder it is of one that was killed. The next
 restore to that name removes it, and so does the next start there, and an erasure: the copy of the
 key-encryption key is overwritten first. Where nothing is there yet, nothing is begun beside it: who
@@ -54,7 +55,7 @@ def made(root: Path, disk: Disk) -> Iterator[Paths]:
     paths = Paths(place(root))
     if paths.root.exists():
         raise UsageError(
-            f"{paths.root} is in the way: it has keys, and is of no restore.",
+            f"{paths.root} is in the way: it is of no restore.",
             hint="Give it another name.",
         )
     paths.create(disk)
@@ -90,11 +91,25 @@ def whole(root: Path, disk: Disk) -> None:
 
 
 def _is_ours(paths: Paths) -> bool:
-    return paths.restoring.exists() or not any(paths.keys.glob("*"))
+    """Whether it says so, or was cut before it could: then there is no file, or none but ours."""
+    if paths.restoring.exists():
+        return True
+    mine = {paths.sequencer_lock, paths.restoring.with_suffix(".tmp")}
+    files = (path for path in paths.root.rglob("*") if path.is_symlink() or not path.is_dir())
+    return paths.root.is_dir() and mine.issuperset(files)
 
 
 def _remove(paths: Paths, disk: Disk) -> None:
     with contextlib.suppress(OSError):  # a full or failing disk; then it is removed alone
         for path in sorted(paths.keys.glob("*")):
             destroy_key_file(disk, path)
-    disk.remove_tree(paths.root)
+    files = []
+    for path in paths.root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            disk.remove_tree(path)
+        elif path != paths.restoring:
+            files.append(path)
+    with contextlib.suppress(OSError):
+        disk.remove(*files)
+    if not {*paths.root.iterdir()} - {paths.restoring}:  # what is cut here is still ours
+        disk.remove_tree(paths.root)

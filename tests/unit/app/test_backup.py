@@ -40,7 +40,7 @@ from affidavit.vault.renewal import Renewal
 from affidavit.vault.segments import Bucket
 from tests.world import ledger
 from tests.world.canary import find
-from tests.world.fakedisk import Crash, FakeEffects, Fault, at
+from tests.world.fakedisk import Crash, FakeEffects, Fault, at, named
 from tests.world.machine import TENANT, Machine
 
 ANNA, BERT = "Anna Canary 5f2e", "Bert Neighbour"
@@ -496,6 +496,44 @@ def test_keys_that_a_killed_restore_left_are_overwritten_before_another(
     assert bytes(6) in [one.data for one in written]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "log/00", "keys.db", "run/up.lock", "link"])
+def test_what_no_restore_made_stays_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    """Also if it has no directory ``keys``, as a backup; without any file it is nobody's."""
+    new, mine = tmp_path / "new", Paths(unfinished.place(tmp_path / "new"))
+    mine.create(Disk())
+    unfinished.drop(new, Disk())
+    assert not mine.root.exists(), "of a restore that was cut at its first step"
+    file = mine.root / name
+    file.parent.mkdir(parents=True)
+    if name == "link":
+        file.symlink_to(tmp_path)
+    else:
+        file.write_bytes(b"of somebody")
+    assert unfinished.told(new) == ""
+    unfinished.drop(new, Disk())
+    with pytest.raises(UsageError, match="in the way"), unfinished.made(new, Disk()):
+        pass
+    assert file.is_symlink() or file.read_bytes() == b"of somebody"
+
+
+def test_of_a_removal_that_was_cut_the_rest_is_known_for_what_it_is(tmp_path: Path) -> None:
+    """What says that it is of a restore goes last."""
+    new, mine = tmp_path / "new", Paths(unfinished.place(tmp_path / "new"))
+    mine.create(Disk())
+    for path in (mine.restoring, mine.key_encryption_key, mine.key_database, mine.log / "00"):
+        path.write_bytes(b"a copy")
+    effects = FakeEffects(tmp_path, Fault(named("unlink", suffix="keys.db"), error=0))
+    with pytest.raises(Crash):
+        unfinished.drop(new, Disk(effects))
+    assert mine.key_database.exists()
+    assert "of a restore that was killed" in unfinished.told(new)
+    refused = Fault(named("unlink", suffix="keys.db"), times=1)
+    unfinished.drop(new, Disk(FakeEffects(tmp_path, refused)))
+    assert (refused.fired, mine.restoring.exists()) == (1, True)
+    unfinished.drop(new, Disk())
+    assert not mine.root.exists()
+
+
 @pytest.mark.parametrize("step", [0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0])
 def test_a_restore_that_was_cut_leaves_nothing_and_is_made_again(
     place: Path, tmp_path: Path, step: float
@@ -509,8 +547,8 @@ def test_a_restore_that_was_cut_leaves_nothing_and_is_made_again(
         _restore(place / "then", tmp_path / "new", place / "keys", Disk(effects))
     if (tmp_path / "new").exists():
         assert number >= counting.count - 4
-    (tmp_path / "new.restoring").mkdir(exist_ok=True)
-    (tmp_path / "new.restoring" / "left.seg").write_bytes(b"of one that was killed")
+    if (tmp_path / "new.restoring" / "restoring").exists():
+        (tmp_path / "new.restoring" / "left.seg").write_bytes(b"of one that was killed")
     if not (tmp_path / "new").exists():
         _restore(place / "then", tmp_path / "new", place / "keys")
         assert not (tmp_path / "new.restoring").exists()
