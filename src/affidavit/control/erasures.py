@@ -110,11 +110,11 @@ class Erasure(msgspec.Struct, frozen=True):
     def home(self) -> str:
         """The tenant in whose chains it is on record what went: that of which it was.
 
-        Of several, and of a whole tenant (which would take it), that of who asked: there with the
-        certificate, which is of all of it.
+        Of several, of a whole tenant (which would take it), and of what is of none, that of who
+        asked: there with the certificate, which is of all of it.
         """
         alone = len(self.tenants) == 1 and self.kind != "tenant"
-        return self.tenants[0] if alone else self.tenant
+        return (self.tenants[0] if alone else "") or self.tenant
 
 
 class Portion(msgspec.Struct, frozen=True):

@@ -310,7 +310,9 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
     assert msgspec.json.decode(found.tree, type=Tree) == both
     assert woken
     told = msgspec.structs.replace(found, certificates=("c",))
-    for homes, home in ((("acme",), "acme"), (("acme", "other"), "default")):
+    for homes, home in (
+        (("acme",), "acme"), (("acme", "other"), "default"), (("",), "default"),
+    ):  # fmt: skip
         record = proving.of_run(host, msgspec.structs.replace(told, tenants=homes), ())
         assert {record.tenant, *(one.tenant for one in record.chains)} == {home}
     assert msgspec.structs.replace(told, kind="tenant").home == "default"
