@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from affidavit import ids
-from affidavit.app import deciding, remembering
+from affidavit.app import deciding, hold_tenants, remembering
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
@@ -366,9 +366,12 @@ async def about(host: Host, approvals: Sequence[Approval]) -> list[dict[str, Any
 def tenants_of(erasure: Erasure) -> tuple[str, ...]:
     """The tenants that whoever grants a request, or knows of it, oversees.
 
-    ``("",)``, which is none, of what an owner asked before it was written down: for owners alone.
+    Of one from before they were written down that in which it was asked; ``("",)``, which is none,
+    of what an owner asked then in no one tenant: for owners alone.
     """
-    return erasure.tenants or (erasure.within,)
+    if erasure.tenants or not erasure.tree:
+        return erasure.tenants or (erasure.within,)
+    return (erasure.within or hold_tenants.of(msgspec.json.decode(erasure.tree, type=Tree)),)
 
 
 def _about(erasure: Erasure) -> dict[str, Any]:

@@ -317,7 +317,10 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
         assert {record.tenant, *(one.tenant for one in record.chains)} == {home}
     assert msgspec.structs.replace(told, kind="tenant").home == "default"
     assert erasing.tenants_of(found) == ("acme",)
-    assert erasing.tenants_of(msgspec.structs.replace(found, tenants=(), within="")) == ("",)
+    old = msgspec.structs.replace(found, tenants=(), within="")
+    assert erasing.tenants_of(old) == ("acme",), "its tree says it"
+    for body in (b"", msgspec.json.encode(tree)):
+        assert erasing.tenants_of(msgspec.structs.replace(old, tree=body)) == ("",)
     host.keyring.close()
     state.close()
 
