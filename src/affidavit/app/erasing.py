@@ -32,7 +32,7 @@ from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.language import unparse
 from affidavit.query.search import COUNT_TO
-from affidavit.query.tree import And, Match, Or, Phrase, Tree
+from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree
 from affidavit.vault.keyring import Keyring
 
 MOST = 10_000
@@ -127,9 +127,10 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             id=ids.record_id(), tenant=who.tenant, kind=kind,
             target="" if kind == "expression" else target, what=what,
             expression=str(params["recorded"]) if kind == "expression" else "",
-            tree=msgspec.json.encode(bound), basis=plan["basis"], by=who.id, actor=who.actor,
-            asked=now, planned=plan["records"], digest=found.digest, who=params["by"] or {},
-            names=names, within=alone, keys=keys, tenants=tuple(sorted(concerned)),
+            tree=msgspec.json.encode(bound), basis=plan["basis"],
+            by=who.id, actor=who.actor, asked=now, planned=plan["records"], digest=found.digest,
+            who=params["by"] or {}, names=names, within=alone, keys=keys,
+            tenants=tuple(sorted(concerned)),
         )  # fmt: skip
         told = {name: plan[name] for name in ("basis", "records", "now", "digest", "keys")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
@@ -315,18 +316,17 @@ def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) ->
 async def approved(host: Host, approval: Approval, second: Identity) -> None:
     """Let a granted request begin, within what both persons oversee; its grant is on record.
 
-    It was granted for what there was: what comes in another tenant is for others to grant.
+    Whoever granted it, it was for the tenants that are named in it, and it is on record in the one
+    that is: what comes in another tenant is another request's.
     """
     found = await host.ask(lambda: host.erasures.find(approval.target))
     rows = (await deciding.boundary(host, second, approval.decided)).rows
-    if isinstance(rows, Match):
-        tree = And((rows, msgspec.json.decode(found.tree, type=Tree)))
-        found = msgspec.structs.replace(
-            found, tree=msgspec.json.encode(tree), within=found.within or rows.value
-        )
+    tenants = found.tenants or tuple(one for one in tenants_of(found) if one)
     begun = msgspec.structs.replace(
         found, state="running", approval=approval.id, approver=second.actor,
-        approved=approval.decided, run=1,
+        approved=approval.decided, run=1, tenants=tenants,
+        within=found.within or (rows.value if isinstance(rows, Match) else ""),
+        tree=_narrowed(found.tree, tenants),
     )  # fmt: skip
 
     def put() -> None:
@@ -337,6 +337,19 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
 
     await host.ask(put)
     host.erasing.wake()
+
+
+def _narrowed(tree: bytes, tenants: Sequence[str]) -> bytes:
+    """What a stored tree means in any of these tenants, ``""`` being what is of no tenant.
+
+    The tree as it is where no tenant is known.
+    """
+    if not tenants:
+        return tree
+    nobody = Not(Match("tenant", "", prefix=True))
+    rows: list[Tree] = [Match("tenant", one) if one else nobody for one in tenants]
+    within = rows[0] if len(rows) == 1 else Or(tuple(rows))
+    return msgspec.json.encode(And((within, msgspec.json.decode(tree, type=Tree))))
 
 
 async def denied(host: Host, approval: Approval) -> None:

@@ -140,7 +140,11 @@ class Choosing:
     def classes(self, erasure: Erasure) -> dict[str, list[str]]:
         """The classes in which the person has keys, by tenant, where the erasure may look."""
         found = key_ends.classes_of(self._host.keyring, erasure.target)
-        return {one: names for one, names in found.items() if erasure.within in ("", one)}
+        return {
+            one: names
+            for one, names in found.items()
+            if erasure.within in ("", one) and (one in erasure.tenants or not erasure.tenants)
+        }
 
     def hold(self, holds: Sequence[Hold], indexes: Sequence[int]) -> set[int]:
         """Put into the vault's holds what they match of these; all that is held. On the thread."""

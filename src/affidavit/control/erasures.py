@@ -68,9 +68,9 @@ class Erasure(msgspec.Struct, frozen=True):
     chose what goes; they wait for these. ``late``: the run takes such answers, and what was chosen
     before and may go now, but nothing new; so do all later runs of a tenant.
     ``within``: the tenant in which alone a person is erased, ``""`` for all tenants.
-    ``tenants``: those in which something was meant when it was asked; who grants it oversees them.
-    ``each``: what went in this run of each other tenant than ``home`` of which it ever took or
-    meant something: there it is on record, too.
+    ``tenants``: those in which something was meant when it was asked; who grants it oversees them,
+    and of records it takes none in others. ``each``: what went in this run of each other tenant
+    than ``home`` of which it ever took or meant something: there it is on record, too.
     """
 
     id: str

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from affidavit.app import erasing, erasure_run, opening, proving
+from affidavit.app.erasure_choice import Choosing
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.approvals import Approval
@@ -20,7 +21,7 @@ from affidavit.durable import open_database
 from affidavit.errors import NotFoundError, RefusedError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
-from affidavit.query.tree import And, Match, Tree
+from affidavit.query.tree import And, Match, Not, Or, Tree
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.record.model import Chain
 from affidavit.vault import key_ends
@@ -323,6 +324,71 @@ def test_what_one_tenant_grants_reaches_no_other(tmp_path: Path) -> None:
         assert erasing.tenants_of(msgspec.structs.replace(old, tree=body)) == ("",)
     host.keyring.close()
     state.close()
+
+
+@pytest.mark.parametrize(
+    ("tenants", "rows"),
+    [
+        (("acme",), Match("tenant", "acme")),
+        (("acme", "beta"), Or((Match("tenant", "acme"), Match("tenant", "beta")))),
+        (("",), Not(Match("tenant", "", prefix=True))),
+        ((), None),
+    ],
+)
+def test_what_owners_grant_reaches_no_tenant_that_was_not_meant(
+    tmp_path: Path, tenants: tuple[str, ...], rows: Tree | None
+) -> None:
+    """Records and the person's keys; the request's own names may stand in any tenant."""
+    state = open_database(tmp_path / "s.db", bytes(32))
+    host = _Host(state, 100)
+    host.keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
+    host.erasing = SimpleNamespace(wake=lambda: None)
+    second, _ = host.identities.draft(tenant="default", name="Ben", role="owner")
+    tree = language.parse("end_user:alice@example.com", NOW)
+    host.erasures.put(
+        Erasure("e", "default", "subject", "act_a", "person", "", msgspec.json.encode(tree), "b",
+                "k", "act_o", NOW, 1, "", tenants=tenants)
+    )  # fmt: skip
+    approval = Approval("a", "k", "act_o", "default", "r", (), NOW, NOW, kind="erase", target="e")
+    asyncio.run(erasing.approved(host, approval, second))
+    found = host.erasures.find("e")
+    assert found.within == ""
+    expected = tree if rows is None else And((rows, tree))
+    assert msgspec.json.decode(found.tree, type=Tree) == expected
+    every = {"acme", "beta", "gamma"}
+    host.keyring.subjects((one, "act_a", "c") for one in every)
+    keys: Any = SimpleNamespace(keyring=host.keyring)
+    unused: Any = None
+    reached = Choosing(keys, unused, unused, unused).classes(found)
+    assert reached == {one: ["c"] for one in every.intersection(tenants or every)}
+    host.keyring.close()
+    state.close()
+
+
+def test_what_comes_in_another_tenant_is_not_part_of_it(tmp_path: Path) -> None:
+    """Asked and granted by owners, of records of one."""
+    root, mail = _root(tmp_path, ""), "zanzibar@example.com"
+    kept: dict[str, Any] = {}
+
+    async def story(link: ControlLink) -> None:
+        owner, second = await _key(link, "Own", "owner"), await _key(link, "Ben", "owner")
+        acme = await _key(link, "bot", "caller", tenant="acme")
+        beta = await _key(link, "bot", "caller", tenant="beta")
+        recorder = await Recorder.open(root, link)
+        kept["acme"] = await recorder.exchange(acme, "one", session="s1", end_user=mail)
+        await recorder.indexed()
+        made = await link.call("erasures.ask", asked("subject", mail, owner, recorded="hmac:x"))
+        kept["beta"] = await recorder.exchange(beta, "two", session="s2", end_user=mail)
+        await recorder.indexed()
+        await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
+        done = await erased(link, made["id"])
+        assert (done["tenants"], done["tally"]["records"]) == (["acme"], 2)
+        await recorder.close()
+
+    assert _sequencer(root, story) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert found.requests[kept["acme"]].parts == {}
+    assert found.requests[kept["beta"]].sections["person"] == {"end_user": mail}
 
 
 @pytest.mark.parametrize("kind", [pytest.param("subject", marks=pytest.mark.slow), "session"])
