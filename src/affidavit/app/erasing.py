@@ -127,7 +127,7 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
             id=ids.record_id(), tenant=who.tenant, kind=kind,
             target="" if kind == "expression" else target, what=what,
             expression=str(params["recorded"]) if kind == "expression" else "",
-            tree=msgspec.json.encode(bound), basis=plan["basis"],
+            tree=b"" if kind in AS_ASKED else msgspec.json.encode(bound), basis=plan["basis"],
             by=who.id, actor=who.actor, asked=now, planned=plan["records"], digest=found.digest,
             who=params["by"] or {}, names=names, within=alone, keys=keys,
             tenants=tuple(sorted(concerned)),
@@ -317,7 +317,8 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
     """Let a granted request begin, within what both persons oversee; its grant is on record.
 
     Whoever granted it, it was for the tenants that are named in it, and it is on record in the one
-    that is: what comes in another tenant is another request's.
+    that is: what comes in another tenant is another request's. What means the records of then has
+    them, and needs no words, which may name somebody.
     """
     found = await host.ask(lambda: host.erasures.find(approval.target))
     rows = (await deciding.boundary(host, second, approval.decided)).rows
@@ -326,7 +327,7 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
         found, state="running", approval=approval.id, approver=second.actor,
         approved=approval.decided, run=1, tenants=tenants,
         within=found.within or (rows.value if isinstance(rows, Match) else ""),
-        tree=_narrowed(found.tree, tenants),
+        tree=b"" if found.kind in AS_ASKED else _narrowed(found.tree, tenants),
     )  # fmt: skip
 
     def put() -> None:

@@ -57,12 +57,13 @@ class Tally(msgspec.Struct, frozen=True):
 class Erasure(msgspec.Struct, frozen=True):
     """A request. ``target``: a pseudonym, session, record id or tenant; ``""`` of an expression.
 
-    ``expression`` is as records have it. ``tree``, the JSON of what is selected, and ``names``, by
-    which saved queries are known to be about the person, are wiped in the end. ``basis``: the legal
-    basis, in words. ``planned``: how many records were found when it was asked, and a digest of
-    their indexes as in ``Tally``. ``run``: the number of the latest run, ``selected`` once what
-    goes in it is stored. ``revoked``: ids of keys. ``certificates``: signed notes, one for each run
-    in which something went. ``exports``: the bundles in which records of this run were.
+    ``expression`` is as records have it. ``tree``, the JSON of what is selected (empty where the
+    records of then are meant), and ``names``, by which saved queries are known to be about the
+    person, are wiped in the end. ``basis``: the legal basis, in words. ``planned``: how many
+    records were found when it was asked, and a digest of their indexes as in ``Tally``. ``run``:
+    the number of the latest run, ``selected`` once what goes in it is stored. ``revoked``: ids of
+    keys. ``certificates``: signed notes, one for each run in which something went. ``exports``: the
+    bundles in which records of this run were.
     ``keys``: ids of the keys that were in force when it was asked, and end with it.
     ``open``: leaf indexes of requests among what is meant whose answers had not come when the run
     chose what goes; they wait for these. ``late``: the run takes such answers, and what was chosen

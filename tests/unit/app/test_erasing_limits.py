@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import erasing, erasure_run, opening, proving
+from affidavit.app import erasing, erasure_run, opening, proving, remembering
 from affidavit.app.erasure_choice import Choosing
 from affidavit.app.paths import Paths
 from affidavit.clock import SystemClock
 from affidavit.control.approvals import Approval
-from affidavit.control.erasures import Erasure
+from affidavit.control.erasures import Erasure, ErasureStore
 from affidavit.control.identity import Identity
 from affidavit.control.link import ControlLink
 from affidavit.durable import open_database
@@ -366,7 +366,7 @@ def test_what_owners_grant_reaches_no_tenant_that_was_not_meant(
 
 
 def test_what_comes_in_another_tenant_is_not_part_of_it(tmp_path: Path) -> None:
-    """Asked and granted by owners, of records of one."""
+    """Asked and granted by owners, of records of one; and what was asked by words keeps none."""
     root, mail = _root(tmp_path, ""), "zanzibar@example.com"
     kept: dict[str, Any] = {}
 
@@ -377,6 +377,8 @@ def test_what_comes_in_another_tenant_is_not_part_of_it(tmp_path: Path) -> None:
         recorder = await Recorder.open(root, link)
         kept["acme"] = await recorder.exchange(acme, "one", session="s1", end_user=mail)
         await recorder.indexed()
+        words = asked("expression", f"end_user:{mail}", owner, recorded="hmac:y")
+        kept["words"] = (await link.call("erasures.ask", words))["id"]
         made = await link.call("erasures.ask", asked("subject", mail, owner, recorded="hmac:x"))
         kept["beta"] = await recorder.exchange(beta, "two", session="s2", end_user=mail)
         await recorder.indexed()
@@ -389,6 +391,14 @@ def test_what_comes_in_another_tenant_is_not_part_of_it(tmp_path: Path) -> None:
     found = audit(root, beside=tmp_path / "beside")
     assert found.requests[kept["acme"]].parts == {}
     assert found.requests[kept["beta"]].sections["person"] == {"end_user": mail}
+    keyring = opening.keyring(Paths(root), SystemClock())
+    state = open_database(root / "state.db", keyring.database_key("state.db"), read_only=True)
+    asked_for = ErasureStore(state).find(kept["words"])
+    (known,) = (one.erasure for one in remembering.every(keyring) if one.erasure.id == asked_for.id)
+    assert (known, asked_for.state) == (asked_for, "asked")
+    assert mail.encode() not in msgspec.msgpack.encode(asked_for)
+    state.close()
+    keyring.close()
 
 
 @pytest.mark.parametrize("kind", [pytest.param("subject", marks=pytest.mark.slow), "session"])
