@@ -29,6 +29,7 @@ from affidavit.control.identity import (
     check_preserves,
 )
 from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.evidence import certificate
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.language import unparse
 from affidavit.query.search import COUNT_TO
@@ -396,8 +397,10 @@ def _about(erasure: Erasure) -> dict[str, Any]:
 
 
 def shown(erasure: Erasure) -> dict[str, Any]:
-    """A request as people and scripts see it."""
+    """A request as people and scripts see it; ``went``: the records of all its certificates."""
     found: dict[str, Any] = msgspec.to_builtins(erasure)
     for name in ("tree", "who", "names", "certificates", "selected", "open", "late", "each"):
         del found[name]
-    return found | {"certified": len(erasure.certificates), "tenants": tenants_of(erasure)}
+    texts = erasure.certificates
+    certified = {"certified": len(texts), "went": sum(certificate.records(one) for one in texts)}
+    return found | certified | {"tenants": tenants_of(erasure)}

@@ -95,7 +95,7 @@ class Runs:
         if whole or (came and (every or not waits)):
             begun = msgspec.structs.replace(
                 erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally(),
-                late=not whole or erasure.kind == "tenant",
+                finished="", late=not whole or erasure.kind == "tenant",
             )  # fmt: skip
             await host.ask(lambda: host.erasures.put(begun))
 

@@ -117,6 +117,8 @@ def show(
         output.json_line(found)
         return
     _tell(found)
+    if found["certified"] > 1 and found["exports"]:
+        output.indented("of what went last; of the rest, each certificate has its own:", 2)
     _exports(found["exports"])
     _later(found["later"])
 
@@ -127,10 +129,16 @@ def certificate(
     out: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to put it.", metavar="FILE")
     ] = None,
+    run: Annotated[
+        int | None, typer.Option("--run", help="Which of several: 1 is the first.", min=1)
+    ] = None,
     data: options.Data = None,
     url: options.Url = None,
 ) -> None:
     """Fetch the certificate of what went; affidavit verify checks it.
+
+    What had to wait goes in a run of its own and has a certificate of its own: without --run it is
+    the latest one.
 
     Example: affidavit erase certificate 0199c0de-… -o erased.txt
     """
@@ -140,10 +148,20 @@ def certificate(
     every = Client(data, url).get(path)["certificates"]
     if not every:
         raise UsageError("Nothing went yet.", hint=f"affidavit erase show {erasure}")
+    if run is not None and run > len(every):
+        there = f"--run 1 to {len(every)}" if len(every) > 1 else "There is one so far: --run 1"
+        raise UsageError(f"There is no certificate {run}.", hint=there)
+    text = every[(run or len(every)) - 1]
+    if run is None and len(every) > 1:
+        output.say(
+            f"This is the latest of {len(every)} certificates, of what went last. Each other one: "
+            f"affidavit erase certificate {erasure}{options.same(data, url)} --run N, from 1 to "
+            f"{len(every) - 1}."
+        )
     if out is None:
-        output.plain(every[-1].rstrip("\n"))
+        output.plain(text.rstrip("\n"))
         return
-    Disk().write_file(out, every[-1].encode())
+    Disk().write_file(out, text.encode())
     output.say(
         f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY. VKEY is the "
         "key for certificates, in the last line of affidavit log keys: not the log's, log/log.vkey."
@@ -193,9 +211,11 @@ def _tell(one: dict[str, Any]) -> None:
     if one["approver"]:
         when = output.moment(one["approved"])
         output.indented(f"approved by {one['approver']} {when} UTC", 2)
-    if one["finished"]:
-        gone = output.counted(one["tally"]["records"], "record")
-        output.indented(f"{gone} went by {output.moment(one['finished'])} UTC", 2)
+    if one["certified"]:
+        gone = output.counted(one["went"], "record")
+        runs = f" in {one['certified']} runs" if one["certified"] > 1 else ""
+        when = f" by {output.moment(one['finished'])} UTC" if one["finished"] else " so far"
+        output.indented(f"{gone} went{runs}{when}", 2)
     elif one["state"] == "asked":
         are = "is" if one["planned"] == 1 else "are"
         output.indented(f"{output.counted(one['planned'], 'record')} {are} meant", 2)

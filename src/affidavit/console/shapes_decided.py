@@ -157,9 +157,10 @@ class ErasurePlan(msgspec.Struct):
 class ErasureRequest(msgspec.Struct):
     """A request and how far it is; ``certified``: so many certificates.
 
-    ``tenants``: those that whoever grants it, or knows of it, oversees. In a list with the
-    ``question`` that waits for an answer; alone with what waits and why, and with the certificates
-    (signed notes).
+    ``went``: so many records by all of these; ``tally``, ``exports`` and ``finished`` are of the
+    latest run alone. ``tenants``: those that whoever grants it, or knows of it, oversees. In a list
+    with the ``question`` that waits for an answer; alone with what waits and why, and with the
+    certificates (signed notes).
     """
 
     id: str
@@ -186,6 +187,7 @@ class ErasureRequest(msgspec.Struct):
     within: str
     keys: list[str]
     certified: int
+    went: int
     tenants: list[str]
     question: str = ""
     later: list[Waits] = []

@@ -25,6 +25,7 @@ LINES = (
 MOST = 64
 """So many bytes of a file show whether it is one."""
 _LINE = re.compile(r"([a-z ]+): (.+)")
+_RECORDS = re.compile(r"^records: ([0-9]+)$", re.MULTILINE)
 _REPEATED = frozenset({"remains", "stays", "exported before", "not known to this log"})
 
 
@@ -49,6 +50,12 @@ def make(facts: Mapping[str, Any], signer: Signer) -> str:
 def is_one(data: bytes) -> bool:
     """Whether these bytes begin as a certificate."""
     return data.startswith(f"{TITLE}\n".encode())
+
+
+def records(text: str) -> int:
+    """How many records went by a certificate of this installation's own; 0 if it does not say."""
+    found = _RECORDS.search(text)
+    return 0 if found is None else int(found[1])
 
 
 def check(data: bytes, keys: Sequence[Verifier]) -> Certificate:

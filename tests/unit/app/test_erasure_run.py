@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from affidavit.app import erasure_run, system
 from affidavit.app.erasure_run import Runs
 from affidavit.config import Config
+from affidavit.control.erasures import Tally
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.saved import SavedQueries, SavedQuery
@@ -60,4 +61,32 @@ def test_a_tenants_names_go_there_and_not_for_late_answers(
     assert [one.tenant for one in saved.all()] == ["default"]
     assert [one.name for one in made.identities.all()] == ["Own", "", "Ann"]
     assert (retired, len(records)) == (["returned to acme", "all of acme"], 1)
+    made.close()
+
+
+def test_a_run_that_begins_has_neither_a_tally_nor_an_end(tmp_path: Path) -> None:
+    """Those of the run before are in its certificate."""
+    made = _Host(tmp_path)
+    owner = made.person("default", "Own")
+    erasure = made.ask(
+        "e", owner.id, "session", "ses_x", state="waiting", run=1, certificates=("c",), open=(7,),
+        tally=Tally(records=3), finished=NOW,
+    )  # fmt: skip
+    (tmp_path / "journal").mkdir()
+
+    async def ask(work: Any) -> Any:
+        return work()
+
+    host: Any = SimpleNamespace(
+        clock=CLOCK, holds=HoldStore(made.state), erasures=made.erasures, ask=ask,
+        paths=SimpleNamespace(journal=tmp_path / "journal"),
+        log=SimpleNamespace(writers=dict),
+    )  # fmt: skip
+    select = SimpleNamespace(divided=lambda *_: None, unanswered=lambda *_: [])
+    worker: Any = SimpleNamespace(do=ask, select=lambda: select)
+    unused: Any = None
+    asyncio.run(Runs(host, unused, worker, unused, unused, unused).again(erasure, every=False))
+    begun = made.erasures.find("e")
+    assert (begun.state, begun.run, begun.late) == ("running", 2, True)
+    assert (begun.tally, begun.finished) == (Tally(), "")
     made.close()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from affidavit.app import erasing
+from affidavit.control.erasures import Erasure, Tally
 from affidavit.evidence import certificate
 from affidavit.ledger.note import Signer
 from affidavit.query.tree import Tree
@@ -104,13 +105,59 @@ def test_what_stays_is_said_and_what_a_dry_run_leads_to(
     made = command("erase", "list", "--json").rows[-1]
     store, select = machine.played.erasures, machine.played.erasing._select()
     found = store.find(made["id"])
-    tally = msgspec.structs.replace(found.tally, records=1)
-    store.put(msgspec.structs.replace(found, state="waiting", finished=found.asked, tally=tally))
+    text = certificate.make({"records": "1"}, SIGNER)
+    store.put(
+        msgspec.structs.replace(
+            found, state="waiting", run=1, finished=found.asked, certificates=(text,)
+        )
+    )
     meant = select.matching(msgspec.json.decode(found.tree, type=Tree))
     store.put_parts(found.id, select.portions(meant))
     listed = flat(command("erase", "list").out)
     assert "1 record went by" in listed
     assert f"2 records stay: legal hold {hold}" in listed
+
+
+def test_each_run_has_a_certificate_and_all_of_them_are_told(
+    command: Command, become: As, site: Site, tmp_path: Path
+) -> None:
+    """What went by all, and which one is fetched; while another run is under way, too."""
+    become("")
+    texts = tuple(
+        certificate.make({"certificate": f"{run}", "records": f"{went}",
+                          "legal basis": "records: 9"}, SIGNER)
+        for run, went in ((1, 4), (2, 0), (3, 2))
+    )  # fmt: skip
+    export: dict[str, str | int] = {
+        "record": "r", "time": "2026-11-23T12:00:00.000000Z", "by": "act_e", "records": 2,
+        "manifest": "MANIFEST",
+    }  # fmt: skip
+    made = Erasure(
+        "0199e", "acme", "session", "ses_x", "sections", "", b"", "b", "k", "act_a",
+        "2026-11-23T12:00:00.000000Z", 6, "d", state="done", run=3, certificates=texts,
+        tally=Tally(records=2), finished="2026-11-24T12:00:00.000000Z", exports=(export,),
+        tenants=("acme",),
+    )  # fmt: skip
+    store = site.machine.played.erasures
+    store.put(made)
+    shown = flat(command("erase", "show", made.id).out)
+    assert "6 records went in 3 runs by 2026-11-24 12:00:00 UTC" in shown
+    assert "of what went last; of the rest, each certificate has its own: 2 of them" in shown
+    (row,) = [one for one in command("erase", "list", "--json").rows if one["id"] == made.id]
+    assert (row["went"], row["certified"], row["tally"]["records"]) == (6, 3, 2)
+    get = ("erase", "certificate", made.id)
+    for run, text in enumerate(texts, 1):
+        one = command(*get, "--run", str(run))
+        assert (one.out, one.err) == (text, "")
+    latest = command(*get, "-o", str(tmp_path / "last.txt"))
+    assert (tmp_path / "last.txt").read_text() == texts[-1]
+    assert "This is the latest of 3 certificates, of what went last." in flat(latest.err)
+    assert f"erase certificate {made.id} --run N, from 1 to 2." in flat(latest.err)
+    wrong = command(*get, "--run", "4")
+    assert (wrong.code, "--run 1 to 3" in flat(wrong.err)) == (2, True)
+    store.put(msgspec.structs.replace(made, state="running", run=4, tally=Tally(), finished=""))
+    assert "6 records went in 3 runs so far" in flat(command("erase", "list").out)
+    store.forget(made.id)
 
 
 def test_a_certificate_is_checked_with_a_key_from_outside(
