@@ -206,9 +206,10 @@ def _now(found: dict[str, Any]) -> list[tuple[str, object]]:
     """In which state a record is and what is still to go; of an erased one, what went already."""
     pairs: list[tuple[str, object]] = []
     if found["erased"]:
-        under = found["erased_under"]
-        how = f", under a certificate: affidavit erase show {under}" if under else ""
-        pairs.append(("Gone", ", ".join(found["erased"]) + how))
+        pairs.append(("Gone", ", ".join(found["erased"])))
+    if found["erased"] and found["erased_under"]:  # and what that did not take expired by itself
+        what = f"of what a request erased of it: affidavit erase show {found['erased_under']}"
+        pairs.append(("Certificate", what))
     if found["expires"] == "content" and "content" in found["erased"]:
         return [*pairs, ("Then", "nothing more: its content went already")]
     rest = "of what is left: " if found["erased"] else ""

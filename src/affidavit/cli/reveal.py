@@ -52,7 +52,8 @@ def reveal(
 def _people(record: dict[str, Any]) -> None:
     output.show(Text(f"{record['type']} {record['id']} (leaf {record['index']})", "bold"))
     if record.get("erased_under"):
-        output.plain(f"Erased under certificate: affidavit erase show {record['erased_under']}")
+        under = f"affidavit erase show {record['erased_under']}"
+        output.plain(f"A request erased something of this record: {under}")
     for part in record["parts"]:
         title = f"{part['name']}, {part['media_type'] or 'unknown type'}, {part['size']} bytes"
         output.show(Text(visible(title), "dim"))

@@ -55,8 +55,8 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def explain(name: str, request: Request, purpose: Purpose = "") -> dict[str, Any]:
         """One record, by its id or index (``#12``).
 
-        ``erased``: its sections that are gone; ``erased_under``: the request under whose
-        certificate, ``""`` if no request was about them.
+        ``erased``: its sections that are gone; ``erased_under``: the latest request that erased
+        something of it, ``""`` if none did. What else of it is gone had expired.
         """
         reader = authenticator.api(request)
         boundary, now = reader.boundary, services.clock.now()

@@ -138,7 +138,7 @@ class Part(msgspec.Struct):
 
 
 class Half(msgspec.Struct):
-    """The content of one record; ``erased_under``: the request under whose certificate it went."""
+    """The content of one record; ``erased_under``: the latest request that erased of the record."""
 
     id: str
     index: int

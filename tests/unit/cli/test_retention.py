@@ -121,15 +121,20 @@ def test_explain_and_plan_for_people_and_programs(command: Command, site: Site, 
 
 
 def test_of_an_erased_record_it_is_said_what_went_and_what_is_left() -> None:
-    """It is not told that its content may be erased, or goes one day."""
+    """It is not told that its content may be erased, or goes one day.
+
+    Nor that all of it went under the certificate: something may have expired before.
+    """
     one: dict[str, Any] = {"erased": [], "erased_under": "", "expires": "content", "state": "kept"}
     assert [title for title, _ in retention._now(one)] == ["Now", "Then"]
     gone = one | {"erased": ["person", "content"], "erased_under": "0199"}
     assert retention._now(gone) == [
-        ("Gone", "person, content, under a certificate: affidavit erase show 0199"),
+        ("Gone", "person, content"),
+        ("Certificate", "of what a request erased of it: affidavit erase show 0199"),
         ("Then", "nothing more: its content went already"),
     ]
-    (_, first), (_, now), (_, then) = retention._now(gone | {"expires": "sections"})
+    assert retention._now(gone | {"erased_under": ""})[0] == ("Gone", "person, content")
+    (_, first), _, (_, now), (_, then) = retention._now(gone | {"expires": "sections"})
     assert str(first).startswith("person")
     assert str(now).startswith("of what is left: over its minimum")
     assert then == "all sections go"
