@@ -9,6 +9,8 @@ destroys nothing. Not here: ledger time (``ledger.log``), which others judge (``
 
 import json
 
+import apsw
+
 from affidavit.app import system
 from affidavit.app.erasure_host import Host
 from affidavit.clock import add_seconds
@@ -16,6 +18,12 @@ from affidavit.errors import UnavailableError, UsageError
 
 _NAME = "clock"
 DAY, HOUR = 86_400, 3_600
+
+
+def doubted(state: apsw.Connection, now: str) -> str:
+    """The newest time that is believed there, if ``now`` is in doubt after it; else ``""``."""
+    before = _time(system.fact_of(state, _NAME))
+    return before if before and now > add_seconds(before, DAY) else ""
 
 
 class ClockDoubt:
@@ -51,9 +59,12 @@ class ClockDoubt:
         await self._believe(now)
 
     async def _believed(self) -> str:
-        known = await self._host.ask(lambda: system.fact_of(self._host.state, _NAME))
-        return "" if known is None else str(json.loads(known))
+        return _time(await self._host.ask(lambda: system.fact_of(self._host.state, _NAME)))
 
     async def _believe(self, now: str) -> None:
         fact = json.dumps(now)
         await self._host.ask(lambda: system.told(self._host.state, _NAME, fact))
+
+
+def _time(fact: str | None) -> str:
+    return "" if fact is None else str(json.loads(fact))

@@ -31,6 +31,7 @@ from affidavit.app.backup import (
     Writer,
     copy_database,
 )
+from affidavit.app.clock_doubt import doubted
 from affidavit.app.cosigning import load_policy
 from affidavit.app.paths import Paths
 from affidavit.app.restored_requests import Applied
@@ -68,6 +69,8 @@ class Restored(NamedTuple):
     ``records``: records in the new index; ``time``: of the backup, after which nothing is known.
     ``requests``: ids of erasures that were asked or granted since, and are taken up; ``lost``: a
     sentence about each that has to be asked anew. ``sample``: what opened with these keys.
+    ``doubt``: the newest time that is believed there, if nothing is removed before somebody says
+    which day it is, or an authority's timestamp does; else ``""``.
     """
 
     size: int
@@ -78,6 +81,7 @@ class Restored(NamedTuple):
     requests: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     sample: Sample = Sample()
+    doubt: str = ""
 
 
 class Restoring:
@@ -136,7 +140,7 @@ class Restoring:
         try:
             self._check(paths, manifest, keyring)
             removed = self._erase(paths, keyring)
-            applied = self._apply(paths, manifest, keyring)
+            applied, doubt = self._apply(paths, manifest, keyring)
         finally:
             keyring.close()
         records = self._index(paths)
@@ -146,7 +150,7 @@ class Restoring:
         unfinished.whole(self._target, self._disk)
         return Restored(
             manifest.size, removed, applied.forgotten, records, manifest.time,
-            applied.requests, applied.lost, sample,
+            applied.requests, applied.lost, sample, doubt,
         )  # fmt: skip
 
     # what is there
@@ -286,13 +290,14 @@ class Restoring:
             overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
         return sum(not path.exists() for path in before)
 
-    def _apply(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> Applied:
-        """What the keys know of requests: who is forgotten, and what is gone on with."""
+    def _apply(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> tuple[Applied, str]:
+        """What the keys know of requests: who is forgotten, and what is gone on with; ``doubt``."""
         key = keyring.database_key("state.db")
         with contextlib.closing(open_database(paths.state, key)) as state:
-            return restored_requests.apply(
+            applied = restored_requests.apply(
                 state, keyring, self._clock, manifest.size, drill=self._drill
             )
+            return applied, doubted(state, self._clock.now())
 
     def _index(self, paths: Paths) -> int:
         beside = paths.run / "index"

@@ -144,6 +144,13 @@ def restore(
         output.say("It has a copy of the keys: remove it when that is done.")
         return
     output.say(f"Look at it before it runs: {check}")
+    if done.doubt:
+        output.say(
+            f"The newest time that it believes is {output.moment(done.doubt)} UTC: once it runs, no"
+            " erasure goes on and nothing else is removed before somebody says which day it is, or"
+            " an authority's timestamp does. To say it: affidavit retention run --today DATE"
+            f" --data {directory}"
+        )
     output.say("One directory alone may go on with a log: never start the one that this replaces.")
     output.say(
         f"It knows nothing that was decided after {output.moment(done.time)} UTC: holds"

@@ -1,5 +1,6 @@
 """A backup brings back what was there, and nobody who was erased since."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import backup, first_start, opening, sampling, unfinished
+from affidavit.app import backup, first_start, opening, sampling, system, unfinished
 from affidavit.app.backup import Copying, Manifest
 from affidavit.app.checking import Checking, Result
 from affidavit.app.paths import Paths
@@ -17,7 +18,7 @@ from affidavit.cli import doctor
 from affidavit.cli.backup import _fetch, restore
 from affidavit.cli.client import Client
 from affidavit.cli.output import moment
-from affidavit.clock import SystemClock
+from affidavit.clock import SystemClock, add_seconds
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
 from affidavit.errors import (
@@ -494,6 +495,27 @@ def test_keys_that_a_killed_restore_left_are_overwritten_before_another(
     assert unfinished.told(new) == ""
     written = [one for one in effects.trace if one.name == "pwrite"]
     assert bytes(6) in [one.data for one in written]
+
+
+@pytest.mark.parametrize(("hours", "doubt"), [(23, False), (25, True)])
+def test_a_restore_says_that_the_day_has_to_be_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], hours: int, doubt: bool
+) -> None:
+    """Of more than a day ago; as nothing is removed, and no erasure goes on, before that."""
+    live, then, keys = tmp_path / "live", tmp_path / "then", tmp_path / "keys"
+    _made(live, 0)
+    believed = add_seconds(CLOCK.now(), -3_600 * hours)
+    state = open_database(live / "state.db", opening.database_key(Paths(live), "state.db"))
+    system.prepare(state)
+    system.told(state, "clock", json.dumps(believed))
+    state.close()
+    _backup(live, then, keys)
+    done = _restore(then, tmp_path / "one", keys)
+    assert done.doubt == (believed if doubt else "")
+    restore(then, keys, data=tmp_path / "two")
+    said = " ".join(capsys.readouterr().err.split())
+    assert (f"newest time that it believes is {moment(believed)} UTC" in said) is doubt
+    assert ("retention run --today DATE" in said) is doubt
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "log/00", "keys.db", "run/up.lock", "link"])
