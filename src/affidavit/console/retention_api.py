@@ -1,9 +1,9 @@
 """Retention over HTTP: why a record is kept, and what would go when.
 
 Rules: both are reads, recorded before they are answered. Why a record is kept is told to whoever
-may see the record; which holds keep it to who oversees its tenant. The plan is told to who
-oversees a tenant, of its buckets alone; it counts what is in the vault now, so it takes a while.
-Not here: what a plan is (``vault.retention``), carrying it out.
+may see the record; which holds keep it, which the sequencer knows, to who oversees its tenant. The
+plan is told to who oversees a tenant, of its buckets alone; it counts what is in the vault now, so
+it takes a while. Not here: what a plan is (``vault.retention``), carrying it out.
 """
 
 from collections import Counter
@@ -56,7 +56,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         """One record, by its id or index (``#12``).
 
         ``erased``: its sections that are gone; ``erased_under``: the latest request that erased
-        something of it, ``""`` if none did. What else of it is gone had expired.
+        something of it, ``""`` if none did or the sequencer is away. What else is gone had expired.
         """
         reader = authenticator.api(request)
         boundary, now = reader.boundary, services.clock.now()
@@ -77,7 +77,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             raise
         what |= {"name": f"#{found.index}", "rows": 1}
         await access.read("access.query", reader, what, purpose)
-        under = await erased.under(services, [found.index])
+        under = await erased.under(services, [found.index] if found.erased else ())
         told: dict[str, Any] = msgspec.to_builtins(found)
         return told | {"erased_under": under.get(found.index, "")}
 

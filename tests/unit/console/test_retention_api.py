@@ -126,10 +126,17 @@ def test_what_was_erased_of_a_record_is_told(
     index = index_of(machine, "exchange.request", "demo-chat")
     before = explained(client("owner"), index)
     assert (before["erased"], before["erased_under"]) == ([], "")
+    assert "erasures.under" not in {method for method, _ in machine.link.asked}
     gone = {"content": "The key was destroyed.", "request.body": "The key was destroyed.",
             "who": NOT_THERE}  # fmt: skip
     monkeypatch.setattr(VaultReader, "missing", lambda *_: gone)
     assert explained(client("owner"), index)["erased"] == ["content"]
+    machine.link.away = True  # who is told of no holds needs nobody else for the rest
+    try:
+        found = explained(client("member"), index)
+    finally:
+        machine.link.away = False
+    assert (found["erased"], found["erased_under"]) == (["content"], "")
 
 
 def test_the_plan_has_all_buckets_of_the_tenant_due_ones_first(
