@@ -54,20 +54,21 @@ def forget(
         for one in known
     ]
     actors = {one.actor for one in known}
-    folded = {name.casefold() for name in names}
+    called = _Called(names, known)
     with state:
         if gone:
             identities.put(*gone)
         for query in saved.all():
+            if within not in ("", query.tenant):
+                continue
             own = query.scope == "own" and query.holder in actors
-            named = _names(query.expression, folded, query.saved) or _named(_called(query), folded)
-            if within in ("", query.tenant) and (own or named or query.tenant == tenant):
+            if own or query.tenant == tenant or called.in_query(query):
                 saved.remove(query)
         for hold in holds.all():
             if within not in ("", hold.tenant):
                 continue
-            said = msgspec.structs.replace(hold, owner=_owner(hold, known, folded, tenant))
-            if hold.tenant == tenant or _names(hold.expression, folded, hold.placed):
+            said = msgspec.structs.replace(hold, owner=called.owner(hold, tenant))
+            if hold.tenant == tenant or called.in_words(hold.expression, hold.placed):
                 said = said.without_words()
             if said != hold:
                 holds.put(said)
@@ -104,31 +105,71 @@ def _words(expression: str, now: str) -> list[str]:
     return said + [leaf.text for leaf in leaves(tree) if isinstance(leaf, Phrase)]
 
 
-def _owner(hold: Hold, known: Sequence[Identity], names: Collection[str], tenant: str) -> str:
-    """Who answers for a hold, without the names of these people."""
-    whose = {
-        word.casefold(): one.actor
-        for one in known
-        for word in (one.email, one.name)
-        if word and (one.actor == hold.actor or word.casefold() in names)
-    }
-    for name in (*whose, *names):
-        if _says(hold.owner, name):
-            return whose.get(name, NOBODY)
-    if hold.tenant != tenant or hold.owner.startswith("act_"):
-        return hold.owner
-    return hold.actor
+class _Called:
+    """By which ``names`` people are called, of whom ``known`` have keys; found in texts as words.
+
+    A name stands in a text as words of its own: ``al`` is not in ``alpha``. So its first run of
+    letters is a run of the text, and a text is compared with the few names that begin with one of
+    its own: the names of a whole tenant are looked for as fast as one.
+    """
+
+    def __init__(self, names: Collection[str], known: Sequence[Identity] = ()) -> None:
+        self._names = {name.casefold() for name in names}
+        self._whose: dict[str, str] = {}
+        self._own: dict[str, set[str]] = {}
+        for one in known:
+            for word in (one.email, one.name):
+                if word:
+                    self._whose[word.casefold()] = one.actor
+                    self._own.setdefault(one.actor, set()).add(word.casefold())
+        self._begun: dict[str, list[str]] = {}
+        for name in sorted(self._names | self._whose.keys()):
+            self._begun.setdefault(_begin(name), []).append(name)
+
+    def in_query(self, query: SavedQuery) -> bool:
+        """Whether a saved query says one of the names, or is called so."""
+        return self.in_words(query.expression, query.saved) or self._named(_called(query))
+
+    def in_words(self, expression: str, now: str) -> bool:
+        """Whether an expression, as of ``now``, says one of the names."""
+        return any(self._named(one) for one in _words(expression, now))
+
+    def owner(self, hold: Hold, tenant: str) -> str:
+        """Who answers for a hold, without the names of these people.
+
+        The name of who placed it is taken, too, whatever the ``names``.
+        """
+        mine = self._own.get(hold.actor, set())
+        said = [name for name in self._said(hold.owner) if name in self._names or name in mine]
+        if said:
+            known = [name for name in said if name in self._whose]
+            if not known:
+                return NOBODY
+            return hold.actor if known[0] in mine else self._whose[known[0]]
+        if hold.tenant != tenant or hold.owner.startswith("act_"):
+            return hold.owner
+        return hold.actor
+
+    def _named(self, text: str) -> bool:
+        return not self._names.isdisjoint(self._said(text))
+
+    def _said(self, text: str) -> list[str]:
+        """The names in a text, those of ``known`` too, in order of their first words there."""
+        folded = text.casefold()
+        begins = dict.fromkeys(["", *_RUN.findall(folded)])
+        names = (name for begin in begins for name in self._begun.get(begin, ()))
+        return [name for name in names if name in folded and _says(folded, name)]
 
 
-def _named(text: str, names: Collection[str]) -> bool:
-    return any(_says(text, name) for name in names)
+_RUN = re.compile(r"\w+")
 
 
-def _names(expression: str, names: Collection[str], now: str) -> bool:
-    """Whether an expression says one of these names."""
-    return any(_named(one, names) for one in _words(expression, now))
+def _begin(name: str) -> str:
+    """The first run of letters, digits or ``_`` of a name; ``""`` if there is none."""
+    run = _RUN.search(name)
+    return run.group() if run else ""
 
 
-def _says(text: str, name: str) -> bool:
-    """Whether a name stands in a text as words of its own: ``al`` is not in ``alpha``."""
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text.casefold()) is not None
+def _says(folded: str, name: str) -> bool:
+    """Whether a name stands in a text as words of its own; both casefolded."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded) is not None
