@@ -1,6 +1,6 @@
-"""What erasing needs of the sequencer process, and the one thread on which it works.
+"""What erasing needs of the sequencer process, and the threads on which it works.
 
-Rules: the thread rests between slices, where others want the processor (``pacing``), so that
+Rules: a thread rests between slices, where others want the processor (``pacing``), so that
 sequencing, capture and reads go on beside it, and leaves off at the next slice when the process
 ends. Not here: what it does.
 """
@@ -83,15 +83,18 @@ class StoppedError(Exception):
 
 
 class Worker:
-    """One thread; ``selecting`` is made on it when it is first needed."""
+    """One thread, or so many ``threads``; on each ``selecting`` is made when it is first needed."""
 
-    def __init__(self, selecting: Callable[[], Selecting], clock: Clock) -> None:
+    def __init__(
+        self, selecting: Callable[[], Selecting], clock: Clock, name: str = "erasing",
+        threads: int = 1,
+    ) -> None:  # fmt: skip
         self._make = selecting
-        self._made: Selecting | None = None
         self._clock = clock
-        self._pace: Pace | None = None
+        self._of_thread = threading.local()
+        self._made: list[Selecting] = []
         self._stop = threading.Event()
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "erasing")
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, name)
 
     @property
     def stopped(self) -> bool:
@@ -103,31 +106,37 @@ class Worker:
         self._stop.set()
 
     def close(self) -> None:
-        """Wait for the end of the slice."""
-        self._thread.shutdown(wait=True)
+        """Wait for the end of the slice, and close what was made."""
+        self._threads.shutdown(wait=True)
+        while self._made:
+            self._made.pop().close()
 
     def select(self) -> Selecting:
-        """What finds leaves; on the thread."""
-        if self._made is None:
-            self._made = self._make()
-        return self._made
+        """What finds leaves; on a thread, and for it alone."""
+        mine = self._of_thread
+        if not hasattr(mine, "selecting"):
+            mine.selecting = self._make()
+            self._made.append(mine.selecting)
+        made: Selecting = mine.selecting
+        return made
 
     def rest(self, more: float = 0.0) -> None:
-        """Between two slices, on the thread; ``StoppedError`` when the process ends.
+        """Between two slices, on a thread; ``StoppedError`` when the process ends.
 
         ``more``: as ``Pace.rest``.
         """
         if self._stop.is_set():
             raise StoppedError
-        if self._pace is None:
-            self._pace = Pace()
-        self._pace.rest(more)
+        mine = self._of_thread
+        if not hasattr(mine, "pace"):
+            mine.pace = Pace()
+        mine.pace.rest(more)
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Run ``work`` on the thread; ``StoppedError`` when the process ends."""
+        """Run ``work`` on a thread, in its turn; ``StoppedError`` when the process ends."""
         if self._stop.is_set():
             raise StoppedError
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def look(self) -> None:
         """Wait a moment; ``StoppedError`` when the process ends."""

@@ -3,8 +3,9 @@
 Rules: one thing at a time, the oldest request first; a round that fails is tried again, and the
 status says why. What waits for its day is looked at once a day and when a hold was released; what
 waits for answers, too, and as soon as all of them have come; what is over its maximum once a day,
-at the start and when somebody asks. Not here: the steps of a run (``erasure_run``), holds in the
-vault (``keeping``).
+at the start and when somebody asks. One piece of work on its thread may last for hours: what people
+wait for is looked up on others. Not here: the steps of a run (``erasure_run``), holds in the vault
+(``keeping``).
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from affidavit.app import opening, remembering
 from affidavit.app.clock_doubt import ClockDoubt
 from affidavit.app.erasing import forget_lapsed
 from affidavit.app.erasure_host import Host, StoppedError, Worker
-from affidavit.app.erasure_run import Runs
+from affidavit.app.erasure_run import Runs, why_left
 from affidavit.app.expiring import Expiring
 from affidavit.app.keeping import Keeping
 from affidavit.app.paths import Paths
@@ -39,6 +40,8 @@ from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.stocktaking import Stocktaking
 
+ASKED_THREADS = 2
+"""For what people wait for: one that looks through all there is leaves the other one free."""
 PAUSE = 5.0
 """Seconds from one round to the next, if nobody wakes it."""
 
@@ -70,12 +73,13 @@ class Erasing:
     ) -> None:
         self._host = host
         self._worker = worker = Worker(selecting, host.clock)
+        self._asked = asked = Worker(selecting, host.clock, "asked", ASKED_THREADS)
         engine = Eraser(disk, vault, host.keyring, host.clock, worker.rest)
         self._purging = purging = Purging(host, worker)
         self._keeping = Keeping(host, engine, worker, purging)
         stocks = Stocktaking(vault, host.keyring, worker.rest)
         self.expiring = Expiring(host, engine, worker, purging, stocks, self._keeping.keep)
-        self._stocks = stocks
+        self._stocks = Stocktaking(vault, host.keyring, asked.rest)
         self._runs = Runs(host, engine, worker, purging, signer, stocks)
         self.vkey = signer.vkey
         self.clock = ClockDoubt(host)
@@ -99,10 +103,12 @@ class Erasing:
     async def stop(self) -> None:
         """Leave off at the next slice; what is not finished goes on at the next start."""
         self._worker.stop()
+        self._asked.stop()
         self._woken.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         self._worker.close()
+        self._asked.close()
 
     def wake(self) -> None:
         """There is something to do."""
@@ -129,25 +135,25 @@ class Erasing:
         Of all that the ledger has now: ``UnavailableError`` if index or checkpoint stay behind.
         """
         size = await self._host.ask(lambda: self._host.log.size)
-        await self._worker.indexed(size, asked=True)
+        await self._asked.indexed(size, asked=True)
         holds = await self._host.ask(self._host.holds.in_force)
         now = self._host.clock.now()
 
         def look() -> Found:
-            select = self._worker.select()
+            select = self._asked.select()
             if tenant:
                 return select.found(of_tenant(self._stocks, tenant, what), holds, now)
             return select.found(select.portions(select.matching(tree, what)), holds, now)
 
-        return await self._worker.published(look)
+        return await self._asked.published(look)
 
     async def others(self, tree: Tree, meant: Collection[int], most: int) -> tuple[int, bool]:
         """How many records of an injected tree are not ``meant``; see ``Selecting.others``."""
-        return await self._worker.do(lambda: self._worker.select().others(tree, meant, most))
+        return await self._asked.do(lambda: self._asked.select().others(tree, meant, most))
 
     async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
         """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
-        return await self._runs.left(portions, under_way)
+        return await why_left(self._host, self._asked, portions, under_way)
 
     async def lost(self) -> list[str]:
         """The holds that a backup which was restored knows nothing of, by id."""
@@ -174,14 +180,14 @@ class Erasing:
         await self._nothing_lost()
         await self.clock.refuse()
         if asked:
-            await self._worker.indexed(await self._host.ask(lambda: self._host.log.size))
+            await self._asked.indexed(await self._host.ask(lambda: self._host.log.size))
         holds = await self._host.ask(self._host.holds.in_force)
-        return await self._worker.do(functools.partial(self._kept, holds, low, high, asked))
+        return await self._asked.do(functools.partial(self._kept, holds, low, high, asked))
 
     def _kept(
         self, holds: Sequence[Hold], low: int, high: int, asked: Sequence[int]
     ) -> tuple[int, str] | None:
-        select, now = self._worker.select(), self._host.clock.now()
+        select, now = self._asked.select(), self._host.clock.now()
         if select.size < high:
             raise UnavailableError("The index has not come as far yet.", hint="affidavit doctor")
         held = select.first_held(holds, low, high)

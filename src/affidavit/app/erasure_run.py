@@ -260,7 +260,7 @@ class Runs:
         if not await host.ask(lambda: system.is_told(host.state, named)):
             await host.record(proving.of_key(host, self._signer.vkey))
             await host.ask(lambda: system.told(host.state, named, ""))
-        left = await self.left(parts, erasure.open)
+        left = await why_left(host, self._worker, parts, erasure.open)
         exports = await self._choosing.exports(gone, erasure.exports)  # some while it went
         made = msgspec.structs.replace(
             erasure, tally=_tally(gone, [one for _, one in done]), each=_each(erasure, parts, done),
@@ -287,7 +287,8 @@ class Runs:
         for tenant in sorted(erasure.each):
             await self._tell_in(tenant, erasure, parts, over=over)
         if not await host.ask(lambda: system.is_told(host.state, name)):
-            await host.record(proving.of_run(host, erasure, await self.left(parts, erasure.open)))
+            left = await why_left(host, self._worker, parts, erasure.open)
+            await host.record(proving.of_run(host, erasure, left))
             if over:
                 await host.record(proving.completed(host, erasure, erasure.home))
         made = msgspec.structs.replace(erasure, state="waiting" if waits else "done")
@@ -315,18 +316,23 @@ class Runs:
         if await host.ask(lambda: system.is_told(host.state, name)):
             return
         if erasure.each[tenant].records or erasure.each[tenant].subject_keys:
-            left = await self.left([one for one in parts if one.tenant == tenant], ())
+            mine = [one for one in parts if one.tenant == tenant]
+            left = await why_left(host, self._worker, mine, ())
             await host.record(proving.of_run_in(host, erasure, tenant, left))
         if over:
             await host.record(proving.completed(host, erasure, tenant))
         await host.ask(lambda: system.told(host.state, name, ""))
 
-    async def left(self, portions: Sequence[Portion], under_way: Sequence[int]) -> tuple[Left, ...]:
-        """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
-        holds = await self._host.ask(self._host.holds.in_force)
-        now = self._host.clock.now()
-        left = await self._worker.do(lambda: self._worker.select().left(portions, holds, now))
-        return (*left, *([Left(len(under_way), "", _UNDER_WAY)] if under_way else []))
+
+async def why_left(
+    host: Host, worker: Worker, portions: Sequence[Portion], under_way: Sequence[int]
+) -> tuple[Left, ...]:
+    """Why what is left of these does not go yet, nor the answers to what is ``under_way``."""
+    left: list[Left] = []
+    if any(one.later for one in portions):
+        holds, now = await host.ask(host.holds.in_force), host.clock.now()
+        left += await worker.do(lambda: worker.select().left(portions, holds, now))
+    return (*left, *([Left(len(under_way), "", _UNDER_WAY)] if under_way else []))
 
 
 _UNDER_WAY = "answers under way, which go once they have come"

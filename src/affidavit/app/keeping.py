@@ -40,13 +40,17 @@ class Keeping:
 
     async def lost(self) -> list[str]:
         """The holds whose keys there are, and nothing else of them, by id."""
-        live = await self._worker.do(lambda: key_ends.live_holds(self._host.keyring))
-        known = {hold.id for hold in await self._host.ask(self._host.holds.all)}
-        return sorted(set(live.values()) - known)
+        host = self._host
+
+        def look() -> list[str]:
+            known = {hold.id for hold in host.holds.all()}
+            return sorted(set(key_ends.live_holds(host.keyring).values()) - known)
+
+        return await host.ask(look)  # not on the thread that may erase for hours
 
     async def placed(self, hold: str) -> key_ends.Placed | None:
         """What the keys tell of a hold that was lost; ``None`` of one of an earlier release."""
-        known = await self._worker.do(lambda: key_ends.remembered_holds(self._host.keyring))
+        known = await self._host.ask(lambda: key_ends.remembered_holds(self._host.keyring))
         return known.get(hold)
 
     async def agree(self) -> None:

@@ -78,6 +78,11 @@ class Selecting:
         self._vault = vault
         self._config = config
 
+    def close(self) -> None:
+        """Close the files that it reads."""
+        self._searcher.reader.close()
+        self._vault.close()
+
     @property
     def size(self) -> int:
         """How many leaves the index has taken in, text included."""

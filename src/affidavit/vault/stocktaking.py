@@ -182,8 +182,11 @@ class Stocktaking:
 
     def _number(self, directory: Path) -> int | None:
         for segment in segments_in(directory):
-            with wraps_path(segment.path).open("rb") as file:
-                head = file.read(wraps.HEADER_BYTES)
+            try:
+                with wraps_path(segment.path).open("rb") as file:
+                    head = file.read(wraps.HEADER_BYTES)
+            except FileNotFoundError:
+                continue  # an erasure has just taken it
             if len(head) == wraps.HEADER_BYTES:
                 return wraps.parse_header(head)
         return None

@@ -32,10 +32,11 @@ def test_an_answer_is_waited_for_while_the_ledger_waits_for_it() -> None:
 
     host: Any = SimpleNamespace(ask=ask, log=SimpleNamespace(open_requests=lambda: waiting))
     searcher: Any = SimpleNamespace(
-        reader=SimpleNamespace(row=row, built=lambda: [SimpleNamespace(size=5)])
+        reader=SimpleNamespace(row=row, built=lambda: [SimpleNamespace(size=5)], close=lambda: None)
     )
     unused: Any = None
-    worker = Worker(lambda: Selecting(searcher, unused, Config()), FakeClock())
+    vault: Any = SimpleNamespace(close=lambda: None)
+    worker = Worker(lambda: Selecting(searcher, vault, Config()), FakeClock())
     try:
         choosing = Choosing(host, unused, worker, unused)
         assert asyncio.run(choosing.unanswered([9, 4, 3, 2, 1, 0])) == [0, 1, 9]

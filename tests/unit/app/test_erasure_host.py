@@ -29,6 +29,9 @@ class _Growing:
         self.seen = min(self.seen + 1, self._most)
         return self.seen
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def leaf(self) -> str:
         """Leaf 2, once it is published."""
         if self.size < 3:

@@ -8,8 +8,8 @@ import pytest
 from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.record.model import SECTIONS
-from affidavit.vault import wraps
-from affidavit.vault.segments import Bucket, SegmentWriter, segment_path, wraps_path
+from affidavit.vault import stocktaking, wraps
+from affidavit.vault.segments import Bucket, Segment, SegmentWriter, segment_path, wraps_path
 from affidavit.vault.stocktaking import Stock, Stocktaking
 
 BUCKET = Bucket("acme", "default", "2026-01-01")
@@ -74,6 +74,22 @@ def test_buckets_are_those_of_the_directories(tmp_path: Path) -> None:
     for name in ("notes", "2026-13-01", "20260101", "2026-1-001"):
         (tmp_path / "acme" / "default" / name).mkdir()
     assert list(Stocktaking(tmp_path, keys).buckets()) == sorted(found)
+
+
+def test_a_file_that_an_erasure_takes_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look which files there are and the look into one; the next one tells the name."""
+    keys, long = Keys(), Bucket("ü" * 200, "default", "2026-01-02")
+    keys.names[1] = long
+    write(tmp_path, long, 1, [entry(7)], first=7)
+    listed = stocktaking.segments_in
+
+    def before(directory: Path) -> list[Segment]:
+        return [Segment(0, segment_path(directory, 0)), *listed(directory)]
+
+    monkeypatch.setattr(stocktaking, "segments_in", before)
+    assert list(Stocktaking(tmp_path, keys).buckets()) == [long]
 
 
 def test_records_are_counted_by_what_is_left_of_them(tmp_path: Path) -> None:
