@@ -69,7 +69,8 @@ PLAYED: dict[str, Callable[..., Any]] = {
     "approvals.list": approving.listing, "glass.break": approving.break_glass,
     "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
     "erasures.ask": erasing.ask, "erasures.list": erasing.listing,
-    "erasures.show": erasing.show, "erasures.under": erasing.under, "holds.list": holding.listing,
+    "erasures.show": erasing.show, "erasures.under": erasing.under,
+    "erasures.certificates": erasing.certificates, "holds.list": holding.listing,
     "holds.place": holding.place, "holds.release": holding.release, "holds.trees": holding.trees,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}

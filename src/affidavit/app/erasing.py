@@ -293,6 +293,12 @@ async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
     return shown(found) | {"later": later, "certificates": list(found.certificates)}
 
 
+async def certificates(host: Host, params: dict[str, Any]) -> list[str]:
+    """The certificates of one request, that of its first run first; looks for nothing else."""
+    found = await host.ask(lambda: host.erasures.find(params["id"]))
+    return list(found.certificates)
+
+
 async def under(host: Host, params: dict[str, Any]) -> list[list[Any]]:
     """Of leaves that were erased, under which request, and what it took: index, id, ``What``."""
     indexes = [int(one) for one in params["indexes"]][:MOST]

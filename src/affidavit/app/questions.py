@@ -57,6 +57,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "approvals.decide": approving.decide,
         "approvals.list": approving.listing,
         "erasures.ask": erasing.ask,
+        "erasures.certificates": erasing.certificates,
         "erasures.list": erasing.listing,
         "erasures.show": erasing.show,
         "erasures.under": erasing.under,

@@ -66,16 +66,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def seen(reader: Reader) -> list[dict[str, Any]]:
         return await overseen(services, reader, "erasures.list", "erasures")
 
-    async def one_of(reader: Reader, erasure: str) -> dict[str, Any]:
+    async def known_of(reader: Reader, erasure: str) -> None:
         known = any(one["id"] == erasure for one in await seen(reader))
         what = {"operation": "erasures.show", "rows": int(known)}
         await access.read("access.query", reader, what)
         if not known:
             raise NotFoundError("There is no such erasure.", hint="affidavit erase list")
-        found: dict[str, Any] = await services.control.call(
-            "erasures.show", {"id": erasure}, within=WITHIN
-        )
-        return found
 
     @routes.get("/erasures", tags=["erasures"], summary="Erasure requests")
     async def listing(request: Request) -> dict[str, Any]:
@@ -124,7 +120,11 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
     @routes.get("/erasures/{erasure}", tags=["erasures"], summary="One erasure, what is left of it")
     async def show(erasure: str, request: Request) -> dict[str, Any]:
-        return await one_of(authenticator.api(request), erasure)
+        await known_of(authenticator.api(request), erasure)
+        found: dict[str, Any] = await services.control.call(
+            "erasures.show", {"id": erasure}, within=WITHIN
+        )
+        return found
 
     @routes.get(
         "/erasures/{erasure}/certificate",
@@ -137,8 +137,8 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         erasure: str, request: Request, run: Annotated[int, Query(ge=0, le=10_000)] = 0
     ) -> Response:
         """The latest one, or that of a ``run``: later ones are of what had to wait."""
-        found = await one_of(authenticator.api(request), erasure)
-        every = found["certificates"]
+        await known_of(authenticator.api(request), erasure)
+        every = await services.control.call("erasures.certificates", {"id": erasure})
         if not every or run > len(every):
             raise NotFoundError("There is no such certificate yet.", hint="affidavit erase list")
         return Response(every[(run or len(every)) - 1], media_type="text/plain")
