@@ -3,11 +3,12 @@
 Rules: nothing is pruned unless the configuration says how long leaves are kept (C2SP tlog-tiles
 asks for a retention policy), and no leaf that is younger; none that a hold matches, that is below
 its class's minimum or of a class that the configuration does not name, nor the request of an answer
-of which that is so, wherever the answer stands; nothing that a witness
-has not seen yet, which would get no proof any more; before it happens it is on record as
-``retention.expired``. One pruning at a time, in a thread that rests more than it works; what was
-begun and not finished, by a crash or an error, goes on at the next start, if the configuration that
-is in force then lets it.
+of which that is so, wherever the answer stands; nothing that a witness has not seen yet, which
+would get no proof any more; before it happens it is on record as ``retention.expired``. It is
+looked for what keeps a leaf while others decide; once a hold was placed since, it is looked again.
+One pruning at a time, in a thread that rests more than it works; what was begun and not finished,
+by a crash or an error, goes on at the next start, if the configuration that is in force then lets
+it.
 Not here: which files go (``ledger.prune``); the vault, whose content goes with its keys.
 """
 
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 
 from affidavit.clock import Clock, add_seconds
 from affidavit.config_retention import Retention
+from affidavit.control.holds import HoldStore
 from affidavit.durable import Disk, disk_trouble
 from affidavit.errors import AffidavitError, RefusedError, UnavailableError, UsageError
 from affidavit.ledger import prune, tiles
@@ -40,6 +42,7 @@ class Host(Protocol):
 
     log_reader: LogReader
     deciding: asyncio.Lock
+    holds: HoldStore
 
     async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
         """A leaf of ``low`` ≤ index < ``high`` that has to stay, and why; ``None`` if none has.
@@ -251,11 +254,16 @@ class Pruning:
         self._stage = "checking"
         expired = await asyncio.to_thread(prune.prepare, self._disk, self._root, before, self._told)
         asked = await asyncio.to_thread(lambda: read_snapshot(self._root, before).open)
-        async with self._host.deciding:  # no hold is placed between the last look and the end
+        while True:
+            holds = self._host.holds.gate.version  # first: a look can take long, and holds come
             await self.free(before, asked)
-            await asyncio.to_thread(prune.mean, self._disk, self._root, before)
-            await self._host.expired(expired, days)
-            await asyncio.to_thread(prune.commit, self._disk, self._root, before)
+            async with self._host.deciding:  # none is placed between here and the end
+                if self._host.holds.gate.version == holds:
+                    await asyncio.to_thread(prune.mean, self._disk, self._root, before)
+                    await self._host.expired(expired, days)
+                    await asyncio.to_thread(prune.commit, self._disk, self._root, before)
+                    return
+            self._look()
 
     def _remove(self) -> None:
         for _ in prune.remove(self._disk, self._root):

@@ -53,6 +53,7 @@ class Hosted:
         self.recorded: list[tuple[prune.Expired, int]] = []
         self.fails: AffidavitError | None = None
         self.deciding = asyncio.Lock()
+        self.holds = machine.played.holds
         self.stays: list[int] = []
         self.asked: Sequence[int] = ()
         self.seen: dict[str, int] = {}
@@ -366,6 +367,35 @@ def test_what_has_to_stay_stays(hosted: Hosted, monkeypatch: pytest.MonkeyPatch)
     assert run(late, lambda: late.begin("8"))["minimum"] == 4
     assert (len(hosted.recorded), prune.meant(root)) == (1, None)
     assert late.problem == "Leaf 6 is kept."
+
+
+def test_a_hold_is_placed_while_it_is_looked_what_stays(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who places it does not wait for the look, which can take long; and it counts."""
+    looks = 0
+    keeps = hosted.keeps
+
+    async def place() -> None:
+        async with hosted.deciding, hosted.holds.gate.changing():
+            hosted.stays = [6]
+
+    async def slow(low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:
+        nonlocal looks
+        looks += 1
+        found = await keeps(low, high, asked)
+        if looks == 2:  # the last one before it goes
+            await asyncio.wait_for(place(), 10)
+        return found
+
+    monkeypatch.setattr(hosted, "keeps", slow)
+    pruning = hosted.pruning()
+    status = run(pruning, lambda: pruning.begin("8"))
+    assert (status["minimum"], status["error"]["message"], looks) == (0, "Leaf 6 is kept.", 3)
+    assert (hosted.recorded, prune.meant(hosted.machine.root / "log")) == ([], None)
+    hosted.stays = []
+    less = hosted.pruning()
+    assert run(less, lambda: less.begin("8"))["minimum"] == 8
 
 
 def test_what_was_meant_waits_for_an_index_that_is_made_anew(hosted: Hosted) -> None:
