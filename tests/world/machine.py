@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from affidavit import durable, ids
-from affidavit.app import approving, erasing, holding, system
+from affidavit.app import approving, erasing, holding, repeating, system
 from affidavit.app.selecting import Found, Left, Selecting
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
@@ -64,14 +64,18 @@ ROLES = (
     "monitor",
 )  # fmt: skip
 T = TypeVar("T")
+ONCE: dict[str, Callable[..., Any]] = {
+    "approvals.decide": approving.decide, "erasures.ask": erasing.ask,
+    "glass.break": approving.break_glass, "glass.end": approving.end_glass,
+    "holds.place": holding.place, "holds.release": holding.release,
+}  # fmt: skip
 PLAYED: dict[str, Callable[..., Any]] = {
-    "approvals.ask": approving.ask, "approvals.decide": approving.decide,
-    "approvals.list": approving.listing, "glass.break": approving.break_glass,
-    "glass.end": approving.end_glass, "keys.give_up": approving.give_up,
-    "erasures.ask": erasing.ask, "erasures.list": erasing.listing,
+    **{name: repeating.once(name, method) for name, method in ONCE.items()},
+    "approvals.ask": approving.ask, "approvals.list": approving.listing,
+    "keys.give_up": approving.give_up, "erasures.list": erasing.listing,
     "erasures.show": erasing.show, "erasures.under": erasing.under,
     "erasures.certificates": erasing.certificates, "holds.list": holding.listing,
-    "holds.place": holding.place, "holds.release": holding.release, "holds.trees": holding.trees,
+    "holds.trees": holding.trees,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
@@ -203,6 +207,7 @@ class Played:
         self.config = machine.config
         self.clock = machine.clock
         self.deciding = asyncio.Lock()
+        self.answered, self.writing = machine.answered, repeating.Turns()
         self._machine = machine
         system.prepare(state)
 

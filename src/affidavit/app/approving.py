@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from affidavit.app import erasing, hold_tenants, holding, system
-from affidavit.app.deciding import News, asker, boundary, close, recorded
+from affidavit.app.deciding import Keep, News, asker, boundary, close, recorded, unkept
 from affidavit.app.erasing import Host
 from affidavit.app.restored_requests import RESTORED
 from affidavit.clock import add_seconds
@@ -90,7 +90,7 @@ async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
     return [approval.tenant]
 
 
-async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+async def decide(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """Grant or deny, by ``identity`` with a role that approves; a grant is another person's.
 
     Who asked may take the question back, which denies it. ``RefusedError`` for a grant where the
@@ -114,14 +114,25 @@ async def decide(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 check_second(first, second, found.asked, every)
         made = found.decided_by(second, params["by"], now, grant=grant)
         about = await host.ask(lambda: _about(host, made))  # before a denial forgets it
+
+        def told() -> None:
+            keep(shown(made))
+
+        def put() -> None:
+            with host.state:
+                store.put(made)
+                told()
+
         if grant:
             await host.record(_decision(host, made, about))
         if grant and made.kind == "release":
-            await holding.released(host, made, second)
+            await holding.released(host, made, second, told)
+        elif grant and made.kind == "erase":
+            await erasing.approved(host, made, second, told)
         elif made.kind == "erase":
-            await (erasing.approved(host, made, second) if grant else erasing.denied(host, made))
+            await erasing.denied(host, made, told)
         else:
-            await host.ask(lambda: store.put(made))
+            await host.ask(put)
         if not grant:
             await close(host, _decision(host, made, about), f"denied {made.id}")
         return shown(made)
@@ -135,7 +146,7 @@ async def _may_know(host: Host, who: Identity, approval: Approval, now: str) -> 
     return oversees(who, within, *await _tenants(host, approval))
 
 
-async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+async def break_glass(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """Widen the boundary of ``identity`` for a while, as its configuration allows.
 
     ``UsageError`` if a glass of this key is broken already; ``RefusedError`` if there is none.
@@ -150,13 +161,20 @@ async def break_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         glass = named.glass_of(who, host.config, drawn)
         record = _glass_record(host, glass, params["by"], "begun")
         glass = msgspec.structs.replace(glass, id=record.id)
+        told: dict[str, Any] = msgspec.to_builtins(glass)
+
+        def put() -> None:
+            with host.state:
+                host.approvals.put_glass(glass)
+                keep(told)
+
         await host.record(record)
-        await host.ask(lambda: host.approvals.put_glass(glass))
+        await host.ask(put)
         host.tell_changed()
-        return msgspec.to_builtins(glass)  # type: ignore[no-any-return] # a struct becomes a dict
+        return told
 
 
-async def end_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+async def end_glass(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """End the glass of ``identity``; ``NotFoundError`` if none is broken."""
     async with host.deciding:
         who, now = await asker(host, params["identity"])
@@ -164,11 +182,18 @@ async def end_glass(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         mine = [one for one in glasses if one.by == who.id and now < one.until]
         if not mine:
             raise NotFoundError("No glass of this key is broken.")
-        await host.ask(lambda: host.approvals.end_glass(mine[-1], now))
+        told: dict[str, Any] = msgspec.to_builtins(mine[-1])
+
+        def put() -> None:
+            with host.state:
+                host.approvals.end_glass(mine[-1], now)
+                keep(told)
+
+        await host.ask(put)
         host.tell_changed()
         record = _glass_record(host, mine[-1], params["by"], "ended")
         await close(host, record, f"glass ended {mine[-1].id}")
-        return msgspec.to_builtins(mine[-1])  # type: ignore[no-any-return] # a struct becomes a dict
+        return told
 
 
 async def give_up(host: Host, params: dict[str, Any]) -> dict[str, Any]:

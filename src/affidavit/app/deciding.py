@@ -31,8 +31,14 @@ from affidavit.query.boundary import Boundary, oversees
 from affidavit.record.model import Chain, Record
 
 T = TypeVar("T")
+Keep = Callable[[Any], None]
+"""Keeps the answer of a write, within the transaction that does it."""
 News = list[tuple[Record, str, str]]
 """Records to be made, each with the name and the fact that ``system.told`` remembers."""
+
+
+def unkept(_: Any) -> None:
+    """Of a write that nobody sends again, no answer is kept."""
 
 
 class Setting(Protocol):
@@ -108,9 +114,9 @@ async def close(host: Host, record: Record, name: str) -> None:
 
 async def question(
     host: Host, who: Identity, now: str, kind: Kind, by: Mapping[str, Any] | None, *,
-    target: str, reason: str, what: Mapping[str, Any], more: Callable[[], None] = lambda: None,
+    target: str, reason: str, what: Mapping[str, Any], more: Callable[[Approval], None],
 ) -> Approval:  # fmt: skip
-    """Ask for a second person, on record first; ``more`` is stored in the same transaction.
+    """Ask for a second person, on record first; ``more`` stores in the same transaction.
 
     ``RefusedError`` if ``MAX_PENDING`` questions of this kind and key wait already.
     """
@@ -131,7 +137,7 @@ async def question(
     def put() -> None:
         with host.state:
             store.put(made)
-            more()
+            more(made)
 
     await host.ask(put)
     return made

@@ -10,13 +10,14 @@ says how many other texts name the person, to who may read them; none of them is
 here: the search (``selecting``) and the run (``erasure_run``).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from affidavit import ids
 from affidavit.app import deciding, hold_tenants, remembering
+from affidavit.app.deciding import Keep, unkept
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
 from affidavit.control.erasures import AS_ASKED, KINDS, Erasure, ErasureStore, Portion, What
@@ -77,7 +78,7 @@ class Host(deciding.Host, Protocol):
         """What carries erasures out."""
 
 
-async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """Plan an erasure; unless it is ``dry``, ask for it, and a second person has to grant it."""
     who, now = await deciding.asker(host, params["identity"])
     check_preserves(who)
@@ -135,13 +136,21 @@ async def ask(host: Host, params: dict[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
         told = {name: plan[name] for name in ("basis", "records", "now", "digest", "keys")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
+
+        def answer(asked: Approval) -> dict[str, Any]:
+            can = deciding.grantable(host.config, who, asked.asked, every, tenants_of(made))
+            return plan | {"id": made.id, "asked": asked.id, "until": asked.until, "grantable": can}
+
+        def put(asked: Approval) -> None:
+            _put(host, made, found)
+            keep(answer(asked))
+
         asked = await deciding.question(
             host, who, now, "erase", params["by"], target=made.id, reason=plan["basis"], what=told,
-            more=lambda: _put(host, made, found),
+            more=put,
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
-    can = deciding.grantable(host.config, who, asked.asked, every, tenants_of(made))
-    return plan | {"id": made.id, "asked": asked.id, "until": asked.until, "grantable": can}
+    return answer(asked)
 
 
 async def _named(
@@ -320,7 +329,9 @@ def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) ->
     return lapsed
 
 
-async def approved(host: Host, approval: Approval, second: Identity) -> None:
+async def approved(
+    host: Host, approval: Approval, second: Identity, also: Callable[[], None] = lambda: None
+) -> None:
     """Let a granted request begin, within what both persons oversee; its grant is on record.
 
     Whoever granted it, it was for the tenants that are named in it, and it is on record in the one
@@ -341,6 +352,7 @@ async def approved(host: Host, approval: Approval, second: Identity) -> None:
         with host.state:
             host.approvals.put(approval)
             host.erasures.put(begun)
+            also()
         remembering.keep(host, begun.id)
 
     await host.ask(put)
@@ -360,13 +372,14 @@ def _narrowed(tree: bytes, tenants: Sequence[str]) -> bytes:
     return msgspec.json.encode(And((within, msgspec.json.decode(tree, type=Tree))))
 
 
-async def denied(host: Host, approval: Approval) -> None:
+async def denied(host: Host, approval: Approval, also: Callable[[], None] = lambda: None) -> None:
     """Forget a request that was denied, and all that it knew of a person, before that is told."""
 
     def put() -> None:
         with host.state:
             host.approvals.put(approval)
             host.erasures.forget(approval.target)
+            also()
             remembering.keep(host, approval.target)  # first: no restore asks what was denied
 
     await host.ask(put)

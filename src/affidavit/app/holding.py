@@ -9,14 +9,14 @@ is in doubt. A hold never widens what anybody may see: it is evaluated where som
 be removed. Not here: that (``keeping``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from affidavit import ids
 from affidavit.app import deciding, hold_tenants, system
-from affidavit.app.deciding import Host, News
+from affidavit.app.deciding import Host, Keep, News, unkept
 from affidavit.control.approvals import Approval
 from affidavit.control.holds import Hold
 from affidavit.control.identity import Identity, check_preserves, is_owned
@@ -49,7 +49,7 @@ class Placing(Host, Protocol):
         """What erases."""
 
 
-async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
+async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """Place a hold on what ``tree`` matches within the boundary of ``identity``.
 
     ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other,
@@ -75,8 +75,14 @@ async def place(host: Placing, params: dict[str, Any]) -> dict[str, Any]:
             owned = is_owned(await host.ask(host.identities.all))
             placed = await host.erasing.placed(again)
             hold = _again(hold, placed, who, within, tree, owned=owned)
+
+        def put() -> None:
+            with host.state:
+                host.holds.put(hold)
+                keep(shown(hold))
+
         async with host.holds.gate.changing():  # from here on nothing of it goes
-            await host.ask(lambda: host.holds.put(hold))
+            await host.ask(put)
         await host.ask(lambda: _known(host.keyring, hold))  # a round of erasing can last for hours
         await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
         return shown(hold)
@@ -152,7 +158,7 @@ def _seen(host: Host, holds: Sequence[Hold]) -> list[dict[str, Any]]:
     return [shown(one) | {"tenants": [hold_tenants.sees(one, owned=owned)]} for one in holds]
 
 
-async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
+async def release(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:
     """Ask that a hold is released; the question waits for another person.
 
     The same question of the same person is the one that waits already. ``RefusedError`` if another
@@ -178,19 +184,29 @@ async def release(host: Host, params: dict[str, Any]) -> dict[str, Any]:
                 f"The release is asked for already, by {found.actor} ({found.reason}).",
                 hint=f"To ask yourself, first deny that: affidavit approvals deny {found.id}",
             )
-        if found is None:
-            what = {"matter": hold.matter, "held_since": hold.placed}
-            found = await deciding.question(
+
+        def told(asked: Approval) -> dict[str, Any]:
+            decides = hold_tenants.decides(hold, owned=owned)
+            can = deciding.grantable(host.config, who, asked.asked, every, [decides])
+            return shown(hold) | {"asked": asked.id, "until": asked.until, "grantable": can}
+
+        if found is not None:
+            answer = told(found)
+            await host.ask(lambda: keep(answer))
+            return answer
+        what = {"matter": hold.matter, "held_since": hold.placed}
+        return told(
+            await deciding.question(
                 host, who, now, "release", params["by"], target=hold.id,
-                reason=str(params["reason"]), what=what,
-            )  # fmt: skip
-        decides = hold_tenants.decides(hold, owned=owned)
-        can = deciding.grantable(host.config, who, found.asked, every, [decides])
-        return shown(hold) | {"asked": found.id, "until": found.until, "grantable": can}
+                reason=str(params["reason"]), what=what, more=lambda asked: keep(told(asked)),
+            )
+        )  # fmt: skip
 
 
-async def released(host: Host, approval: Approval, second: Identity) -> None:
-    """Release the hold of a granted approval: on record, then in force."""
+async def released(
+    host: Host, approval: Approval, second: Identity, also: Callable[[], None] = lambda: None
+) -> None:
+    """Release the hold of a granted approval: on record, then in force, and ``also`` with it."""
     hold = await host.ask(lambda: host.holds.find(approval.target))
     await host.record(_record(host, hold, "retention.released", approval))
 
@@ -199,6 +215,7 @@ async def released(host: Host, approval: Approval, second: Identity) -> None:
             host.approvals.put(approval)
             now = host.holds.find(hold.id)  # an erasure may have forgotten somebody in it meanwhile
             host.holds.put(now.over(approval.decided, approval.id, second.actor))
+            also()
 
     await host.ask(put)
 

@@ -1,9 +1,9 @@
 """What the sequencer process answers over the local socket.
 
 Rules: every method runs on the sequencing thread, between two batches, so it sees one state;
-answers are msgpack's own types and the structs of the stages. Writes that are asked with ``once``
-(``account`` and ``key``) are done one after another, and each once. Not here: the socket
-(``control.link``) and who records that something was asked (the asking process, beforehand).
+answers are msgpack's own types and the structs of the stages. Not here: the socket
+(``control.link``), who records that something was asked (the asking process, beforehand), and what
+makes a write act once (``repeating``).
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 from affidavit.app import approving, backup, erasing, holding, saved, system
+from affidavit.app.deciding import Keep
+from affidavit.app.repeating import once
 from affidavit.app.retaining import Retaining
 from affidavit.app.sequencer import Sequencer
 from affidavit.control import idempotency
@@ -54,25 +56,25 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
 
     methods = {
         "approvals.ask": approving.ask,
-        "approvals.decide": approving.decide,
+        "approvals.decide": once("approvals.decide", approving.decide),
         "approvals.list": approving.listing,
-        "erasures.ask": erasing.ask,
+        "erasures.ask": once("erasures.ask", erasing.ask),
         "erasures.certificates": erasing.certificates,
         "erasures.list": erasing.listing,
         "erasures.show": erasing.show,
         "erasures.under": erasing.under,
         "backup.cut": _backup_cut,
-        "glass.break": approving.break_glass,
-        "glass.end": approving.end_glass,
+        "glass.break": once("glass.break", approving.break_glass),
+        "glass.end": once("glass.end", approving.end_glass),
         "holds.list": holding.listing,
-        "holds.place": holding.place,
-        "holds.release": holding.release,
+        "holds.place": once("holds.place", holding.place),
+        "holds.release": once("holds.release", holding.release),
         "holds.trees": holding.trees,
         "keys.give_up": approving.give_up,
-        "keys.create": _once("keys.create", _keys_create),
+        "keys.create": once("keys.create", _keys_create),
         "keys.list": _keys_list,
         "keys.rotate": _keys_rotate,
-        "keys.revoke": _once("keys.revoke", _keys_revoke),
+        "keys.revoke": once("keys.revoke", _keys_revoke),
         "log.keys": _log_keys,
         "log.prune": _log_prune,
         "log.rotate": _log_rotate,
@@ -88,30 +90,6 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "status": status,
     }
     return {name: bind(method) for name, method in methods.items()}
-
-
-Keep = Callable[[Any], None]
-"""Keeps the answer of a write, in the transaction that does it."""
-
-
-def _once(
-    name: str, method: Callable[[Sequencer, dict[str, Any], Keep], Awaitable[Any]]
-) -> Callable[[Sequencer, dict[str, Any]], Awaitable[Any]]:
-    """The write ``method``, which acts once for each ``once`` that its parameters bring."""
-
-    async def answer(sequencer: Sequencer, params: dict[str, Any]) -> Any:
-        given = params.pop("once", None)
-        if given is None:
-            return await method(sequencer, params, lambda _: None)
-        asked = idempotency.once(name, params, **given)
-        answered = sequencer.answered
-        async with sequencer.writing:
-            found = await sequencer.ask(lambda: answered.find(asked))
-            if found is not None:
-                return found | {"replayed": True}
-            return await method(sequencer, params, lambda made: answered.keep(asked, made))
-
-    return answer
 
 
 async def _once_find(sequencer: Sequencer, params: dict[str, Any]) -> Any:

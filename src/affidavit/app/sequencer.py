@@ -29,6 +29,7 @@ from affidavit.app.paths import Paths
 from affidavit.app.pruning import Pruning
 from affidavit.app.ready import settle
 from affidavit.app.renewing import Renewing
+from affidavit.app.repeating import Turns
 from affidavit.app.telling import tell
 from affidavit.clock import Clock
 from affidavit.config import Config
@@ -92,7 +93,7 @@ class Sequencer:
         system.refuse_shorter(self.state, config)
         self.identities = IdentityStore(self.state, clock)
         self.answered = Answered(self.state, clock)
-        self.writing = asyncio.Lock()
+        self.writing = Turns()
         self.saved = SavedQueries(self.state)
         self.approvals = ApprovalStore(self.state)
         self.holds = HoldStore(self.state)

@@ -74,7 +74,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             lambda: [one for one in asked if one["yours"] or _covers(services, reader, one)]
         )
 
-    async def decide(approval: str, reader: Reader, reason: str, *, grant: bool) -> dict[str, Any]:
+    async def decide(
+        approval: str, reader: Reader, reason: str, once: dict[str, Any], *, grant: bool
+    ) -> dict[str, Any]:
         one = next((one for one in await mine(reader) if one["id"] == approval), None)
         if one is None or (grant and reader.identity.role not in APPROVE):
             if reader.identity.role not in APPROVE:
@@ -82,7 +84,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             raise NotFoundError("There is no such approval.", hint="affidavit approvals list")
         asked = {"id": approval, "identity": reader.identity.id, "grant": grant}
         answer: dict[str, Any] = await services.control.call(
-            "approvals.decide", asked | {"by": who(reader, reason)}
+            "approvals.decide", asked | {"by": who(reader, reason)} | once
         )
         return answer
 
@@ -101,7 +103,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         reader = authenticator.api(request)
         asked = {"id": approval, "reason": body.reason, "grant": True}
         act = functools.partial(decide, approval, reader, body.reason, grant=True)
-        return await writes.once("approvals.decide", asked, reader, idempotency_key, act)
+        return await writes.passed("approvals.decide", asked, reader, idempotency_key, act)
 
     @routes.post("/approvals/{approval}/deny", tags=["approvals"], summary="Refuse a reveal")
     async def deny(
@@ -110,7 +112,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         reader = authenticator.api(request)
         asked = {"id": approval, "reason": body.reason, "grant": False}
         act = functools.partial(decide, approval, reader, body.reason, grant=False)
-        return await writes.once("approvals.decide", asked, reader, idempotency_key, act)
+        return await writes.passed("approvals.decide", asked, reader, idempotency_key, act)
 
     @routes.post("/break-glass", tags=["approvals"], status_code=201, summary="Widen the boundary")
     async def break_glass(
@@ -119,26 +121,26 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         reader = authenticator.api(request)
         asked = {"identity": reader.identity.id, "reason": body.reason}
 
-        async def act() -> dict[str, Any]:
-            by = who(reader, body.reason)
-            glass: dict[str, Any] = await services.control.call("glass.break", asked | {"by": by})
+        async def act(once: dict[str, Any]) -> dict[str, Any]:
+            given = asked | {"by": who(reader, body.reason)} | once
+            glass: dict[str, Any] = await services.control.call("glass.break", given)
             await _arrived(lambda: _broken(services, glass["id"]))
             return glass
 
-        return await writes.once("glass.break", asked, reader, idempotency_key, act)
+        return await writes.passed("glass.break", asked, reader, idempotency_key, act)
 
     @routes.delete("/break-glass", tags=["approvals"], summary="End what was widened")
     async def end_glass(request: Request, idempotency_key: IdempotencyKey = None) -> dict[str, Any]:
         reader = authenticator.api(request)
         asked = {"identity": reader.identity.id}
 
-        async def act() -> dict[str, Any]:
-            by = who(reader)
-            glass: dict[str, Any] = await services.control.call("glass.end", asked | {"by": by})
+        async def act(once: dict[str, Any]) -> dict[str, Any]:
+            given = asked | {"by": who(reader)} | once
+            glass: dict[str, Any] = await services.control.call("glass.end", given)
             await _arrived(lambda: not _broken(services, glass["id"]))
             return glass
 
-        return await writes.once("glass.end", asked, reader, idempotency_key, act)
+        return await writes.passed("glass.end", asked, reader, idempotency_key, act)
 
     @routes.post("/keys/give-up", tags=["keys"], summary="The owner reads no more, for good")
     async def give_up(body: ReasonBody, request: Request) -> dict[str, Any]:

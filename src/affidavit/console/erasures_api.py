@@ -102,21 +102,21 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         async with access.looking(reader, probe, body.basis):
             wanted = _asked(services, reader, body)
 
-        async def act() -> dict[str, Any]:
+        async def act(once: dict[str, Any]) -> dict[str, Any]:
             async with access.looking(reader, probe, body.basis):
                 made: dict[str, Any] = await services.control.call(
-                    "erasures.ask", wanted, within=WITHIN
+                    "erasures.ask", wanted | once, within=WITHIN
                 )
             return made
 
         if body.dry_run:
-            found = await act()
+            found = await act({})
             what = {"operation": "erasures.plan", "erased": body.kind, "of": wanted["recorded"],
                     "rows": found["records"]}  # fmt: skip
             await access.read("access.query", reader, what | _searched(reader, found), body.basis)
             response.status_code = 200  # nothing was made
             return found
-        return await writes.once("erasures.ask", body.model_dump(), reader, idempotency_key, act)
+        return await writes.passed("erasures.ask", body.model_dump(), reader, idempotency_key, act)
 
     @routes.get("/erasures/{erasure}", tags=["erasures"], summary="One erasure, what is left of it")
     async def show(erasure: str, request: Request) -> dict[str, Any]:

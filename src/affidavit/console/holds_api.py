@@ -137,15 +137,19 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
                 reader, wanted, body.reason
             )
 
-        async def act() -> dict[str, Any]:
-            given = {"matter": body.matter, "owner": body.owner, "again": body.again}
-            made: dict[str, Any] = await services.control.call("holds.place", wanted | given)
+        async def counted(made: dict[str, Any]) -> dict[str, Any]:
             try:
                 return made | await matched(reader, wanted, body.reason)
             except AffidavitError:  # it is placed all the same, and that is the answer
                 return made | {"records": None, "records_capped": False}
 
-        return await writes.once("holds.place", body.model_dump(), reader, idempotency_key, act)
+        async def act(once: dict[str, Any]) -> dict[str, Any]:
+            given = {"matter": body.matter, "owner": body.owner, "again": body.again}
+            return await counted(await services.control.call("holds.place", wanted | given | once))
+
+        whole = body.model_dump()
+        made = await writes.passed("holds.place", whole, reader, idempotency_key, act)
+        return made if "records" in made else await counted(made)  # kept before it was counted
 
     @routes.get("/holds/{hold}", tags=["holds"], summary="One legal hold")
     async def show(hold: str, request: Request) -> dict[str, Any]:
@@ -160,11 +164,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         check_preserves(reader.identity)
         await one_of(reader, hold)
         wanted = {"id": hold, "reason": body.reason}
-        act = functools.partial(
-            services.control.call,
-            "holds.release",
-            wanted | {"identity": reader.identity.id, "by": who(reader, body.reason)},
-        )
-        return await writes.once("holds.release", wanted, reader, idempotency_key, act)
+        asked = wanted | {"identity": reader.identity.id, "by": who(reader, body.reason)}
+
+        async def act(once: dict[str, Any]) -> dict[str, Any]:
+            made: dict[str, Any] = await services.control.call("holds.release", asked | once)
+            return made
+
+        return await writes.passed("holds.release", wanted, reader, idempotency_key, act)
 
     return routes

@@ -1,9 +1,10 @@
 """Writes that a client may send again: the ``Idempotency-Key`` header.
 
 Rules: the sequencer knows whether a write was done before (``control.idempotency``), so it holds
-also across restarts and for writes side by side. What the sequencer does itself (``call``) it does
-once; what the console does (``once``) is kept right behind it: a crash between the two lets a
-repeated request do it again, and none is lost. A repeated answer shows what the first one did, so
+also across restarts and for writes side by side. What the sequencer does itself (``call``,
+``passed``) it does once, also where its answer did not come in time; what the console does
+(``once``) is kept right behind it: a crash between the two lets a repeated request do it again, and
+none is lost. A repeated answer shows what the first one did, so
 it is a read and is recorded as one. Not here: what the writes do.
 """
 
@@ -58,21 +59,35 @@ class Writes:
 
         ``params``: what is asked, as it is compared. Errors as ``call``, before anything is done.
         """
+        return await self.passed(method, params, reader, key, lambda _: act())
+
+    async def passed(
+        self,
+        method: str,
+        params: dict[str, Any],
+        reader: Reader,
+        key: str | None,
+        act: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+    ) -> dict[str, Any]:
+        """The same, where ``act`` has the sequencer do ``method`` with the parameters it is given.
+
+        These are beside its own. What it adds to the answer is kept, too, if it comes so far.
+        """
         if key is None:
-            return await act()
+            return await act({})
         control = self._services.control
-        asked = {
-            "method": method,
-            "params": params,
-            "once": {"account": reader.account, "key": key},
-        }
+        mine = {"account": reader.account, "key": key}
+        asked = {"method": method, "params": params, "once": mine}
         lock = self._locks.setdefault((reader.account, key), asyncio.Lock())
         async with lock:
             found: dict[str, Any] | None = await control.call("once.find", asked)
             if found is not None:
                 await self._recorded(method, reader)
                 return found | {"replayed": True}
-            done = await act()
+            done = await act({"once": mine | {"of": params}})
+            if done.get("replayed"):  # its answer had not come in time
+                await self._recorded(method, reader)
+                return done
             with contextlib.suppress(UnavailableError):  # it is done, and that is the answer
                 await control.call("once.keep", asked | {"answer": done})
             return done

@@ -5,7 +5,7 @@ the same key with the same request within 24 hours gets the answer that was give
 done; with another request it is a ``KeyReusedError``. The answer is kept in the transaction that
 does the work, so a crash leaves both or neither. What opens doors is no part of what is kept
 (``SECRETS``), so a repeated answer cannot show it. Keys are kept as digests: what stands in them is
-the caller's. Not here: one at a time (``app.questions``), HTTP (``console``).
+the caller's. Not here: one at a time (``app.repeating``), HTTP (``console``).
 """
 
 import hashlib
@@ -75,11 +75,14 @@ class Answered:
         return msgspec.msgpack.decode(row[1])
 
     def keep(self, asked: Once, answer: Mapping[str, Any]) -> None:
-        """Keep an answer, within the caller's transaction; those of more than a day ago go."""
+        """Keep an answer, within the caller's transaction; those of more than a day ago go.
+
+        What was kept of the same request is replaced: its answer may say more by now.
+        """
         kept = {name: value for name, value in answer.items() if name not in SECRETS}
         self._db.execute("delete from idempotency where at <= ?", (self._since(),))
         self._db.execute(
-            "insert into idempotency values (?, ?, ?, ?)",
+            "insert or replace into idempotency values (?, ?, ?, ?)",
             (asked.name, asked.request, self._clock.now(), msgspec.msgpack.encode(kept)),
         )
 

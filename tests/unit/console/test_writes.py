@@ -7,8 +7,9 @@ import pytest
 
 from affidavit.console.access import Access
 from affidavit.console.writes import NOTE, Writes
+from affidavit.errors import UnavailableError
 from tests.unit.console.conftest import Client, reader_of
-from tests.world.machine import Machine
+from tests.world.machine import ONCE, Machine
 
 
 def count(machine: Machine, name: str) -> int:
@@ -132,3 +133,44 @@ def test_a_write_that_failed_may_be_sent_again(client: Client, machine: Machine)
     gone = [client("owner").delete("/api/saved/x", headers=headers).status_code for _ in "ab"]
     assert gone == [200, 200]
     assert client("owner").delete("/api/saved/x").status_code == 404
+
+
+def test_a_decision_whose_answer_was_lost_is_not_made_twice(
+    client: Client, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sequencer has done it and did not say so in time: sent again, it is what was done."""
+    call = machine.link.call
+    lost = False
+
+    async def late(method: str, params: Any = None, *, within: float = 5.0) -> Any:
+        answer = await call(method, params, within=within)
+        if lost and method in ONCE:
+            raise UnavailableError("The sequencer does not answer.")
+        return answer
+
+    monkeypatch.setattr(machine.link, "call", late)
+
+    def twice(role: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        nonlocal lost
+        headers = {"idempotency-key": f"lost-{path}"}
+        lost = True
+        assert client(role).post(path, json=body, headers=headers).status_code == 503
+        lost = False
+        for _ in range(2):
+            answer = client(role).post(path, json=body, headers=headers)
+            assert answer.is_success, answer.text
+            found: dict[str, Any] = answer.json()
+            assert found["replayed"] is True
+        return found
+
+    words = "model:demo-error since:2026-01-01"
+    hold = twice("compliance", "/api/holds", {"expression": words, "matter": "D", "reason": "r"})
+    assert hold["records"] == 2, "it is counted when it is answered"
+    over = twice("compliance", f"/api/holds/{hold['id']}/release", {"reason": "settled"})
+    granted = twice("owner", f"/api/approvals/{over['asked']}/grant", {"reason": "agreed"})
+    assert granted["state"] == "granted"
+    body = {"kind": "expression", "target": words, "basis": "Art. 17"}
+    made = twice("compliance", "/api/erasures", body)
+    assert [one.id for one in machine.played.erasures.all()] == [made["id"]]
+    assert [one.id for one in machine.played.holds.all()] == [hold["id"]]
+    assert [len(machine.records(f"retention.{one}")) for one in ("held", "released")] == [1, 1]
