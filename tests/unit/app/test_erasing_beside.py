@@ -11,8 +11,9 @@ import pytest
 from affidavit.control.link import ControlLink
 from affidavit.query import language
 from affidavit.vault.erase import Eraser
+from tests.faults import pruning_story
 from tests.unit.app.test_approving import _by, _key, _root
-from tests.unit.app.test_sequencer import _sequencer
+from tests.unit.app.test_sequencer import _Later, _sequencer
 from tests.world.erasures import NOW, Recorder, asked, erased
 
 PATIENCE = 20.0
@@ -91,3 +92,38 @@ def test_people_are_answered_while_an_erasure_goes_on(
         await recorder.close()
 
     assert _sequencer(root, story) == 0
+
+
+def test_the_log_is_pruned_while_an_erasure_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a hold is placed meanwhile, which the erasure then spares."""
+    pruning_story.small(monkeypatch)
+    root = _root(tmp_path, "retention: {prune_after_days: 30}\n")
+    kept: dict[str, Any] = {}
+
+    async def early(link: ControlLink) -> None:
+        kept.update(me=await _key(link, "Ann", "compliance"), second=await _key(link, "B", "owner"))
+        bot, recorder = await _key(link, "bot", "caller"), await Recorder.open(root, link)
+        await recorder.exchange(bot, "one", session="long")
+        await recorder.indexed()
+        await recorder.close()
+
+    async def late(link: ControlLink) -> None:
+        me, long = kept["me"], _Long(monkeypatch)
+        try:
+            goes = await _granted(link, "ses_long", me, kept["second"])
+            assert await asyncio.to_thread(long.begun.wait, PATIENCE)
+            found = await _ask(link, "log.prune", before="4", really=True)
+            hold = await _hold(link, me, "session:ses_long")
+            while found["stage"]:
+                await asyncio.sleep(0.05)
+                found = await _ask(link, "log.prune")
+            assert (found["error"], found["minimum"]) == (None, 4)
+        finally:
+            long.let.set()
+        left = await erased(link, goes, "waiting")
+        assert [one["why"] for one in left["later"]] == [f"legal hold {hold['id']}"]
+
+    assert _sequencer(root, early) == 0
+    assert _sequencer(root, late, _Later(40)) == 0

@@ -9,7 +9,14 @@ from affidavit.durable import Disk
 from affidavit.errors import NotFoundError
 from affidavit.record.model import SECTIONS
 from affidavit.vault import stocktaking, wraps
-from affidavit.vault.segments import Bucket, Segment, SegmentWriter, segment_path, wraps_path
+from affidavit.vault.segments import (
+    Bucket,
+    Segment,
+    SegmentWriter,
+    segment_path,
+    segments_in,
+    wraps_path,
+)
 from affidavit.vault.stocktaking import Stock, Stocktaking
 
 BUCKET = Bucket("acme", "default", "2026-01-01")
@@ -83,10 +90,9 @@ def test_a_file_that_an_erasure_takes_meanwhile_is_passed_over(
     keys, long = Keys(), Bucket("ü" * 200, "default", "2026-01-02")
     keys.names[1] = long
     write(tmp_path, long, 1, [entry(7)], first=7)
-    listed = stocktaking.segments_in
 
     def before(directory: Path) -> list[Segment]:
-        return [Segment(0, segment_path(directory, 0)), *listed(directory)]
+        return [Segment(0, segment_path(directory, 0)), *segments_in(directory)]
 
     monkeypatch.setattr(stocktaking, "segments_in", before)
     assert list(Stocktaking(tmp_path, keys).buckets()) == [long]
