@@ -54,7 +54,7 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
     async def status(sequencer: Sequencer, _: dict[str, Any]) -> Any:
         return await sequencer.ask(sequencer.status) | await retaining.status()
 
-    methods = {
+    methods: dict[str, Callable[[Sequencer, dict[str, Any]], Awaitable[Any]]] = {
         "approvals.ask": approving.ask,
         "approvals.decide": once("approvals.decide", approving.decide),
         "approvals.list": approving.listing,
