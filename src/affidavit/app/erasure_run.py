@@ -31,7 +31,7 @@ from affidavit.app import forgetting, proving, remembering, system
 from affidavit.app.erasing import check_somebody_left, whose
 from affidavit.app.erasure_choice import Choosing, bucket_of
 from affidavit.app.erasure_host import Host, Worker
-from affidavit.app.purging import Purging
+from affidavit.app.purging import Journals, Purging
 from affidavit.app.selecting import Left, digest
 from affidavit.control.erasures import Erasure, Portion, Tally, What
 from affidavit.control.hold_gate import ChangedError
@@ -117,9 +117,9 @@ class Runs:
         gone = sorted(index for of in _gone(parts, done).values() for index in of)
         await self._purging.index(gone)
         await self._purging.databases()
-        behind = await self._purging.journals()
+        journals = await self._purging.journals()
         await host.renewing.renew(host, reason=f"erasure {erasure.id}")
-        erasure = await self._certify(erasure, parts, done, gone, behind=behind)
+        erasure = await self._certify(erasure, parts, done, gone, journals)
         await self._tell(erasure, parts)
         for _, erased in done:
             await self._worker.do(functools.partial(self._engine.settle, erased))
@@ -252,7 +252,7 @@ class Runs:
 
     async def _certify(
         self, erasure: Erasure, parts: Sequence[Portion], done: Sequence[Taken],
-        gone: Sequence[int], *, behind: bool,
+        gone: Sequence[int], journals: Journals,
     ) -> Erasure:  # fmt: skip
         """Store the sums and the certificate."""
         host = self._host
@@ -266,7 +266,7 @@ class Runs:
             erasure, tally=_tally(gone, [one for _, one in done]), each=_each(erasure, parts, done),
             exports=exports, finished=host.clock.now(),
         )  # fmt: skip
-        text = proving.certificate(host.config, made, left, self._signer, behind=behind)
+        text = proving.certificate(host.config, made, left, journals, self._signer)
         made = msgspec.structs.replace(made, certificates=(*made.certificates, text))
 
         def put() -> None:

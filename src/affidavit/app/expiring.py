@@ -4,9 +4,10 @@ Rules: the plan decides (``vault.retention``), asked anew for each run, as of no
 has all of the ledger, by which holds are known; what a hold matches of a bucket is put into the
 vault's hold before anything of the bucket goes. Each bucket is
 on record (``retention.expired``) before its keys are destroyed; index rows follow, and in the end
-of a run the files are purged and all keys renewed. A crash leaves a bucket that is in the next plan
-again, or whose rows are derived anew then: ``expiring`` says of which that is. Not here: leaves of
-the ledger (``pruning``), what somebody asked for (``erasure_run``).
+of a run the files are purged, keys destroyed with which damaged journals of that time open, and all
+keys renewed. A crash leaves a bucket that is in the next plan again, or whose rows are derived anew
+then: ``expiring`` says of which that is. Not here: leaves of the ledger (``pruning``), what
+somebody asked for (``erasure_run``).
 """
 
 import contextlib
@@ -66,15 +67,18 @@ class Expiring:
             if not lines and not left:
                 return
             done = [await self._expire(line) for line in lines]
+            days = [line.bucket.day for line in lines]
             for name in left:  # what an earlier process had taken away, and perhaps not from here
                 bucket, what = msgspec.json.decode(name.removeprefix("expiring "), type=_Named)
                 if not any((line.bucket, line.what) == (Bucket(*bucket), what) for line in lines):
                     done.append(await self._again(Bucket(*bucket), what))
+                    days.append(bucket[2])
             for erased in done:
                 await self._purging.rows(erased.indexes)
                 self.status["records"] += len(erased.indexes)
             await self._purging.index(())
             await self._purging.databases()
+            await self._purging.damaged_journals(max(days))
             await host.renewing.renew(host, reason="retention")
             for erased in done:
                 await self._worker.do(functools.partial(self._engine.settle, erased))

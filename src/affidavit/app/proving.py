@@ -13,6 +13,7 @@ from typing import Any
 
 from affidavit.app import deciding, system
 from affidavit.app.deciding import Setting
+from affidavit.app.purging import Journals
 from affidavit.app.selecting import Left, digest
 from affidavit.config import Config
 from affidavit.control.erasures import Erasure, Tally
@@ -46,18 +47,21 @@ _MARKS_STAY = (
 )
 
 
-def remaining(erasure: Erasure, left: Sequence[Left], *, behind: bool = False) -> list[str]:
+def remaining(erasure: Erasure, left: Sequence[Left], journals: Journals) -> list[str]:
     """What remains of what was asked for, a sentence each, with the day it goes."""
     lines = [f"{_left(one)}: {_WHAT[erasure.what]}" for one in left]
     if erasure.tally.locked:
         lines.append(f"{erasure.tally.locked} bytes of ciphertext without a key, which are locked")
-    if behind:
-        lines.append("journal segments that their writers have not left, until they are taken in")
+    if journals.behind:
+        lines.append("journal segments that are not taken in yet, until they are")
+    if journals.locked:
+        which = "journal" if journals.locked == 1 else "journals"
+        lines.append(f"the unread rest of {journals.locked} damaged {which}, without a key")
     return lines
 
 
 def certificate(
-    config: Config, erasure: Erasure, left: Sequence[Left], signer: Signer, *, behind: bool
+    config: Config, erasure: Erasure, left: Sequence[Left], journals: Journals, signer: Signer
 ) -> str:
     """The signed certificate of a run."""
     tally, whose = erasure.tally, "the person" if erasure.kind == "subject" else "people"
@@ -79,7 +83,7 @@ def certificate(
         "approved by": erasure.approver,
         "approved": erasure.approved,
         "finished": erasure.finished,
-        "remains": remaining(erasure, left, behind=behind) or ["nothing of what was asked for"],
+        "remains": remaining(erasure, left, journals) or ["nothing of what was asked for"],
         "stays": [_STAYS, *_person_stays(erasure)],
         "not known to this log": [*UNKNOWN, *([_MENTIONS] if erasure.kind == "subject" else [])],
         "exported before": [

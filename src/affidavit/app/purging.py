@@ -6,8 +6,9 @@ batches, logs emptied when nobody reads them. Not here: what is erased (``erasur
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from affidavit.app import leftovers
+from affidavit.app import leftovers, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
@@ -16,6 +17,22 @@ from affidavit.vault import recipients
 
 SLICE = 300
 """Records whose rows are derived anew between two batches of the index."""
+
+
+SEALED = "sealed before "
+"""With the day of a key: ``told`` of what is to go once it is taken in; see ``Journals``."""
+
+
+class Journals(NamedTuple):
+    """What is left of what was sealed before an erasure.
+
+    ``behind``: something is to be taken in yet, as its writer is in the middle of an exchange, or
+    does not go on; its key goes after that (``chores``). ``locked``: so many journals are kept,
+    damaged, whose keys are destroyed.
+    """
+
+    behind: bool
+    locked: int
 
 
 class Purging:
@@ -71,11 +88,10 @@ class Purging:
             await self._worker.look()
         await host.ask(host.keyring.leave_nothing)
 
-    async def journals(self) -> bool:
+    async def journals(self) -> Journals:
         """Have all writers begin new segments under a new key, and destroy the old keys.
 
-        Whether some journal of before is left all the same: its writer is in the middle of an
-        exchange, or does not go on.
+        Those, too, that only open what is kept of damaged journals: the rest is in the ledger.
         """
         host = self._host
         today = host.clock.now()[:10]
@@ -86,7 +102,26 @@ class Purging:
             if oldest >= day or host.clock.monotonic() > until:
                 break
             await self._worker.look()
-        if oldest != "":
-            before = min(oldest or day, day)
-            await host.ask(lambda: recipients.destroy(host.keyring, before))
-        return oldest is not None and oldest < day
+        before = day if oldest is None else min(oldest, day)
+        behind = before < day
+
+        def destroy() -> int:
+            if behind:  # goes as soon as it may, also if it is damaged by then
+                system.told(host.state, f"{SEALED}{day}", "")
+            recipients.destroy(host.keyring, before)
+            return sum(min(days) < before for days in host.intake.closed_days())
+
+        return Journals(behind, await host.ask(destroy))
+
+    async def damaged_journals(self, day: str) -> None:
+        """Destroy the keys of what is kept of damaged journals and may be of that day, or earlier.
+
+        As of something that expired, of which ``day`` is.
+        """
+        host = self._host
+
+        def destroy() -> None:
+            before, oldest = recipients.after(host.keyring, day), host.intake.oldest_day()
+            recipients.destroy(host.keyring, before if oldest is None else min(before, oldest))
+
+        await host.ask(destroy)

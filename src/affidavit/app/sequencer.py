@@ -176,7 +176,7 @@ class Sequencer:
 
     def _sequence(self) -> None:
         """Sequence until stopped; then whatever the journals still hold."""
-        chores = Chores(self._disk, self.paths, self.log, self.intake, self.keyring, self.clock)
+        chores = Chores(self._disk, self)
         try:
             while not self._stop.is_set():
                 began = self.clock.monotonic()

@@ -12,10 +12,14 @@ from collections import deque
 from collections.abc import Callable, Container
 from pathlib import Path
 
+import msgspec
+
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, LockedError
 from affidavit.ledger import sweep
 from affidavit.ledger.assemble import Assembler, Ready, Recall
+from affidavit.ledger.plan import Submission
+from affidavit.record.disclose import check_part
 from affidavit.record.journal import destroy_segment
 from affidavit.record.journal_format import HEADER_BYTES, LEASE, MAGIC, WRAPPED_OFFSET, Header
 from affidavit.record.journal_reader import JournalReader, Position
@@ -154,6 +158,25 @@ class Inbox:
         finally:
             reader.close()
         return b"".join(pieces)
+
+    def submission(self, ready: Ready) -> Submission:
+        """One of ``pending`` with its bodies, for the ledger; ``CorruptError`` as ``recall``.
+
+        Of a damaged journal, a body that is not what was committed to is left out: the content
+        section still says what it was, and the gap why it is not there.
+        """
+        recalled = b"" if ready.recall is None else self.recall(ready.recall)
+        bodies = [recalled if body is None else body for body in ready.bodies]
+        record = ready.record
+        if self.damaged:
+            whole = [
+                (part, body)
+                for part, body in zip(record.parts, bodies, strict=True)
+                if check_part(part, body)
+            ]
+            record = msgspec.structs.replace(record, parts=tuple(part for part, _ in whole))
+            bodies = [body for _, body in whole]
+        return Submission(ready.src, record, tuple(bodies))
 
     def shorten(self) -> None:
         """Remove segments that hold nothing that is not in the ledger; their keys first.

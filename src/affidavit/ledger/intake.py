@@ -26,8 +26,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from affidavit.clock import Clock
 from affidavit.durable import Disk
 from affidavit.errors import CorruptError, ParseError, UnavailableError
@@ -37,7 +35,6 @@ from affidavit.ledger.inbox import Inbox, OpenKey, segment_days
 from affidavit.ledger.leaf import Leaf, is_incarnation
 from affidavit.ledger.lost import Lost, Writers
 from affidavit.ledger.plan import Plan, Submission
-from affidavit.record.disclose import check_part
 from affidavit.record.model import Placed, Record
 
 READ_BYTES = 1 << 20
@@ -112,6 +109,7 @@ class Intake:
         self._batch_bytes = batch_bytes
         self._inboxes: dict[str, Inbox] = {}
         self._kept: dict[str, str] = {}
+        self._closed: frozenset[str] = frozenset()
         self._looked_at: dict[str, float] = {}
         self._damaged: dict[str, tuple[float, str]] = {}
         self._lost = Lost(ledger, leaf, asked, clock, batch_records)
@@ -149,10 +147,28 @@ class Intake:
         """Bytes of journal on disk, space made ahead included."""
         return sum(path.stat().st_blocks * 512 for path in self._root.glob("*/*.seg"))
 
+    @property
+    def closed(self) -> frozenset[str]:
+        """Journals that are kept, and of which nothing more comes: what can be read is taken in."""
+        return self._closed
+
     def oldest_day(self) -> str | None:
-        """The oldest day whose key a journal on disk needs; ``""`` if one does not say."""
-        days = [segment_days(path) for path in self._root.iterdir() if path.is_dir()]
-        return min(set().union(*days), default=None)
+        """The oldest day whose key is needed to take in a journal; ``""`` if one does not say.
+
+        None is for what is ``closed``.
+        """
+        names = {path.name for path in self._root.iterdir() if path.is_dir()} - self._closed
+        return min(set().union(*map(self._days, names)), default=None)
+
+    def closed_days(self) -> list[set[str]]:
+        """For each closed journal with segments the days whose keys still open them, or did.
+
+        ``""`` is in it where a segment does not say.
+        """
+        return [days for days in map(self._days, sorted(self._closed)) if days]
+
+    def _days(self, name: str) -> set[str]:
+        return segment_days(self._root / name)
 
     def close(self) -> None:
         """Close all files and give back the leases that were taken."""
@@ -187,6 +203,7 @@ class Intake:
             self._inboxes.pop(name).close()
         for name in self._kept.keys() - names:
             del self._kept[name]
+        self._closed = self._closed.intersection(self._kept)
         for name in sorted(names - self._inboxes.keys() - self._kept.keys()):
             inbox = Inbox(self._disk, self._root / name, self._open_key, self._ledger.next_src)
             try:
@@ -231,7 +248,7 @@ class Intake:
                         break
                     ready = inbox.pending.popleft()
                     size += ready.size
-                    batch.append(_submission(inbox, ready))
+                    batch.append(inbox.submission(ready))
         written = self._write(batch)
         for inbox in sources:
             inbox.shorten()
@@ -364,26 +381,7 @@ class Intake:
         assert inbox.end is not None
         self._kept[inbox.incarnation] = (
             f"Kept, because it could not be read to its end: {inbox.end.gap}. "
-            "The ledger has a gap for it."
+            "The ledger has a gap for it. The next erasure destroys its keys, if none has yet."
         )
+        self._closed |= {inbox.incarnation}
         inbox.close()
-
-
-def _submission(inbox: Inbox, ready: Ready) -> Submission:
-    """The record with its bodies.
-
-    Of a damaged journal, a body that is not what was committed to is left out: the content
-    section still says what it was, and the gap why it is not there.
-    """
-    recalled = b"" if ready.recall is None else inbox.recall(ready.recall)
-    bodies = [recalled if body is None else body for body in ready.bodies]
-    record = ready.record
-    if inbox.damaged:
-        whole = [
-            (part, body)
-            for part, body in zip(record.parts, bodies, strict=True)
-            if check_part(part, body)
-        ]
-        record = msgspec.structs.replace(record, parts=tuple(part for part, _ in whole))
-        bodies = [body for _, body in whole]
-    return Submission(ready.src, record, tuple(bodies))

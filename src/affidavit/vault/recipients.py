@@ -7,6 +7,7 @@ they were used. A destroyed key is off the disk on return, free pages and write-
 included. Not here: making and opening them (``keyring``), and whether a journal still needs one.
 """
 
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from affidavit.record.seal import RecipientKey
@@ -38,19 +39,27 @@ def days(keyring: Keyring) -> list[str]:
     return [str(day) for (day,) in rows]
 
 
-def destroy(keyring: Keyring, before: str) -> list[str]:
-    """Destroy the keys of all days before ``before``; returns those days.
+def after(keyring: Keyring, day: str) -> str:
+    """The first key that was made after a day of the calendar; ``""`` if none was.
 
-    Only when no journal segment of such a day is left and no writer may still begin one: a journal
-    whose key is gone is unreadable.
+    Whatever was sealed on that day or before is under an earlier one.
     """
-    gone = [day for day in days(keyring) if day < before]
+    rows = keyring.read("SELECT day, created FROM recipients ORDER BY day")
+    return next((str(name) for name, created in rows if created[:10] > day), "")
+
+
+def destroy(keyring: Keyring, before: str, spare: Collection[str] = ()) -> list[str]:
+    """Destroy the keys of all days before ``before`` but those to ``spare``; returns those days.
+
+    Only when no journal segment of such a day is to be taken in and no writer may still begin one:
+    a journal whose key is gone is unreadable.
+    """
+    gone = [day for day in days(keyring) if day < before and day not in spare]
     if gone:
         with keyring.changing() as change:
-            change.database.execute(
-                "UPDATE recipients SET wrapped = NULL, destroyed = ? "
-                "WHERE day < ? AND wrapped IS NOT NULL",
-                (change.now, before),
+            change.database.executemany(
+                "UPDATE recipients SET wrapped = NULL, destroyed = ? WHERE day = ?",
+                [(change.now, day) for day in gone],
             )
         keyring.leave_nothing()
     return gone

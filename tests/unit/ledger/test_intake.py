@@ -380,7 +380,12 @@ def test_a_journal_that_cannot_be_read_leaves_a_gap_and_is_kept(
     again.drain()
     assert _types(again) == types
     assert "Kept" in again.intake.trouble[journal.name]
-    assert again.intake.oldest_day() == "2026-11-23"
+    assert again.intake.oldest_day() is None, "nothing more is taken in"
+    assert again.intake.closed == {journal.name}
+    assert again.intake.closed_days() == [{"2026-11-23"}]
+    shutil.rmtree(again.root / "journal" / journal.name)
+    again.intake.step()
+    assert (again.intake.trouble, again.intake.closed) == ({}, set())
     again.close()
 
 
@@ -467,6 +472,8 @@ def test_a_damaged_decision_is_left_to_a_person(opened: Sequencer) -> None:
     opened.drain()
     assert _types(opened) == []
     assert "damaged" in opened.intake.trouble[journal.name]
+    assert opened.intake.closed == set(), "it may be taken in yet"
+    assert opened.intake.oldest_day() == "2026-11-23"
 
 
 def test_a_failing_disk_has_a_sentence(opened: Sequencer) -> None:

@@ -13,6 +13,7 @@ from affidavit.ids import key as new_key
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault import recipients
 from affidavit.vault.keyring import DATABASES, Keyring
+from tests.world.clock import FakeClock
 
 
 def _again(tmp_path: Path, kek: KeyEncryptionKey, *, read_only: bool = False) -> Keyring:
@@ -128,6 +129,23 @@ def test_a_key_of_a_day_is_destroyed_for_good(
         with pytest.raises(NotFoundError, match="destroyed at"):
             ring.recipient_key("2026-01-01")
         ring.close()
+
+
+def test_keys_of_days_are_spared_and_known_by_when_they_were_made(tmp_path: Path) -> None:
+    """Their names may run ahead of the calendar."""
+    clock, kek = FakeClock("2026-01-01T12:00:00.000000Z"), KeyEncryptionKey(new_key())
+    keyring = Keyring.open(tmp_path / "day.db", kek, clock)
+    for _ in range(3):
+        recipients.renewed(keyring, clock.now()[:10])
+    clock.advance(86_400)
+    assert recipients.renewed(keyring, "2026-01-02") == "2026-01-04"
+    assert recipients.after(keyring, "2025-12-31") == "2026-01-01"
+    assert recipients.after(keyring, "2026-01-01") == "2026-01-04"
+    assert recipients.after(keyring, "2026-01-02") == ""
+    assert recipients.destroy(keyring, "2026-01-04", {"2026-01-02"}) == ["2026-01-01", "2026-01-03"]
+    assert recipients.days(keyring) == ["2026-01-02", "2026-01-04"]
+    assert recipients.destroy(keyring, recipients.after(keyring, "2026-01-02")) == []
+    keyring.close()
 
 
 def test_a_day_without_a_key_is_named(keyring: Keyring) -> None:
