@@ -1,17 +1,17 @@
 """The one that erases, of a sequencer process: rounds over holds, requests and what waits.
 
-Rules: one thing at a time, the oldest request first; a round that fails is tried again, and the
-status says why. What waits for its day is looked at once a day and when a hold was released; what
-waits for answers, too, and as soon as all of them have come; what is over its maximum once a day,
-at the start and when somebody asks. One piece of work on its thread may last for hours: what people
-wait for is looked up on others. Not here: the steps of a run (``erasure_run``), holds in the vault
-(``keeping``).
+Rules: one thing at a time, the oldest request first; what fails is tried again, the status says
+why, and the rest does not wait for it. What waits for its day is looked at once a day and when a
+hold was released; what waits for answers, too, and as soon as all of them have come; what is over
+its maximum once a day, at the start and when somebody asks, and so is what is damaged. One piece of
+work on its thread may last for hours: what people wait for is looked up on others. Not here: the
+steps of a run (``erasure_run``), holds in the vault (``keeping``).
 """
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import apsw
@@ -29,7 +29,7 @@ from affidavit.app.selecting import Found, Left, Selecting, of_tenant
 from affidavit.control.erasures import Portion, What
 from affidavit.control.holds import Hold
 from affidavit.durable import Disk
-from affidavit.errors import AffidavitError, RefusedError, UnavailableError
+from affidavit.errors import AffidavitError, CorruptError, UnavailableError
 from affidavit.index.reader import Reader
 from affidavit.ledger.log_reader import LogReader
 from affidavit.ledger.note import Signer
@@ -89,12 +89,15 @@ class Erasing:
         self._day = ""
         self._forgotten = True  # if a crash came between forgetting and leaving nothing
         self._expire = False
-        self._error: AffidavitError | None = None
+        self._trouble: list[AffidavitError] = []  # of the latest round; of this one, so far:
+        self._failed: list[AffidavitError] = []
+        self._damage: list[AffidavitError] = []
 
     @property
     def problem(self) -> str | None:
-        """Why the latest round did not come to its end; it is tried again."""
-        return None if self._error is None else self._error.message
+        """Why something did not come to its end in the latest round; it is tried again."""
+        every = [*self._trouble, *self._failed]
+        return " ".join(dict.fromkeys(one.message for one in every)) or None
 
     def start(self) -> None:
         """Begin, and go on with what an earlier process began."""
@@ -211,15 +214,11 @@ class Erasing:
             self._woken.clear()
             try:
                 await self._round()
-                self._error = None
             except StoppedError:
                 return
-            except AffidavitError as error:
-                self._error = error
-            except (OSError, apsw.Error) as error:
-                self._error = UnavailableError(f"An erasure waits: {error}.")
             except Exception as error:  # noqa: BLE001 - a mistake of ours is told, and tried again
-                self._error = UnavailableError(f"An erasure failed: {type(error).__name__}.")
+                self._failed.append(_told(error))
+            self._trouble, self._failed = self._failed, []
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), PAUSE)
 
@@ -230,26 +229,53 @@ class Erasing:
         self._forgotten = self._forgotten or bool(lapsed)
 
     async def _round(self) -> None:
+        """Raises what keeps all of it from its end; one thing keeps no other one."""
         host, today = self._host, self._host.clock.now()[:10]
         await self._keeping.agree()
         await self._keeping.keep()
         await self._nothing_lost()
         await self.clock.refuse()
-        swept = await self._keeping.sweep()
-        for one in await host.ask(lambda: host.erasures.all("waiting")):
-            await self._runs.again(one, every=swept or today != self._day)
+        every = await self._keeping.sweep() or today != self._day
+        waiting = await host.ask(lambda: host.erasures.all("waiting"))
+        failed = await self._each(
+            functools.partial(self._runs.again, one, every=every) for one in waiting
+        )
         if today != self._day or self._expire:
             self._expire = False
-            await self.expiring.run()
-            await host.ask(self._forget_lapsed)
-            self._day = today
+            forget = functools.partial(host.ask, self._forget_lapsed)
+            failed += await self._each([self.expiring.run, forget])
+            self._damage = [one for one in failed if isinstance(one, CorruptError)]
+            if len(self._damage) == len(failed):  # else again in the next round, not in a day
+                self._day = today
+        else:
+            self._failed += self._damage
         if self._forgotten:
             await self.forgotten()
-        refused: RefusedError | None = None
-        for one in await host.ask(lambda: host.erasures.all("running")):
+        running = await host.ask(lambda: host.erasures.all("running"))
+        await self._each(functools.partial(self._runs.carry_out, one) for one in running)
+
+    async def _each(self, steps: Iterable[Callable[[], Awaitable[None]]]) -> list[AffidavitError]:
+        """Do one after another; why some failed, for which the others need not wait.
+
+        Where something is not to be had that all need, such as the index, the rest is left.
+        """
+        failed = list[AffidavitError]()
+        for step in steps:
             try:
-                await self._runs.carry_out(one)
-            except RefusedError as error:  # others need not wait for what it takes
-                refused = error
-        if refused is not None:
-            raise refused
+                await step()
+            except StoppedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - see ``_run``
+                failed.append(_told(error))
+                self._failed.append(failed[-1])
+                if isinstance(error, UnavailableError):
+                    break
+        return failed
+
+
+def _told(error: Exception) -> AffidavitError:
+    if isinstance(error, AffidavitError):
+        return error
+    if isinstance(error, OSError | apsw.Error):
+        return UnavailableError(f"An erasure waits: {error}.")
+    return UnavailableError(f"An erasure failed: {type(error).__name__}.")

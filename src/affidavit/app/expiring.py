@@ -6,8 +6,8 @@ vault's hold before anything of the bucket goes. Each bucket is
 on record (``retention.expired``) before its keys are destroyed; index rows follow, and in the end
 of a run the files are purged, keys destroyed with which damaged journals of that time open, and all
 keys renewed. A crash leaves a bucket that is in the next plan again, or whose rows are derived anew
-then: ``expiring`` says of which that is. Not here: leaves of the ledger (``pruning``), what
-somebody asked for (``erasure_run``).
+then: ``expiring`` says of which that is. One that is damaged keeps no other one from going. Not
+here: leaves of the ledger (``pruning``), what somebody asked for (``erasure_run``).
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
+from affidavit.errors import CorruptError
 from affidavit.query.tree import And, Moment, Tree
 from affidavit.record.model import Chain, Record
 from affidavit.vault.erase import Eraser
@@ -31,6 +32,8 @@ from affidavit.vault.erased import Erased
 from affidavit.vault.retention import Line, plan, state_of, what_expires
 from affidavit.vault.segments import Bucket
 from affidavit.vault.stocktaking import Stocktaking
+
+_GOING = "expiring "
 
 
 class Expiring:
@@ -49,7 +52,10 @@ class Expiring:
         self.status: dict[str, Any] = {"running": False, "as_of": "", "buckets": 0, "records": 0}
 
     async def run(self) -> None:
-        """Take away everything that is due now and may go; nothing if nothing is."""
+        """Take away everything that is due now and may go; nothing if nothing is.
+
+        ``CorruptError`` of a bucket that is damaged, once all others are done with.
+        """
         host, now = self._host, self._host.clock.now()
         self.status = {"running": True, "as_of": now, "buckets": 0, "records": 0}
         try:
@@ -63,35 +69,47 @@ class Expiring:
                 return [line for line in found if line.goes]
 
             lines = await self._worker.do(due)
-            left = await host.ask(lambda: system.names_told(host.state, "expiring "))
+            left = await host.ask(lambda: system.names_told(host.state, _GOING))
             if not lines and not left:
                 return
-            done = [await self._expire(line) for line in lines]
-            days = [line.bucket.day for line in lines]
+            works = {
+                _name(one.bucket, one.what): functools.partial(self._expire, one) for one in lines
+            }
             for name in left:  # what an earlier process had taken away, and perhaps not from here
-                bucket, what = msgspec.json.decode(name.removeprefix("expiring "), type=_Named)
-                if not any((line.bucket, line.what) == (Bucket(*bucket), what) for line in lines):
-                    done.append(await self._again(Bucket(*bucket), what))
-                    days.append(bucket[2])
-            for erased in done:
-                await self._purging.rows(erased.indexes)
-                self.status["records"] += len(erased.indexes)
-            await self._purging.index(())
-            await self._purging.databases()
-            await self._purging.damaged_journals(max(days))
-            await host.renewing.renew(host, reason="retention")
-            for erased in done:
-                await self._worker.do(functools.partial(self._engine.settle, erased))
-            await host.ask(lambda: system.untell(host.state, "expiring "))
+                works.setdefault(name, functools.partial(self._again, *_named(name)))
+            done, damaged = dict[str, Erased](), list[CorruptError]()
+            for name, work in works.items():
+                try:
+                    done[name] = await work()
+                except CorruptError as error:  # it stays; the others need not wait for it
+                    damaged.append(error)
+            if done:
+                await self._leave_nothing(done)
+            if damaged:
+                raise damaged[0]
         finally:
             self.status["running"] = False
 
-    async def _expire(self, line: Line) -> Erased:
-        """One bucket: on record, retired, erased."""
+    async def _leave_nothing(self, done: dict[str, Erased]) -> None:
+        """What follows once keys are destroyed; ``done`` by name."""
         host = self._host
-        await host.record(_record(host, line))
-        name = f"expiring {msgspec.json.encode([line.bucket, line.what]).decode()}"
-        await host.ask(lambda: system.told(host.state, name, ""))
+        for erased in done.values():
+            await self._purging.rows(erased.indexes)
+            self.status["records"] += len(erased.indexes)
+        await self._purging.index(())
+        await self._purging.databases()
+        await self._purging.damaged_journals(max(_named(name)[0].day for name in done))
+        await host.renewing.renew(host, reason="retention")
+        for name, erased in done.items():
+            await self._worker.do(functools.partial(self._engine.settle, erased))
+            await host.ask(functools.partial(system.untell, host.state, name))
+
+    async def _expire(self, line: Line) -> Erased:
+        """One bucket: on record, unless an earlier attempt was; retired, erased."""
+        host, name = self._host, _name(line.bucket, line.what)
+        if not await host.ask(lambda: system.is_told(host.state, name)):
+            await host.record(_record(host, line))
+            await host.ask(lambda: system.told(host.state, name, ""))
         self.status["buckets"] += 1
         return await self._again(line.bucket, line.what)
 
@@ -132,6 +150,16 @@ class Expiring:
 
 
 _Named = tuple[tuple[str, str, str], str]
+
+
+def _name(bucket: Bucket, what: str) -> str:
+    """Under which it is ``told`` of that this goes."""
+    return f"{_GOING}{msgspec.json.encode([bucket, what]).decode()}"
+
+
+def _named(name: str) -> tuple[Bucket, str]:
+    bucket, what = msgspec.json.decode(name.removeprefix(_GOING), type=_Named)
+    return Bucket(*bucket), what
 
 
 def _record(host: Host, line: Line) -> Record:

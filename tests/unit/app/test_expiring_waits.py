@@ -11,6 +11,7 @@ import pytest
 from affidavit.app import indexing
 from affidavit.control.link import ControlLink
 from affidavit.query import language
+from affidavit.vault import wraps
 from affidavit.vault.erase import Eraser
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer
@@ -161,3 +162,62 @@ def test_an_erasure_under_way_waits_for_a_minimum_that_came_meanwhile(
     assert _sequencer(root, later) == 0
     found = audit(root, beside=tmp_path / "beside")
     assert found.requests[kept["one"]].parts
+
+
+def _damage(root: Path, retention_class: str) -> tuple[Path, bytes]:
+    """The second of several entries; the file, and what was in it."""
+    (path,) = (root / "vault").glob(f"*/{retention_class}/*/*.wraps")
+    whole = path.read_bytes()
+    _, (_, begin, _), *_ = wraps.scan(whole[wraps.HEADER_BYTES :])
+    data = bytearray(whole)
+    data[wraps.HEADER_BYTES + begin + 20] ^= 1
+    path.write_bytes(data)
+    return path, whole
+
+
+def test_a_damaged_bucket_keeps_nothing_else_from_going(tmp_path: Path) -> None:
+    """Neither another one that is over its maximum nor what was granted.
+
+    It is on record once, and goes when the file is whole again.
+    """
+    classes = "{short: {maximum: 1d}, brief: {maximum: 2d}}"
+    root = _root(tmp_path, f"retention: {{classes: {classes}}}\n")
+    kept: dict[str, Any] = {}
+
+    async def early(link: ControlLink) -> None:
+        kept.update(own=await _key(link, "Ann", "owner"), ben=await _key(link, "Ben", "owner"))
+        bot = await _key(link, "bot", "caller")
+        recorder = await Recorder.open(root, link)
+        for name in ("brief", "default", "short", "short"):
+            made = await recorder.exchange(bot, "x", session=name, retention_class=name)
+            kept[name] = made
+        await recorder.indexed()
+        await recorder.close()
+
+    async def expire(link: ControlLink) -> Any:
+        found = await link.call("retention.run", {"begin": True})
+        while found["running"]:
+            await asyncio.sleep(0.05)
+            found = await link.call("retention.run", {})
+        return found["problem"]
+
+    async def late(link: ControlLink) -> None:
+        for _ in range(2):
+            assert "damaged at byte" in await expire(link)
+        made = await link.call("erasures.ask", asked("session", "ses_default", kept["own"]))
+        answer = {"id": made["asked"], "grant": True, **_by(kept["ben"])}
+        await link.call("approvals.decide", answer)
+        await erased(link, made["id"])
+        assert "damaged at byte" in (await link.call("status", {}))["erasing_problem"]
+
+    async def mended(link: ControlLink) -> None:
+        assert await expire(link) is None
+
+    assert _sequencer(root, early) == 0
+    path, whole = _damage(root, "short")
+    assert _sequencer(root, late, _Later(4)) == 0
+    path.write_bytes(whole)
+    assert _sequencer(root, mended, _Later(4)) == 0
+    found = audit(root, beside=tmp_path / "beside")
+    assert [found.requests[kept[name]].parts for name in ("brief", "default", "short")] == [{}] * 3
+    assert found.types["retention.expired"] == 2
