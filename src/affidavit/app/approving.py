@@ -69,19 +69,29 @@ async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
     now = host.clock.now()
     every = await host.ask(lambda: host.approvals.open(now))
     told = await erasing.about(host, every)
-    whose = [await _tenants(host, one) for one in every]
+    owned = await _owned(host, every)
+    whose = [await _tenants(host, one, owned=owned) for one in every]
     return [
         shown(one) | {"erasure": what, "tenants": tenants}
         for one, what, tenants in zip(every, told, whose, strict=True)
     ]
 
 
-async def _tenants(host: Host, approval: Approval) -> Sequence[str]:
-    """Whose records, hold or erasure it is about; ``""``, for owners alone, if that is gone."""
+async def _owned(host: Host, approvals: Sequence[Approval]) -> bool:
+    """What ``_tenants`` has to know of all keys: they are read once, and only for a release."""
+    if not any(one.kind == "release" for one in approvals):
+        return False
+    return hold_tenants.owned(await host.ask(host.identities.all))
+
+
+async def _tenants(host: Host, approval: Approval, *, owned: bool) -> Sequence[str]:
+    """Whose records, hold or erasure it is about; ``""``, for owners alone, if that is gone.
+
+    ``owned``: as ``_owned`` says.
+    """
     try:
         if approval.kind == "release":
             hold = await host.ask(lambda: host.holds.find(approval.target))
-            owned = hold_tenants.owned(await host.ask(host.identities.all))
             return [hold_tenants.decides(hold, owned=owned)]
         if approval.kind == "erase":
             return erasing.tenants_of(await host.ask(lambda: host.erasures.find(approval.target)))
@@ -143,7 +153,8 @@ async def _may_know(host: Host, who: Identity, approval: Approval, now: str) -> 
     if approval.kind == "reveal":
         return who.role == OWNER or who.tenant == approval.tenant
     within = await boundary(host, who, now)
-    return oversees(who, within, *await _tenants(host, approval))
+    owned = await _owned(host, [approval])
+    return oversees(who, within, *await _tenants(host, approval, owned=owned))
 
 
 async def break_glass(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[str, Any]:

@@ -79,17 +79,9 @@ class Runs:
         ``every``: or some of them, or if something of what waits may go now. Of a tenant it takes
         what the first one chose: whoever came to a tenant of that name since is not meant.
         """
-        host, now = self._host, self._host.clock.now()
         if not every and not erasure.open:
             return
-        holds = await host.ask(host.holds.in_force)
-        parts = await host.ask(lambda: host.erasures.parts(erasure.id))
-
-        def may_go() -> bool:
-            divided = self._worker.select().divided
-            return every and any(divided(one, holds, now).now for one in parts)
-
-        whole = await self._worker.do(may_go)
+        whole = every and await self._may_go(erasure)
         waits = await self._choosing.unanswered(erasure.open)
         came = len(erasure.open) - len(waits)
         if whole or (came and (every or not waits)):
@@ -97,7 +89,19 @@ class Runs:
                 erasure, state="running", run=erasure.run + 1, selected=False, tally=Tally(),
                 finished="", late=not whole or erasure.kind == "tenant",
             )  # fmt: skip
-            await host.ask(lambda: host.erasures.put(begun))
+            await self._host.ask(lambda: self._host.erasures.put(begun))
+
+    async def _may_go(self, erasure: Erasure) -> bool:
+        """Whether something may go now of what waited for its day, or for the end of a hold."""
+        host, now = self._host, self._host.clock.now()
+        holds = await host.ask(host.holds.in_force)
+        parts = await host.ask(lambda: host.erasures.parts(erasure.id))
+
+        def look() -> bool:
+            divided = self._worker.select().divided
+            return any(divided(one, holds, now).now for one in parts)
+
+        return await self._worker.do(look)
 
     async def carry_out(self, erasure: Erasure) -> None:
         """Carry out the run that is under way; where it was left, it goes on."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from affidavit.app import erasure_run, system
 from affidavit.app.erasure_run import Runs
 from affidavit.config import Config
-from affidavit.control.erasures import Tally
+from affidavit.control.erasures import Portion, Tally
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.saved import SavedQueries, SavedQuery
@@ -89,4 +89,47 @@ def test_a_run_that_begins_has_neither_a_tally_nor_an_end(tmp_path: Path) -> Non
     begun = made.erasures.find("e")
     assert (begun.state, begun.run, begun.late) == ("running", 2, True)
     assert (begun.tally, begun.finished) == (Tally(), "")
+    made.close()
+
+
+def test_what_waits_for_its_day_is_not_read_between_days(tmp_path: Path) -> None:
+    """Where answers are waited for, only these are looked for, every few seconds."""
+    made = _Host(tmp_path)
+    waits = made.ask("e", "k", "tenant", "acme", state="waiting", run=1, open=(7, 8))
+    made.erasures.put_parts("e", [Portion("acme", "default", "2026-11-23", "", later=(7, 8))])
+    looked = list[str]()
+
+    def watched(name: str, work: Any) -> Any:
+        looked.append(name)
+        return work()
+
+    def erasures(name: str) -> Any:
+        return lambda *one: watched(name, lambda: getattr(made.erasures, name)(*one))
+
+    async def ask(work: Any) -> Any:
+        return work()
+
+    async def unanswered(requests: tuple[int, ...]) -> list[int]:
+        return [one for one in requests if one not in come]
+
+    host: Any = SimpleNamespace(
+        clock=CLOCK, holds=HoldStore(made.state), ask=ask,
+        erasures=SimpleNamespace(parts=erasures("parts"), put=erasures("put")),
+    )  # fmt: skip
+    nothing: Any = SimpleNamespace(divided=lambda one, *_: one)
+    worker: Any = SimpleNamespace(do=ask, select=lambda: nothing)
+    unused: Any = None
+    runs: Any = Runs(host, unused, worker, unused, unused, unused)
+    runs._choosing.unanswered = unanswered
+    come = {7}
+    asyncio.run(runs.again(waits, every=False))
+    assert looked == []
+    asyncio.run(runs.again(waits, every=True))
+    assert looked == ["parts", "put"]
+    looked.clear()
+    come = {7, 8}
+    asyncio.run(runs.again(waits, every=False))
+    assert looked == ["put"]
+    begun = made.erasures.find("e")
+    assert (begun.state, begun.run, begun.late) == ("running", 2, True)
     made.close()

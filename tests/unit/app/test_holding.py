@@ -303,3 +303,29 @@ def test_a_question_about_a_hold_waits_longer_and_opens_no_record(tmp_path: Path
     (listed,) = asyncio.run(approving.listing(host, {}))
     assert listed["tenants"] == [""], "of a hold that is not here: for owners alone"
     state.close()
+
+
+def test_a_list_of_questions_reads_all_keys_once_and_only_for_holds(tmp_path: Path) -> None:
+    """On the thread that sequences, where there may be many keys, and many questions."""
+    state = durable.open_database(tmp_path / "s.db", bytes(32))
+    host = _Host(state, 100)
+    host.clock = SimpleNamespace(now=lambda: NOW)  # type: ignore[assignment] # all that is asked
+    every, reads = host.identities.all, list[int]()
+
+    def read() -> list[Identity]:
+        reads.append(1)
+        return every()
+
+    host.identities.all = read  # type: ignore[method-assign] # counted
+    until = "2026-11-24T12:00:00.000000Z"
+    host.approvals.put(Approval("r", "k", "a", "t", "r", ("x",), NOW, until))
+    assert [one["tenants"] for one in asyncio.run(approving.listing(host, {}))] == [["t"]]
+    assert reads == []
+    for name in ("t", "u", "v"):
+        host.holds.put(Hold(name, name, "m", "o", "r", "", "", b"", NOW, "k", "a", on=name))
+        asked = Approval(name, "k", "a", name, "r", (), NOW, until, kind="release", target=name)
+        host.approvals.put(asked)
+    listed = asyncio.run(approving.listing(host, {}))
+    assert sorted(one["tenants"] for one in listed) == [["t"], ["t"], ["u"], ["v"]]
+    assert reads == [1]
+    state.close()
