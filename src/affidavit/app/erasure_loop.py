@@ -222,11 +222,15 @@ class Erasing:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), PAUSE)
 
-    def _forget_lapsed(self) -> None:
+    async def _forget_lapsed(self) -> None:
         host = self._host
-        lapsed = forget_lapsed(host.approvals, host.erasures, host.clock.now())
-        remembering.keep(host, *lapsed)
-        self._forgotten = self._forgotten or bool(lapsed)
+
+        def forget() -> bool:
+            lapsed = forget_lapsed(host.approvals, host.erasures, host.clock.now())
+            remembering.keep(host, *lapsed)
+            return bool(lapsed)
+
+        self._forgotten = await host.ask(forget) or self._forgotten
 
     async def _round(self) -> None:
         """Raises what keeps all of it from its end; one thing keeps no other one."""
@@ -242,8 +246,7 @@ class Erasing:
         )
         if today != self._day or self._expire:
             self._expire = False
-            forget = functools.partial(host.ask, self._forget_lapsed)
-            failed += await self._each([self.expiring.run, forget])
+            failed += await self._each([self.expiring.run, self._forget_lapsed])
             self._damage = [one for one in failed if isinstance(one, CorruptError)]
             if len(self._damage) == len(failed):  # else again in the next round, not in a day
                 self._day = today

@@ -37,7 +37,7 @@ class _Rounds:
         self.erasing.clock.refuse = self._step("clock")
         self.erasing.expiring.run = self._step("expire")
         self.erasing._woken = SimpleNamespace(clear=list, set=list, wait=self._stop)
-        self.erasing._forget_lapsed = lambda: self.done.append("forget")
+        self.erasing._forget_lapsed = self._step("forget")
         self.erasing._runs = SimpleNamespace(
             again=lambda one, **_: self._step(one)(), carry_out=lambda one: self._step(one)()
         )

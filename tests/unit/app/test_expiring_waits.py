@@ -168,7 +168,7 @@ def _damage(root: Path, retention_class: str) -> tuple[Path, bytes]:
     """The second of several entries; the file, and what was in it."""
     (path,) = (root / "vault").glob(f"*/{retention_class}/*/*.wraps")
     whole = path.read_bytes()
-    _, (_, begin, _), *_ = wraps.scan(whole[wraps.HEADER_BYTES :])
+    begin = list(wraps.scan(whole[wraps.HEADER_BYTES :]))[1][1]
     data = bytearray(whole)
     data[wraps.HEADER_BYTES + begin + 20] ^= 1
     path.write_bytes(data)
