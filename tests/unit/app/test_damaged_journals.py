@@ -55,7 +55,8 @@ def _died(root: Path, *, open_: bool = False) -> dict[str, Any]:
 
 
 def _segment(root: Path, kept: dict[str, Any]) -> Path:
-    return Paths(root).journal / kept["journal"].incarnation / "00000000.seg"
+    name: str = kept["journal"].incarnation
+    return Paths(root).journal / name / "00000000.seg"
 
 
 def _damage(root: Path, kept: dict[str, Any]) -> None:

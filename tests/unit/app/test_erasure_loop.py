@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from affidavit.app.erasure_loop import Erasing
 from affidavit.durable import Disk
@@ -30,7 +30,7 @@ class _Rounds:
             erasures=SimpleNamespace(all=found.get),
         )  # fmt: skip
         signer: Any = SimpleNamespace(vkey="")
-        self.erasing: Any = Erasing(host, Disk(), tmp_path, unused, signer)
+        self.erasing = cast(Any, Erasing(host, Disk(), tmp_path, unused, signer))
         for name in ("agree", "keep", "sweep"):
             setattr(self.erasing._keeping, name, self._step(name))
         self.erasing._nothing_lost = self._step("lost")

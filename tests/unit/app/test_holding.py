@@ -312,7 +312,7 @@ def test_a_list_of_questions_reads_all_keys_once_and_only_for_holds(tmp_path: Pa
     host.clock = SimpleNamespace(now=lambda: NOW)  # type: ignore[assignment] # all that is asked
     every, reads = host.identities.all, list[int]()
 
-    def read() -> list[Identity]:
+    def read() -> tuple[Identity, ...]:
         reads.append(1)
         return every()
 
