@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from affidavit import durable, ids
-from affidavit.app import approving, erasing, holding, repeating, system
+from affidavit.app import approving, erasing, erasures_told, holding, repeating, system
 from affidavit.app.selecting import Found, Left, Selecting
 from affidavit.config import Config
 from affidavit.console.services import ConsoleServices
@@ -72,9 +72,9 @@ ONCE: dict[str, Callable[..., Any]] = {
 PLAYED: dict[str, Callable[..., Any]] = {
     **{name: repeating.once(name, method) for name, method in ONCE.items()},
     "approvals.ask": approving.ask, "approvals.list": approving.listing,
-    "keys.give_up": approving.give_up, "erasures.list": erasing.listing,
-    "erasures.show": erasing.show, "erasures.under": erasing.under,
-    "erasures.certificates": erasing.certificates, "holds.list": holding.listing,
+    "keys.give_up": approving.give_up, "erasures.list": erasures_told.listing,
+    "erasures.show": erasures_told.show, "erasures.under": erasures_told.under,
+    "erasures.certificates": erasures_told.certificates, "holds.list": holding.listing,
     "holds.trees": holding.trees,
 }  # fmt: skip
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import erasing, hold_tenants, holding, system
+from affidavit.app import erasing, erasures_told, hold_tenants, holding, system
 from affidavit.app.deciding import Keep, News, asker, boundary, close, recorded, unkept
 from affidavit.app.erasing import Host
 from affidavit.app.restored_requests import RESTORED
@@ -68,7 +68,7 @@ async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
     """
     now = host.clock.now()
     every = await host.ask(lambda: host.approvals.open(now))
-    told = await erasing.about(host, every)
+    told = await erasures_told.about(host, every)
     owned = await _owned(host, every)
     whose = [await _tenants(host, one, owned=owned) for one in every]
     return [

@@ -7,7 +7,7 @@ another person has granted it, on record, and nothing that this other one does n
 request that is denied or lapses leaves its records, and no more. Somebody who administrates is
 left. A person's name is in no record of it: records have the pseudonym. The plan of a person's
 says how many other texts name the person, to who may read them; none of them is part of it. Not
-here: the search (``selecting``) and the run (``erasure_run``).
+here: the search (``selecting``), the run (``erasure_run``), what is told (``erasures_told``).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -30,15 +30,12 @@ from affidavit.control.identity import (
     check_preserves,
 )
 from affidavit.errors import NotFoundError, RefusedError, UsageError
-from affidavit.evidence import certificate
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.language import unparse
 from affidavit.query.search import COUNT_TO
 from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree
 from affidavit.vault.keyring import Keyring
 
-MOST = 10_000
-"""Leaves of which is asked at once under which request they were erased."""
 _BY = ("email", "subject", "end_user")
 """By which fields of ``person`` records of nobody's key are somebody's."""
 _MENTIONS = (
@@ -279,47 +276,6 @@ def _check(found: Found, kind: str, *, waits: bool) -> None:
     )
 
 
-async def listing(host: Host, _: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every request, oldest first, with the question that waits for an answer."""
-    now = host.clock.now()
-
-    def read() -> list[dict[str, Any]]:
-        asked = {one.target: one.id for one in host.approvals.open(now)
-                 if one.kind == "erase" and one.state == "pending"}  # fmt: skip
-        every = host.erasures.all()
-        known = [one for one in every if one.state != "asked" or one.id in asked]
-        return [shown(one) | {"question": asked.get(one.id, "")} for one in known]
-
-    return await host.ask(read)
-
-
-async def show(host: Host, params: dict[str, Any]) -> dict[str, Any]:
-    """One request, with what is left of it and why, and its certificates."""
-    found = await host.ask(lambda: host.erasures.find(params["id"]))
-    parts = await host.ask(lambda: host.erasures.parts(found.id))
-    left = await host.erasing.left(parts, found.open)
-    later = [one._asdict() for one in left]
-    return shown(found) | {"later": later, "certificates": list(found.certificates)}
-
-
-async def certificates(host: Host, params: dict[str, Any]) -> list[str]:
-    """The certificates of one request, that of its first run first; looks for nothing else."""
-    found = await host.ask(lambda: host.erasures.find(params["id"]))
-    return list(found.certificates)
-
-
-async def under(host: Host, params: dict[str, Any]) -> list[list[Any]]:
-    """Of leaves that were erased, under which request, and what it took: index, id, ``What``."""
-    indexes = [int(one) for one in params["indexes"]][:MOST]
-
-    def read() -> list[list[Any]]:
-        found = host.erasures.under(indexes)
-        what = {name: host.erasures.find(name).what for name in {*found.values()}}
-        return [[index, name, what[name]] for index, name in found.items()]
-
-    return await host.ask(read)
-
-
 def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) -> list[str]:
     """Forget requests that nobody has answered in time, whose records tell of them; their ids."""
     asked = {one.target for one in approvals.open(now) if one.kind == "erase"}
@@ -386,17 +342,6 @@ async def denied(host: Host, approval: Approval, also: Callable[[], None] = lamb
     await host.erasing.forgotten()
 
 
-async def about(host: Host, approvals: Sequence[Approval]) -> list[dict[str, Any]]:
-    """Of each question, what is to be erased, of whom, and how much: ``{}`` if it is of another."""
-
-    def read() -> list[dict[str, Any]]:
-        known = {one.id: one for one in host.erasures.all()}
-        found = [known.get(one.target) if one.kind == "erase" else None for one in approvals]
-        return [{} if one is None else _about(one) for one in found]
-
-    return await host.ask(read)
-
-
 def tenants_of(erasure: Erasure) -> tuple[str, ...]:
     """The tenants that whoever grants a request, or knows of it, oversees.
 
@@ -406,20 +351,3 @@ def tenants_of(erasure: Erasure) -> tuple[str, ...]:
     if erasure.tenants or not erasure.tree:
         return erasure.tenants or (erasure.within,)
     return (erasure.within or hold_tenants.of(msgspec.json.decode(erasure.tree, type=Tree)),)
-
-
-def _about(erasure: Erasure) -> dict[str, Any]:
-    return {
-        "kind": erasure.kind, "of": erasure.target or erasure.expression, "what": erasure.what,
-        "records": erasure.planned, "keys": list(erasure.keys),
-    }  # fmt: skip
-
-
-def shown(erasure: Erasure) -> dict[str, Any]:
-    """A request as people and scripts see it; ``went``: the records of all its certificates."""
-    found: dict[str, Any] = msgspec.to_builtins(erasure)
-    for name in ("tree", "who", "names", "certificates", "selected", "open", "late", "each"):
-        del found[name]
-    texts = erasure.certificates
-    certified = {"certified": len(texts), "went": sum(certificate.records(one) for one in texts)}
-    return found | certified | {"tenants": tenants_of(erasure)}

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from affidavit.app import approving, backup, erasing, holding, saved, system
+from affidavit.app import approving, backup, erasing, erasures_told, holding, saved, system
 from affidavit.app.deciding import Keep
 from affidavit.app.repeating import once
 from affidavit.app.retaining import Retaining
@@ -59,10 +59,10 @@ def handlers(sequencer: Sequencer) -> dict[str, Handler]:
         "approvals.decide": once("approvals.decide", approving.decide),
         "approvals.list": approving.listing,
         "erasures.ask": once("erasures.ask", erasing.ask),
-        "erasures.certificates": erasing.certificates,
-        "erasures.list": erasing.listing,
-        "erasures.show": erasing.show,
-        "erasures.under": erasing.under,
+        "erasures.certificates": erasures_told.certificates,
+        "erasures.list": erasures_told.listing,
+        "erasures.show": erasures_told.show,
+        "erasures.under": erasures_told.under,
         "backup.cut": _backup_cut,
         "glass.break": once("glass.break", approving.break_glass),
         "glass.end": once("glass.end", approving.end_glass),
