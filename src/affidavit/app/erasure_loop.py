@@ -253,7 +253,7 @@ class Erasing:
         else:
             self._failed += self._damage
         if self._forgotten:
-            await self.forgotten()
+            await self._each([self.forgotten])
         running = await host.ask(lambda: host.erasures.all("running"))
         await self._each(functools.partial(self._runs.carry_out, one) for one in running)
 

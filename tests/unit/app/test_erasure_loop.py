@@ -38,9 +38,13 @@ class _Rounds:
         self.erasing.expiring.run = self._step("expire")
         self.erasing._woken = SimpleNamespace(clear=list, set=list, wait=self._stop)
         self.erasing._forget_lapsed = self._step("forget")
+        self.erasing._purging.forgotten = self._emptied
         self.erasing._runs = SimpleNamespace(
             again=lambda one, **_: self._step(one)(), carry_out=lambda one: self._step(one)()
         )
+
+    async def _emptied(self) -> bool:
+        return True
 
     async def _stop(self) -> None:
         self.erasing._worker.stop()

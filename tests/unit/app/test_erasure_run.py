@@ -72,15 +72,13 @@ def test_a_run_that_begins_has_neither_a_tally_nor_an_end(tmp_path: Path) -> Non
         "e", owner.id, "session", "ses_x", state="waiting", run=1, certificates=("c",), open=(7,),
         tally=Tally(records=3), finished=NOW,
     )  # fmt: skip
-    (tmp_path / "journal").mkdir()
 
     async def ask(work: Any) -> Any:
         return work()
 
     host: Any = SimpleNamespace(
         clock=CLOCK, holds=HoldStore(made.state), erasures=made.erasures, ask=ask,
-        paths=SimpleNamespace(journal=tmp_path / "journal"),
-        log=SimpleNamespace(writers=dict),
+        log=SimpleNamespace(open_requests=dict),
     )  # fmt: skip
     select = SimpleNamespace(divided=lambda *_: None, unanswered=lambda *_: [])
     worker: Any = SimpleNamespace(do=ask, select=lambda: select)

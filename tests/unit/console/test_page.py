@@ -309,7 +309,7 @@ def test_content_that_is_not_shown_is_said_to_be_there(
     assert one.post("/login", data={"key": machine.keys["owner"]}).status_code == 200
     assert "content: " not in one.get("/").text
 
-    def damaged(_: int) -> None:
+    def damaged(_: int, tenant: str | None = None) -> None:
         raise CorruptError("Sealed content does not open: it was changed or cut.")
 
     monkeypatch.setattr(machine.vault_reader, "view", damaged)

@@ -16,13 +16,13 @@ from affidavit.ledger import monitor_state, tiles
 from affidavit.ledger.monitor import BrokenRuleError, Monitor
 from affidavit.ledger.monitor_state import MonitorState
 from affidavit.ledger.note import Checkpoint
-from tests.unit.ledger.test_rules import BROKEN, Rows, _rows
+from tests.unit.ledger.test_rules import BROKEN, Rows, _rows, _time_of_no_clock
 from tests.world.clock import FakeClock
 from tests.world.ledger import ORIGIN, World, Writer, quick, record
 from tests.world.served_log import Served, always, from_files, of_bytes, of_rows, open_monitor
 
-NOT_SERVED = {"_other_links"}
-"""What is wrong with links that the leaf does not name: nobody knows who sent them."""
+NOT_SERVED = {"_other_links", "_time_of_no_clock"}
+"""Links that the leaf does not name: nobody knows who sent them. A time ahead of the clock, first."""
 
 
 def _checkpoint(world: World) -> Checkpoint:
@@ -187,6 +187,17 @@ def test_every_broken_rule_is_refused_by_name_and_for_ever(
 ) -> None:
     """With the first leaf that breaks it; after a restart too, and for an honest log as well."""
     check_broken(world, tmp_path, lie, said)
+
+
+def test_a_leaf_of_a_time_that_no_clock_shows_is_named(world: World, tmp_path: Path) -> None:
+    """It is no error of the monitor's; before that day the leaf is ahead of its clock."""
+    rows = _rows(world)
+    _time_of_no_clock(rows)
+    served, checkpoint = of_rows(rows)
+    monitor = open_monitor(tmp_path, served, FakeClock("2027-03-02T12:00:00.000000Z"))
+    with pytest.raises(BrokenRuleError, match="no clock shows"):
+        monitor.replay(checkpoint, always)
+    monitor.close()
 
 
 def check_broken(world: World, root: Path, lie: Callable[[Rows], None], said: str) -> None:
