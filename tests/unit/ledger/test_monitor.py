@@ -22,7 +22,7 @@ from tests.world.ledger import ORIGIN, World, Writer, quick, record
 from tests.world.served_log import Served, always, from_files, of_bytes, of_rows, open_monitor
 
 NOT_SERVED = {"_other_links", "_time_of_no_clock"}
-"""Links that the leaf does not name: nobody knows who sent them. A time ahead of the clock, first."""
+"""Links the leaf does not name: nobody knows who sent them. A time ahead of the clock, first."""
 
 
 def _checkpoint(world: World) -> Checkpoint:
