@@ -21,6 +21,7 @@ from affidavit.errors import (
     NotFoundError,
     RefusedError,
     UnavailableError,
+    UsageError,
 )
 from affidavit.record.keys import LOST, fields
 
@@ -65,9 +66,9 @@ class AwsKms:
         self._origin = origin
 
     def seal(self, secret: bytes) -> bytes:
-        """Have KMS encrypt ``secret``; ``UnavailableError`` and the others of ``_failure``."""
+        """Have KMS encrypt ``secret``; ``UsageError`` if no key of it is configured; as ``_failure``."""
         if not self._key:
-            raise UnavailableError(
+            raise UsageError(
                 "No KMS key is configured.", hint="Set keys.aws_kms_key, and start again."
             )
         origin = self._origin()

@@ -20,6 +20,7 @@ from affidavit.errors import (
     NotFoundError,
     RefusedError,
     UnavailableError,
+    UsageError,
 )
 from affidavit.ids import b64u
 from affidavit.record.keys import KeyEncryptionKey
@@ -139,7 +140,7 @@ def test_what_passes_is_tried_again(kms: Kms, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_missing_is_told(kms: Kms, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key, credentials, the library, a KMS."""
-    with pytest.raises(UnavailableError, match="No KMS key"):
+    with pytest.raises(UsageError, match="No KMS key"):
         AwsKms("", lambda: "x").seal(SECRET)
     with monkeypatch.context() as patch:
         patch.delenv("AWS_ACCESS_KEY_ID")
