@@ -66,7 +66,7 @@ class AwsKms:
         self._origin = origin
 
     def seal(self, secret: bytes) -> bytes:
-        """Have KMS encrypt ``secret``; ``UsageError`` if no key of it is configured; as ``_failure``."""
+        """Have KMS encrypt ``secret``; ``UsageError`` without a key; errors of ``_failure``."""
         if not self._key:
             raise UsageError(
                 "No KMS key is configured.", hint="Set keys.aws_kms_key, and start again."

@@ -12,7 +12,7 @@ from affidavit.app import leftovers, system
 from affidavit.app.erasure_host import WAIT, Host, Worker
 from affidavit.durable import Disk
 from affidavit.errors import UnavailableError
-from affidavit.index.sqlite import truncated
+from affidavit.index.checkpoints import truncated
 from affidavit.vault import recipients
 
 SLICE = 300

@@ -6,14 +6,15 @@ the ledger size and root it stands for, so a batch that came before is skipped a
 leaves a hole is refused. A second thread moves the write-ahead logs into their files every
 three seconds, never waiting for readers. While somebody always writes it never has all of a log,
 which would grow without end: of a long one it moves the rest while nobody writes, and the log
-begins anew. While somebody always reads it cannot: of one that is many times as long it waits for
-the readers, and writing waits for that. Not here: reading the ledger and the vault (``rebuild``),
-questions (``query``).
+begins anew. While somebody always reads it cannot: of one that is many times as long it waits some
+seconds for the readers, once a minute at most, and writing waits for that. Not here: reading the
+ledger and the vault (``rebuild``), questions (``query``).
 """
 
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,19 +24,12 @@ import msgspec
 
 from affidavit.errors import UnavailableError
 from affidavit.index import spared
+from affidavit.index.checkpoints import LONG_LOG, Checkpointer
 from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
-from affidavit.index.reader import SECONDS
 from affidavit.index.schema import Row
 from affidavit.index.spared import Left
-from affidavit.index.sqlite import (
-    INDEX_FILE,
-    LONG_LOG,
-    TEXT_FILE,
-    Built,
-    Checkpointer,
-    RowStore,
-)
+from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, RowStore
 from affidavit.index.text import Speech, TextStore
 from affidavit.record.model import Placed, View
 
@@ -44,8 +38,10 @@ _CHECKPOINT_SECONDS = 3.0
 _FIND_SECONDS = 0.1
 _TOO_LONG = 8
 """How many times ``LONG_LOG`` a log has to be for readers to be waited for."""
-_READERS_MS = int(1_000 * SECONDS) + 500
-"""No question takes longer; one that begins meanwhile needs the log no more."""
+_READERS_MS = 4_000
+"""So long readers are waited for then, twice: less than batches wait for the index."""
+_AGAIN_SECONDS = 60.0
+"""When that is tried again where somebody read for longer."""
 _OVER = object()
 
 
@@ -314,13 +310,16 @@ class Indexer:
         self._work.task_done()
 
     def _checkpoint(self) -> None:
+        again = 0.0
         self._closing.wait(self._rest)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
                 if self._checkpointer.run() >= LONG_LOG:
                     with self._writing, self._speaking:
-                        if self._checkpointer.run() >= _TOO_LONG * LONG_LOG:
-                            self._checkpointer.truncate(_READERS_MS)
+                        pages, now = self._checkpointer.run(), time.monotonic()
+                        if pages >= _TOO_LONG * LONG_LOG and now >= again:
+                            over = self._checkpointer.truncate(_READERS_MS)
+                            again = 0.0 if over else now + _AGAIN_SECONDS
             except apsw.Error as error:
                 self._fail(error)
 

@@ -10,7 +10,6 @@ written in the same transaction as the rows. Not here: text (``text``), question
 (``query.emit``), and what a row says (``project``).
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -18,9 +17,10 @@ from typing import Any, NamedTuple, cast
 import apsw
 import msgspec
 
-from affidavit.durable import BUSY_MS, open_database
+from affidavit.durable import open_database
 from affidavit.errors import UnavailableError
 from affidavit.index import latency, rollup
+from affidavit.index.checkpoints import LONG_LOG
 from affidavit.index.project import Entry
 from affidavit.index.schema import (
     Person,
@@ -49,10 +49,6 @@ _REALS = frozenset({"first_byte", "duration", "cost"})
 _LIST_PLACES = tuple(place for place, name in enumerate(ROW_COLUMNS) if name in LISTS)
 _TERMS_REMEMBERED = 50_000
 _ROWS_REMEMBERED = 4_096
-_PATIENCE_MS = 20
-"""So long the emptying of a log waits for readers, mostly; whoever writes waits for it."""
-LONG_LOG = 32_768
-"""Pages, of 4 KiB, from which on a log is to begin anew."""
 _json = msgspec.json.Encoder()
 
 
@@ -310,56 +306,6 @@ class RowStore:
                 self._db.execute(
                     f"DELETE FROM {cube.name} WHERE requests = 0 AND denials = 0"  # noqa: S608 - a cube of ours
                 )
-
-
-def truncated(connection: apsw.Connection, patience: int = _PATIENCE_MS) -> bool:
-    """Empty the write-ahead log: all of it is in the file then, and what was deleted is nowhere.
-
-    ``False`` if somebody reads or writes for longer than ``patience`` (ms), so try again later.
-    """
-    connection.set_busy_timeout(patience)
-    try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except apsw.BusyError:
-        return False
-    finally:
-        connection.set_busy_timeout(BUSY_MS)
-    return True
-
-
-class Checkpointer:
-    """Moves write-ahead logs into their files over connections of its own, without waiting.
-
-    A checkpoint takes as long as the disk does; on a writer's connection the writer would wait.
-    Calls from several threads take turns.
-    """
-
-    def __init__(self, paths: Sequence[Path], key: bytes) -> None:
-        self._connections = [open_database(path, key) for path in paths]
-        self._lock = threading.Lock()
-
-    def run(self) -> int:
-        """One PASSIVE checkpoint of each file; how many pages the longest log has."""
-        with self._lock:
-            return max(
-                one.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)[0]
-                for one in self._connections
-            )
-
-    def truncate(self, patience: int = _PATIENCE_MS) -> bool:
-        """Leave nothing in the logs; ``False`` if somebody reads or writes, so try again later.
-
-        Whoever writes meanwhile waits for each log as long as readers are waited for.
-        """
-        self.run()
-        with self._lock:
-            return all(truncated(one, patience) for one in self._connections)
-
-    def close(self) -> None:
-        """A last checkpoint, then close."""
-        self.run()
-        for connection in self._connections:
-            connection.close()
 
 
 def all_of(entry: Entry) -> tuple[Posting, ...]:

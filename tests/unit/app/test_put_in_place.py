@@ -6,9 +6,9 @@ from pathlib import Path
 
 from affidavit.app.rebuild import FILES, put_in_place
 from affidavit.durable import Disk, open_database
+from affidavit.index.checkpoints import truncated
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import BESIDE
-from affidavit.index.sqlite import truncated
 from tests.unit.index.made import KEY, World, request
 
 _READER = """
