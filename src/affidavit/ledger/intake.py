@@ -20,6 +20,7 @@ Not here: what is written for writers that are gone (``sweep``) and for those wh
 missing (``lost``), and the journal's format.
 """
 
+import heapq
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -234,22 +235,27 @@ class Intake:
     # Writing
 
     def _take_in(self) -> int:
-        """Commit one batch of what is pending (or of nothing), then shorten the journals."""
-        batch: list[Submission] = []
+        """Commit one batch of what is pending (or of nothing), then shorten the journals.
+
+        Each writer's records stay in their order, and are placed among those of others by their
+        source time: what one caller asked of several workers in turn is told in that order.
+        """
+        runs: list[list[Submission]] = []
         sources: list[Inbox] = []
-        size = 0
+        size = count = 0
         for inbox in self._inboxes.values():
-            if inbox.pending and len(batch) < self._batch_records and size < self._batch_bytes:
+            if inbox.pending and count < self._batch_records and size < self._batch_bytes:
                 inbox.sync()
                 sources.append(inbox)
-                while inbox.pending and len(batch) < self._batch_records:
+                runs.append([])
+                while inbox.pending and count < self._batch_records:
                     if size and size + inbox.pending[0].size > self._batch_bytes:
                         size = self._batch_bytes  # full: the others wait, too
                         break
                     ready = inbox.pending.popleft()
-                    size += ready.size
-                    batch.append(inbox.submission(ready))
-        written = self._write(batch)
+                    size, count = size + ready.size, count + 1
+                    runs[-1].append(inbox.submission(ready))
+        written = self._write(list(heapq.merge(*runs, key=lambda one: one.record.at)))
         for inbox in sources:
             inbox.shorten()
         return written

@@ -301,6 +301,21 @@ def test_every_journal_has_its_turn(tmp_path: Path, keyring: Keyring) -> None:
     sequencer.close()
 
 
+def test_what_several_wrote_stands_in_the_order_in_which_it_was(opened: Sequencer) -> None:
+    """By source time; but no writer's records change places, whatever its clock said."""
+    times = [f"{AT[:-7]}{n:06d}Z" for n in range(1, 10)]
+    journals = [Journal(opened.root) for _ in range(3)]
+    for number, at in enumerate(times):
+        journals[number % 3].commit(msgspec.structs.replace(make("custom", {}), at=at))
+    journals[0].commit(make("custom", {}))  # its clock was set back
+    opened.intake.step()
+    assert [leaf.at for leaf in opened.log.leaves] == [*times[:7], AT, *times[7:]]
+    for journal in journals:
+        journal.end()
+    opened.drain()
+    assert judge(opened, journals) == []
+
+
 def test_streams_are_held_within_bounds(tmp_path: Path, keyring: Keyring) -> None:
     """Bodies beyond the limit are let go and read again: for outcomes and for the sweep."""
     sequencer = Sequencer(tmp_path / "data", keyring, held_bytes=10_000)
