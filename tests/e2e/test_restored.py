@@ -47,7 +47,12 @@ def _story(machine: Machine, upstream: Upstream, room: Path) -> None:
         _call(machine, machine.key, f"{OTHERS} {turn}", user="bob", session="other")
     machine.wait_rows("type:exchange.response", 6)
     _api(machine, "PUT", "/api/saved/hers", ann, {"expression": f"actor:{MAIL}"})
-    machine.cli("backup", "-o", str(room / "then"), "--with-keys", str(room / "old-keys"))
+    with pytest.MonkeyPatch.context() as patched:  # a caller's key, which is not looked at
+        patched.setenv("AFFIDAVIT_KEY", alice)
+        told = machine.cli(
+            "backup", "-o", str(room / "then"), "--with-keys", str(room / "old-keys")
+        )
+    assert "AFFIDAVIT_KEY is not looked at" in told.stderr
     asked = {"kind": "subject", "target": MAIL, "basis": "GDPR Art. 17(1)(b)"}
     made = _api(machine, "POST", "/api/erasures", ann, asked)
     _api(machine, "POST", f"/api/approvals/{made['asked']}/grant", ben, {"reason": "checked"})

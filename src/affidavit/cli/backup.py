@@ -1,5 +1,6 @@
 """``affidavit backup`` and ``affidavit restore``: copies that leave what was erased erased."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ def backup(
 
     What is in the backup opens with the keys of the installation alone, as they are when it is
     restored: what was erased by then stays erased. Journals are not in it: what is not ordered yet.
+    Whoever may read the files makes it: AFFIDAVIT_KEY is not looked at.
 
     Example: affidavit backup -o /mnt/backup/monday
     """
@@ -53,6 +55,11 @@ def backup(
     from affidavit.app.paths import Paths
     from affidavit.durable import Disk
 
+    if os.environ.get("AFFIDAVIT_KEY"):
+        output.say(
+            "AFFIDAVIT_KEY is not looked at: whoever may read the files of an installation backs "
+            "it up, and it is on record as done at the machine."
+        )
     paths, disk = Paths(options.data_directory(data)), Disk()
     for path in (target, with_keys):
         if path is not None and path.exists():
