@@ -280,8 +280,7 @@ def forget_lapsed(approvals: ApprovalStore, erasures: ErasureStore, now: str) ->
     """Forget requests that nobody has answered in time, whose records tell of them; their ids."""
     asked = {one.target for one in approvals.open(now) if one.kind == "erase"}
     lapsed = [one.id for one in erasures.all("asked") if one.id not in asked]
-    for name in lapsed:
-        erasures.forget(name)
+    erasures.forget(*lapsed)
     return lapsed
 
 

@@ -8,6 +8,7 @@ alone. On the thread that owns the state. Not here: what a restore does with
 it (``restored_requests``).
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -47,16 +48,14 @@ class Known(msgspec.Struct, frozen=True):
 def keep(host: Host, *names: str) -> None:
     """Remember requests as they are now in ``state.db``, or that there are none; durable."""
     there = {one.id: one for one in host.erasures.all()} if names else {}
-    for name in names:
-        _keep(host, name, there.get(name), remembered.one(host.keyring, name))
+    _keep(host, there, {name: remembered.one(host.keyring, name) for name in names})
 
 
 def agree(host: Host) -> None:
     """Have ``keys.db`` remember what is in ``state.db``, and nothing else; at a start."""
     there = {one.id: one for one in host.erasures.all()}
     before = remembered.every(host.keyring)
-    for name in sorted({*there, *before}):
-        _keep(host, name, there.get(name), before.get(name))
+    _keep(host, there, {name: before.get(name) for name in sorted({*there, *before})})
 
 
 def every(keyring: Keyring) -> list[Known]:
@@ -70,14 +69,20 @@ def over(keyring: Keyring) -> frozenset[str]:
     return frozenset(name for name, body in remembered.every(keyring).items() if not body)
 
 
-def _keep(host: Host, name: str, erasure: Erasure | None, before: bytes | None) -> None:
-    known = None if erasure is None else _known(host, erasure, before)
-    body = b"" if known is None else msgspec.msgpack.encode(known)
-    if body == before:
-        return
-    remembered.put(host.keyring, name, body)
-    if known is None or known.erasure.state == "done":  # it knew names, and knows none now
-        remembered.leave_none(host.keyring)
+def _keep(host: Host, there: Mapping[str, Erasure], before: Mapping[str, bytes | None]) -> None:
+    """Remember what is ``there`` of the names in ``before``; those that wipe, all at once."""
+    bodies: dict[str, bytes] = {}
+    wiped = False
+    for name, old in before.items():
+        erasure = there.get(name)
+        known = None if erasure is None else _known(host, erasure, old)
+        body = b"" if known is None else msgspec.msgpack.encode(known)
+        if body != old:
+            bodies[name] = body
+            # it knew names, and knows none now
+            wiped = wiped or known is None or known.erasure.state == "done"
+    if bodies:
+        remembered.put(host.keyring, bodies, wiped=wiped)
 
 
 def _known(host: Host, erasure: Erasure, before: bytes | None) -> Known | None:

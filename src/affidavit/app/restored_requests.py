@@ -85,11 +85,11 @@ def apply(
             forget(
                 state, identities, *stores, people, names, clock.now(), within=within, tenant=tenant
             )
-        for name in remembering.over(keyring).intersection(here):
-            for question in approvals.open(clock.now()):
-                if question.target == name:
-                    approvals.put(msgspec.structs.replace(question, until=clock.now()))
-            erasures.forget(name)
+        over = remembering.over(keyring).intersection(here)
+        for question in approvals.open(clock.now()) if over else ():
+            if question.target in over:
+                approvals.put(msgspec.structs.replace(question, until=clock.now()))
+        renewed: list[tuple[Erasure, Sequence[Portion]]] = []
         for one in known if not drill else ():
             if one.erasure.state == "asked" and one.erasure.by not in keys:
                 lost.append(_told(one.erasure))
@@ -104,7 +104,9 @@ def apply(
             parts: Sequence[Portion] = one.portions
             if made.late and made.kind not in AS_ASKED:
                 parts = erasures.parts(made.id)
-            erasures.forget(made.id)
+            renewed.append((made, parts))
+        erasures.forget(*over, *(made.id for made, _ in renewed))  # together: it rewrites them all
+        for made, parts in renewed:
             erasures.put(made)
             erasures.put_parts(made.id, [_below(part, size) for part in parts])
     return Applied(len(gone), tuple(taken), tuple(lost))

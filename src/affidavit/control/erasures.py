@@ -179,14 +179,17 @@ class ErasureStore:
             if not states or state in states
         ]
 
-    def forget(self, erasure_id: str) -> None:
-        """Take away a request that was denied or has lapsed: its records tell of it.
+    def forget(self, *names: str) -> None:
+        """Take away requests that were denied or have lapsed: their records tell of them.
 
-        Nothing of it stays on any page, as of ``leave_none``.
+        Nothing of them stays on any page, as of ``leave_none``, which is called once for all.
         """
+        if not names:
+            return
         with self._db:
-            self._db.execute("delete from erasures where id = ?", (erasure_id,))
-            self._db.execute("delete from erasure_parts where erasure = ?", (erasure_id,))
+            for name in names:
+                self._db.execute("delete from erasures where id = ?", (name,))
+                self._db.execute("delete from erasure_parts where erasure = ?", (name,))
             self.leave_none()
 
     def leave_none(self) -> None:

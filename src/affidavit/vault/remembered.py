@@ -6,16 +6,24 @@ row from page to page before, a copy may be left: ``leave_none`` sees to these. 
 it, and when (``app.remembering``); the write-ahead log (``keyring.leave_nothing``).
 """
 
+from collections.abc import Mapping
+
 from affidavit.vault.keyring import Keyring
 
 
-def put(keyring: Keyring, name: str, body: bytes) -> None:
-    """Remember ``body`` under a name, in the place of what was there; durable on return."""
+def put(keyring: Keyring, bodies: Mapping[str, bytes], *, wiped: bool = False) -> None:
+    """Remember a body under each name, in the place of what was there: all or none, durable.
+
+    With ``wiped`` nothing of what was there stays on any page, as of ``leave_none``.
+    """
     with keyring.changing() as change:
-        change.database.execute("DELETE FROM erasures_known WHERE name = ?", (name,))
-        change.database.execute(
-            "INSERT INTO erasures_known (name, body) VALUES (?, ?)", (name, body)
-        )
+        for name, body in bodies.items():
+            change.database.execute("DELETE FROM erasures_known WHERE name = ?", (name,))
+            change.database.execute(
+                "INSERT INTO erasures_known (name, body) VALUES (?, ?)", (name, body)
+            )
+        if wiped:
+            leave_none(keyring)
 
 
 def one(keyring: Keyring, name: str) -> bytes | None:

@@ -1,7 +1,8 @@
 """What was erased, or was to be, since the backup that was restored: neither back nor lost."""
 
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from affidavit.app import (
     system,
 )
 from affidavit.app.backup import Copying, stopped
+from affidavit.app.erasing import forget_lapsed
 from affidavit.app.paths import Paths
 from affidavit.app.restored_requests import Applied
 from affidavit.app.restoring import Restoring
@@ -35,7 +37,7 @@ from affidavit.control.saved import SavedQueries, SavedQuery
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk, open_database
 from affidavit.record.keys import KeyEncryptionKey
-from affidavit.vault import key_ends
+from affidavit.vault import key_ends, remembered
 from affidavit.vault.keyring import Keyring
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _Later, _sequencer, _types
@@ -414,6 +416,46 @@ def test_what_is_remembered_is_what_is_there(host: _Host) -> None:
     assert remembering.over(host.keyring) == {"f"}
     with host.keyring.alone() as (database, _):
         assert b"Canary 71f0" not in database.serialize("main")
+
+
+def test_many_requests_are_written_anew_once_together(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all of them for each: of a start, a round and a restore with twice as many, too."""
+    owner, calls = host.person("default", "Own"), Counter[str]()
+
+    def counted(name: str, real: Callable[[Any], None]) -> Callable[[Any], None]:
+        def call(of: Any) -> None:
+            calls[name] += 1
+            real(of)
+
+        return call
+
+    monkeypatch.setattr(ErasureStore, "leave_none", counted("state", ErasureStore.leave_none))
+    monkeypatch.setattr(remembered, "leave_none", counted("keys", remembered.leave_none))
+    done = [f"d{number}" for number in range(20)]
+    for name in done:
+        host.ask(name, owner.id, "session", name, state="done")
+        host.ask(f"waits {name}", owner.id, "session", name)
+    remembering.agree(host)
+    assert calls == {"keys": 1}
+    assert len(_restored(host).requests) == 20
+    assert calls == {"keys": 1, "state": 1}
+    for question in host.approvals.open(CLOCK.now()):
+        host.approvals.put(replace(question, until=CLOCK.now()))
+    lapsed = forget_lapsed(host.approvals, host.erasures, CLOCK.now())
+    assert lapsed == sorted(f"waits {name}" for name in done)
+    remembering.keep(host, *lapsed)
+    assert calls == {"keys": 2, "state": 2}
+    assert forget_lapsed(host.approvals, host.erasures, CLOCK.now()) == []
+    assert remembering.over(host.keyring) == {*lapsed}
+    for name in lapsed:  # the backup has them again
+        host.ask(name, owner.id, "session", "again")
+    assert restored_requests.apply(host.state, host.keyring, CLOCK, 9, drill=False) == Applied()
+    assert calls == {"keys": 2, "state": 3}
+    assert (sorted(one.id for one in host.erasures.all()), host.approvals.open(CLOCK.now())) == (
+        sorted(done), [],
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_nothing_that_was_taken_away_is_on_any_page(tmp_path: Path, seed: int) -
             gone.add(live[name][:24])
         mark = f"MARK{seed:04}-{step:04}-{drawn.getrandbits(40):010x}".encode()
         live[name] = (mark + drawn.randbytes(4)) * drawn.choice([0, 1, 5, 20, 60, 150, 400])
-        remembered.put(keyring, name, live[name])
+        remembered.put(keyring, {name: live[name]})
     keyring.leave_nothing()
     before = [mark for mark in gone if mark in _pages(path)]
     remembered.leave_none(keyring)
