@@ -134,8 +134,9 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
         told = {name: plan[name] for name in ("basis", "records", "now", "digest", "keys")}
         told |= {"erasure": made.id, "erased": kind, "of": target or made.expression}
 
+        can = deciding.grantable(host.config, who, now, every, tenants_of(made))  # once
+
         def answer(asked: Approval) -> dict[str, Any]:
-            can = deciding.grantable(host.config, who, asked.asked, every, tenants_of(made))
             return plan | {"id": made.id, "asked": asked.id, "until": asked.until, "grantable": can}
 
         def put(asked: Approval) -> None:

@@ -185,9 +185,11 @@ async def release(host: Host, params: dict[str, Any], keep: Keep = unkept) -> di
                 hint=f"To ask yourself, first deny that: affidavit approvals deny {found.id}",
             )
 
+        decides = hold_tenants.decides(hold, owned=owned)
+        since = now if found is None else found.asked
+        can = deciding.grantable(host.config, who, since, every, [decides])  # once
+
         def told(asked: Approval) -> dict[str, Any]:
-            decides = hold_tenants.decides(hold, owned=owned)
-            can = deciding.grantable(host.config, who, asked.asked, every, [decides])
             return shown(hold) | {"asked": asked.id, "until": asked.until, "grantable": can}
 
         if found is not None:

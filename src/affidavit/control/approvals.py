@@ -9,7 +9,7 @@ sequencer process; one thread at a time. Not here: the records of all this and w
 """
 
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import apsw
@@ -119,16 +119,15 @@ def check_second(asker: Identity, second: Identity, asked: str, every: Sequence[
         )
 
 
-def second_persons(asker: Identity, asked: str, every: Sequence[Identity]) -> list[Identity]:
+def second_persons(asker: Identity, asked: str, every: Sequence[Identity]) -> Iterator[Identity]:
     """The keys of a role that approves that are a second person's, of whatever tenant.
 
-    If there is none when it is ``asked``, there never is: later keys are younger than the question.
+    Each takes a look at all keys, so whoever needs one alone asks for no others. If there is none
+    when it is ``asked``, there never is: later keys are younger than the question.
     """
-    return [
-        one
-        for one in every
-        if one.role in APPROVE and one.in_force(asked) and _is_second(asker, one, asked, every)
-    ]
+    for one in every:
+        if one.role in APPROVE and one.in_force(asked) and _is_second(asker, one, asked, every):
+            yield one
 
 
 def _is_second(asker: Identity, second: Identity, asked: str, every: Sequence[Identity]) -> bool:

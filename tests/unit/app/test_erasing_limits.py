@@ -29,6 +29,7 @@ from affidavit.vault.erase import Eraser
 from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from tests.unit.app.test_approving import _by, _Host, _key, _root
+from tests.unit.app.test_holding import counted_looks
 from tests.unit.app.test_sequencer import _Later, _sequencer
 from tests.world.audit import audit
 from tests.world.erasures import Recorder, asked, erased, holds_none
@@ -222,11 +223,14 @@ def test_a_tenant_with_the_last_administrators_stays() -> None:
     assert str(caught.value.hint).endswith("affidavit keys create NAME --role administrator")
 
 
-def test_whoever_can_grant_it_sees_the_tenants_that_it_is_of(tmp_path: Path) -> None:
+def test_whoever_can_grant_it_sees_the_tenants_that_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second person of another tenant is none; nor one with a boundary, unless a glass opens it.
 
-    The owner made all keys here, so it does not count either.
+    The owner made all keys here, so it does not count either. All keys are looked at once.
     """
+    looked = counted_looks(monkeypatch)
     glass = "boundaries: {narrow: {rows: 'team:red'}, opens: {rows: 'team:red', break_glass: {}}}\n"
     root = _root(tmp_path, glass)
 
@@ -248,6 +252,7 @@ def test_whoever_can_grant_it_sees_the_tenants_that_it_is_of(tmp_path: Path) -> 
         assert not await can()
         await _key(link, "Gil", "auditor", boundary="opens", **mine)
         assert await can()
+        assert len(looked) == 2
         await recorder.close()
 
     assert _sequencer(root, story) == 0

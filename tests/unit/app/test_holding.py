@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from affidavit import durable
-from affidavit.app import approving, hold_tenants, holding, system
+from affidavit.app import approving, deciding, hold_tenants, holding, system
 from affidavit.clock import SystemClock
 from affidavit.config import Config
 from affidavit.control.approvals import Approval, ApprovalStore
@@ -35,6 +35,38 @@ def _held(identity: dict[str, Any], expression: str = "model:x") -> dict[str, An
     tree = msgspec.json.encode(language.parse(expression, NOW)).decode()
     return {"expression": expression, "recorded": expression, "tree": tree, "matter": "Doe",
             "owner": "", "reason": "suit", **_by(identity)}  # fmt: skip
+
+
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each look for somebody who can grant a question: the time it was asked."""
+    looked: list[str] = []
+    grantable = deciding.grantable
+
+    def look(config: Config, who: Identity, asked: str, *more: Any) -> bool:
+        looked.append(asked)
+        return grantable(config, who, asked, *more)
+
+    monkeypatch.setattr(deciding, "grantable", look)
+    return looked
+
+
+def test_who_can_grant_a_release_is_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of when it was asked, also where it is asked again."""
+    looked = counted_looks(monkeypatch)
+
+    async def story(link: ControlLink) -> None:
+        me = await _key(link, "Alice", "compliance")
+        hold = await link.call("holds.place", _held(me))
+        ask = {"id": hold["id"], "reason": "settled"} | _by(me)
+        made = await link.call("holds.release", ask)
+        assert len(looked) == 1
+        assert await link.call("holds.release", ask) == made
+        (question,) = await link.call("approvals.list", {})
+        assert looked == [question["asked"]] * 2
+
+    assert _sequencer(_root(tmp_path), story) == 0
 
 
 def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Who cannot be the second person: whoever asked, however the name is written this time."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
+from affidavit.app import deciding
+from affidavit.config import Config
+from affidavit.control import approvals
 from affidavit.control.approvals import check_second, second_persons
 from affidavit.control.identity import Identity
 from affidavit.errors import RefusedError
@@ -103,6 +108,22 @@ def test_what_nobody_can_ever_grant_is_known_when_it_is_asked() -> None:
     own, ben = _made("Own", "owner", ""), _made("Ben", "compliance", "act_Own")
     cleo = _made("Cleo", "auditor", "act_Own")
     every = [own, ben, cleo]
-    assert [second_persons(one, NOW, every) for one in every] == [[], [cleo], [ben]]
+    assert [[*second_persons(one, NOW, every)] for one in every] == [[], [cleo], [ben]]
     gone = msgspec.structs.replace(cleo, revoked=NOW)
-    assert not second_persons(ben, NOW, [own, ben, gone, _made("App", "caller", "act_Own")])
+    assert not [*second_persons(ben, NOW, [own, ben, gone, _made("App", "caller", "act_Own")])]
+
+
+def test_of_many_who_can_grant_it_one_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is compared with all keys; nobody else is needed."""
+    asked: list[str] = []
+
+    def check(asker: Identity, second: Identity, at: str, every: Sequence[Identity]) -> None:
+        asked.append(second.name)
+        check_second(asker, second, at, every)
+
+    monkeypatch.setattr(approvals, "check_second", check)
+    own, ben = _made("Own", "owner", ""), _made("Ben", "compliance", "act_Own")
+    crowd = [_made(f"Cleo {number}", "auditor", "act_Own") for number in range(50)]
+    every = [own, ben, *crowd]
+    assert deciding.grantable(Config(), ben, NOW, every, ["acme"])
+    assert asked == ["Own", "Ben", "Cleo 0"]
