@@ -56,9 +56,9 @@ async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> d
     ``RefusedError`` if it would hold less than it did.
     """
     again = str(params.get("again", ""))
-    if again and again not in await host.erasing.lost():
-        raise UsageError(f"No hold {again} is missing here.", hint="affidavit doctor")
     async with host.deciding:
+        if again and again not in await host.erasing.lost():  # here, as two may place it at once
+            raise UsageError(f"No hold {again} is missing here.", hint="affidavit doctor")
         who, now = await deciding.asker(host, params["identity"])
         check_preserves(who)
         within = await deciding.boundary(host, who, now)
