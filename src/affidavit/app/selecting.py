@@ -20,6 +20,7 @@ from affidavit.control.holds import Hold
 from affidavit.errors import PrunedError
 from affidavit.index.schema import Row
 from affidavit.presets import presets
+from affidavit.query.asked_then import exported
 from affidavit.query.boundary import nothing
 from affidavit.query.kept import halves, held
 from affidavit.query.search import MAX_LIMIT, Searcher
@@ -214,9 +215,9 @@ class Selecting:
         wanted = sorted(indexes)
         for row in self._rows(Match("type", "access.export"), 0, None):
             what = self._vault.sections(row.idx).get("what") or {}
-            leaves = what.get("leaves") or []
+            runs = exported(what) or ()
             count = sum(
-                bisect_right(wanted, last) - bisect_left(wanted, first) for first, last in leaves
+                bisect_right(wanted, last) - bisect_left(wanted, first) for first, last in runs
             )
             if count:
                 manifest = str(what.get("manifest", ""))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,15 +23,19 @@ def selects(tmp_path: Path) -> Iterator[Selecting]:
     """Of requests in five sessions in turn, and a last record that is of none."""
     spoken = [request(n, who={"session": f"ses_{n % SESSIONS}"}) for n in range(COUNT)]
     world = World([*spoken, placed(COUNT, "change.model", {"what": {}})])
+    reader = _indexed(tmp_path, world)
+    unused: Any = None
+    yield Selecting(Searcher(reader, None), unused, Config())
+    reader.close()
+
+
+def _indexed(tmp_path: Path, world: World) -> Reader:
     indexer = Indexer(tmp_path, KEY)
     indexer.start()
     indexer.apply(world.records, world.size, world.root(world.size))
     indexer.settle()
     indexer.close()
-    reader = Reader(tmp_path, KEY)
-    unused: Any = None
-    yield Selecting(Searcher(reader, None), unused, Config())
-    reader.close()
+    return Reader(tmp_path, KEY)
 
 
 def test_a_session_is_taken_at_once(selects: Selecting) -> None:
@@ -54,3 +59,17 @@ def test_many_records_are_looked_at_in_windows(
     wanted = [*range(0, COUNT, 2), COUNT + 9]
     found = [idx for part in selects.slices(tuple(wanted), 4) for idx in part]
     assert sorted(found) == wanted
+
+
+def test_a_run_of_an_export_that_is_none_keeps_no_other_from_being_listed(tmp_path: Path) -> None:
+    """It counts nothing; whoever told of a story or of custody has long left it out."""
+    told: list[Any] = [
+        [[3, 5], [9], "x", [1, "2"], None, [7, 7]], "all", None, 4, [[1, 2, 3]], [[4, 4]],
+    ]  # fmt: skip
+    sections = [{"what": {"manifest": f"m{n}", "leaves": one}} for n, one in enumerate(told)]
+    world = World([placed(n, "access.export", one) for n, one in enumerate(sections)])
+    reader = _indexed(tmp_path, world)
+    vault: Any = SimpleNamespace(sections=lambda index: sections[index])
+    found = Selecting(Searcher(reader, None), vault, Config()).exports([3, 4, 7, 8])
+    assert [(one.manifest, one.records) for one in found] == [("m0", 3), ("m5", 1)]
+    reader.close()
