@@ -8,8 +8,9 @@ here: who may ask and approve (``app.erasing``), the steps of a run (``app.erasu
 
 import sys
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import apsw
 import msgspec
@@ -142,10 +143,14 @@ def packed(indexes: Iterable[int]) -> bytes:
 
 def unpacked(data: bytes) -> tuple[int, ...]:
     """Undo ``packed``."""
+    return tuple(_numbers(data))
+
+
+def _numbers(data: bytes) -> "array[int]":
     numbers = array("Q", data)
     if sys.byteorder == "little":
         numbers.byteswap()
-    return tuple(numbers)
+    return numbers
 
 
 class ErasureStore:
@@ -214,16 +219,25 @@ class ErasureStore:
     def under(self, indexes: Sequence[int]) -> dict[int, str]:
         """Of leaves that went in some run, the latest request under which they did."""
         found: dict[int, str] = {}
-        if not indexes:
+        left = sorted(set(indexes))
+        if not left:
             return found
-        rows = self._db.execute(
-            "select erasure, indexes from erasure_gone where low <= ? and high >= ? "
-            "order by erasure, run",
-            (max(indexes), min(indexes)),
-        )
-        for name, data in rows:
-            gone = set(unpacked(data))
-            found.update({index: name for index in indexes if index in gone})
+        rows: list[Any] = self._db.execute(
+            "select erasure, run, low, high from erasure_gone where low <= ? and high >= ? "
+            "order by erasure desc, run desc",
+            (left[-1], left[0]),
+        ).fetchall()
+        for name, run, low, high in rows:
+            wanted = left[bisect_left(left, low) : bisect_right(left, high)]
+            if not wanted:
+                continue
+            data: Any = self._db.execute(
+                "select indexes from erasure_gone where erasure = ? and run = ?", (name, run)
+            ).get
+            gone = _numbers(data)  # may be a million: looked into where something is wanted alone
+            here = {index for index in wanted if gone[bisect_left(gone, index)] == index}
+            found.update(dict.fromkeys(here, name))
+            left = [index for index in left if index not in here]
         return found
 
     def parts(self, erasure_id: str) -> list[Portion]:

@@ -1,6 +1,7 @@
 """Erasure requests at rest: parts by bucket, and under which request a leaf went."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import apsw
@@ -56,6 +57,27 @@ def test_a_leaf_is_found_under_the_latest_request_that_took_of_it(tmp_path: Path
     store.put_gone("e2", 2, [])
     assert store.under([3, 4, 5]) == {3: "e1", 5: "e2"}
     assert store.under([]) == {}
+    assert store.under([900, 5, 2, 900, 901]) == {900: "e1", 5: "e2"}
+    state.close()
+
+
+def test_a_long_run_is_not_taken_apart_to_find_a_few_leaves(tmp_path: Path) -> None:
+    """Nor is an earlier one looked into for what a later one took, or one that has none between."""
+    state, store = _store(tmp_path)
+    size = 200_000
+    for name in ("e1", "e2"):
+        store.put_gone(name, 1, range(0, 2 * size, 2))
+    store.put_gone("e3", 1, [1, 999_999])
+    state.execute("update erasure_gone set indexes = x'00' where erasure = 'e1'")
+    store.put_gone("e4", 1, [21, 23])
+    state.execute("update erasure_gone set indexes = x'00' where erasure = 'e4'")
+    wanted = [0, 2, 20, 24, 2 * size - 2, 999_999]
+    tracemalloc.start()
+    found = store.under(wanted)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == dict.fromkeys(wanted[:-1], "e2") | {999_999: "e3"}
+    assert peak < 4 * 8 * size, "its bytes and one array of them"
     state.close()
 
 
