@@ -81,7 +81,7 @@ class Renewing:
             )
         source = self._file.sources[kind or self._file.kind]
         if isinstance(source, Passphrase):
-            await asyncio.to_thread(_own, source)
+            await asyncio.to_thread(_own, source, asked=kind is not None)
         async with self._one:
             before = self.in_force()
             renewal = Renewal(self._disk, self._paths.key_database, self._file, self._keyring)
@@ -113,12 +113,15 @@ class Renewing:
         return [(_record(host, _what(json.loads(row[0]), now), None, ""), _FACT, _fact(now))]
 
 
-def _own(source: Passphrase) -> None:
-    """What is wrong with the passphrase of this process, told to whom it looks like their own."""
+def _own(source: Passphrase, *, asked: bool) -> None:
+    """What is wrong with the passphrase of this process, told to whom it looks like their own.
+
+    ``asked``: somebody asks for one, which has no meaning then (``UsageError``).
+    """
     try:
         source.words()
     except (UnavailableError, UsageError) as error:
-        raise type(error)(
+        raise (UsageError if asked else type(error))(
             f"The running installation has no passphrase to put a key under. {error.message}",
             hint=_WHOSE,
         ) from error

@@ -80,7 +80,7 @@ def test_a_passphrase_is_the_running_installations(
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
 
     async def none(link: ControlLink) -> None:
-        with pytest.raises(UnavailableError, match="needs its passphrase") as caught:
+        with pytest.raises(UsageError, match="needs its passphrase") as caught:
             await link.call("keys.rotate", asked)
         assert "environment of affidavit up" in caught.value.hint
 
