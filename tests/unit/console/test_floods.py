@@ -68,6 +68,39 @@ def test_those_alike_wait_until_the_first_is_durable(
     assert len(machine.records("access.query")) == before + 1
 
 
+def test_those_that_waited_for_a_record_that_failed_fail_with_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that hangs is tried once for all of them, and again for who comes after that."""
+    access, reader = Access(machine.services()), reader_of(machine, "owner")
+    tried: list[int] = []
+
+    async def work() -> list[BaseException | None]:
+        gate = asyncio.Event()
+
+        async def hang(*_: Any, **__: Any) -> int:
+            tried.append(1)
+            await gate.wait()
+            raise CannotRecordError("The journal hangs.")
+
+        monkeypatch.setattr(JournalWriter, "commit", hang)
+        alike = [
+            asyncio.ensure_future(access.often("access.query", reader, WHAT, "a")) for _ in range(5)
+        ]
+        await asyncio.wait(alike, timeout=0.05)
+        gate.set()
+        failed = await asyncio.gather(*alike, return_exceptions=True)
+        assert tried == [1]
+        with pytest.raises(CannotRecordError):
+            await access.often("access.query", reader, WHAT, "a")
+        return failed
+
+    failed = asyncio.run(work())
+    assert [str(error) for error in failed] == ["The journal hangs."] * 5
+    assert all(isinstance(error, CannotRecordError) for error in failed)
+    assert len(tried) == 2
+
+
 def test_what_was_only_counted_is_written_at_the_end(machine: Machine) -> None:
     """The latest of each kind, with how many were before it; nothing where all is on record."""
     services = machine.services()
