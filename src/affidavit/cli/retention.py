@@ -207,7 +207,7 @@ def _now(found: dict[str, Any]) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = []
     if found["erased"]:
         pairs.append(("Gone", ", ".join(found["erased"])))
-    if found["erased"] and found["erased_under"]:  # and what that did not take expired by itself
+    if found["erased"] and found["erased_under"]:  # what that did not take had gone before
         what = f"of what a request erased of it: affidavit erase show {found['erased_under']}"
         pairs.append(("Certificate", what))
     if found["expires"] == "content" and "content" in found["erased"]:

@@ -1,7 +1,8 @@
-"""Under which request something was erased, as the sequencer knows; said beside what is left.
+"""The latest request that erased something of a record, as the sequencer knows; said beside it.
 
-Rules: a read does not fail because the sequencer is away: then nothing is said. Not here: that it
-is erased (``query.content``).
+Rules: a read does not fail because the sequencer is away: then nothing is said. What else is gone
+of the record may have expired or gone under an earlier request: only the certificate tells. Not
+here: that it is erased (``query.content``).
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from affidavit.query.kept_records import Request, Under
 
 
 async def requests(services: ConsoleServices, gone: Sequence[int]) -> dict[int, Request]:
-    """The request under which each leaf was erased, of those where one is known."""
+    """The latest request that took something of each leaf, of those where one is known."""
     if not gone:
         return {}
     try:
@@ -40,10 +41,10 @@ def from_thread(services: ConsoleServices) -> Under:
 
 
 async def say(services: ConsoleServices, lines: Sequence[dict[str, Any]]) -> None:
-    """Add to the lines about what was erased under which certificate, among their ``details``."""
+    """Add to the ``details`` of lines of which something was erased the latest request that did."""
     gone = [one for one in lines if "erased" in (one["evidence"], one["content"])]
     known = await under(services, [one["index"] for one in gone])
     for one in gone:
         if one["index"] in known:
-            said = {"erased_under_certificate": known[one["index"]]}
+            said = {"something_erased_by_request": known[one["index"]]}
             one["details"] = (one.get("details") or {}) | said

@@ -56,7 +56,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         """One record, by its id or index (``#12``).
 
         ``erased``: its sections that are gone; ``erased_under``: the latest request that erased
-        something of it, ``""`` if none did or the sequencer is away. What else is gone had expired.
+        something of it, ``""`` if none did or the sequencer is away. The rest had gone before.
         """
         reader = authenticator.api(request)
         boundary, now = reader.boundary, services.clock.now()

@@ -2,12 +2,12 @@
 
 Rules: the class is the one under which the vault keeps a record; limits are those of the
 configuration in force. Told within the boundary; of holds only to who may know of them.
-Erased is what some request took, as the sequencer knows record by record, or what the vault says is
-gone; where no request is known, what else could be the certificate is named together: the records
-of erasures and expiries later than the first of these. What is not there without any of this is
-missing, which is damage, and said to be; of what only an earlier release may have removed, it is
-said that this is all that is known. Not here: one record and why (``kept``), looks
-(``evidence.report_kept``).
+Erased is what some request takes that took something of the record, as the sequencer knows record
+by record, or what the vault says is gone; where no request is known, what else could be the
+certificate is named together: the records of erasures and expiries later than the first of these.
+What is not there without any of this is missing, which is damage, and said to be; of what only an
+earlier release may have removed, it is said that this is all that is known. Not here: one record
+and why (``kept``), looks (``evidence.report_kept``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,11 @@ UNSURE = (
     "affidavit fsck --deep tells whether more is missing than was erased"
 )
 """What is said of records without an entry that this release cannot know of."""
+BY = (
+    "request {0} erased something of it (affidavit erase certificate {0}); "
+    "what it did not take had gone before"
+)
+"""What is said of sections that the latest request takes: they may have expired before it."""
 _OF_ERASURE = Or((Match("type", "retention.erased"), Match("type", "retention.expired")))
 _TAKES = {"person": ("person", "content"), "content": ("content",), "sections": SECTIONS}
 """The sections that go with what a request takes."""
@@ -161,9 +166,12 @@ def _lacking(
 
 
 def _why(section: str, reason: str, request: Request | None) -> str:
-    """Under which request a section went; else what else is known of it."""
+    """The latest request, if it takes such a section; else what else is known of it.
+
+    Whether that section went under it or was gone before is not known: only its certificate says.
+    """
     if request is not None and section in _TAKES.get(request.what, ()):
-        return f"request {request.id} (affidavit erase certificate {request.id})"
+        return BY.format(request.id)
     if reason in (NOT_THERE, REMOVED):
         return _MISSING
     return _AROUND if reason.startswith(AROUND) else _ERASED

@@ -201,10 +201,12 @@ def test_erased_is_what_the_vault_says_section_by_section(
     found = told(lambda gone: {index: requests[index] for index in gone if index in requests})
     assert [tuple(one.values()) for one in found["erased"]] == [
         (NONE, [first], ["content"]),
-        ("request e1 (affidavit erase certificate e1)", [second], ["content"]),
-        ("request e2 (affidavit erase certificate e2)", [third], ["content"]),
+        (kept_records.BY.format("e1"), [second], ["content"]),
+        (kept_records.BY.format("e2"), [third], ["content"]),
     ]
     assert found["missing"] == [{"records": [third], "sections": ["who", "what"]}]
+    said = "request e1 erased something of it (affidavit erase certificate e1); "
+    assert found["erased"][1]["certificate"] == f"{said}what it did not take had gone before"
     alone = told(kept_records.unknown)
     assert [tuple(one.values()) for one in alone["erased"]] == [
         (NONE, [first, second], ["content"])
@@ -246,9 +248,13 @@ def test_what_was_erased_and_what_somebody_removed_are_told_apart(
         members = verify.read_zip(made.content)
         told = json.loads(bytes(members["manifest.json"]))["retention"]
         found = {index: one["certificate"] for one in told["erased"] for index in one["records"]}
-        request = "request e1 (affidavit erase certificate e1)"
+        request = kept_records.BY.format("e1")
         assert found == dict.fromkeys(own[:2], request) | dict.fromkeys(own[2:], NONE)
         assert {index for one in told["missing"] for index in one["records"]} == {*theirs}
+        headers = {"authorization": f"Bearer {machine.keys['owner']}"}
+        lines = console.get("/api/show/%231", headers=headers).json()["lines"]
+        (detail,) = [one["details"] for one in lines if one["index"] == own[0]]
+        assert detail["something_erased_by_request"] == "e1"
         page = bytes(members["report.html"]).decode()
         assert "nothing tells of an erasure. This is damage" in page
         assert "missing from the vault, and nothing tells of an erasure: damage" in page
