@@ -29,9 +29,9 @@ from affidavit.control.identity import (
     check_one_person,
     check_preserves,
 )
-from affidavit.errors import NotFoundError, RefusedError, UsageError
+from affidavit.errors import ExpressionError, NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
-from affidavit.query.language import unparse
+from affidavit.query.language import parse, unparse
 from affidavit.query.search import COUNT_TO
 from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree
 from affidavit.vault.keyring import Keyring
@@ -166,6 +166,11 @@ async def _named(
     if "person" not in within.sections:
         return {"named": told | {"why": "names of people are outside your boundary"}}
     tree = Or(tuple(Phrase(name) for name in words))
+    try:
+        parse(unparse(tree), host.clock.now())
+    except ExpressionError:  # whoever reads it here, on record or elsewhere, could not put it
+        why = "the person's names are more words than one expression may have"
+        return {"named": told | {"why": why}}
     if not within.shows_content(reason):
         why = "searching text reads content, which you may not see"
         return {"named": told | {"expression": unparse(tree), "why": why}}
