@@ -97,7 +97,16 @@ class Client:
 
     def download(self, path: str, body: Mapping[str, object]) -> tuple[bytes, Mapping[str, str]]:
         """Send ``body`` as JSON; returns the bytes and the headers (lower case) of the answer."""
-        connection, response = self._open("POST", path, body)
+        return self._bytes("POST", path, body)
+
+    def fetch(self, path: str, **query: object) -> tuple[bytes, Mapping[str, str]]:
+        """Ask as ``get`` does for what is no JSON; returns as ``download``."""
+        return self._bytes("GET", path + _query(query), None)
+
+    def _bytes(
+        self, method: str, path: str, body: Mapping[str, object] | None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        connection, response = self._open(method, path, body)
         try:
             data = response.read()
         except (OSError, http.client.HTTPException) as error:

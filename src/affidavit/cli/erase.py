@@ -9,7 +9,7 @@ import typer
 
 from affidavit.cli import approvals, options, output
 from affidavit.cli.client import Client
-from affidavit.errors import UsageError
+from affidavit.errors import NotFoundError, UsageError
 
 app = typer.Typer(help="Erasure under a certificate.", invoke_without_command=True)
 Id = Annotated[str, typer.Argument(help="The request's id.", metavar="ID")]
@@ -144,24 +144,28 @@ def certificate(
     """
     from affidavit.durable import Disk
 
-    path = f"/api/erasures/{quote(erasure, safe='')}"
-    every = Client(data, url).get(path)["certificates"]
-    if not every:
-        raise UsageError("Nothing went yet.", hint=f"affidavit erase show {erasure}")
-    if run is not None and run > len(every):
-        there = f"--run 1 to {len(every)}" if len(every) > 1 else "There is one so far: --run 1"
-        raise UsageError(f"There is no certificate {run}.", hint=there)
-    text = every[(run or len(every)) - 1]
-    if run is None and len(every) > 1:
+    path = f"/api/erasures/{quote(erasure, safe='')}/certificate"
+    try:
+        text, headers = Client(data, url).fetch(path, run=run)
+    except NotFoundError as error:
+        if "certificates" not in error.detail:
+            raise
+        there = int(error.detail["certificates"])
+        if not there:
+            raise UsageError("Nothing went yet.", hint=f"affidavit erase show {erasure}") from error
+        hint = f"--run 1 to {there}" if there > 1 else "There is one so far: --run 1"
+        raise UsageError(f"There is no certificate {run}.", hint=hint) from error
+    every = int(headers.get("affidavit-certificates", 1))
+    if run is None and every > 1:
         output.say(
-            f"This is the latest of {len(every)} certificates, of what went last. Each other one: "
+            f"This is the latest of {every} certificates, of what went last. Each other one: "
             f"affidavit erase certificate {erasure}{options.same(data, url)} --run N, from 1 to "
-            f"{len(every) - 1}."
+            f"{every - 1}."
         )
     if out is None:
-        output.plain(text.rstrip("\n"))
+        output.plain(text.decode().rstrip("\n"))
         return
-    Disk().write_file(out, text.encode())
+    Disk().write_file(out, text)
     output.say(
         f"The certificate is in {out}. Check it: affidavit verify {out} --key VKEY. VKEY is the "
         "key for certificates, in the last line of affidavit log keys: not the log's, log/log.vkey."

@@ -136,12 +136,19 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def certificate(
         erasure: str, request: Request, run: Annotated[int, Query(ge=0, le=10_000)] = 0
     ) -> Response:
-        """The latest one, or that of a ``run``: later ones are of what had to wait."""
+        """The latest one, or that of a ``run``: later ones are of what had to wait.
+
+        ``affidavit-certificates``, a header, says how many there are.
+        """
         await known_of(authenticator.api(request), erasure)
         every = await services.control.call("erasures.certificates", {"id": erasure})
         if not every or run > len(every):
-            raise NotFoundError("There is no such certificate yet.", hint="affidavit erase list")
-        return Response(every[(run or len(every)) - 1], media_type="text/plain")
+            raise NotFoundError(
+                "There is no such certificate yet.",
+                hint="affidavit erase list", certificates=len(every),
+            )  # fmt: skip
+        headers = {"affidavit-certificates": str(len(every))}
+        return Response(every[(run or len(every)) - 1], media_type="text/plain", headers=headers)
 
     @routes.post("/retention/run", tags=["erasures"], summary="Have retention run now")
     async def retention_run(

@@ -2,16 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from affidavit.app import erasing
 from affidavit.control.erasures import Erasure, Tally
+from affidavit.errors import UnavailableError
 from affidavit.evidence import certificate
 from affidavit.ledger.note import Signer
 from affidavit.query.tree import Tree
 from tests.unit.cli.conftest import As, Command, Site, flat
+from tests.world.machine import PlayedErasing
 
 SIGNER = Signer("test.example/log/certificates", b"\x07" * 32)
 BASIS = ("--basis", "GDPR Art. 17(1)(b)")
@@ -119,9 +122,12 @@ def test_what_stays_is_said_and_what_a_dry_run_leads_to(
 
 
 def test_each_run_has_a_certificate_and_all_of_them_are_told(
-    command: Command, become: As, site: Site, tmp_path: Path
+    command: Command, become: As, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What went by all, and which one is fetched; while another run is under way, too."""
+    """What went by all, and which one is fetched; while another run is under way, too.
+
+    It is fetched also where nobody has time to look for what is left.
+    """
     become("")
     texts = tuple(
         certificate.make({"certificate": f"{run}", "records": f"{went}",
@@ -146,6 +152,12 @@ def test_each_run_has_a_certificate_and_all_of_them_are_told(
     (row,) = [one for one in command("erase", "list", "--json").rows if one["id"] == made.id]
     assert (row["went"], row["certified"], row["tally"]["records"]) == (6, 3, 2)
     get = ("erase", "certificate", made.id)
+
+    async def busy(*_: object) -> Any:
+        raise UnavailableError("Others are being answered.")
+
+    monkeypatch.setattr(PlayedErasing, "left", busy)
+    assert command("erase", "show", made.id).code == 4
     for run, text in enumerate(texts, 1):
         one = command(*get, "--run", str(run))
         assert (one.out, one.err) == (text, "")
