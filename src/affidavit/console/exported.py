@@ -8,7 +8,7 @@ the certificate lists it. Not here: the list (``app.erasure_choice``), the bundl
 
 from collections.abc import Sequence
 
-from affidavit.errors import UnavailableError
+from affidavit.errors import PrunedError, UnavailableError
 from affidavit.evidence.bundle import Shown
 from affidavit.ledger.log_reader import LogReader
 from affidavit.vault import wraps
@@ -35,18 +35,25 @@ class Disclosed:
             self._kinds[index] = self._kinds.get(index, 0) | kinds
 
     def check(self) -> None:
-        """``UnavailableError`` if something of it was erased since it was read."""
+        """``UnavailableError`` if something of it was erased, or pruned, since it was read."""
         ended = self._vault.ended()  # first: what ends from here on is seen the next time
         if ended == self._ended:
             return
-        left = self._vault.left({index: self._log.decoded(index).id for index in self._kinds})
-        if any(kinds & ~left.get(index, kinds) for index, kinds in self._kinds.items()):
+        if self._gone():
             raise UnavailableError(
                 "Some of these records were erased while the bundle was made.",
                 hint="Ask again.",
                 kept="nothing of it was handed out; perhaps the record that it was asked for",
             )
         self._ended = ended
+
+    def _gone(self) -> bool:
+        try:
+            named = {index: self._log.decoded(index).id for index in self._kinds}
+        except PrunedError:  # what is pruned has nothing left
+            return True
+        left = self._vault.left(named)
+        return any(kinds & ~left.get(index, kinds) for index, kinds in self._kinds.items())
 
 
 def runs(leaves: Sequence[int]) -> list[list[int]]:

@@ -10,7 +10,9 @@ from starlette.testclient import TestClient
 from affidavit.console import exported
 from affidavit.console.access import Access
 from affidavit.console.app import create_app
+from affidavit.errors import PrunedError
 from affidavit.evidence import bundle, verify
+from affidavit.ledger.log_reader import LogReader
 from affidavit.vault.erase import Eraser
 from affidavit.vault.segments import Bucket
 from tests.unit.console.conftest import BASE
@@ -93,6 +95,27 @@ def test_it_leaves_after_its_record_or_not_at_all(
     assert answer.status_code == 503
     assert json.loads(answer.content)["kept"].startswith("nothing of it was handed out")
     assert len(machine.records("access.export")) == 1
+
+
+def test_what_is_pruned_meanwhile_is_gone_as_what_is_erased(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The export is asked for again: it is not that nothing of its name was there."""
+    whole = bundle.make
+
+    def pruned(_: LogReader, index: int) -> Any:
+        raise PrunedError(f"Leaf {index} was pruned.")
+
+    def make(*args: Any, **more: Any) -> bundle.Bundle:
+        made = whole(*args, **more)
+        _erase(machine, OTHERS)
+        monkeypatch.setattr(LogReader, "decoded", pruned)
+        return made
+
+    monkeypatch.setattr(bundle, "make", make)
+    answer = _export(machine)
+    assert answer.status_code == 503
+    assert "erased while the bundle was made" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("step", [1, 3])
