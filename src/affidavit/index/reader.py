@@ -30,6 +30,8 @@ BESIDE = "index.next"
 """The directory, beside the files of an index, in which a new one is made."""
 SECONDS = 10.0
 """How long the statements of one snapshot, or what asks in several, may run together."""
+TIME, LIMIT = "time", "limit"
+"""The ``reason`` of a ``UsageError``: it takes longer than that, or has more than SQLite takes."""
 BATCH = 2_000
 """So many rows are in memory at once where they are taken some at a time."""
 _STEPS = 20_000
@@ -290,7 +292,8 @@ def _timed(own: _Own) -> Iterator[None]:
         raise UsageError(
             "The question has too many conditions to be asked at once.",
             hint="Ask it in parts.",
-            reason=str(error),
+            reason=LIMIT,
+            limit=str(error),
         ) from error
     finally:
         if own.together or own.db.in_transaction:
@@ -302,7 +305,7 @@ def _too_long() -> UsageError:
     return UsageError(
         f"The question takes longer than {SECONDS:.0f} seconds.",
         hint="Narrow it: since:… until:…, a model, a session; or a shorter phrase.",
-        reason="time",
+        reason=TIME,
     )
 
 

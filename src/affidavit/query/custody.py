@@ -4,7 +4,8 @@ Rules: a reveal names its records, and an export its leaves (of very many, runs 
 that were not in it); of an older one, which shows all that its question matches, that is put
 again; of a question, a story or a tail only that it matches these records can be told,
 since its record has the question and a number, not which rows. What is recorded as a digest, or
-asks for what this reader may not see, is listed with *cannot be told*. Counts, sums and lists of
+asks for what this reader may not see, or takes too long or too much to be put again, is listed with
+*cannot be told*. Counts, sums and lists of
 values show no record and are not listed. All within the reader's boundary, newest reads first
 where there are too many to look at. Where a limit cuts, a line of its own says so, also where no
 read is found. Not here: how it is shown (``evidence.report_kept``).
@@ -13,6 +14,8 @@ read is found. Not here: how it is shown (``evidence.report_kept``).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from affidavit.errors import UsageError
+from affidavit.index.reader import LIMIT, TIME
 from affidavit.index.schema import Row
 from affidavit.query import wording
 from affidavit.query.asked_then import condition, exported, lies_in
@@ -66,7 +69,8 @@ class _Told:
         self._searcher = searcher
         self._boundary = boundary
         self._records = records
-        self._known: dict[Tree, list[int]] = {}
+        self._known: dict[Tree, list[int] | None] = {}
+        self._late = False
 
     def entry(self, row: Row) -> dict[str, Any] | None:
         """What is told of a read; ``None`` if it touched none of the records."""
@@ -110,8 +114,11 @@ class _Told:
         asked = self._story(what) if operation == "show" else self._asked(row, what)
         if asked is None:
             return self._told(row, seen, None, "whether it matches cannot be told")
-        number = len(self._matching(asked))
-        return self._told(row, seen, None, f"it matches {number} of these") if number else None
+        matching = self._matching(asked)
+        if matching is None:
+            return self._told(row, seen, None, "whether it matches cannot be told")
+        more = f"it matches {len(matching)} of these"
+        return self._told(row, seen, None, more) if matching else None
 
     def _asked(self, row: Row, what: Mapping[str, Any]) -> Tree | None:
         if what.get("operation") != "tail":
@@ -137,11 +144,23 @@ class _Told:
         both = {int(number)} | ({halves.re, halves.answered} if halves is not None else set())
         return Or(tuple(Number("index", "=", index) for index in both if index is not None))
 
-    def _matching(self, asked: Tree) -> list[int]:
+    def _matching(self, asked: Tree) -> list[int] | None:
+        """Those of the records that match; ``None`` if it takes too long or is too much at once.
+
+        Once one took too long, no other one is put: each may take as long.
+        """
         if asked not in self._known:
+            if self._late:
+                return None
             rows = And((self._boundary.rows, asked))
             within = self._boundary._replace(rows=rows)
-            self._known[asked] = self._searcher.within(self._records, within)
+            try:
+                self._known[asked] = self._searcher.within(self._records, within)
+            except UsageError as error:
+                if error.detail.get("reason") not in (TIME, LIMIT):
+                    raise
+                self._late = error.detail["reason"] == TIME
+                self._known[asked] = None
         return self._known[asked]
 
     def _told(

@@ -6,14 +6,15 @@ for): gaps; changes to what it used (its models and their aliases, sources, tool
 policies, prompts, deployments and the configuration that name no model; refused calls of its
 actors. After it, as long as the ledger goes: reveals and exports that showed records of it. All
 but gaps, which belong to no tenant, are looked up within the boundary. Half of the time of a page
-is for what stands beside; a row for which that did not suffice is there and says so. A step looks
-at a bounded number of rows, so a page may be short and still have a next one. Not here: what a row
-says.
+is for what stands beside; a row for which that did not suffice, or whose question has too many
+conditions to be put again, is there and says so. A step looks at a bounded number of rows, so a
+page may be short and still have a next one. Not here: what a row says.
 """
 
 from typing import NamedTuple
 
 from affidavit.errors import UsageError
+from affidavit.index.reader import LIMIT, TIME
 from affidavit.index.schema import Row
 from affidavit.query.asked_then import condition, exported, lies_in
 from affidavit.query.boundary import Boundary, inject
@@ -158,13 +159,16 @@ class Stream:
         return found, end
 
     def _in_time(self, row: Row, kept: float) -> Found | None:
-        """The row if it belongs there, or if finding out leaves no more than ``kept`` seconds."""
+        """The row if it belongs there, or if finding out leaves no more than ``kept`` seconds.
+
+        Or if what an export asked then has more conditions than can be asked at once.
+        """
         reader = self._searcher.reader
         try:
             with reader.together(reader.left - kept):
                 return self._belongs(row)
         except UsageError as error:
-            if error.detail.get("reason") != "time":
+            if error.detail.get("reason") not in (TIME, LIMIT):
                 raise
             return Found(row, beside=True, of=None)
 

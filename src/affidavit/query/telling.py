@@ -29,7 +29,7 @@ from affidavit.query.wording import Details
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _UNTOLD = (
     "cannot be told: its question is recorded as digests or looks at what you may not see, "
-    "or there was no time to find out"
+    "or there was no time to find out, or it has too many conditions to be put again"
 )
 
 

@@ -11,11 +11,12 @@ from affidavit.config import Config
 from affidavit.config_retention import Retention
 from affidavit.console.app import create_app
 from affidavit.control.erasures import Erasure
-from affidavit.errors import CorruptError
+from affidavit.errors import CorruptError, UsageError
 from affidavit.evidence import verify
 from affidavit.query import boundary, custody, kept_records
 from affidavit.query.kept_records import Request, Under
-from affidavit.query.tree import All, Match
+from affidavit.query.search import Searcher
+from affidavit.query.tree import All, Match, Tree
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
 from affidavit.vault.segments import Bucket, segments_in, wraps_path
@@ -104,6 +105,31 @@ def test_reads_that_touched_the_records_are_listed_and_others_are_not(
         made = ask_("auditor", "/api/export", **body)
         manifest = json.loads(bytes(verify.read_zip(made.content)["manifest.json"]))
         assert {entry["actor"] for entry in manifest["custody"]} == actors
+
+
+@pytest.mark.parametrize("reason", ["limit", "time"])
+def test_a_read_whose_question_cannot_be_put_again_does_not_fail_the_bundle(
+    console: TestClient, machine: Machine, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """It is listed with *cannot be told*; once one took too long, no other is put."""
+    for words in ("model:demo-one type:exchange.*", "model:demo-one type:exchange.request"):
+        ask(console, machine, "responder", "/api/query", expression=words, view="records")
+    asked: list[Tree] = []
+
+    def within(_: Searcher, records: list[int], inside: boundary.Boundary) -> list[int]:
+        asked.append(inside.rows)
+        raise UsageError("It cannot be put.", reason=reason)
+
+    monkeypatch.setattr(Searcher, "within", within)
+    searcher, size = machine.services().searcher, machine.log.size
+    reader = boundary.auditor("act_x", "acme")
+    last = custody.custody(searcher, reader, [1], size)[-2:]
+    assert all("whether it matches cannot be told" in one["said"] for one in last)
+    assert [one["records"] for one in last] == [None, None]
+    assert (len(asked) == 1) == (reason == "time")
+    reason = "another"
+    with pytest.raises(UsageError):
+        custody.custody(searcher, reader, [1], size)
 
 
 def kept(console: TestClient, machine: Machine, who: str) -> Any:

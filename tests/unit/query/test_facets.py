@@ -71,6 +71,7 @@ def test_what_is_too_much_for_sqlite_is_said_in_a_sentence(searcher: Searcher) -
     with pytest.raises(UsageError, match="too many conditions") as caught:
         searcher.reader.query(f"SELECT {'(' * 5_000}1{')' * 5_000}")
     assert isinstance(caught.value.__cause__, apsw.SQLError)
+    assert caught.value.detail["reason"] == reading.LIMIT
 
 
 @pytest.mark.parametrize(

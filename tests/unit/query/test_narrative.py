@@ -236,6 +236,25 @@ def test_what_takes_too_long_beside_a_story_cannot_be_told(
     assert all("no time" in str(line.details["of_this_narrative"]) for line in lines[2:])
 
 
+def test_an_export_whose_question_is_too_much_for_one_statement_does_not_fail_the_story(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of SQLite's in one question of somebody else's: that row says it cannot be told."""
+    export = placed(2, "access.export", {"who": NO_SESSION, "what": {
+        "operation": "export", "expression": "model:other", "boundary": {"rows": "tenant:acme"},
+    }})  # fmt: skip
+    searcher = told([request(0), response(1, 0), export])
+
+    def much(self: Stream, _: Tree) -> tuple[int, ...]:
+        self._searcher.reader.query(f"SELECT {'(' * 5_000}1{')' * 5_000}")
+        raise AssertionError("it is no limit")
+
+    monkeypatch.setattr(Stream, "_own_where", much)
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert [line.index for line in lines] == [0, 1, 2]
+    assert "no time" in str(lines[2].details["of_this_narrative"])
+
+
 def test_a_story_is_one_question(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its statements have the time of one together, in whichever snapshots they are made."""
     searcher = told([request(0), response(1, 0)])
