@@ -1,9 +1,11 @@
 """What an export gave away: which leaves its record names, and that all of it was still there.
 
-Rules: a bundle leaves only if everything that it discloses could still be read once the record of
-the export was durable. So what an erasure takes is either in no such bundle, or the record of the
-bundle was there before the first key was destroyed, in a journal that the erasure waits for; then
-the certificate lists it. Not here: the list (``app.erasure_choice``), the bundle (``proofs``).
+Rules: a bundle leaves only if every section and part that it discloses of its leaves could still be
+read once the record of the export was durable. So what an erasure takes of them is either in no
+such bundle, or the record of the bundle was there before the first key was destroyed, in a journal
+that the erasure waits for; then the certificate lists it. What a bundle says beside its leaves is
+not looked at: names and purposes of who read them (custody), what the page of a period reads. Not
+here: the list (``app.erasure_choice``), the bundle (``proofs``).
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,10 @@ MAX_RUNS = 1_000
 
 
 class Disclosed:
-    """What of each leaf a bundle that is being made discloses; on a reading thread."""
+    """What of each leaf a bundle that is being made discloses; on a reading thread.
+
+    Of a bundle that is made anew, as the index contradicts the first one, what either discloses.
+    """
 
     def __init__(self, vault: VaultReader, log: LogReader) -> None:
         self._vault = vault
@@ -28,7 +33,7 @@ class Disclosed:
         self._kinds: dict[int, int] = {}
 
     def add(self, index: int, shown: Shown) -> None:
-        """This was read of a leaf."""
+        """A bundle discloses this of a leaf."""
         kinds = sum(1 << kind for kind, text in enumerate(shown.disclosures) if text is not None)
         kinds |= (1 << wraps.PART) * any(part is not None for part in shown.parts)
         if kinds:

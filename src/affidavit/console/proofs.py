@@ -59,9 +59,9 @@ class Wanted:
     records, drawn by ``seed``; 0 for all of them. ``people``: say who has read them and how they
     are kept, under which of the ``holds`` that the reader may know of, ``under`` which requests
     what is gone was erased. ``report``: what the page is about; ``witnesses``: what is known of
-    them, for that of a period; ``models``: how many there are, for an attestation. ``seen`` is told
-    what is read of each leaf. ``subject``: the pseudonym of whom it is about; of records of others,
-    ``who`` and ``person`` are left out.
+    them, for that of a period; ``models``: how many there are, for an attestation. ``disclosed``
+    is told what the bundle discloses of each leaf. ``subject``: the pseudonym of whom it is about;
+    of records of others, ``who`` and ``person`` are left out.
     """
 
     expression: str
@@ -74,7 +74,7 @@ class Wanted:
     people: bool = False
     holds: Sequence[Hold] | None = None
     under: Under = unknown
-    seen: Callable[[int, bundle.Shown], None] | None = None
+    disclosed: Callable[[int, bundle.Shown], None] | None = None
     report: report_kinds.Kind = "records"
     witnesses: Sequence[dict[str, Any]] = ()
     models: int = 0
@@ -167,7 +167,7 @@ class Proofs:
     def _given(self, reader: Reader, wanted: Wanted) -> tuple[bundle.Bundle, Disclosed]:
         """The bundle, and what to check once it is on record."""
         given = Disclosed(self._services.vault, self._services.log)
-        made = self._make(reader, dataclasses.replace(wanted, seen=given.add))
+        made = self._make(reader, dataclasses.replace(wanted, disclosed=given.add))
         given.check()
         return made, given
 
@@ -245,6 +245,7 @@ class Proofs:
             policy=trust.policy(services),
             tools=TOOLS,
             render=self._page(reader, wanted, searched, asked),
+            told=wanted.disclosed,
             **self._for_people(reader, wanted, answer, now),
         )
         return answer, made
@@ -379,10 +380,7 @@ class Proofs:
             disclosures = tuple(
                 text if name in shown else None for name, text in zip(SECTIONS, texts, strict=True)
             )
-            found = bundle.Shown(disclosures, parts)
-            if wanted.seen is not None:
-                wanted.seen(index, found)
-            return found
+            return bundle.Shown(disclosures, parts)
 
         return show
 

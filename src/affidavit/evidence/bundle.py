@@ -93,13 +93,15 @@ def make(
     retention: Mapping[str, Any] | None = None,
     custody: Sequence[Mapping[str, Any]] = (),
     render: Callable[..., str] = report.render,
+    told: Callable[[int, Shown], None] | None = None,
 ) -> Bundle:
     """Make the bundle of ``answer``.
 
     ``show`` gives what the reader may see of a leaf; ``boundary`` is what the manifest says of
     that; ``made`` the time; ``policy`` what this installation trusts, under which the bundle is
     checked with ``tools`` (it is not in the bundle). ``retention`` and ``custody``: what the
-    manifest says of them. ``render`` makes the page, as ``report.render`` does. A timestamp that
+    manifest says of them. ``render`` makes the page, as ``report.render`` does. ``told`` is told
+    of each leaf what the bundle discloses of it, and nothing that was only read. A timestamp that
     would be refused is left out. ``CorruptError`` if the bundle would not verify; ``UsageError`` if
     it would be too large, or if a sample is wanted of what no chain proves to be all.
     """
@@ -107,7 +109,7 @@ def make(
     question = _question(answer)
     try:
         sampling, choice = _sampled(members, question, answer, show, choice)
-        disclosures, content = _disclosed(answer, show, choice)
+        disclosures, content = _disclosed(answer, show, choice, told)
         members["disclosures.jsonl"] = b"".join(disclosures)
         del disclosures  # of very many records it is as large as the member
         members.update(content)
@@ -249,8 +251,9 @@ def _stamped(
 
 
 def _disclosed(
-    answer: Answer, show: Callable[[int], Shown], choice: Choice
-) -> tuple[list[bytes], dict[str, bytes]]:
+    answer: Answer, show: Callable[[int], Shown], choice: Choice,
+    told: Callable[[int, Shown], None] | None = None,
+) -> tuple[list[bytes], dict[str, bytes]]:  # fmt: skip
     """The lines of ``disclosures.jsonl``, and the members of ``content/``."""
     whole = set(SECTIONS) - set(choice.withhold)
     whole -= {"content"} if choice.content == "none" else set()
@@ -264,20 +267,30 @@ def _disclosed(
     salts: list[bytes] = []
     content: dict[str, bytes] = {}
     for index in sorted(wanted):
-        seen = show(index)
+        seen = _only(wanted[index], show(index), choice)
+        if told is not None:
+            told(index, seen)
         for name, text in zip(SECTIONS, seen.disclosures, strict=True):
-            if text is not None and name in wanted[index]:
+            if text is not None:
                 lines.append(_line({"leaf": index, "section": name, "disclosure": text}))
-        if choice.content != "full" or "content" not in wanted[index]:
-            continue
         for number, part in enumerate(seen.parts):
-            if part is not None and seen.disclosures[-1] is not None:
+            if part is not None:
                 salt, body = part
                 salts.append(_line({"leaf": index, "part": number, "salt": b64u(salt)}))
                 content[f"content/{index}-{number}"] = body
     if salts:
         content["content/salts.jsonl"] = b"".join(salts)
     return lines, content
+
+
+def _only(wanted: Collection[str], seen: Shown, choice: Choice) -> Shown:
+    """What of that which may be seen of a leaf is in the bundle; parts with their section alone."""
+    disclosures = tuple(
+        text if name in wanted else None
+        for name, text in zip(SECTIONS, seen.disclosures, strict=True)
+    )
+    parts = seen.parts if choice.content == "full" and disclosures[-1] is not None else ()
+    return Shown(disclosures, parts)
 
 
 def _question(answer: Answer) -> dict[str, Any]:

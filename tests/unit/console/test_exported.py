@@ -40,10 +40,10 @@ def _erase(machine: Machine, indexes: list[int]) -> None:
     assert [*eraser.records(bucket, indexes, "content").indexes] == indexes
 
 
-def _export(machine: Machine) -> Any:
+def _export(machine: Machine, **more: object) -> Any:
     with TestClient(create_app(machine.services()), base_url=BASE) as console:
         headers = {"authorization": f"Bearer {machine.keys['owner']}"}
-        return console.post("/api/export", json=EXPORT, headers=headers)
+        return console.post("/api/export", json=EXPORT | more, headers=headers)
 
 
 def _shows(answer: Any) -> list[str]:
@@ -77,6 +77,37 @@ def test_what_is_erased_while_a_bundle_is_made_does_not_leave_in_it(
     assert "erased while the bundle was made" in answer.json()["detail"]
     again = _export(machine)
     assert (again.status_code, len(_shows(again))) == (200, 2 - len(indexes))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        ({"content": "digest"}, 503),
+        ({"content": "none"}, 200),
+        ({"content": "digest", "withhold": ["content"]}, 200),
+        ({"withhold": ["content"]}, 200),
+        ({"expression": "type:exchange.*", "content": "digest", "sample": 1, "seed": "c"}, 200),
+    ],
+    ids=str,
+)
+def test_what_a_bundle_leaves_out_may_be_erased_while_it_is_made(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], status: int
+) -> None:
+    """It was read and is not in the bundle, so nothing of it leaves; so with what is not drawn."""
+    whole = bundle.make
+
+    def make(*args: Any, **more: Any) -> bundle.Bundle:
+        made = whole(*args, **more)
+        given = verify.read_zip(made.data)["disclosures.jsonl"]
+        lines = [json.loads(line) for line in bytes(given).splitlines()]
+        shown = {one["leaf"] for one in lines if one["section"] == "content"}
+        assert bool(shown) == ("sample" in wanted or status == 503)
+        left_out = [index for index in SHOWN + OTHERS if index not in shown]
+        _erase(machine, SHOWN if status == 503 else left_out)
+        return made
+
+    monkeypatch.setattr(bundle, "make", make)
+    assert _export(machine, **wanted).status_code == status
 
 
 def test_it_leaves_after_its_record_or_not_at_all(
