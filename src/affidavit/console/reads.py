@@ -1,10 +1,11 @@
 """The questions a reader can ask, each recorded before it is answered.
 
-Rules: search first, then the record with the number of rows, then the rows; a search that is
-refused or not understood shows nothing and leaves no ``access.query`` (the refusal is recorded
-where errors are answered). A name under which nothing is found was asked for all the same: that
-is recorded too, many of them together. Everything happens within ``reader.boundary``. Not here:
-HTTP (``api``, ``page``), proofs and exports (``proofs``).
+Rules: search first, then the record with the number of rows, then the rows; a search that a
+boundary refuses, or whose words are not understood, shows nothing and leaves no ``access.query``
+(the refusal is recorded where errors are answered). A name under which nothing is found was asked
+for all the same, and so was what matches too much, takes too long or cannot be compared: that is
+recorded too, without rows, many of them together. Everything happens within ``reader.boundary``.
+Not here: HTTP (``api``, ``page``), proofs and exports (``proofs``).
 """
 
 import base64
