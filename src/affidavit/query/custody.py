@@ -2,13 +2,12 @@
 
 Rules: a reveal names its records, and an export its leaves (of very many, runs that may hold some
 that were not in it); of an older one, which shows all that its question matches, that is put
-again; of a question, a story or a tail only that it matches these records can be told,
-since its record has the question and a number, not which rows. What is recorded as a digest, or
-asks for what this reader may not see, or takes too long or too much to be put again, is listed with
-*cannot be told*. Counts, sums and lists of
-values show no record and are not listed. All within the reader's boundary, newest reads first
-where there are too many to look at. Where a limit cuts, a line of its own says so, also where no
-read is found. Not here: how it is shown (``evidence.report_kept``).
+again; of a question, a story or a tail only that it matches these records can be told, since its
+record has the question and a number, not which rows. What is recorded as a digest, asks for what
+this reader may not see, or takes too long or is too much to be put again is listed with *cannot be
+told*. Counts, sums and lists of values show no record and are not listed. All within the reader's
+boundary, newest reads first where there are too many to look at. Where a limit cuts, a line of its
+own says so, also where no read is found. Not here: how it is shown (``evidence.report_kept``).
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,11 +4,13 @@ Rules: in ledger order, each row once, whatever the pages. Beside the records of
 actor or model stand, from its first to its last record (or in the whole window that was asked
 for): gaps; changes to what it used (its models and their aliases, sources, tools), and those of
 policies, prompts, deployments and the configuration that name no model; refused calls of its
-actors. After it, as long as the ledger goes: reveals and exports that showed records of it. All
-but gaps, which belong to no tenant, are looked up within the boundary. Half of the time of a page
-is for what stands beside; a row for which that did not suffice, or whose question has too many
-conditions to be put again, is there and says so. A step looks at a bounded number of rows, so a
-page may be short and still have a next one. Not here: what a row says.
+actors. After it, as long as the ledger goes: reveals and exports that showed records of it; an
+export of very many scattered leaves has runs on record that may hold some that were not in it, so
+it may stand there for one of these. All but gaps, which belong to no tenant, are looked up within
+the boundary. Half of the time of a page is for what stands beside; a row for which that did not
+suffice, or whose question has too many conditions to be put again, is there and says so. A step
+looks at a bounded number of rows, so a page may be short and still have a next one. Not here: what
+a row says.
 """
 
 from typing import NamedTuple
@@ -45,7 +47,8 @@ _LOOKS = 64
 class Found(NamedTuple):
     """One row. ``beside``: it is no record of the scope.
 
-    ``of``: some of the scope's records that a reveal or an export showed; ``None`` where it cannot
+    ``of``: some of the scope's records that a reveal or an export showed (an export of very many
+    may have shown their neighbours alone); ``None`` where it cannot
     be told whether it showed any, or whether the row belongs there.
     """
 
@@ -200,7 +203,7 @@ class Stream:
         return Found(row, beside=True) if self._known[condition] else None
 
     def _read(self, row: Row) -> Found | None:
-        """A reveal or an export that showed records of the scope, or of which nobody can tell."""
+        """A reveal or an export that showed records of the scope, or that may have."""
         what = look(self._searcher.contents, row, show=False).sections.get("what")
         if not isinstance(what, dict):
             return None
