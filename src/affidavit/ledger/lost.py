@@ -13,8 +13,9 @@ Rules:
 4. All of it follows from what the ledger has. Killed anywhere, another run goes on where it was,
    as a request that has its outcome is not open any more.
 
-Of a request whose leaf is damaged nobody knows the writer; it stays as it is, and ``fsck`` tells.
-Once that is repaired, it is closed at the next start.
+Of a request whose leaf is damaged, or cannot be read off its disk, nobody knows the writer; it
+stays as it is, and ``fsck`` tells. Once that is repaired, it is closed at the next start. Whatever
+is wrong with what is read here, the records of writers that are there do not wait for it.
 Not here: committing, and journals that can be read (``intake``).
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from affidavit.clock import Clock
-from affidavit.errors import CorruptError, NotFoundError, PrunedError
+from affidavit.errors import CorruptError, NotFoundError, PrunedError, UnavailableError
 from affidavit.ledger import sweep
 from affidavit.ledger.inbox import Inbox
 from affidavit.ledger.leaf import Leaf
@@ -50,7 +51,7 @@ class Lost:
     """Makes the records, in batches of about ``most``; whoever asks commits them at once.
 
     ``leaf`` reads a published leaf; ``asked`` makes the record of a request from what is kept of
-    it.
+    it. ``UnavailableError`` of either means: later.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Lost:
     ) -> list[tuple[str, Record]] | None:
         """For requests of writers that are ``gone``: who asked, and the outcome.
 
-        ``None`` if one may be among those that are not published yet.
+        ``None`` if one may be among those that are not published yet, or not to be had just now.
         """
         read: set[str] = set().union(*(inbox.asked for inbox in inboxes.values()))
         waiting = self._ledger.open_requests()
@@ -125,16 +126,17 @@ class Lost:
         for index in sorted(index for name, index in waiting.items() if name not in read):
             try:
                 leaf = self._leaf(index)
-            except (PrunedError, CorruptError):
-                continue
-            except NotFoundError:
-                return found or None
-            writer = leaf.src[0]
-            if gone(writer):
+                writer = leaf.src[0]
+                if not gone(writer):
+                    continue
                 made, _ = sweep.interrupted(self._asked(leaf), None, self._clock.now())
-                found.append((writer, made))
-                if len(found) >= self._most:
-                    break
+            except (PrunedError, CorruptError, OSError):
+                continue
+            except (NotFoundError, UnavailableError):
+                return found or None
+            found.append((writer, made))
+            if len(found) >= self._most:
+                break
         return found
 
     def _last_words(self, name: str) -> Iterator[tuple[str, Record]]:

@@ -149,12 +149,13 @@ class VaultReader:
     def asked(self, leaf: Leaf) -> Record:
         """The request of a leaf, as far as it opens, for whoever makes its outcome.
 
-        Of its sections ``who`` and ``what``, unless they are erased or damaged. Of one that is not
-        here any more nobody knows the tenant; its class is then the ledger's own.
+        Of its sections ``who`` and ``what``, unless they are erased or damaged, or the disk does
+        not give them. Of one that is not here any more nobody knows the tenant; its class is then
+        the ledger's own. ``UnavailableError`` if ``keys.db`` cannot be read.
         """
         tenant, kept = "", LEDGER
         who = what = None
-        with contextlib.suppress(CorruptError, NotFoundError, FileNotFoundError):
+        with contextlib.suppress(CorruptError, NotFoundError, OSError):
             stored = self._find(leaf, None)
             if stored is not None:
                 bucket = self._keyring.bucket_of(stored.bucket)

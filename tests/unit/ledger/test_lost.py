@@ -1,14 +1,16 @@
 """Journals that are missing or cannot be read: each of their requests gets its one outcome."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from affidavit.errors import CorruptError, NotFoundError
+from affidavit.errors import CorruptError, NotFoundError, UnavailableError
 from affidavit.ledger import sweep
 from affidavit.ledger.leaf import Leaf
 from affidavit.ledger.lost import Lost
@@ -345,6 +347,49 @@ def test_what_is_damaged_is_not_said(opened: Sequencer) -> None:
     assert opened.reader.bucket(3) == ("acme", "default", "2026-11-23")
 
 
+def test_a_disk_that_does_not_give_a_request_stops_nobody(
+    opened: Sequencer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is closed all the same, and what others record is taken in at once."""
+    journal = _asking(opened)
+    journal.lose(opened.root, opened.log.leaves)
+
+    def pread(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("affidavit.vault.reader.os", SimpleNamespace(pread=pread))
+        other = Journal(opened.root)
+        other.commit(make("custom", {}))
+        opened.drain()
+    assert _types(opened)[3:] == [
+        "custom", "exchange.response", "exchange.response", "tool.result", *END,
+    ]  # fmt: skip
+    assert set(_asked_unknown(opened, 4)) == {"what", "outcome"}
+    assert opened.reader.bucket(4) == ("acme", "default", "2026-11-23")
+
+
+@pytest.mark.parametrize("fails", ["leaf", "asked"])
+def test_keys_that_are_not_to_be_had_are_waited_for(opened: Sequencer, fails: str) -> None:
+    """The requests stay open, and their writer without its end, until they are; nobody else."""
+    journal = _asking(opened)
+    journal.lose(opened.root, opened.log.leaves)
+
+    def away(_: object) -> Any:
+        raise UnavailableError("keys.db cannot be read.")
+
+    there = {"leaf": opened.log.leaf, "asked": opened.reader.asked}
+    reads: dict[str, Any] = there | {fails: away}
+    opened.intake._lost = Lost(opened.log, reads["leaf"], reads["asked"], opened.clock, 500)
+    other = Journal(opened.root)
+    other.commit(make("custom", {}))
+    opened.drain()
+    assert _types(opened)[3:] == ["custom"]
+    opened.intake._lost = _lost(opened, opened.log.leaf)
+    opened.drain()
+    assert _types(opened)[4:] == ["exchange.response", "exchange.response", "tool.result", *END]
+
+
 def _lost(opened: Sequencer, leaf: Any) -> Lost:
     return Lost(opened.log, leaf, opened.reader.asked, opened.clock, 500)
 
@@ -368,14 +413,15 @@ def test_what_is_not_published_is_waited_for(opened: Sequencer) -> None:
     assert len(lost.step({}, ())) == 3
 
 
-def test_a_damaged_leaf_stops_nothing_else(opened: Sequencer) -> None:
+@pytest.mark.parametrize("error", [CorruptError("Damaged."), OSError(errno.EIO, "I/O error")])
+def test_a_damaged_leaf_stops_nothing_else(opened: Sequencer, error: Exception) -> None:
     """Whose request it is nobody can tell; the others are closed and the writer is ended."""
     journal = _asking(opened)
     journal.lose(opened.root, opened.log.leaves)
 
     def leaf(index: int) -> Leaf:
         if index == 1:
-            raise CorruptError("Damaged.")
+            raise error
         return opened.log.leaf(index)
 
     opened.intake._lost = _lost(opened, leaf)
