@@ -4,8 +4,10 @@ Rules: the index has come up with the ledger first. What may go now is apart fro
 holds get what they match of both. Whatever is meant and has no answer yet is remembered (``open``):
 the first run waits a while for answers; a ``late`` run takes those that came since, what of the
 first one's choice may go by then, and nothing new that the request would mean; the later runs of a
-tenant are all so. Every answer comes that the ledger waits for: where the writer is gone, with its
-journal or without, it is the sweep's. Not here: how it goes (``erasure_run``).
+tenant are all so. Answers come that the ledger waits for: where the writer is gone, with its
+journal or without, they are the sweep's. Those of a journal that nobody can read, and of a request
+whose leaf is damaged, come once somebody has seen to that (``stuck``). Not here: how it goes
+(``erasure_run``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -26,7 +26,8 @@ from affidavit.app.keeping import Keeping
 from affidavit.app.paths import Paths
 from affidavit.app.purging import Purging
 from affidavit.app.selecting import Found, Left, Selecting, of_tenant
-from affidavit.control.erasures import Portion, What
+from affidavit.app.stuck import stuck, told
+from affidavit.control.erasures import Erasure, Portion, What
 from affidavit.control.holds import Hold
 from affidavit.durable import Disk
 from affidavit.errors import AffidavitError, CorruptError, UnavailableError
@@ -244,6 +245,7 @@ class Erasing:
         failed = await self._each(
             functools.partial(self._runs.again, one, every=every) for one in waiting
         )
+        await self._each([functools.partial(self._tell_stuck, waiting)])
         if today != self._day or self._expire:
             self._expire = False
             failed += await self._each([self.expiring.run, self._forget_lapsed])
@@ -256,6 +258,13 @@ class Erasing:
             await self._each([self.forgotten])
         running = await host.ask(lambda: host.erasures.all("running"))
         await self._each(functools.partial(self._runs.carry_out, one) for one in running)
+
+    async def _tell_stuck(self, waiting: Sequence[Erasure]) -> None:
+        """Have the status say whose answers do not come by themselves."""
+        found = await stuck(self._host, {index for one in waiting for index in one.open})
+        for one in waiting:
+            if mine := {found[index] for index in one.open if index in found}:
+                self._failed.append(UnavailableError(told(one.id, mine)))
 
     async def _each(self, steps: Iterable[Callable[[], Awaitable[None]]]) -> list[AffidavitError]:
         """Do one after another; why some failed, for which the others need not wait.

@@ -33,6 +33,7 @@ from affidavit.app.erasure_choice import Choosing, bucket_of
 from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Journals, Purging
 from affidavit.app.selecting import Left, digest
+from affidavit.app.stuck import stuck
 from affidavit.control.erasures import Erasure, Portion, Tally, What
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
@@ -336,10 +337,14 @@ async def why_left(
     if any(one.later for one in portions):
         holds, now = await host.ask(host.holds.in_force), host.clock.now()
         left += await worker.do(lambda: worker.select().left(portions, holds, now))
-    return (*left, *([Left(len(under_way), "", _UNDER_WAY)] if under_way else []))
+    waits = len(await stuck(host, under_way))
+    for records, why in ((len(under_way) - waits, _UNDER_WAY), (waits, _STUCK)):
+        left += [Left(records, "", why)] if records else []
+    return tuple(left)
 
 
 _UNDER_WAY = "answers under way, which go once they have come"
+_STUCK = "answers that wait for what is damaged, and somebody has to see to"
 
 
 def _gone(parts: Sequence[Portion], done: Sequence[Taken]) -> dict[str, set[int]]:

@@ -22,7 +22,7 @@ missing (``lost``), and the journal's format.
 
 import heapq
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -152,6 +152,10 @@ class Intake:
     def closed(self) -> frozenset[str]:
         """Journals that are kept, and of which nothing more comes: what can be read is taken in."""
         return self._closed
+
+    def stuck(self, requests: Iterable[int], unread: Container[str]) -> dict[int, str]:
+        """Which open requests get no answer, where journals are ``unread``: ``Lost.stuck``."""
+        return self._lost.stuck(requests, unread)
 
     def oldest_day(self) -> str | None:
         """The oldest day whose key is needed to take in a journal; ``""`` if one does not say.

@@ -19,7 +19,7 @@ is wrong with what is read here, the records of writers that are there do not wa
 Not here: committing, and journals that can be read (``intake``).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from affidavit.clock import Clock
@@ -112,6 +112,24 @@ class Lost:
             return self._counted((self._instead(writer), one) for writer, one in found)
         self._looked = names
         return self._counted(one for name in sorted(missing) for one in self._last_words(name))
+
+    def stuck(self, requests: Iterable[int], unread: Container[str]) -> dict[int, str]:
+        """Which of these leaves nothing here closes, and why: any thread may ask.
+
+        ``unread``: writers whose journals cannot be read and are there.
+        """
+        found: dict[int, str] = {}
+        for index in requests:
+            try:
+                writer = self._leaf(index).src[0]
+            except (CorruptError, OSError):
+                found[index] = f"leaf {index} of the log"
+            except (NotFoundError, UnavailableError):
+                continue
+            else:
+                if writer in unread:
+                    found[index] = f"journal {writer}"
+        return found
 
     def _outcomes(
         self, inboxes: Mapping[str, Inbox], gone: Callable[[str], bool]

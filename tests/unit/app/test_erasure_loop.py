@@ -38,6 +38,7 @@ class _Rounds:
         self.erasing.expiring.run = self._step("expire")
         self.erasing._woken = SimpleNamespace(clear=list, set=list, wait=self._stop)
         self.erasing._forget_lapsed = self._step("forget")
+        self.erasing._tell_stuck = lambda _: self._step("stuck")()
         self.erasing._purging.forgotten = self._emptied
         self.erasing._runs = SimpleNamespace(
             again=lambda one, **_: self._step(one)(), carry_out=lambda one: self._step(one)()
@@ -62,7 +63,8 @@ class _Rounds:
         self.done = []
         self.erasing._worker._stop.clear()
         asyncio.run(self.erasing._run())
-        rest = [name for name in self.done if name not in ("agree", "keep", "lost", "clock")]
+        each = ("agree", "keep", "lost", "clock", "stuck")
+        rest = [name for name in self.done if name not in each]
         return rest, self.erasing.problem
 
 

@@ -54,6 +54,16 @@ async def _under_way(link: ControlLink, root: Path, kept: Kept) -> None:
     kept["id"] = made["id"]
 
 
+async def _problem(link: ControlLink, *, there: bool) -> str | None:
+    """What the status says of erasing, once it says something, or nothing any more."""
+    for _ in range(300):
+        problem: str | None = (await link.call("status", {}))["erasing_problem"]
+        if (problem is not None) == there:
+            break
+        await asyncio.sleep(0.05)
+    return problem
+
+
 async def _end(kept: Kept) -> None:
     for call in kept["calls"]:
         call.cancel()
@@ -90,6 +100,35 @@ def test_an_erasure_waits_for_what_a_missing_journal_cannot_answer(tmp_path: Pat
         kept["done"] = await erased(link, kept["id"])
 
     assert _sequencer(root, story) == 0
+    _judge(root, tmp_path / "beside", kept)
+
+
+def test_an_erasure_says_that_it_waits_for_a_damaged_journal(tmp_path: Path) -> None:
+    """Of a journal whose end is damaged no answer comes: request and status say so, by its name."""
+    root = _root(tmp_path, "")
+    kept: Kept = {}
+
+    async def story(link: ControlLink) -> None:
+        await _under_way(link, root, kept)
+        assert (await link.call("status", {}))["erasing_problem"] is None
+
+    async def later(link: ControlLink) -> None:
+        problem = await _problem(link, there=True)
+        named = f"journal {kept['recorder'].journal.incarnation}"
+        assert problem == (
+            f"{kept['id']} waits for answers that do not come before somebody has seen to {named}."
+        )
+        waits = await link.call("erasures.show", {"id": kept["id"]})
+        why = "answers that wait for what is damaged, and somebody has to see to"
+        assert waits["later"] == [{"records": 1, "until": "", "why": why}]
+        shutil.rmtree(Paths(root).journal / kept["recorder"].journal.incarnation)
+        kept["done"] = await erased(link, kept["id"])
+        assert await _problem(link, there=False) is None
+
+    assert _sequencer(root, story) == 0
+    kept["recorder"].journal.abandon()
+    (Paths(root).journal / kept["recorder"].journal.incarnation / "end").write_bytes(b"{")
+    assert _sequencer(root, later) == 0
     _judge(root, tmp_path / "beside", kept)
 
 

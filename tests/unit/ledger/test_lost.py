@@ -436,6 +436,23 @@ def test_a_damaged_leaf_stops_nothing_else(opened: Sequencer, error: Exception) 
     repaired.close()
 
 
+def test_what_nobody_closes_is_named(opened: Sequencer) -> None:
+    """A leaf that is damaged, and a writer whose journal is not read; what is else waits a bit."""
+    journal = _asking(opened)
+
+    def leaf(index: int) -> Leaf:
+        if index == 3:
+            raise NotFoundError("Not published.")
+        if index == 1:
+            raise CorruptError("Damaged.")
+        return opened.log.leaf(index)
+
+    lost = _lost(opened, leaf)
+    assert lost.stuck(range(4), ()) == {1: "leaf 1 of the log"}
+    mine = f"journal {journal.name}"
+    assert lost.stuck(range(4), {journal.name}) == {0: mine, 1: "leaf 1 of the log", 2: mine}
+
+
 def test_without_anything_lost_no_leaf_is_read(opened: Sequencer) -> None:
     """However many requests are open in journals that are there, and whoever ends meanwhile."""
     read: list[int] = []
