@@ -19,8 +19,8 @@ async def stuck(host: Host, requests: Collection[int]) -> dict[int, str]:
         return {}
 
     def waiting() -> tuple[list[int], frozenset[str]]:
-        unread = frozenset(host.intake.trouble.keys() - host.intake.closed)
-        return sorted({*host.log.open_requests().values()}.intersection(requests)), unread
+        waits = sorted({*host.log.open_requests().values()}.intersection(requests))
+        return waits, frozenset(host.intake.trouble)
 
     waits, unread = await host.ask(waiting)
     return await asyncio.to_thread(host.intake.stuck, waits, unread)

@@ -375,10 +375,10 @@ class Intake:
                 records.append(Submission((name, n + len(records)), served))
             last = (name, n + len(records))
             records.append(Submission(last, sweep.ended(name, worker, at)))
-        continued = self._ledger.next_src(inbox.continuation)
-        if continued and not self._ledger.ended(inbox.continuation):
-            ended = sweep.ended(inbox.continuation, worker, at)
-            records.append(Submission((inbox.continuation, continued), ended))
+        for more in (inbox.continuation, self._lost.instead(inbox)):
+            n = self._ledger.next_src(more)
+            if n and not self._ledger.ended(more):
+                records.append(Submission((more, n), sweep.ended(more, worker, at)))
         return records
 
     def _is_over(self, inbox: Inbox) -> bool:

@@ -9,7 +9,8 @@ Rules:
    that was read to its end, and before the writer's gap and end are written (``unread``).
 3. A writer whose journal is missing has its requests closed first; then its gap, its end and the
    end of what was written in its place come in one commit (``step``). Of those that had ended
-   before, requests are closed alike. ``sweep`` says under which incarnation.
+   before, nothing is missing but outcomes: they come in one commit with the end of what is written
+   in their place, batch by batch, and there is no gap. ``sweep`` says under which incarnation.
 4. All of it follows from what the ledger has. Killed anywhere, another run goes on where it was,
    as a request that has its outcome is not open any more.
 
@@ -19,7 +20,7 @@ is wrong with what is read here, the records of writers that are there do not wa
 Not here: committing, and journals that can be read (``intake``).
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import Protocol
 
 from affidavit.clock import Clock
@@ -74,6 +75,10 @@ class Lost:
         for name in (inbox.incarnation, inbox.continuation):
             if not self._ledger.ended(name):
                 return name
+        return self.instead(inbox)
+
+    def instead(self, inbox: Inbox) -> str:
+        """The incarnation behind the end of both, which is ended with the journal."""
         return self._instead(inbox.incarnation)
 
     def unread(self, inbox: Inbox, inboxes: Mapping[str, Inbox]) -> list[Submission] | None:
@@ -102,16 +107,23 @@ class Lost:
             return []
         there = names | {sweep.continuation(name) for name in names}
         missing = strange - there
-        missing -= {self._instead(name) for name in missing}
+        missing -= {self._instead(name) for name in (*missing, *inboxes)}  # not over yet
         if looked and not missing:
             return []
         found = self._outcomes(inboxes, lambda writer: writer not in there)
         if found is None:
             return []
         if found:
-            return self._counted((self._instead(writer), one) for writer, one in found)
+            closed = [(self._instead(writer), one) for writer, one in found]
+            over = sorted({writer for writer, _ in found} - missing)
+            return self._counted([*closed, *map(self._end, map(self._instead, over))])
         self._looked = names
-        return self._counted(one for name in sorted(missing) for one in self._last_words(name))
+        instead = {self._instead(name) for name in kept}
+        words = [
+            [self._end(name)] if name in instead else self._last_words(name)
+            for name in sorted(missing)
+        ]
+        return self._counted(one for of in words for one in of)
 
     def stuck(self, requests: Iterable[int], unread: Container[str]) -> dict[int, str]:
         """Which of these leaves nothing here closes, and why: any thread may ask.
@@ -157,11 +169,13 @@ class Lost:
                 break
         return found
 
-    def _last_words(self, name: str) -> Iterator[tuple[str, Record]]:
-        at, instead = self._clock.now(), self._instead(name)
-        yield instead, sweep.gap(name, "", "its journal is not there", at)
-        yield name, sweep.ended(name, "", at)
-        yield instead, sweep.ended(instead, "", at)
+    def _last_words(self, name: str) -> list[tuple[str, Record]]:
+        instead = self._instead(name)
+        gap = sweep.gap(name, "", "its journal is not there", self._clock.now())
+        return [(instead, gap), self._end(name), self._end(instead)]
+
+    def _end(self, name: str) -> tuple[str, Record]:
+        return name, sweep.ended(name, "", self._clock.now())
 
     def _instead(self, name: str) -> str:
         """What is written in a writer's place goes under this; a second time, under another."""

@@ -185,7 +185,8 @@ def test_nothing_is_written_behind_an_end(opened: Sequencer, there: bool) -> Non
     again.drain()
     types = _types(again)
     assert types[5:8] == ["exchange.response", "exchange.response", "tool.result"]
-    assert {leaf.src[0] for leaf in again.log.leaves[5:8]} == {sweep.in_place_of(journal.name)}
+    assert types[8:] == ["ledger.ended"]
+    assert {leaf.src[0] for leaf in again.log.leaves[5:]} == {sweep.in_place_of(journal.name)}
     assert (again.log.open_requests(), again.log.writers()) == ({}, {})
     again.close()
 
@@ -287,7 +288,10 @@ def test_a_damaged_journal_that_comes_back_is_kept(opened: Sequencer) -> None:
 def test_a_writer_that_had_ended_is_no_excuse(
     tmp_path: Path, keyring: Keyring, opened: Sequencer
 ) -> None:
-    """Its last word is there, its journal is not, and a request is open: that is closed, once."""
+    """Its last word is there, its journal is not, and a request is open: that is closed, once.
+
+    Nothing of it is missing, nor of what is written in its place: there is no gap.
+    """
     journal = Journal(opened.root)
     journal.request()
     journal.end()
@@ -297,10 +301,54 @@ def test_a_writer_that_had_ended_is_no_excuse(
     journal.lose(opened.root, opened.log.leaves)
     again = Sequencer(tmp_path / "data", keyring)
     again.drain()
-    assert _types(again)[2:] == ["exchange.response", *END]
+    assert _types(again)[2:] == ["exchange.response", "ledger.ended"]
     assert again.log.leaves[2].re == 0
     assert judge(again, [journal]) == []
     again.close()
+
+
+def test_a_writer_that_had_ended_is_closed_in_batches(
+    tmp_path: Path, keyring: Keyring, opened: Sequencer
+) -> None:
+    """Each batch is over with its own end, so whenever it is killed there is no gap."""
+    journal = Journal(opened.root)
+    for _ in range(5):
+        journal.request()
+    journal.end()
+    opened.intake.step()
+    opened.close()
+    journal.lose(opened.root, opened.log.leaves)
+    for _ in range(3):
+        again = Sequencer(tmp_path / "data", keyring, batch_records=2)
+        again.intake.step()
+        again.close()
+    again = Sequencer(tmp_path / "data", keyring, batch_records=2)
+    again.drain()
+    answers = ["exchange.response"]
+    assert _types(again)[6:] == [*((answers * 2 + ["ledger.ended"]) * 2), *answers, "ledger.ended"]
+    assert judge(again, [journal]) == []
+    again.close()
+
+
+def test_what_is_written_in_place_of_a_kept_journal_ends_without_a_gap(
+    tmp_path: Path, keyring: Keyring, opened: Sequencer
+) -> None:
+    """The journal came back damaged before that was ended: the name never had a journal."""
+    journal = _asking(opened)
+    opened.close()
+    place, aside = opened.root / "journal" / journal.name, tmp_path / "aside"
+    place.rename(aside)
+    again = Sequencer(tmp_path / "data", keyring)
+    again.intake.step()
+    again.close()
+    aside.rename(place)
+    (place / "end").write_bytes(b"{")
+    back = Sequencer(tmp_path / "data", keyring)
+    back.drain()
+    assert _types(back)[6:] == ["ledger.ended"]
+    assert back.log.leaves[6].src == (sweep.in_place_of(journal.name), 3)
+    assert list(back.intake.trouble) == [journal.name]
+    back.close()
 
 
 def test_a_journal_that_waited_for_a_person_is_missing_once_it_is_removed(
@@ -431,7 +479,7 @@ def test_a_damaged_leaf_stops_nothing_else(opened: Sequencer, error: Exception) 
     opened.close()
     repaired = Sequencer(opened.root, opened.keyring)
     repaired.drain()
-    assert _types(repaired)[8:] == ["exchange.response", *END]
+    assert _types(repaired)[8:] == ["exchange.response", "ledger.ended"]
     assert judge(repaired, [journal]) == []
     repaired.close()
 
