@@ -39,7 +39,7 @@ from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
 from affidavit.errors import UsageError
 from affidavit.ledger.note import Signer
-from affidavit.vault.erase import Eraser, Step
+from affidavit.vault.erase import IN_USE, Eraser, Step
 from affidavit.vault.erased import Erased
 from affidavit.vault.segments import Bucket
 from affidavit.vault.stocktaking import Stocktaking
@@ -115,7 +115,10 @@ class Runs:
         parts = await host.ask(lambda: host.erasures.parts(erasure.id))
         try:
             done, parts = await self._destroy(erasure, parts)
-        except UsageError:  # something of the person came meanwhile: look again, next time
+        except UsageError as error:
+            if error.detail.get("reason") != IN_USE:
+                raise
+            # something of the person came meanwhile: look again, next time
             again = msgspec.structs.replace(erasure, selected=False)
             await host.ask(lambda: host.erasures.put(again))
             return
@@ -185,7 +188,8 @@ class Runs:
     ) -> tuple[list[Taken], list[Portion]]:
         """Have the vault erase; what it did, and the portions, without what may not go after all.
 
-        ``UsageError`` if a key of the person is in use again that was retired.
+        ``UsageError``, ``reason`` ``IN_USE``, if a key of the person is in use again that was
+        retired; or of a question about what goes, or of a hold that was released just now.
         """
         host, what = self._host, erasure.what
         while True:

@@ -42,6 +42,9 @@ What = Literal["person", "content", "sections"]
 Step = Callable[[], AbstractContextManager[None]]
 """Within it something goes for good; what it raises when entered is passed on, and nothing goes."""
 
+IN_USE = "in_use"
+"""The ``reason`` of the ``UsageError`` for what its writer may still append to."""
+
 _EVERY_KIND = frozenset(range(len(SECTIONS))) | {wraps.PART}
 _GOES: dict[What, frozenset[int]] = {
     "person": wraps.OF_THE_SUBJECT,
@@ -385,4 +388,5 @@ def _not_retired(what: str) -> UsageError:
     return UsageError(
         f"What is to be erased of {what} may still be written to: its key is not retired.",
         hint="The writer retires it first (Vault.retire, Vault.retire_subject).",
+        reason=IN_USE,
     )

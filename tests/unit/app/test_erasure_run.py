@@ -1,6 +1,7 @@
 """Whose names a run of an erasure takes, and where."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,9 @@ from affidavit.control.erasures import Portion, Tally
 from affidavit.control.holds import HoldStore
 from affidavit.control.idempotency import Answered
 from affidavit.control.saved import SavedQueries, SavedQuery
+from affidavit.errors import UsageError
 from affidavit.record.model import Record
+from affidavit.vault.erase import _not_retired as not_retired
 from tests.unit.app.test_restored_erasures import CLOCK, _Host
 from tests.world.erasures import NOW
 
@@ -87,6 +90,33 @@ def test_a_run_that_begins_has_neither_a_tally_nor_an_end(tmp_path: Path) -> Non
     begun = made.erasures.find("e")
     assert (begun.state, begun.run, begun.late) == ("running", 2, True)
     assert (begun.tally, begun.finished) == (Tally(), "")
+    made.close()
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_only_what_came_meanwhile_is_looked_for_again(tmp_path: Path, *, comes: bool) -> None:
+    """A question that is too much for the index is told, instead of being asked for ever."""
+    made = _Host(tmp_path)
+    running = made.ask("e", "k", "session", "ses_x", state="running", run=1, selected=True)
+    made.erasures.put_parts("e", [Portion("acme", "default", "2026-11-23", "", now=(7,))])
+    error = UsageError("The question takes longer than 10 seconds.", reason="time")
+
+    async def ask(work: Any) -> Any:
+        return work()
+
+    def hold(*_: object) -> None:
+        raise not_retired("a day") if comes else error
+
+    host: Any = SimpleNamespace(
+        clock=CLOCK, holds=HoldStore(made.state), erasures=made.erasures, ask=ask
+    )
+    unused: Any = None
+    worker: Any = SimpleNamespace(do=ask)
+    runs: Any = Runs(host, unused, worker, unused, unused, unused)
+    runs._choosing.hold = hold
+    with contextlib.nullcontext() if comes else pytest.raises(UsageError, match="10 seconds"):
+        asyncio.run(runs.carry_out(running))
+    assert made.erasures.find("e").selected != comes
     made.close()
 
 
