@@ -6,9 +6,9 @@ the ledger size and root it stands for, so a batch that came before is skipped a
 leaves a hole is refused. A second thread moves the write-ahead logs into their files every
 three seconds, never waiting for readers. While somebody always writes it never has all of a log,
 which would grow without end: of a long one it moves the rest while nobody writes, and the log
-begins anew. While somebody always reads it cannot: of one that is many times as long it waits some
-seconds for the readers, once a minute at most, and writing waits for that. Not here: reading the
-ledger and the vault (``rebuild``), questions (``query``).
+begins anew. While somebody always reads it cannot: of one that is many times as long it waits a few
+seconds for the readers, again and again with longer times between, and writing waits for that. Not
+here: reading the ledger and the vault (``rebuild``), questions (``query``).
 """
 
 import itertools
@@ -38,9 +38,10 @@ _CHECKPOINT_SECONDS = 3.0
 _FIND_SECONDS = 0.1
 _TOO_LONG = 8
 """How many times ``LONG_LOG`` a log has to be for readers to be waited for."""
-_READERS_MS = 4_000
-"""So long readers are waited for then, twice: less than batches wait for the index."""
-_AGAIN_SECONDS = 60.0
+_READERS_MS = 1_500
+"""So long readers are waited for then, twice: much less than batches wait for the index. Trying
+again helps more than waiting longer does: readers that begin while one waits may be in its way."""
+_AGAIN_SECONDS = 15.0
 """When that is tried again where somebody read for longer."""
 _OVER = object()
 

@@ -382,9 +382,11 @@ def test_a_log_begins_anew_while_somebody_always_writes(
 def test_a_log_begins_anew_while_somebody_always_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Snapshots that overlap keep a log from beginning anew, until they are waited for."""
+    """Snapshots that overlap keep a log from beginning anew, until waiting for them has helped."""
     monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
     monkeypatch.setattr(indexing, "LONG_LOG", 32)
+    monkeypatch.setattr(indexing, "_READERS_MS", 200)
+    monkeypatch.setattr(indexing, "_AGAIN_SECONDS", 0.05)
     over = threading.Event()
 
     def read() -> None:
