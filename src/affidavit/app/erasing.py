@@ -42,6 +42,7 @@ _MENTIONS = (
     "Texts of others that mention the person: affidavit query '\"WHO\"'; they are "
     "erased by --expression."
 )
+_UNASKED = "that is done by --dry-run alone"
 _SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the e-mails apart."
 
 
@@ -121,6 +122,8 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
     if params["dry"]:
         named = await _named(host, names, within, found, plan["basis"]) if kind == "subject" else {}
         return plan | named
+    # for who asks alone, and kept nowhere: these are the person's names
+    named = {"named": _mentions(names, within, plan["basis"])[0]} if kind == "subject" else {}
     async with host.deciding:
         made = Erasure(
             id=ids.record_id(), tenant=who.tenant, kind=kind,
@@ -148,7 +151,7 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
             more=put,
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
-    return answer(asked)
+    return answer(asked) | named
 
 
 async def _named(
@@ -156,31 +159,38 @@ async def _named(
 ) -> dict[str, Any]:
     """``named``: how many other records have text that names the person, as ``expression`` finds.
 
-    ``records`` is ``None`` where ``why`` says why it was not searched: somebody else may then do
-    it by the ``expression``. That has names, so nothing is told to whom ``person`` is not shown.
+    ``records`` is ``None`` where ``why`` says why it was not searched (``_mentions``).
     """
-    words = [name for name in names if any(letter.isalnum() for letter in name)]
-    told: dict[str, Any] = {"expression": "", "records": None, "capped": False, "why": ""}
-    if not words:
-        return {"named": told | {"why": "no name and no e-mail of the person is known"}}
-    if "person" not in within.sections:
-        return {"named": told | {"why": "names of people are outside your boundary"}}
-    tree = Or(tuple(Phrase(name) for name in words))
-    try:
-        parse(unparse(tree), host.clock.now())
-    except ExpressionError:  # whoever reads it here, on record or elsewhere, could not put it
-        why = "the person's names are more words than one expression may have"
-        return {"named": told | {"why": why}}
-    if not within.shows_content(reason):
-        why = "searching text reads content, which you may not see"
-        return {"named": told | {"expression": unparse(tree), "why": why}}
+    told, tree = _mentions(names, within, reason)
+    if tree is None:
+        return {"named": told}
     meant = {index for one in found.portions for index in (*one.now, *one.later)}
     try:
         number, capped = await host.erasing.others(inject(tree, within, reason), meant, COUNT_TO)
     except UsageError as error:  # it takes too long; the plan is good without it
-        return {"named": told | {"expression": unparse(tree), "why": error.message}}
-    found_by = {"expression": unparse(tree), "records": number, "capped": capped}
-    return {"named": told | found_by}
+        return {"named": told | {"why": error.message}}
+    return {"named": told | {"records": number, "capped": capped, "why": ""}}
+
+
+def _mentions(
+    names: Sequence[str], within: Boundary, reason: str
+) -> tuple[dict[str, Any], Tree | None]:
+    """What is told of texts that name the person before they are searched, and what finds them.
+
+    No tree where who asks may not search them, which ``why`` says: somebody else may then do it by
+    the ``expression``. That has names, so nothing is told to whom ``person`` is not shown.
+    """
+    words = [name for name in names if any(letter.isalnum() for letter in name)]
+    told: dict[str, Any] = {"expression": "", "records": None, "capped": False, "why": _UNASKED}
+    if not words:
+        return told | {"why": "no name and no e-mail of the person is known"}, None
+    if "person" not in within.sections:
+        return told | {"why": "names of people are outside your boundary"}, None
+    tree = Or(tuple(Phrase(name) for name in words))
+    told["expression"] = unparse(tree)
+    if not within.shows_content(reason):
+        return told | {"why": "searching text reads content, which you may not see"}, None
+    return told, tree
 
 
 def _put(host: Host, made: Erasure, found: Found) -> None:

@@ -78,7 +78,7 @@ def erase(
     for key in made["keys"]:
         output.indented(f"the key {key} {ends}", 2)
     if kind == "subject":
-        output.say(_named(made.get("named", {}), target))
+        output.say(_named(made["named"]))
     if dry:
         output.say(_dry(made, due=due))
         return
@@ -172,14 +172,11 @@ def certificate(
     )
 
 
-def _named(named: dict[str, Any], target: str) -> str:
+def _named(named: dict[str, Any]) -> str:
     """What of others names the person, as far as it was searched, and what may be done with it."""
     said = "Texts of others that mention the person are no part of it"
-    quoted = f'"{target}"'
-    find = f"affidavit query {shlex.quote(named.get('expression') or quoted)}"
-    if not named:  # it was asked for, and nothing is left to decide about
-        said += ", and were not searched: --dry-run does that, while the names are known still."
-    elif named["records"] is None:
+    find = f"affidavit query {shlex.quote(named['expression'])}"
+    if named["records"] is None:
         said += f", and were not searched: {named['why']}."
         if not named["expression"]:
             return said
@@ -187,9 +184,8 @@ def _named(named: dict[str, Any], target: str) -> str:
             f"{said} Somebody who may see content finds them: {find} --reason TEXT; do it before "
             "the erasure, with it the names are gone here. --expression erases what it finds."
         )
-    else:
-        least = "at least " if named["capped"] else ""
-        said += f": {least}{output.counted(named['records'], 'record')} that you may see."
+    least = "at least " if named["capped"] else ""
+    said += f": {least}{output.counted(named['records'], 'record')} that you may see."
     return (
         f"{said} To find them: {find}; to erase them: --expression. It finds the person's own as "
         "well, and both halves of an exchange go."

@@ -3,9 +3,10 @@
 Rules: after the IETF draft "The Idempotency-Key HTTP Header Field". A key belongs to who sent it;
 the same key with the same request within 24 hours gets the answer that was given, and nothing is
 done; with another request it is a ``KeyReusedError``. The answer is kept in the transaction that
-does the work, so a crash leaves both or neither. What opens doors is no part of what is kept
-(``SECRETS``), so a repeated answer cannot show it. Keys are kept as digests: what stands in them is
-the caller's. Not here: one at a time (``app.repeating``), HTTP (``console``).
+does the work, so a crash leaves both or neither. What opens doors, and the names of whom an erasure
+is of, are no part of what is kept (``SECRETS``), so a repeated answer cannot show them. Keys are
+kept as digests: what stands in them is the caller's. Not here: one at a time (``app.repeating``),
+HTTP (``console``).
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from affidavit.clock import Clock, add_seconds
 from affidavit.errors import KeyReusedError
 
 KEPT_SECONDS = 24 * 3600.0
-SECRETS = frozenset({"token"})
+SECRETS = frozenset({"token", "named"})
 
 _SCHEMA = """
 create table if not exists idempotency (

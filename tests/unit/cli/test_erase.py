@@ -70,7 +70,9 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     nobody = command("erase", "--subject", "carl@example.com", *BASIS, "--dry-run")
     assert (nobody.code, "that mention the person" in flat(nobody.err)) == (1, True)
     real = command(*ask)
-    assert "not searched: --dry-run does that" in flat(real.err)
+    told = flat(real.err)
+    assert "not searched: that is done by --dry-run alone." in told
+    assert f"finds them: affidavit query '{words}' --reason" in told
     made = command("erase", "list", "--json").rows[-1]
     listed = flat(command("erase", "list").out)
     become(machine.keys["responder"])

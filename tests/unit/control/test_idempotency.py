@@ -24,14 +24,18 @@ def opened(path: Path) -> apsw.Connection:
 
 
 def test_the_answer_is_kept_without_what_opens_doors(tmp_path: Path) -> None:
-    """The second time it is the first answer, without the token; nothing in the file either."""
+    """The second time it is the first answer, without token and names; nothing in the file either."""
     connection = opened(tmp_path)
     answered = Answered(connection, FakeClock())
     assert answered.find(asked()) is None
-    answered.keep(asked(), {"identity": {"id": "key_1"}, "token": "aff_secret"})
+    answered.keep(
+        asked(),
+        {"identity": {"id": "key_1"}, "token": "aff_secret", "named": {"expression": "Jane"}},
+    )
     assert answered.find(asked()) == {"identity": {"id": "key_1"}}
     rows = connection.execute("select * from idempotency").fetchall()
     assert "aff_secret" not in repr(rows)
+    assert "Jane" not in repr(rows)
     assert "k1" not in repr(rows)
     connection.close()
 
