@@ -33,7 +33,7 @@ from affidavit.errors import ExpressionError, NotFoundError, RefusedError, Usage
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.language import parse, unparse
 from affidavit.query.search import COUNT_TO
-from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree
+from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree, leaves
 from affidavit.vault.keyring import Keyring
 
 _BY = ("email", "subject", "end_user")
@@ -43,6 +43,10 @@ _MENTIONS = (
     "erased by --expression."
 )
 _UNASKED = "that is done by --dry-run alone"
+_FOUND = (
+    "Have somebody who may see content find the records (affidavit query), and ask for each: "
+    "affidavit erase --record ID"
+)
 _SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the e-mails apart."
 
 
@@ -108,7 +112,7 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
         keys = tuple(one.id for one in ending if one.revoked is None)
         people = {one.name for one in ending if one.kind == "person" and one.name}
         names = tuple(sorted(people | {one.email for one in ending if one.email}))
-    bound = inject(tree, within, str(params["basis"]))
+    bound = _within(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
     _check(found, kind, waits=bool(params["when_due"] or params["dry"]))
@@ -152,6 +156,15 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
         )  # fmt: skip
         await host.ask(lambda: remembering.keep(host, made.id))
     return answer(asked) | named
+
+
+def _within(tree: Tree, within: Boundary, basis: str) -> Tree:
+    """``inject``; who may not search text is told what else is to be done."""
+    if not within.shows_content(basis) and any(isinstance(leaf, Phrase) for leaf in leaves(tree)):
+        raise RefusedError(
+            "Searching text reads content, which is outside your boundary.", hint=_FOUND
+        )
+    return inject(tree, within, basis)
 
 
 async def _named(

@@ -182,7 +182,8 @@ def _named(named: dict[str, Any]) -> str:
             return said
         return (
             f"{said} Somebody who may see content finds them: {find} --reason TEXT; do it before "
-            "the erasure, with it the names are gone here. --expression erases what it finds."
+            "the erasure, with it the names are gone here. --expression erases what it finds; who "
+            "may not see content asks by --record ID for each, once somebody has found them."
         )
     least = "at least " if named["capped"] else ""
     said += f": {least}{output.counted(named['records'], 'record')} that you may see."

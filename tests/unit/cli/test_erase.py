@@ -61,6 +61,7 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     told = flat(command(*ask, "--dry-run").err)
     assert "not searched: searching text reads content" in told
     assert f"who may see content finds them: affidavit query '{words}' --reason" in told
+    assert "who may not see content asks by --record ID for each" in told
     become("")
     become(command("keys", "create", "No Names", "--role", "compliance", "--boundary", "two").out
            .strip())  # fmt: skip

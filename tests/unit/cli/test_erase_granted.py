@@ -32,6 +32,7 @@ def test_an_erasure_is_planned_asked_for_and_granted(
     assert command("erase", "list").out.startswith("There is no erasure")
     phrase = command("erase", "--expression", '"a witness"', *BASIS)
     assert phrase.code == 3
+    assert "ask for each: affidavit erase --record ID" in flat(phrase.err)
     made = command("erase", "--session", "my-session", *BASIS, "--json").rows[0]
     assert "4 records are meant" in flat(command("erase", "show", made["id"]).out)
     assert command("erase", "certificate", made["id"]).code == 2
