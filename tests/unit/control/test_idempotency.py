@@ -24,7 +24,7 @@ def opened(path: Path) -> apsw.Connection:
 
 
 def test_the_answer_is_kept_without_what_opens_doors(tmp_path: Path) -> None:
-    """The second time it is the first answer, without token and names; nor in the file in the file either."""
+    """The second time it is the first answer, without token and names; so is the file."""
     connection = opened(tmp_path)
     answered = Answered(connection, FakeClock())
     assert answered.find(asked()) is None
