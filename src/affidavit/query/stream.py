@@ -48,13 +48,14 @@ class Found(NamedTuple):
     """One row. ``beside``: it is no record of the scope.
 
     ``of``: some of the scope's records that a reveal or an export showed (an export of very many
-    may have shown their neighbours alone); ``None`` where it cannot
-    be told whether it showed any, or whether the row belongs there.
+    may have shown their neighbours alone); ``None`` where it cannot be told whether it showed any,
+    or whether the row belongs there. ``more``: it may have shown more of them than these.
     """
 
     row: Row
     beside: bool = False
     of: tuple[int, ...] | None = ()
+    more: bool = False
 
 
 class Page(NamedTuple):
@@ -215,18 +216,24 @@ class Stream:
                 if isinstance(item, dict) and isinstance(item.get("index"), int)
             ]
             of = self._own(shown)
-            return Found(row, beside=True, of=of[:_SHOWN]) if of else None
+            return self._showing(row, of) if of else None
         if what.get("count") is True:  # it proved a number and showed no record
             return None
         runs = exported(what)
+        more = False
         if runs is None:  # of before its leaves were on record
             asked = condition(what, row.idx, self._boundary)
             given = None if asked is None else self._own_where(asked)
         else:
-            given = self._own_in(runs)
+            given, more = self._own_in(runs)
         if given == ():
             return None
-        return Found(row, beside=True, of=None if what.get("sample") else given)
+        return self._showing(row, None if what.get("sample") else given, more=more)
+
+    def _showing(self, row: Row, of: tuple[int, ...] | None, *, more: bool = False) -> Found:
+        if of is None:
+            return Found(row, beside=True, of=None)
+        return Found(row, beside=True, of=of[:_SHOWN], more=more or len(of) > _SHOWN)
 
     def _own(self, indexes: list[int]) -> tuple[int, ...]:
         """Those of ``indexes`` that are records of the scope, or its own exchange's halves."""
@@ -238,26 +245,32 @@ class Stream:
             if index < self._size and rows(self._searcher, self._scope, 1, index, index + 1)
         )
 
-    def _own_in(self, runs: list[tuple[int, int]]) -> tuple[int, ...] | None:
-        """Records of the scope in ascending runs of leaves, the first one where there are many.
+    def _own_in(self, runs: list[tuple[int, int]]) -> tuple[tuple[int, ...] | None, bool]:
+        """Records of the scope in ascending runs of leaves, the first ones; whether more may be.
 
-        ``None`` if it cannot be told with so many looks.
+        ``None`` if it cannot be told with so many looks whether there is any.
         """
         if self._scope.indexes:
-            return tuple(index for index in self._scope.indexes if lies_in(runs, index))
+            return tuple(index for index in self._scope.indexes if lies_in(runs, index)), False
         at = 0
         for _ in range(_LOOKS):
             own = rows(self._searcher, self._scope, 1, at, self._size)
-            if not own or lies_in(runs, own[0].idx):
-                return tuple(row.idx for row in own)
+            if not own:
+                return (), False
+            if lies_in(runs, own[0].idx):
+                near = rows(self._searcher, self._scope, _SHOWN + 1, own[0].idx, self._size)
+                more = len(near) > _SHOWN and near[-1].idx <= runs[-1][1]
+                return tuple(row.idx for row in near if lies_in(runs, row.idx)), more
             at = next((first for first, _ in runs if first > own[0].idx), self._size)
             if at >= self._size:
-                return ()
-        return None
+                return (), False
+        return None, False
 
     def _own_where(self, condition: Tree) -> tuple[int, ...]:
         if not self._scope.indexes:
             asked = And((self._scope.tree, condition))
-            return tuple(row.idx for row in self._searcher.rows_of(asked, 1, high=self._size))
+            return tuple(
+                row.idx for row in self._searcher.rows_of(asked, _SHOWN + 1, high=self._size)
+            )
         boundary = self._boundary._replace(rows=And((self._boundary.rows, condition)))
         return tuple(self._searcher.within(self._scope.indexes, boundary))

@@ -27,6 +27,7 @@ from affidavit.query.stream import Found
 from affidavit.query.wording import Details
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
+_MORE = "and perhaps more"
 _UNTOLD = (
     "cannot be told: its question is recorded as digests or looks at what you may not see, "
     "or there was no time to find out, or it has too many conditions to be put again"
@@ -188,6 +189,8 @@ class Teller:
             told["of_this_narrative"] = _UNTOLD
         elif found.of:
             told["of_this_narrative"] = [f"#{index}" for index in found.of]
+            if found.more:
+                told["of_this_narrative"].append(_MORE)
         again = claimed(seen.get("what", {}))
         if again and found.row.type == "exchange.request":
             told["retry_as_the_caller_says"] = again

@@ -228,7 +228,7 @@ def _referred(line: Line) -> list[int]:
     found += [line.retry.of] if line.retry else []
     found += [meant.record for meant in line.meanings]
     of = line.details.get("of_this_narrative", [])
-    return found + [int(one[1:]) for one in of if isinstance(of, list)]  # type: ignore[union-attr]
+    return found + [int(one[1:]) for one in of if one.startswith("#")]  # type: ignore[union-attr]
 
 
 def _apart(line: Line) -> tuple[Any, ...]:
