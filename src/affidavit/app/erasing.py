@@ -47,6 +47,7 @@ _FOUND = (
     "Have somebody who may see content find the records (affidavit query), and ask for each: "
     "affidavit erase --record ID"
 )
+_NOBODY = "Nobody of that name has a key here."
 _SEVERAL = "Erase what is of one of them: --expression 'email:…'; and keep the e-mails apart."
 
 
@@ -115,7 +116,8 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
     bound = _within(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
-    _check(found, kind, waits=bool(params["when_due"] or params["dry"]))
+    known = target in {one.actor for one in every}
+    _check(found, kind, known=known, waits=bool(params["when_due"] or params["dry"]))
     concerned = {one.tenant for one in found.portions} | {one.tenant for one in ending}
     plan = {
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
@@ -286,13 +288,16 @@ def _whole(within: Boundary) -> str:
     return within.rows.value if isinstance(within.rows, Match) else ""
 
 
-def _check(found: Found, kind: str, *, waits: bool) -> None:
-    """``NotFoundError`` if nothing is meant; ``RefusedError`` if nothing of it may go yet."""
+def _check(found: Found, kind: str, *, known: bool, waits: bool) -> None:
+    """``NotFoundError`` if nothing is meant; ``RefusedError`` if nothing of it may go yet.
+
+    ``known``: somebody of whom it is has a key; else a name may be misspelt.
+    """
     if not found.now and not found.later:
-        raise NotFoundError(
-            "Nothing that may still be read is meant by this.",
-            hint=_MENTIONS if kind == "subject" else "affidavit query shows what there is.",
-        )
+        hint = "affidavit query shows what there is."
+        if kind == "subject":
+            hint = _MENTIONS if known else f"{_NOBODY} {_MENTIONS}"
+        raise NotFoundError("Nothing that may still be read is meant by this.", hint=hint)
     if found.now or waits:
         return
     first = max(found.later, key=lambda one: one.records)

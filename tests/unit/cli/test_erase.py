@@ -70,6 +70,7 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     become("")
     nobody = command("erase", "--subject", "carl@example.com", *BASIS, "--dry-run")
     assert (nobody.code, "that mention the person" in flat(nobody.err)) == (1, True)
+    assert "Nobody of that name has a key here." in flat(nobody.err)
     real = command(*ask)
     told = flat(real.err)
     assert "not searched: that is done by --dry-run alone." in told
