@@ -29,6 +29,8 @@ from affidavit.query.tree import Match, Number, Tree
 WITHIN = 120.0
 """Seconds in which the sequencer has looked for everything that is meant."""
 
+_LIST = "affidavit erase list"
+
 
 class ErasureBody(BaseModel):
     """What is to be erased, and on which legal basis.
@@ -67,11 +69,14 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return await overseen(services, reader, "erasures.list", "erasures")
 
     async def known_of(reader: Reader, erasure: str) -> None:
-        known = any(one["id"] == erasure for one in await seen(reader))
+        every = await seen(reader)
+        known = any(one["id"] == erasure for one in every)
         what = {"operation": "erasures.show", "rows": int(known)}
         await access.read("access.query", reader, what)
         if not known:
-            raise NotFoundError("There is no such erasure.", hint="affidavit erase list")
+            of = (one["id"] for one in every if erasure in (one["question"], one["approval"]))
+            hint = next((f"That is the approval of the erasure {one}." for one in of), _LIST)
+            raise NotFoundError("There is no such erasure.", hint=hint)
 
     @routes.get("/erasures", tags=["erasures"], summary="Erasure requests")
     async def listing(request: Request) -> dict[str, Any]:

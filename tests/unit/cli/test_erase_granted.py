@@ -36,6 +36,9 @@ def test_an_erasure_is_planned_asked_for_and_granted(
     made = command("erase", "--session", "my-session", *BASIS, "--json").rows[0]
     assert "4 records are meant" in flat(command("erase", "show", made["id"]).out)
     assert command("erase", "certificate", made["id"]).code == 2
+    for verb in ("show", "certificate"):
+        wrong = command("erase", verb, made["asked"])
+        assert f"That is the approval of the erasure {made['id']}." in flat(wrong.err)
     assert command("approvals", "grant", made["asked"]).code == 3
     other = command("erase", "--record", "#1", *BASIS, "--json").rows[0]
     assert other["records"] == 2
@@ -45,6 +48,11 @@ def test_an_erasure_is_planned_asked_for_and_granted(
     assert command("erase", "show", other["id"]).code == 1
     assert command("approvals", "grant", made["asked"]).code == 0
     assert site.machine.played.erasing.woken == 1
+    wrong = command("erase", "show", made["asked"])
+    assert (wrong.code, f"the approval of the erasure {made['id']}." in flat(wrong.err)) == (
+        1,
+        True,
+    )
     assert [one["state"] for one in command("erase", "list", "--json").rows] == ["running"]
     become("")
     person = command("erase", "--subject", "the caller", *BASIS, "--dry-run", "--json").rows[0]
