@@ -53,7 +53,8 @@ async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> d
     """Place a hold on what ``tree`` matches within the boundary of ``identity``.
 
     ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other,
-    ``RefusedError`` if it would hold less than it did.
+    ``RefusedError`` if it would hold less than it did. ``grantable``: whether there is somebody by
+    now who could grant its release to who placed it.
     """
     again = str(params.get("again", ""))
     async with host.deciding:
@@ -76,16 +77,21 @@ async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> d
             placed = await host.erasing.placed(again)
             hold = _again(hold, placed, who, within, tree, owned=owned)
 
+        every = await host.ask(host.identities.all)
+        decides = hold_tenants.decides(hold, owned=hold_tenants.owned(every))
+        can = deciding.grantable(host.config, who, now, every, [decides])
+        placed_so = shown(hold) | {"grantable": can}
+
         def put() -> None:
             with host.state:
                 host.holds.put(hold)
-                keep(shown(hold))
+                keep(placed_so)
 
         async with host.holds.gate.changing():  # from here on nothing of it goes
             await host.ask(put)
         await host.ask(lambda: _known(host.keyring, hold))  # a round of erasing can last for hours
         await deciding.close(host, _record(host, hold, "retention.held"), f"held {hold.id}")
-        return shown(hold)
+        return placed_so
 
 
 def _again(

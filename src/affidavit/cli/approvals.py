@@ -15,6 +15,18 @@ _WHAT = {
     "person": "what identifies the person, and content", "content": "content",
     "sections": "all sections and content",
 }  # fmt: skip
+NOBODY = (
+    "every other key that approves was made by whoever asks, or made the key that asks, or does "
+    "not see all of the tenants that it is of, or there is none."
+)
+"""Why nobody can grant what somebody asks …"""
+BOTH = (
+    "Ask with a key of the role compliance; somebody with another key that is there by then grants "
+    "it. One owner may make both (affidavit keys create NAME --kind person --role compliance, and "
+    "auditor; in another tenant with --tenant NAME; for several tenants two of the role owner): "
+    "AFFIDAVIT_KEY says who you are."
+)
+"""… and what to do."""
 Id = Annotated[str, typer.Argument(help="The approval's id.", metavar="ID")]
 
 
@@ -101,13 +113,7 @@ def waits(made: dict[str, Any], where: str) -> str:
     if made["grantable"]:
         return f"Until {until} UTC somebody else may grant it: affidavit approvals grant {asked}"
     return (
-        "But nobody can grant it: every other key that approves was made by whoever asked, or made "
-        "the key that asked, or does not see all of the tenants that it is of, or there is none. "
-        f"Take it back: affidavit approvals deny {asked}. "
-        "Then ask with a key of the role compliance; somebody with another key that is there by "
-        "then grants it. One owner may make both (affidavit keys create NAME --kind person --role "
-        "compliance, and auditor; in another tenant with --tenant NAME; for several tenants two of "
-        "the role owner): AFFIDAVIT_KEY says who you are."
+        f"But nobody can grant it: {NOBODY} Take it back: affidavit approvals deny {asked}. {BOTH}"
     )
 
 

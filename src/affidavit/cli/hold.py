@@ -53,6 +53,8 @@ def place(
     _nothing(made)
     release = f"affidavit hold release {made['id']}{options.same(data, url)}"
     output.say(f"The hold is {made['id']}. To end it: {release}")
+    if not made["grantable"]:
+        output.say(f"As it is, nobody could grant you that: {approvals.NOBODY} {approvals.BOTH}")
 
 
 @app.command("list")

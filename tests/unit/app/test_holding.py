@@ -83,6 +83,7 @@ def test_a_hold_is_placed_by_one_and_released_by_two(tmp_path: Path) -> None:
             await link.call("holds.place", _held(me, '"a phrase"'))
         hold = await link.call("holds.place", _held(me))
         assert (hold["owner"], hold["matter"], "tree" in hold) == ("Alice", "Doe", False)
+        assert hold["grantable"] is True
         ask = {"id": hold["id"], "reason": "settled"}
         with pytest.raises(RefusedError, match="decides about no holds"):
             await link.call("holds.release", ask | _by(second))
@@ -195,7 +196,7 @@ def test_dying_at_every_step_leaves_held_what_is_in_doubt(tmp_path: Path) -> Non
     """
     ends = set()
     keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
-    for step in range(27):
+    for step in range(28):
         state = durable.open_database(tmp_path / f"{step}.db", bytes(32))
         host = _Host(state, 100)
         host.keyring = keyring

@@ -4,6 +4,7 @@ from typing import Never
 
 import pytest
 
+from affidavit.app import deciding
 from affidavit.console import holds_api
 from affidavit.errors import UsageError
 from affidavit.query.search import Searcher
@@ -44,6 +45,7 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     again = command(*place)
     assert "for Doe v. Acme: 0 records match now." in flat(again.out)
     assert "To end it: affidavit hold release" in flat(again.err)
+    assert "nobody could grant" not in flat(again.err)
     for nothing in (again, command(*place, "--dry-run")):
         assert "names are spelt as records have them" in flat(nothing.err)
         assert "affidavit query actor:Somebody" in flat(nothing.err)
@@ -74,3 +76,7 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     granted = command("approvals", "grant", asked["asked"])
     assert flat(granted.out) == f"Granted: release of the hold {made['id']}."
     assert "released" in flat(command("hold", "show", made["id"]).out)
+    become("")
+    monkeypatch.setattr(deciding, "grantable", lambda *_: False)
+    alone = flat(command("hold", "place", "model:x", "--matter", "D", "--reason", "r").err)
+    assert "As it is, nobody could grant you that: every other key that approves was made" in alone
