@@ -116,7 +116,7 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
     bound = _within(tree, within, str(params["basis"]))
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
-    known = target in {one.actor for one in every}
+    known = target.startswith("act_")  # of any tenant, or of nobody: that is not told
     _check(found, kind, known=known, waits=bool(params["when_due"] or params["dry"]))
     concerned = {one.tenant for one in found.portions} | {one.tenant for one in ending}
     plan = {
@@ -127,7 +127,9 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
     }  # fmt: skip
     if params["dry"]:
         named = await _named(host, names, within, found, plan["basis"]) if kind == "subject" else {}
-        return plan | named
+        seen_in = sorted(concerned) or [alone]
+        can = deciding.grantable(host.config, who, now, every, seen_in)
+        return plan | named | {"grantable": can}
     # for who asks alone, and kept nowhere: these are the person's names
     named = {"named": _mentions(names, within, plan["basis"])[0]} if kind == "subject" else {}
     async with host.deciding:
@@ -291,7 +293,7 @@ def _whole(within: Boundary) -> str:
 def _check(found: Found, kind: str, *, known: bool, waits: bool) -> None:
     """``NotFoundError`` if nothing is meant; ``RefusedError`` if nothing of it may go yet.
 
-    ``known``: somebody of whom it is has a key; else a name may be misspelt.
+    ``known``: it is of a pseudonym; else of a name that nobody has a key by, maybe misspelt.
     """
     if not found.now and not found.later:
         hint = "affidavit query shows what there is."

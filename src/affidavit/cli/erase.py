@@ -81,6 +81,10 @@ def erase(
         output.say(_named(made["named"]))
     if dry:
         output.say(_dry(made, due=due))
+        if not made["grantable"]:
+            output.say(
+                f"As it is, nobody could grant you that: {approvals.NOBODY} {approvals.BOTH}"
+            )
         return
     where = options.same(data, url)
     output.say(approvals.waits(made, where))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import erasing
+from affidavit.app import deciding, erasing
 from affidavit.control.erasures import Erasure, Tally
 from affidavit.errors import UnavailableError
 from affidavit.evidence import certificate
@@ -56,7 +56,10 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     assert f"affidavit query '{words}'" in told
     with monkeypatch.context() as narrow:
         narrow.setattr(erasing, "COUNT_TO", 1)
-        assert "at least 1 record that" in flat(command(*ask, "--dry-run").err)
+        told = flat(command(*ask, "--dry-run").err)
+        assert ("at least 1 record that" in told, "nobody could grant" in told) == (True, False)
+        narrow.setattr(deciding, "grantable", lambda *_: False)
+        assert "As it is, nobody could grant you that:" in flat(command(*ask, "--dry-run").err)
     become(machine.keys["compliance"])
     told = flat(command(*ask, "--dry-run").err)
     assert "not searched: searching text reads content" in told
