@@ -71,8 +71,10 @@ def check_name(config: Config, role: str, name: str) -> None:
     if name not in config.boundaries:
         near = difflib.get_close_matches(name, config.boundaries, 1, 0.4)
         known = f"The configuration has {', '.join(config.boundaries) or 'none'}."
+        hint = f"Did you mean {near[0]}?" if near else known
         raise UsageError(
-            f"There is no boundary {name!r}.", hint=f"Did you mean {near[0]}?" if near else known
+            f"There is no boundary {name!r}.",
+            hint=f"{hint} The configuration is read at the start.",
         )
 
 

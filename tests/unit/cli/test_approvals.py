@@ -82,6 +82,7 @@ def test_limits_of_keys_are_listed(command: Command, become: As) -> None:
     assert (told["boundary"], told["until"][:10]) == ("chat", "2026-12-23")
     wrong = command(*made, "--boundary", "chatt")
     assert (wrong.code, "Did you mean chat?" in wrong.err) == (2, True)
+    assert "The configuration is read at the start." in flat(wrong.err)
     assert command(*made, "--until", "2020-01-01").code == 2
 
 

@@ -198,7 +198,7 @@ def test_names_are_checked_when_a_key_is_made() -> None:
             named.check_name(config, role, "red")
     with pytest.raises(UsageError) as caught:
         named.check_name(config, "auditor", "widr")
-    assert caught.value.hint == "Did you mean wider?"
+    assert caught.value.hint == "Did you mean wider? The configuration is read at the start."
 
 
 def test_a_purpose_is_asked_of_every_question() -> None:
