@@ -11,6 +11,9 @@ import typer
 from affidavit.cli import options, output
 from affidavit.errors import CheckFailedError, UsageError
 
+_BEGIN = (b"PK", b"{", b"c2sp.org/tlog-proof@v1\n")
+"""How all but a certificate begins."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -74,8 +77,14 @@ def verify(
     if policy is not None and key:
         raise UsageError("The policy names the log's keys.", hint="--policy or --key, not both.")
     with file.open("rb") as opened:
-        if certificate.is_one(opened.read(certificate.MOST)):
-            raise typer.Exit(_certificate(file, policy, key or [], json=json))
+        begin = opened.read(certificate.MOST)
+    if certificate.is_one(begin):
+        raise typer.Exit(_certificate(file, policy, key or [], json=json))
+    if not begin.startswith(_BEGIN):
+        output.say(
+            f"{file} does not begin like any of what is checked here: a bundle, which is a zip, a "
+            ".tlog-proof, a receipt or a certificate. It may be another file than was meant."
+        )
     arguments = [str(file)]
     if policy is not None:
         arguments += ["--policy", str(policy)]

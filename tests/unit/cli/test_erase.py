@@ -195,6 +195,10 @@ def test_a_certificate_is_checked_with_a_key_from_outside(
     file.write_text(text.replace("records: 6", "records: 5"))
     assert command("verify", str(file), "--key", SIGNER.vkey).code == 1
     assert command("verify", str(file), "--policy", str(file)).code == 2
+    file.write_text("Erased.")
+    other = command("verify", str(file), "--key", SIGNER.vkey)
+    assert (other.code, "It may be another file than was meant." in flat(other.err)) == (1, True)
+    assert "REFUSED not-canonical" in flat(other.out)
 
 
 def test_retention_runs_for_who_decides(command: Command, become: As) -> None:
