@@ -273,7 +273,10 @@ function completeness(answer, question, counts, hidden, sure) {
     window += answer.leaves.get(heads).time;
   }
   if (answer.counting) {
-    const each = answer.asked.map((chain) => `${answer.counted.get(chain.key)} records of ${chain}`);
+    const each = answer.asked.map((chain) => {
+      const number = answer.counted.get(chain.key);
+      return `${number} record${String(number) === "1" ? "" : "s"} of ${chain}`;
+    });
     const more = answer.asked.length > 1 ? ", one by one" : "";
     const said = [`${each.join(" and ")}, in this ledger${window}: counted${more}, none shown`];
     said.push(`${counts.get("unattributed")} unattributed, gaps, if any, among them`);

@@ -1472,9 +1472,9 @@ def completeness(answer: Answer, question: Any, counts: Any, hidden: list[str], 
         window += f" of source time, as recorded before leaf {heads} of "
         window += str(answer.leaves[heads]["time"])
     if answer.counting:
-        each = " and ".join(f"{answer.counted[chain]} records of {chain}" for chain in answer.asked)
+        each = [f"{(n := answer.counted[c])} record{'s'[: n != 1]} of {c}" for c in answer.asked]
         more = ", one by one" if len(answer.asked) > 1 else ""
-        said = [f"{each}, in this ledger{window}: counted{more}, none shown"]
+        said = [f"{' and '.join(each)}, in this ledger{window}: counted{more}, none shown"]
         said += [f"{counts['unattributed']} unattributed, gaps, if any, among them"]
         return "; ".join([*said, "a monitor has replayed them" if sure else "asserted: no monitor"])
     chains = any_of(answer.asked)

@@ -95,7 +95,9 @@ def test_every_window_counts_what_the_whole_answer_holds(world: World) -> None:
             chains = 3 * len(check(world, counted.data).facts["question"]["chains"])
             assert len(files["links.jsonl"].splitlines()) <= 4 * 2 * chains
             verdict = check(world, counted.data)
-            said = f"{counted.counts['records']} records of model=gpt-a, tenant acme, in this"
+            number = counted.counts["records"]
+            are = "record" if number == 1 else "records"
+            said = f"{number} {are} of model=gpt-a, tenant acme, in this"
             assert verdict.completeness.startswith(said)
             assert "counted, none shown" in verdict.completeness
             assert verdict.completeness.endswith("asserted: no monitor")
