@@ -188,9 +188,8 @@ class Teller:
         if found.of is None:
             told["of_this_narrative"] = _UNTOLD
         elif found.of:
-            told["of_this_narrative"] = [f"#{index}" for index in found.of]
-            if found.more:
-                told["of_this_narrative"].append(_MORE)
+            more = [_MORE] if found.more else []
+            told["of_this_narrative"] = [*(f"#{index}" for index in found.of), *more]
         again = claimed(seen.get("what", {}))
         if again and found.row.type == "exchange.request":
             told["retry_as_the_caller_says"] = again
