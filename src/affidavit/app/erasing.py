@@ -7,7 +7,8 @@ another person has granted it, on record, and nothing that this other one does n
 request that is denied or lapses leaves its records, and no more. Somebody who administrates is
 left. A person's name is in no record of it: records have the pseudonym. The plan of a person's
 says how many other texts name the person, to who may read them; none of them is part of it. Not
-here: the search (``selecting``), the run (``erasure_run``), what is told (``erasures_told``).
+here: the search (``selecting``), texts of others (``mentions``), the run (``erasure_run``), what is
+told (``erasures_told``).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from affidavit import ids
-from affidavit.app import deciding, hold_tenants, remembering
+from affidavit.app import deciding, hold_tenants, mentions, remembering
 from affidavit.app.deciding import Keep, unkept
 from affidavit.app.selecting import Found, Left
 from affidavit.control.approvals import Approval, ApprovalStore
@@ -31,8 +32,6 @@ from affidavit.control.identity import (
 )
 from affidavit.errors import ExpressionError, NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
-from affidavit.query.language import parse, unparse
-from affidavit.query.search import COUNT_TO
 from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree, leaves
 from affidavit.vault.keyring import Keyring
 
@@ -42,7 +41,6 @@ _MENTIONS = (
     "Texts of others that mention the person: affidavit query '\"WHO\"'; they are "
     "erased by --expression."
 )
-_UNASKED = "that is done by --dry-run alone"
 _FOUND = (
     "Have somebody who may see content find the records (affidavit query), and ask for each: "
     "affidavit erase --record ID"
@@ -126,12 +124,14 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
         "keys": list(keys), "exports": [one._asdict() for one in found.exports],
     }  # fmt: skip
     if params["dry"]:
-        named = await _named(host, names, within, found, plan["basis"]) if kind == "subject" else {}
+        named = {}
+        if kind == "subject":
+            named = await mentions.counted(host, names, within, found, plan["basis"])
         seen_in = sorted(concerned) or [alone]
         can = deciding.grantable(host.config, who, now, every, seen_in)
         return plan | named | {"grantable": can}
     # for who asks alone, and kept nowhere: these are the person's names
-    named = {"named": _mentions(names, within, plan["basis"])[0]} if kind == "subject" else {}
+    named = mentions.uncounted(host, names, within, plan["basis"]) if kind == "subject" else {}
     async with host.deciding:
         made = Erasure(
             id=ids.record_id(), tenant=who.tenant, kind=kind,
@@ -169,45 +169,6 @@ def _within(tree: Tree, within: Boundary, basis: str) -> Tree:
             "Searching text reads content, which is outside your boundary.", hint=_FOUND
         )
     return inject(tree, within, basis)
-
-
-async def _named(
-    host: Host, names: Sequence[str], within: Boundary, found: Found, reason: str
-) -> dict[str, Any]:
-    """``named``: how many other records have text that names the person, as ``expression`` finds.
-
-    ``records`` is ``None`` where ``why`` says why it was not searched (``_mentions``).
-    """
-    told, tree = _mentions(names, within, reason)
-    if tree is None:
-        return {"named": told}
-    meant = {index for one in found.portions for index in (*one.now, *one.later)}
-    try:
-        number, capped = await host.erasing.others(inject(tree, within, reason), meant, COUNT_TO)
-    except UsageError as error:  # it takes too long; the plan is good without it
-        return {"named": told | {"why": error.message}}
-    return {"named": told | {"records": number, "capped": capped, "why": ""}}
-
-
-def _mentions(
-    names: Sequence[str], within: Boundary, reason: str
-) -> tuple[dict[str, Any], Tree | None]:
-    """What is told of texts that name the person before they are searched, and what finds them.
-
-    No tree where who asks may not search them, which ``why`` says: somebody else may then do it by
-    the ``expression``. That has names, so nothing is told to whom ``person`` is not shown.
-    """
-    words = [name for name in names if any(letter.isalnum() for letter in name)]
-    told: dict[str, Any] = {"expression": "", "records": None, "capped": False, "why": _UNASKED}
-    if not words:
-        return told | {"why": "no name and no e-mail of the person is known"}, None
-    if "person" not in within.sections:
-        return told | {"why": "names of people are outside your boundary"}, None
-    tree = Or(tuple(Phrase(name) for name in words))
-    told["expression"] = unparse(tree)
-    if not within.shows_content(reason):
-        return told | {"why": "searching text reads content, which you may not see"}, None
-    return told, tree
 
 
 def _put(host: Host, made: Erasure, found: Found) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from affidavit.app import deciding, erasing
+from affidavit.app import deciding, mentions
 from affidavit.control.erasures import Erasure, Tally
 from affidavit.errors import UnavailableError
 from affidavit.evidence import certificate
@@ -55,7 +55,7 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     assert "are no part of it: 2 records that you may see." in told
     assert f"affidavit query '{words}'" in told
     with monkeypatch.context() as narrow:
-        narrow.setattr(erasing, "COUNT_TO", 1)
+        narrow.setattr(mentions, "COUNT_TO", 1)
         told = flat(command(*ask, "--dry-run").err)
         assert ("at least 1 record that" in told, "nobody could grant" in told) == (True, False)
         narrow.setattr(deciding, "grantable", lambda *_: False)
