@@ -30,7 +30,7 @@ from affidavit.control.identity import (
     check_one_person,
     check_preserves,
 )
-from affidavit.errors import ExpressionError, NotFoundError, RefusedError, UsageError
+from affidavit.errors import NotFoundError, RefusedError, UsageError
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.tree import And, Match, Not, Or, Phrase, Tree, leaves
 from affidavit.vault.keyring import Keyring
