@@ -24,26 +24,24 @@ def truncated(connection: apsw.Connection, patience: int = _PATIENCE_MS) -> bool
 
     ``False`` if somebody reads or writes for longer than ``patience`` (ms), so try again later.
     """
+    return _done(connection, apsw.SQLITE_CHECKPOINT_TRUNCATE, patience)
+
+
+def moved(connection: apsw.Connection, patience: int) -> bool:
+    """``truncated``, with the same patience for readers of before and, then, for those of since."""
+    whole = _done(connection, apsw.SQLITE_CHECKPOINT_FULL, patience)
+    return whole and truncated(connection, patience)
+
+
+def _done(connection: apsw.Connection, mode: int, patience: int) -> bool:
     connection.set_busy_timeout(patience)
     try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        connection.wal_checkpoint(mode=mode)
     except apsw.BusyError:
         return False
     finally:
         connection.set_busy_timeout(BUSY_MS)
     return True
-
-
-def moved(connection: apsw.Connection, patience: int) -> bool:
-    """``truncated``, with the same patience for readers of before and, then, for those of since."""
-    connection.set_busy_timeout(patience)
-    try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
-    except apsw.BusyError:
-        return False
-    finally:
-        connection.set_busy_timeout(BUSY_MS)
-    return truncated(connection, patience)
 
 
 class Checkpointer:
