@@ -17,7 +17,7 @@ import msgspec
 
 from affidavit.app.paths import Paths
 from affidavit.durable import open_database
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, UnavailableError
 from affidavit.ledger.log_reader import LogReader
 from affidavit.record.journal_reader import JournalReader
 from affidavit.vault.keyring import Keyring
@@ -28,7 +28,11 @@ _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
 def states(path: Path, key: bytes) -> Iterator[bytes]:
-    """All pages of an encrypted database, decrypted, as of each commit that is still on disk."""
+    """All pages of an encrypted database, decrypted, as of each commit that is still on disk.
+
+    Where a kill came in the middle of a checkpoint, the file is none of these without all of the
+    log: it says so. The last of them opens always, or this raises.
+    """
     wal = path.with_name(f"{path.name}-wal")
     log = wal.read_bytes() if wal.exists() else b""
     ends = [0]
@@ -42,7 +46,13 @@ def states(path: Path, key: bytes) -> Iterator[bytes]:
             shutil.copyfile(path, copy)
             if end:
                 copy.with_name(wal.name).write_bytes(log[:end])
-            database = open_database(copy, key)
+            try:
+                database = open_database(copy, key)
+            except UnavailableError:
+                if end == ends[-1]:
+                    raise
+                print(f"not looked at: {path.name} with {end} bytes of its log, half moved")
+                continue
             pages = database.serialize("main")
             database.close()
         yield pages
