@@ -4,6 +4,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from affidavit.index.checkpoints import Checkpointer
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
@@ -14,6 +16,7 @@ READS = 0.3
 """Seconds of one snapshot."""
 
 
+@pytest.mark.slow
 def test_readers_who_take_turns_are_waited_for(tmp_path: Path) -> None:
     """Some of them read of the log before all of it is moved, and some begin meanwhile."""
     world = World([request(place) for place in range(40)])

@@ -379,6 +379,7 @@ def test_a_log_begins_anew_while_somebody_always_writes(
     assert longest_log(tmp_path / "live", 1_500) < 1_500 * COMMIT / 4
 
 
+@pytest.mark.slow
 def test_a_log_begins_anew_while_somebody_always_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
