@@ -126,7 +126,7 @@ class Intake(RuleBasedStateMachine):
         for journal in self.living:
             journal.die()
         with contextlib.closing(self.sequencer), contextlib.closing(self.keyring):
-            self.sequencer.drain(patience=8)
+            self.sequencer.drain(patience=24)  # longer than damage is waited for
             wrong = judge(self.sequencer, [*self.gone, *self.living])
         shutil.rmtree(self.root)
         assert wrong == []
