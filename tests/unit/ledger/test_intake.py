@@ -13,23 +13,7 @@ from affidavit.errors import UnavailableError
 from affidavit.ledger import sweep
 from affidavit.ledger.inbox import Inbox
 from affidavit.vault.keyring import Keyring
-from tests.world.intake import AT, Journal, Sequencer, judge, make, open_keyring
-
-
-@pytest.fixture
-def keyring(tmp_path: Path) -> Iterator[Keyring]:
-    """Keys beside the directory of the test."""
-    opened = open_keyring(tmp_path / "keys")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def opened(tmp_path: Path, keyring: Keyring) -> Iterator[Sequencer]:
-    """A sequencer with nothing in it."""
-    made = Sequencer(tmp_path / "data", keyring)
-    yield made
-    made.close()
+from tests.world.intake import AT, Journal, Sequencer, judge, make
 
 
 @pytest.fixture(autouse=True)

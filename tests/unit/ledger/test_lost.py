@@ -15,26 +15,10 @@ from affidavit.ledger import sweep
 from affidavit.ledger.leaf import Leaf
 from affidavit.ledger.lost import Lost
 from affidavit.vault.keyring import Keyring
-from tests.world.intake import UNKNOWN, Journal, Sequencer, judge, make, open_keyring
+from tests.world.intake import UNKNOWN, Journal, Sequencer, judge, make
 
 ASKED = ["exchange.request", "exchange.request", "tool.call"]
 END = ["ledger.gap", "ledger.ended", "ledger.ended"]
-
-
-@pytest.fixture
-def keyring(tmp_path: Path) -> Iterator[Keyring]:
-    """Keys beside the directory of the test."""
-    opened = open_keyring(tmp_path / "keys")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def opened(tmp_path: Path, keyring: Keyring) -> Iterator[Sequencer]:
-    """A sequencer with nothing in it."""
-    made = Sequencer(tmp_path / "data", keyring)
-    yield made
-    made.close()
 
 
 @pytest.fixture(autouse=True)
