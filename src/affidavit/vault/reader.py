@@ -312,7 +312,7 @@ class VaultReader:
             if found is None:
                 self._catalogue.refresh()
                 found = self._look(leaf.index, leaf.id, tenant)
-            return found or self._look(leaf.index, leaf.id, None)
+            return found or (None if tenant is None else self._look(leaf.index, leaf.id, None))
 
     def _look(self, index: int, record: str, tenant: str | None) -> _Stored | None:
         """Where the record stands; a damaged file matters only if no other one has it."""
