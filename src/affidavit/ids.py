@@ -78,7 +78,12 @@ def token(prefix: str) -> str:
 
 def pseudonym(prefix: str) -> str:
     """Return a random name that says nothing: ``prefix`` and 26 lower-case characters, 128 bits."""
-    return prefix + base64.b32encode(salt()).decode().rstrip("=").lower()
+    return prefix + b32(salt())
+
+
+def b32(data: bytes) -> str:
+    """Return lower-case base32 without padding (RFC 4648 §6): one word wherever text is split."""
+    return base64.b32encode(data).decode().rstrip("=").lower()
 
 
 def b64u(data: bytes) -> str:

@@ -32,7 +32,7 @@ OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:act|ses|key)_[a-z2-7]{26}")
 
 
 def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
-    """``hmac:`` and 22 characters: the keyed digest of a search term (128 bits)."""
+    """``hmac:`` and 26 characters: the keyed digest of a search term (128 bits)."""
     key = snapshot.pseudonym_keys.get(f"{tenant}\0", b"")
     if not key:  # no key without team: any of the tenant's, always the same
         named = sorted(name for name in snapshot.pseudonym_keys if name.startswith(f"{tenant}\0"))

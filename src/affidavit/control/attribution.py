@@ -8,7 +8,6 @@ off are noted and not obeyed. Nothing here is verified: what a caller says about
 like (``providers``).
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from affidavit import ids
 from affidavit.control.identity import Identity
 
 MAX_VALUE = 512
@@ -84,7 +84,7 @@ class ResponseSessions:
 def session_pseudonym(key: bytes, session_raw: str) -> str:
     """``ses_`` and 26 characters: HMAC-SHA-256 under the team's 32-byte key, 128 bits of it."""
     digest = hmac.digest(key, session_raw.encode("utf-8", "surrogateescape"), hashlib.sha256)
-    return "ses_" + base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+    return "ses_" + ids.b32(digest[:16])
 
 
 def attribute(

@@ -15,9 +15,17 @@ _PURPOSE = "affidavit/search-term/v1"
 _MARK = "hmac:"
 
 
+def is_digest(word: str) -> bool:
+    """Whether this stands in a word's place."""
+    return word.startswith(_MARK)
+
+
 def digest(key: bytes, term: str) -> str:
-    """``hmac:`` and 22 characters: the keyed digest of a word (128 bits)."""
+    """``hmac:`` and 26 characters: the keyed digest of a word (128 bits).
+
+    In base32, so that an expression with digests in place of words is an expression again.
+    """
     # A key of its own: under the team's key itself, sessions of a caller's choosing get names.
     own = hkdf(key, _PURPOSE)
     made = hmac.digest(own, term.encode("utf-8", "replace"), hashlib.sha256)
-    return _MARK + ids.b64u(made[:16])
+    return _MARK + ids.b32(made[:16])

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from affidavit.control import terms
 from affidavit.errors import AffidavitError
 from affidavit.query import language
 from affidavit.query.boundary import Boundary, inject
@@ -62,4 +63,4 @@ def _is_run(value: Any) -> bool:
 def _digested(leaf: Tree) -> bool:
     """Whether the words of a condition were recorded as a keyed digest."""
     words = leaf.text if isinstance(leaf, Phrase) else getattr(leaf, "value", "")
-    return str(words).startswith("hmac:")
+    return terms.is_digest(str(words))

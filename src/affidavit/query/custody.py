@@ -13,6 +13,7 @@ own says so, also where no read is found. Not here: how it is shown (``evidence.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from affidavit.control import terms
 from affidavit.errors import UsageError
 from affidavit.index.reader import LIMIT, TIME
 from affidavit.index.schema import Row
@@ -129,7 +130,7 @@ class _Told:
     def _story(self, what: Mapping[str, Any]) -> Tree | None:
         """What a story was about, as a condition; ``None`` if its name is a digest."""
         kind, name = what.get("kind"), str(what.get("name", ""))
-        if name.startswith("hmac:"):
+        if terms.is_digest(name):
             return None
         if kind in KINDS:
             return inject(Match(str(kind), name), self._boundary)
