@@ -1,15 +1,15 @@
 """Ten million records through the real sequencer, and how fast they are found; JSON on stdout.
 
-    python bench/questions.py fill --records 10000000 --data DIR
+    python bench/questions.py fill --records 10000000 --data DIR [--days 90]
     python bench/questions.py ask --data DIR [--times 200] [--live RATE] [--duckdb]
     python bench/questions.py                 both on 100,000 records, in a temporary directory
 
 ``fill``: invented traffic (``big/traffic.py``) is written by one process into a journal and taken
 in by another, the sequencer as ``affidavit up`` runs it, so that both cores are used; ledger time
-spreads over 90 days. Every minute it says on stderr how fast it goes, what the disk holds and what
-it will hold. SIGTERM ends it cleanly; the same command goes on where it was. ``ask``: p50 and p95
-of each question, alone and, with ``--live``, while so many records a second arrive; then also how
-long after its acknowledgement a record is found. ``--duckdb`` (``pip install duckdb``) loads the
+spreads over 90 days, or so many as are asked for. Every minute it says on stderr how fast it goes,
+what the disk holds and what it will hold. SIGTERM ends it cleanly; the same command goes on where
+it was. ``ask``: p50 and p95 of each question, alone and, with ``--live``, while so many records a
+second arrive; then also how long after its acknowledgement a record is found. ``--duckdb`` (``pip install duckdb``) loads the
 rows of the index and the same texts into DuckDB and asks it the same.
 """
 
@@ -56,9 +56,9 @@ def serving(place: Place, sequencer: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
-def fill(data: Path, records: int | None) -> dict[str, Any]:
+def fill(data: Path, records: int | None, days: int | None) -> dict[str, Any]:
     """Fill a directory, or go on with it."""
-    place = Place(data, records)
+    place = Place(data, records, days)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.append(1))
@@ -129,6 +129,7 @@ def main() -> int:
                         choices=["fill", "ask", "both", "_sequence", "_write"])  # fmt: skip
     parser.add_argument("--data", type=Path)
     parser.add_argument("--records", type=int)
+    parser.add_argument("--days", type=int)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--live", default="")
@@ -137,7 +138,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.verb == "both":
         with tempfile.TemporaryDirectory(dir=given.data) as name:
-            result = {"fill": fill(Path(name), given.records or 100_000)}
+            result = {"fill": fill(Path(name), given.records or 100_000, given.days)}
             result |= questions(Path(name), given.times, 1_000.0, duckdb=given.duckdb)
             print(json.dumps(result, indent=1))
         return 0
@@ -149,7 +150,7 @@ def main() -> int:
         place = Place(given.data)
         return write.run(place, live=given.live, began=given.began, rate=given.rate)
     if given.verb == "fill":
-        result = fill(given.data, given.records)
+        result = fill(given.data, given.records, given.days)
     else:
         rate = float(given.live) if given.live else None
         result = questions(given.data, given.times, rate, duckdb=given.duckdb)

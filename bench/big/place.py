@@ -1,7 +1,8 @@
 """The data directory of a run: made once, found again; and what time it is in it.
 
-Ledger time runs over 90 days with the size of the ledger: record number so and so much of all is
-that far into them. It goes on where it was when the directory is filled in several goes.
+Ledger time runs over 90 days, or so many as are asked for, with the size of the ledger: record
+number so and so much of all is that far into them. It goes on where it was when the directory is
+filled in several goes.
 """
 
 import json
@@ -21,16 +22,16 @@ from affidavit.ledger.publish import CHECKPOINT, size_of
 from affidavit.vault.reader import VaultReader
 
 DAYS = 90
-END = 1_795_000_000_000_000
-"""When the 90 days end, in microseconds since 1970."""
+END = 1_794_959_999_999_999
+"""When the days end, in microseconds since 1970: the last of a day."""
 LAG = 1_000
 """A record's source time is that of so many records before it: what came is never from ahead."""
 
 
 class Place:
-    """A data directory for ``records`` records; made if it is not there."""
+    """A data directory for ``records`` records of so many days; made if it is not there."""
 
-    def __init__(self, data: Path, records: int | None = None) -> None:
+    def __init__(self, data: Path, records: int | None = None, days: int | None = None) -> None:
         self.paths = Paths(data)
         self.side = self.paths.root / "bench"
         self.disk = Disk()
@@ -38,10 +39,12 @@ class Place:
         self.side.mkdir(exist_ok=True)
         file = self.side / "run.json"
         if not file.exists():
-            file.write_text(json.dumps({"records": records or 100_000}))
-        self.records: int = json.loads(file.read_text())["records"]
-        if records not in (None, self.records):
-            raise SystemExit(f"{data} was begun for {self.records} records.")
+            file.write_text(json.dumps({"records": records or 100_000, "days": days or DAYS}))
+        begun = json.loads(file.read_text())
+        self.records: int = begun["records"]
+        self.days: int = begun["days"]
+        if records not in (None, self.records) or days not in (None, self.days):
+            raise SystemExit(f"{data} was begun for {self.records} records, {self.days} days.")
 
     def config(self) -> Config:
         """The configuration, with the ledger's name in it."""
@@ -51,7 +54,7 @@ class Place:
 
     def at(self, number: int) -> str:
         """The time at which the ledger has so many records."""
-        step = DAYS * 86_400_000_000 // self.records
+        step = self.days * 86_400_000_000 // self.records
         return from_unix_us(END - (self.records - number) * step)
 
     def size(self) -> int:
