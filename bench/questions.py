@@ -9,8 +9,9 @@ in by another, the sequencer as ``affidavit up`` runs it, so that both cores are
 spreads over 90 days, or so many as are asked for. Every minute it says on stderr how fast it goes,
 what the disk holds and what it will hold. SIGTERM ends it cleanly; the same command goes on where
 it was. ``ask``: p50 and p95 of each question, alone and, with ``--live``, while so many records a
-second arrive; then also how long after its acknowledgement a record is found. ``--duckdb`` (``pip install duckdb``) loads the
-rows of the index and the same texts into DuckDB and asks it the same.
+second arrive; then also how long after its acknowledgement a record is found. ``--duckdb``
+(``pip install duckdb``) loads the rows of the index and the same texts into DuckDB and asks it the
+same.
 """
 
 import argparse
