@@ -290,9 +290,13 @@ _NAMED = (
 
 
 def normalised(text: str) -> str:
-    """What a run printed with ids, times and places numbered, and recorded answers left out."""
+    """What a run printed with ids, times and places numbered, and recorded answers left out.
+
+    Nothing in it happened at another time than the ledger's but for a machine that is slow.
+    """
     text = "\n".join(_without_answers(text.split("\n")))
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "(time)".ljust(19), text)
+    text = re.sub(r"    happened \(time\) UTC, as its source says\n", "", text)
     text = re.sub(r"cause: The model .*", "cause: (a recorded error)", text)
     text = re.sub(r"as of leaf \d+", "as of leaf N", text)
     for pattern, form in _NAMED:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from affidavit.cli import output
-from affidavit.console.visible import visible
+from affidavit.console.visible import happened, visible
 
 _STYLES = {"verified": "green", "corrupt": "bold red", "gap": "bold red", "erased": "yellow"}
 _MOST_LANES = 8
@@ -85,6 +85,8 @@ def _line(line: dict[str, Any], drawn: int) -> None:
     )
     output.show(head)
     output.indented(" · ".join(_place(line)), 4, "dim")
+    if happened(line):
+        output.indented(happened(line), 4)
     for text in _said(line):
         output.indented(text, 4)
     for mark, key in (("›", "prompt"), ("‹", "output")):

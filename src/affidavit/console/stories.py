@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
 from affidavit.console.views import document, foot, linked, tokens, top
+from affidavit.console.visible import happened
 
 
 def show(reader: Reader, session: Session, told: dict[str, Any], asked: dict[str, str]) -> Html:
@@ -122,7 +123,9 @@ def _facts(line: dict[str, Any], purpose: str) -> Iterator[Html | str]:
 
 
 def _told(line: dict[str, Any]) -> Iterator[Html | str]:
-    """What hangs together with a line, in words."""
+    """When it happened, and what hangs together with a line, in words."""
+    if happened(line):
+        yield happened(line)
     if line.get("name"):
         yield f"by {line['name']}"
     if line.get("on_behalf"):

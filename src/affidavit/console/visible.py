@@ -11,10 +11,14 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from affidavit.clock import to_unix_us
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _KEPT = frozenset("\u200c\u200d")
 MAX_MARKS = 4
 """Combining marks in a row that are kept; more only cover the lines around them."""
+_BESIDE_US = 1_000_000
+"""What happened no further than that from the ledger's time needs no time of its own."""
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -46,6 +50,17 @@ def by_whom(row: Mapping[str, Any]) -> str:
     """
     name = None if row.get("type") == "change.key" else row.get("name")
     return str(name or row.get("actor") or "")
+
+
+def happened(line: Mapping[str, Any]) -> str:
+    """When a record happened, as its source says, to the second.
+
+    ``""`` where that is within a second of the ledger's time, which stands beside it.
+    """
+    apart = abs(to_unix_us(line["time"]) - to_unix_us(line["at"]))
+    if apart <= _BESIDE_US:
+        return ""
+    return f"happened {line['at'][:19].replace('T', ' ')} UTC, as its source says"
 
 
 def _escape(character: str) -> str:

@@ -37,6 +37,7 @@ _UNTOLD = (
 class Line(msgspec.Struct, frozen=True):
     """One record of a narrative. ``prompt`` and ``output`` are ``None`` unless shown.
 
+    ``time`` is when the ledger took it in, ``at`` when it happened, as its source says.
     Each message of a ``prompt`` begins with its role (``user: …``), for people: what is in a
     message is the caller's, and the bytes (a reveal) are the evidence. ``evidence`` and
     ``content`` are as in ``content.Look``, or ``withheld`` (its facts are outside the boundary),
@@ -51,6 +52,7 @@ class Line(msgspec.Struct, frozen=True):
 
     index: int
     time: str
+    at: str
     id: str
     type: str
     actor: str | None
@@ -127,7 +129,7 @@ class Teller:
         texts = self._texts(row, here.messages)
         is_output = row.type in ("exchange.response", "tool.result")
         return Line(
-            row.idx, row.time, row.id, row.type, row.actor if who else None,
+            row.idx, row.time, row.at, row.id, row.type, row.actor if who else None,
             wording.sentence(row, seen, self._boundary),
             row.model if what else None, row.tools if what else (),
             row.tokens_in if outcome else None, row.tokens_out if outcome else None,

@@ -81,6 +81,27 @@ def test_record_puts_a_change_on_record(command: Command, site: Site, tmp_path: 
     assert command("record", "--type", "change.alias", "--json-file", "nowhere").code == 2
 
 
+def test_what_happened_at_another_time_says_when(
+    command: Command, site: Site, tmp_path: Path
+) -> None:
+    """Beside the ledger's time, where they differ; in JSON both are always there."""
+    file = tmp_path / "change.json"
+    told = {"target": "long-ago", "after": "b", "at": "2026-11-20T08:00:00.000000Z"}
+    file.write_text(json.dumps(told))
+    asked = ("--type", "change.alias", "--json-file", str(file), "--data", site.data)
+    made = command("record", *asked, "--json").rows[0]["id"]
+    site.machine.settle()
+    shown = command("show", made, "--data", site.data).out
+    assert "    happened 2026-11-20 08:00:00 UTC, as its source says\n" in shown
+    (line,) = command("show", made, "--json", "--data", site.data).rows
+    assert (line["at"], line["time"] > line["at"]) == (told["at"], True)
+    same = command("show", "session:my-session", "--data", site.data).out
+    assert "Session my-session" in same
+    assert "happened" not in same
+    rows = command("show", "session:my-session", "--json", "--data", site.data).rows
+    assert all(row["at"] for row in rows)
+
+
 @pytest.mark.parametrize(
     ("lane", "running", "drawn", "drawing"),
     [(0, (1,), 2, "*|"), (None, (0, 1), 2, "||"), (2, (0,), 3, "| *"),

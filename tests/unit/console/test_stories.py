@@ -69,6 +69,21 @@ def test_a_reveal_stands_in_the_story_of_its_session(client: Client, machine: Ma
     assert "incident 4711" in reads[0]["text"]
 
 
+def test_the_page_tells_when_something_happened(client: Client, machine: Machine) -> None:
+    """Where that is another time than the ledger's."""
+    change = {"type": "change.prompt", "target": "late", "after": "Be kind."}
+    at = "2026-11-20T08:00:00.000000Z"
+    past = client("owner").post("/api/records", json=change | {"at": at}).json()["id"]
+    now = client("owner").post("/api/records", json=change).json()["id"]
+    machine.settle()
+    browser = client("")
+    assert browser.post("/login", data={"key": machine.keys["owner"]}).status_code == 200
+    page = browser.get(f"/show/{past}").text
+    check_markup(page)
+    assert "happened 2026-11-20 08:00:00 UTC, as its source says" in page
+    assert "happened" not in browser.get(f"/show/{now}").text
+
+
 def test_two_exchanges_are_compared(client: Client, machine: Machine) -> None:
     """Facts, then prompt and output word by word; content for a reason, recorded as a reveal."""
     machine.exchange("How tall is the tower?", "300 metres.", model="demo-a")

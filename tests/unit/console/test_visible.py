@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.console.visible import by_whom, snippet, visible
+from affidavit.console.visible import by_whom, happened, snippet, visible
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,16 @@ def test_whose_key_it_is_is_not_who_made_it() -> None:
     assert by_whom(row) == "act_owner"
     assert by_whom(row | {"type": "access.query"}) == "Carol"
     assert by_whom({"type": "ledger.gap"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        ("2026-11-23T12:00:01.000000Z", ""), ("2026-11-23T11:59:59.000000Z", ""),
+        ("2026-11-23T12:00:01.000001Z", "happened 2026-11-23 12:00:01 UTC, as its source says"),
+        ("2026-11-23T11:59:58.999999Z", "happened 2026-11-23 11:59:58 UTC, as its source says"),
+    ],
+)  # fmt: skip
+def test_another_time_is_told_beyond_a_second(at: str, told: str) -> None:
+    """Before and behind the ledger's; a second apart is what taking it in takes."""
+    assert happened({"time": "2026-11-23T12:00:00.000000Z", "at": at}) == told
