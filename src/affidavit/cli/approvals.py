@@ -51,14 +51,16 @@ def _tell(one: dict[str, Any]) -> None:
     output.title(one["id"])
     until = f"{output.moment(one['until'])} UTC"
     output.indented(f"{one['state']}, until {until}", 2)
-    output.indented(f"asked by {one['actor']}{' (yours)' if one['yours'] else ''}", 2)
+    output.indented(
+        f"asked by {output.whom(one, one['actor'])}{' (yours)' if one['yours'] else ''}", 2
+    )
     output.indented(f"reason: {one['reason']}", 2)
     for record in one["records"]:
         output.indented(f"record {record}", 2)
     if one["target"]:
         output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
     if one["erasure"]:
-        _erasure(one["erasure"])
+        _erasure(one["erasure"], output.whom(one, one["erasure"]["of"]))
 
 
 @app.command("grant")
@@ -117,9 +119,9 @@ def waits(made: dict[str, Any], where: str) -> str:
     )
 
 
-def _erasure(told: dict[str, Any]) -> None:
-    """What an erasure is of: on that somebody decides."""
-    output.indented(f"of the {told['kind']} {told['of']}: {_WHAT[told['what']]}", 2)
+def _erasure(told: dict[str, Any], of: str) -> None:
+    """What an erasure is ``of``: on that somebody decides."""
+    output.indented(f"of the {told['kind']} {of}: {_WHAT[told['what']]}", 2)
     were = "was" if told["records"] == 1 else "were"
     records = output.counted(told["records"], "record")
     output.indented(f"{records} {were} meant when it was asked", 2)

@@ -209,13 +209,15 @@ def _dry(made: dict[str, Any], *, due: bool) -> str:
 
 def _tell(one: dict[str, Any]) -> None:
     output.title(one["id"])
-    of = one["target"] or one["expression"]
+    of = output.whom(one, one["target"]) or one["expression"]
     output.indented(f"{one['kind']} {of}: {one['state']}", 2)
-    output.indented(f"asked by {one['actor']} {output.moment(one['asked'])} UTC", 2)
+    output.indented(
+        f"asked by {output.whom(one, one['actor'])} {output.moment(one['asked'])} UTC", 2
+    )
     output.indented(f"legal basis: {one['basis']}", 2)
     if one["approver"]:
         when = output.moment(one["approved"])
-        output.indented(f"approved by {one['approver']} {when} UTC", 2)
+        output.indented(f"approved by {output.whom(one, one['approver'])} {when} UTC", 2)
     if one["certified"]:
         gone = output.counted(one["went"], "record")
         runs = f" in {one['certified']} runs" if one["certified"] > 1 else ""

@@ -123,7 +123,7 @@ def _tell(one: dict[str, Any]) -> None:
     output.title(one["id"])
     output.indented(f"matter: {one['matter']}", 2)
     output.indented(f"held: {one['expression'] or 'everything'}", 2)
-    output.indented(f"owner: {one['owner']}; placed by {one['actor']}", 2)
+    output.indented(f"owner: {one['owner']}; placed by {output.whom(one, one['actor'])}", 2)
     state = f"since {output.moment(one['placed'])} UTC"
     if one["released"]:
         state += f", released {output.moment(one['released'])} UTC"

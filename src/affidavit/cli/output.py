@@ -163,6 +163,12 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     show(grid)
 
 
+def whom(one: Mapping[str, Any], pseudonym: str) -> str:
+    """Who is behind a pseudonym, by name if the answer ``one`` says it: ``Ann Law, act_…``."""
+    name = one["names"].get(pseudonym)
+    return f"{name}, {pseudonym}" if name else pseudonym
+
+
 def moment(time: object) -> str:
     """A stored time without its microseconds: ``2026-11-23 12:00:00``."""
     return str(time or "")[:19].replace("T", " ")

@@ -15,6 +15,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from affidavit.console import resolve
 from affidavit.console.access import Access, who
 from affidavit.console.auth import Authenticator, Reader, require_owner
 from affidavit.console.services import ConsoleServices
@@ -94,7 +95,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         found = await mine(reader)
         what = {"operation": "approvals.list", "rows": len(found)}
         await access.read("access.query", reader, what)
-        return {"approvals": found}
+        return {"approvals": resolve.named(found, reader, services.snapshot())}
 
     @routes.post("/approvals/{approval}/grant", tags=["approvals"], summary="Agree to a reveal")
     async def grant(

@@ -84,7 +84,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         found = await seen(reader)
         what = {"operation": "erasures.list", "rows": len(found)}
         await access.read("access.query", reader, what)
-        return {"erasures": found}
+        return {"erasures": resolve.named(found, reader, services.snapshot())}
 
     @routes.post(
         "/erasures",
@@ -125,11 +125,12 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
 
     @routes.get("/erasures/{erasure}", tags=["erasures"], summary="One erasure, what is left of it")
     async def show(erasure: str, request: Request) -> dict[str, Any]:
-        await known_of(authenticator.api(request), erasure)
+        reader = authenticator.api(request)
+        await known_of(reader, erasure)
         found: dict[str, Any] = await services.control.call(
             "erasures.show", {"id": erasure}, within=WITHIN
         )
-        return found
+        return resolve.named([found], reader, services.snapshot())[0]
 
     @routes.get(
         "/erasures/{erasure}/certificate",

@@ -95,7 +95,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         await access.read("access.query", reader, what)
         if found is None:
             raise NotFoundError("There is no such hold.", hint="affidavit hold list")
-        return found
+        return resolve.named([found], reader, services.snapshot())[0]
 
     async def matched(reader: Reader, wanted: dict[str, Any], reason: str) -> dict[str, Any]:
         tree = inject(msgspec.json.decode(wanted["tree"], type=Tree), reader.boundary, reason)
@@ -110,7 +110,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         reader = authenticator.api(request)
         found = await seen(reader)
         await access.read("access.query", reader, {"operation": "holds.list", "rows": len(found)})
-        return {"holds": found}
+        return {"holds": resolve.named(found, reader, services.snapshot())}
 
     @routes.post(
         "/holds",

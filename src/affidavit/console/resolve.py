@@ -1,19 +1,23 @@
-"""From the names people use to the pseudonyms that records and chains hold.
+"""From the names people use to the pseudonyms that records and chains hold, and back.
 
 Rules: what stands behind a pseudonym is in the section ``person``, so names resolve only for a
 reader whose boundary shows that section; for anybody else an expression or a name is taken as it
 is written. A session id as the caller wrote it has a pseudonym in each team the reader may see; an
 actor's name or e-mail has the actor's; what is a pseudonym already, or matches nothing, stays as
 it is. Only identities of the reader's own tenant are looked at, and of the reader's own team where
-the boundary is narrower than the tenant. Not here: names that only records know (the index finds
+the boundary is narrower than the tenant; whoever sees all records of all tenants is told the names
+behind pseudonyms of all of them. Not here: names that only records know (the index finds
 those, under the same condition).
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 from affidavit.console.auth import Reader
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Snapshot
 from affidavit.errors import UsageError
-from affidavit.query.tree import Match, Or, Tree, replace
+from affidavit.query.tree import All, Match, Or, Tree, replace
 
 MOST = 1_000
 """So many pseudonyms may the names of one question stand for."""
@@ -80,3 +84,31 @@ def widened(tree: Tree, reader: Reader, snapshot: Snapshot) -> Tree:
         return Or((node, *(Match(node.field, name) for name in found))) if found else node
 
     return replace(tree, change)
+
+
+def named(found: list[dict[str, Any]], reader: Reader, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Each with ``names``: who is behind the actors' pseudonyms that stand in it.
+
+    As far as the reader may learn it, and nobody has been erased.
+    """
+    everywhere = "person" in reader.boundary.sections and isinstance(reader.boundary.rows, All)
+    known = {
+        identity.actor: identity.name
+        for identity in snapshot.identities
+        if identity.name and (everywhere or _resolves(reader, identity.tenant, identity.team))
+    }
+    return [
+        one | {"names": {text: known[text] for text in _texts(one) if text in known}}
+        for one in found
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)

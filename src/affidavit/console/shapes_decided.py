@@ -1,8 +1,9 @@
 """What is answered about second persons, holds, erasures and runs of retention, as types.
 
 Rules: as in ``shapes``, of which this is a part. A field with a default may be absent.
-``replayed``: this was done by an earlier request of the same idempotency key. Not here: what the
-sequencer decides (``app.holding``, ``app.erasing``, ``app.approving``).
+``replayed``: this was done by an earlier request of the same idempotency key. ``names``: in what
+is listed or looked up, who is behind the pseudonyms in it, as far as the reader may know. Not here:
+what the sequencer decides (``app.holding``, ``app.erasing``, ``app.approving``).
 """
 
 from typing import Literal
@@ -45,6 +46,7 @@ class Asked(msgspec.Struct):
     yours: bool = False
     tenants: list[str] = []
     erasure: About | None = None
+    names: dict[str, str] = {}
     replayed: bool = False
 
 
@@ -81,6 +83,7 @@ class LegalHold(msgspec.Struct):
     asked: str = ""
     until: str = ""
     grantable: bool = True
+    names: dict[str, str] = {}
     replayed: bool = False
 
 
@@ -192,6 +195,7 @@ class ErasureRequest(msgspec.Struct):
     question: str = ""
     later: list[Waits] = []
     certificates: list[str] = []
+    names: dict[str, str] = {}
 
 
 class ErasureRequests(msgspec.Struct):

@@ -39,6 +39,40 @@ def test_a_reveal_asks_waits_and_shows(command: Command, become: As) -> None:
     assert "Nothing waits" not in command("approvals", "list").out
 
 
+def test_a_second_person_is_told_who_asks_by_name(command: Command, become: As) -> None:
+    """Of reveals, holds and erasures: a pseudonym to whoever may not see names."""
+    become("")
+    ann = command("keys", "create", "Ann Sees", "--role", "compliance").out.strip()
+    told = command("keys", "create", "Bea", "--role", "compliance").out.strip()
+    untold = command("keys", "create", "Cas", "--role", "auditor").out.strip()
+    become(ann)
+    hold = ("hold", "place", "model:none", "--matter", "named", "--reason", "r")
+    held = command(*hold, "--json").rows[0]["id"]
+    command("hold", "release", held, "--reason", "settled")
+    (own,) = [one for one in command("approvals", "list", "--json").rows if one["target"] == held]
+    subject = ("erase", "--subject", "the caller", "--basis", "b", "--when-due", "--json")
+    erasure = command(*subject).rows[0]["id"]
+    named = f"asked by Ann Sees, {own['actor']}"
+    become(told)
+    listed = flat(command("approvals", "list").out)
+    assert named in listed
+    assert "of the subject the caller, act_" in listed
+    assert f"placed by Ann Sees, {own['actor']}" in flat(command("hold", "show", held).out)
+    assert f"placed by Ann Sees, {own['actor']}" in flat(command("hold", "list").out)
+    assert named in flat(command("erase", "list").out)
+    assert named in flat(command("erase", "show", erasure).out)
+    assert "subject the caller, act_" in flat(command("erase", "show", erasure).out)
+    rows = command("approvals", "list", "--json").rows
+    assert {one["actor"]: one["names"] for one in rows}[own["actor"]][own["actor"]] == "Ann Sees"
+    become(untold)
+    for verb in (("approvals", "list"), ("hold", "list"), ("erase", "list")):
+        shown = command(*verb).out + command(*verb, "--json").out
+        assert own["actor"] in shown
+        assert "the caller" not in shown
+        assert "by Ann Sees" not in flat(shown)
+        assert all(one["names"] == {} for one in command(*verb, "--json").rows)
+
+
 def test_glass_is_broken_and_ended(command: Command, become: As) -> None:
     """With a reason; rows beyond the boundary are counted before and shown after."""
     become("")

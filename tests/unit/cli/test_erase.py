@@ -82,7 +82,7 @@ def test_who_grants_an_erasure_is_told_whose_and_how_much(
     listed = flat(command("erase", "list").out)
     become(machine.keys["responder"])
     told = flat(command("approvals", "list").out)
-    assert f"of the subject {first['actor']}: what identifies the person" in told
+    assert f"of the subject {first['name']}, {first['actor']}: what identifies the person" in told
     assert f"{made['planned']} records were meant" in told
     assert all(
         f"the key {one} is revoked once it is granted" in told and one in listed for one in ends

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from affidavit.console import resolve
+from affidavit.console.auth import Reader
+from affidavit.control.identity import Snapshot
 from affidavit.errors import UsageError
 from affidavit.evidence import verify
 from affidavit.query.boundary import member
@@ -45,6 +47,27 @@ def test_a_member_who_may_see_persons_resolves_those_of_its_team(machine: Machin
     assert resolve.pseudonyms("actor", "x", owner, snapshot) == [identity.actor]
     assert resolve.pseudonyms("actor", "x", seeing, snapshot) == []
     assert len(resolve.pseudonyms("actor", "the caller", seeing, snapshot)) == 1
+
+
+def test_names_are_told_where_persons_are_visible(machine: Machine) -> None:
+    """Of the reader's tenant, of every one to who sees all; of nobody who has none any more."""
+    snapshot, caller = machine.snapshot(), machine.identity("caller")
+    found = [{"by": "key", "erasure": {"of": caller.actor}, "many": [{"x": ("act_x",)}]}]
+
+    def names(reader: Reader, among: Snapshot = snapshot) -> dict[str, str]:
+        (one,) = resolve.named(found, reader, among)
+        assert {name: one[name] for name in found[0]} == found[0]
+        told: dict[str, str] = one["names"]
+        return told
+
+    assert names(reader_of(machine, "compliance")) == {caller.actor: caller.name}
+    assert names(reader_of(machine, "auditor")) == {}
+    owner, second = reader_of(machine, "owner"), reader_of(machine, "compliance")
+    other = msgspec.structs.replace(owner.identity, tenant="other")
+    assert names(replace(owner, identity=other)) == {caller.actor: caller.name}
+    assert names(replace(second, identity=other)) == {}
+    gone = tuple(msgspec.structs.replace(one, name="") for one in snapshot.identities)
+    assert names(owner, msgspec.structs.replace(snapshot, identities=gone)) == {}
 
 
 def test_widening_keeps_the_question(machine: Machine) -> None:
