@@ -1,14 +1,19 @@
 """What docs/retention.md says: keys, the example, the table of presets."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from affidavit.config import parse
-from affidavit.config_retention import Conflict, RetentionClass, Shortened, When
+from affidavit.cli.main import run
+from affidavit.config import load
+from affidavit.config_retention import DEFAULT, Conflict, RetentionClass, Shortened, When
 from affidavit.presets import EVIDENCE, presets
 
-PAGE = (Path(__file__).parent.parent / "docs" / "retention.md").read_text(encoding="utf-8")
+README = Path(__file__).parent.parent / "README.md"
+PAGE = (README.parent / "docs" / "retention.md").read_text(encoding="utf-8")
+_YAML = re.compile(r"(?ms)^```ya?ml\n(.*?)^```")
 NESTED = ("conflict", "shortened")
 OWN = [name for name in RetentionClass.model_fields if name not in NESTED]
 KEYS = [
@@ -30,12 +35,38 @@ def test_every_key_of_classes_and_rules_is_documented(key: str) -> None:
     assert f"`{key}`" in PAGE
 
 
-def test_the_example_is_a_configuration() -> None:
-    """As it stands on the page."""
-    shown = next(one for one in PAGE.split("```") if one.startswith("yaml\nretention:"))
-    assert set(parse(shown.removeprefix("yaml"), {}, "docs").retention.classes) == {
-        "standard", "audit", "clinic",
-    }  # fmt: skip
+def _examples() -> dict[str, str]:
+    """Every configuration of the README and of docs/ that says something about retention."""
+    pages = [README, *sorted((README.parent / "docs").rglob("*.md"))]
+    found = {}
+    for page in pages:
+        for place, shown in enumerate(_YAML.findall(page.read_text(encoding="utf-8"))):
+            if re.search(r"(?m)^retention:", shown):
+                found[f"{page.name}-{place}"] = shown
+    return found
+
+
+def test_there_is_an_example() -> None:
+    """On the page about retention."""
+    assert any(name.startswith("retention.md") for name in _examples())
+
+
+@pytest.mark.parametrize("name", _examples())
+def test_every_example_can_be_copied(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``retention check`` takes it, and it says what becomes of all records.
+
+    Every class is one that records get; those that were captured before are of ``default``, which
+    has a limit, too.
+    """
+    file = tmp_path / "config.yaml"
+    file.write_text(_examples()[name])
+    assert run(["retention", "check", "--config", str(file), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["class"] for line in lines if not line["given"]} <= {DEFAULT}
+    assert [line["maximum"] is not None for line in lines if line["class"] == DEFAULT] == [True]
+    assert "default_class" in load(file, {}).retention.model_fields_set
 
 
 def _table() -> str:
