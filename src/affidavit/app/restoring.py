@@ -47,6 +47,7 @@ from affidavit.record.model import SECTIONS
 from affidavit.vault import wraps
 from affidavit.vault.key_database import open_in_force
 from affidavit.vault.keyring import Keyring
+from affidavit.vault.moved import Moved, moved
 from affidavit.vault.overwrite import overwrite
 from affidavit.vault.whole_files import read_wraps
 
@@ -70,7 +71,9 @@ class Restored(NamedTuple):
     ``requests``: ids of erasures that were asked or granted since, and are taken up; ``lost``: a
     sentence about each that has to be asked anew. ``sample``: what opened with these keys.
     ``doubt``: the newest time that is believed there, if nothing is removed before somebody says
-    which day it is, or an authority's timestamp does; else ``""``.
+    which day it is, or an authority's timestamp does; else ``""``. ``moved``: buckets of which this
+    backup has records under keys that an erasure since replaced: they do not open here, erased or
+    not, and only a backup made after that erasure has those that stayed.
     """
 
     size: int
@@ -82,6 +85,7 @@ class Restored(NamedTuple):
     lost: tuple[str, ...] = ()
     sample: Sample = Sample()
     doubt: str = ""
+    moved: tuple[Moved, ...] = ()
 
 
 class Restoring:
@@ -139,7 +143,7 @@ class Restoring:
         keyring = self._open(paths)
         try:
             self._check(paths, manifest, keyring)
-            removed = self._erase(paths, keyring)
+            removed, gone = self._erase(paths, keyring)
             applied, doubt = self._apply(paths, manifest, keyring)
         finally:
             keyring.close()
@@ -150,7 +154,7 @@ class Restoring:
         unfinished.whole(self._target, self._disk)
         return Restored(
             manifest.size, removed, applied.forgotten, records, manifest.time,
-            applied.requests, applied.lost, sample, doubt,
+            applied.requests, applied.lost, sample, doubt, gone,
         )  # fmt: skip
 
     # what is there
@@ -277,8 +281,8 @@ class Restoring:
 
     # what was erased since
 
-    def _erase(self, paths: Paths, keyring: Keyring) -> int:
-        """Overwrite or remove what no key opens; how many segments went."""
+    def _erase(self, paths: Paths, keyring: Keyring) -> tuple[int, tuple[Moved, ...]]:
+        """Overwrite or remove what no key opens: how many segments went, and what goes with it."""
         known = {int(number) for (number,) in keyring.read("SELECT id FROM bucket_keys", ())}
         before = sorted(paths.vault.rglob("*.wraps"))
         for path in before:
@@ -287,8 +291,10 @@ class Restoring:
                     f"These keys are older than the backup, or not whole: {_WAL}",
                     hint=f"Give the keys as they are now, not as they were then. {_COPY}",
                 )
+        gone = tuple(moved(keyring, [path.with_suffix(".seg") for path in before]))
+        for path in before:
             overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
-        return sum(not path.exists() for path in before)
+        return sum(not path.exists() for path in before), gone
 
     def _apply(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> tuple[Applied, str]:
         """What the keys know of requests: who is forgotten, and what is gone on with; ``doubt``."""

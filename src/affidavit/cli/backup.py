@@ -12,14 +12,20 @@ from affidavit.cli import options, output
 from affidavit.errors import LockedError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from affidavit.app.backup import Cut
     from affidavit.app.paths import Paths
     from affidavit.durable import Disk
+    from affidavit.vault.moved import Moved
 
 _KEYS_WARNING = (
     "Whoever has this copy can open the backup, and what is erased from now on, too: destroy it "
     "when something was erased, and make another."
 )
+
+_NAMED = 3
+"""So many buckets are named."""
 
 
 def register(app: typer.Typer) -> None:
@@ -119,13 +125,14 @@ def restore(
     )
     done = restoring.run()
     if json:
-        output.json_line(done._asdict() | {"sample": done.sample._asdict()})
+        nested = {"sample": done.sample._asdict(), "moved": [one._asdict() for one in done.moved]}
+        output.json_line(done._asdict() | nested)
         return
     output.plain(f"{done.size} leaves, {done.records} of them in the new index, in {directory}.")
     sample = done.sample
     output.plain(
         f"A sample opened with these keys: {sample.opened} records, {sample.content} of them with"
-        f" content; of {sample.gone} something is erased."
+        f" content; of {sample.gone} something {'does not open' if done.moved else 'is erased'}."
     )
     if sample.damaged:
         output.say(
@@ -136,6 +143,8 @@ def restore(
             f"Erased since: {done.removed} segments that no key opens were removed, "
             f"{done.forgotten} identities have no name any more."
         )
+    if done.moved:
+        output.say(_moved(done.moved))
     if done.requests:
         output.plain(
             f"Erasures that were asked for or granted since, taken up: {', '.join(done.requests)}"
@@ -166,6 +175,19 @@ def restore(
     output.say(
         "keys/owner is in no backup. The local socket needs no key; for the browser make another: "
         f"affidavit keys create NAME --role owner --kind person --data {directory}"
+    )
+
+
+def _moved(moved: "Sequence[Moved]") -> str:
+    """What does not open of an older backup though not all of it is erased, and what to do."""
+    records = output.counted(sum(one.records for one in moved), "record")
+    named = [f"{one.tenant or '-'}/{one.retention_class} {one.day}" for one in moved[:_NAMED]]
+    more = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
+    return (
+        f"Of {records} of the backup not all opens, though not all of them were erased: something"
+        f" of these days was erased since ({', '.join(named)}{more}), and what stayed is under new"
+        " keys, which no backup from before has. Where the installation runs it opens; to have it"
+        " in a backup, make a new one: affidavit backup -o DIR"
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from affidavit.vault.keyring import Keyring
 from affidavit.vault.reader import VaultReader
 from affidavit.vault.renewal import Renewal
 from affidavit.vault.segments import Bucket
+from tests.unit.cli.conftest import flat
 from tests.world import ledger
 from tests.world.canary import find
 from tests.world.fakedisk import Crash, FakeEffects, Fault, at, named
@@ -81,7 +82,7 @@ def _owner(root: Path) -> Keyring:
     return opening.owner(Paths(root), Disk(), CLOCK)
 
 
-def _erase(root: Path, name: str) -> str:
+def _erase(root: Path, name: str, may: Collection[int] = range(1000)) -> str:
     """What an erasure of a person does to keys and vault, and the renewal after it; the actor."""
     paths, disk = Paths(root), Disk()
     keyring = _owner(root)
@@ -91,7 +92,7 @@ def _erase(root: Path, name: str) -> str:
         days = [day for (day,) in database.execute("SELECT DISTINCT day FROM bucket_keys")]
     key_ends.retire_buckets(keyring, [Bucket(TENANT, one, day) for one in classes for day in days])
     key_ends.retire_subjects(keyring, [(TENANT, actor, one) for one in classes])
-    erased = Eraser(disk, paths.vault, keyring, CLOCK).subject(TENANT, actor, classes, range(1000))
+    erased = Eraser(disk, paths.vault, keyring, CLOCK).subject(TENANT, actor, classes, may)
     assert erased.records
     Renewal(disk, paths.key_database, opening.key_file(paths), keyring).run()
     keyring.close()
@@ -185,6 +186,7 @@ def test_a_backup_from_before_an_erasure_does_not_bring_the_person_back(
     assert seen.count("Bert asks 1") >= 1
     assert seen.count("Service 2") >= 1
     assert done.forgotten == 1
+    assert done.moved == (), "what is hers alone went"
     result = _fsck(tmp_path / "new")
     assert result.finding is None
     assert result.counts["erased"] > 0
@@ -220,6 +222,70 @@ def test_nothing_that_went_since_by_record_or_by_day_comes_back(tmp_path: Path, 
     assert (done.sample.content, done.sample.damaged) == (0, 0)
     assert done.sample.gone >= 6
     assert _fsck(new).finding is None
+
+
+def test_what_stayed_beside_what_was_erased_is_said_not_to_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a backup from before, by a trial, too; not in one from after, and not of what all went."""
+    live = tmp_path / "live"
+    _made(live, 2)
+    _backup(live, tmp_path / "then")
+    keyring = _owner(live)
+    with keyring.alone() as (database, _):
+        rows = database.execute("SELECT DISTINCT tenant, class, day FROM bucket_keys").fetchall()
+    (bucket,) = [Bucket(*map(str, row)) for row in rows if row[0] == TENANT]
+    key_ends.retire_buckets(keyring, [bucket])
+    eraser = Eraser(Disk(), live / "vault", keyring, CLOCK)
+    reader = LogReader(live / "log")
+    vault = VaultReader(live / "vault", keyring, reader.decoded)
+    theirs = [one for one in range(reader.checkpoint().size) if vault.view(one).parts]
+    assert eraser.records(bucket, theirs[:1], "sections").records == 1
+    stayed = [one for one in theirs if vault.view(one).parts]
+    vault.close()
+    keyring.close()
+    assert stayed == theirs[1:]
+    _backup(live, tmp_path / "after")
+    restore(tmp_path / "then", live, drill=True, data=tmp_path / "trial")
+    told = flat("".join(capsys.readouterr()))
+    (one,) = _restore(tmp_path / "then", tmp_path / "new", live, drill=True).moved
+    assert one[:3] == bucket
+    assert one.records >= len(theirs)
+    assert f"Of {one.records} records of the backup not all opens" in told
+    assert f"({bucket.tenant}/{bucket.retention_class} {bucket.day})" in told
+    assert "something does not open" in told
+    assert "make a new one: affidavit backup -o DIR" in told
+    restore(tmp_path / "then", live, drill=True, data=tmp_path / "as-json", json=True)
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert line["moved"] == [one._asdict()]
+    assert "I said" not in _seen(tmp_path / "trial")
+    assert _restore(tmp_path / "after", tmp_path / "later", live, drill=True).moved == ()
+    assert f"{SAID} 1" in _seen(tmp_path / "later")
+    keyring = _owner(live)
+    assert Eraser(Disk(), live / "vault", keyring, CLOCK).expire(bucket, "sections").records
+    keyring.close()
+    assert _restore(tmp_path / "then", tmp_path / "last", live, drill=True).moved == ()
+
+
+def test_what_stayed_of_a_person_is_said_not_to_open(tmp_path: Path) -> None:
+    """Of whom a part was erased: in a backup from before all of theirs, and of nobody else."""
+    live = tmp_path / "live"
+    _made(live, 2)
+    _backup(live, tmp_path / "then")
+    actor = next(one.actor for one in _identities(live) if one.name == ANNA)
+    keyring = opening.keyring(Paths(live), CLOCK)
+    reader = LogReader(live / "log")
+    vault = VaultReader(live / "vault", keyring, reader.decoded)
+    whose = [vault.view(one).sections.get("who", {}) for one in range(reader.checkpoint().size)]
+    hers = [index for index, who in enumerate(whose) if who.get("actor") == actor]
+    vault.close()
+    keyring.close()
+    _erase(live, ANNA, hers[:2])
+    (one,) = _restore(tmp_path / "then", tmp_path / "new", live, drill=True).moved
+    assert (one.tenant, one.records) == (TENANT, len(hers))
+    assert f"{SAID} 1" in _seen(live), "it stayed"
+    said = _seen(tmp_path / "new")
+    assert (SAID in said, "Bert asks 1" in said) == (False, True)
 
 
 def test_no_sealed_byte_of_the_person_comes_back_either(place: Path, tmp_path: Path) -> None:
