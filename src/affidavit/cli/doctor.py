@@ -15,6 +15,7 @@ from affidavit.cli.client import Client
 from affidavit.errors import AffidavitError
 
 _LOW_SPACE = 1 << 30
+_LATE = ("problem", "due_records", "unknown_buckets", "damaged_buckets")
 
 
 class Finding(NamedTuple):
@@ -170,7 +171,10 @@ def _retention(told: dict[str, Any]) -> Iterator[Finding]:
     if told.get("unknown_buckets"):
         text = f"{told['unknown_buckets']} buckets are of classes that are not configured"
         yield Finding("Retention", "warn", f"{text}: nothing of them is removed")
-    if told and not any(told[name] for name in ("problem", "due_records", "unknown_buckets")):
+    if told.get("damaged_buckets"):
+        text = f"{told['damaged_buckets']} buckets over their maximum, or of no known class, are"
+        yield Finding("Retention", "bad", f"{text} damaged and do not go; affidavit fsck")
+    if told and not any(told.get(name) for name in _LATE):
         yield Finding("Retention", "ok", "nothing is kept longer than its maximum")
 
 

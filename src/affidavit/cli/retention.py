@@ -302,7 +302,7 @@ def _grouped(lines: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
         key = line["state"], line["tenant"], line["retention_class"], line["what"]
         groups.setdefault(key, []).append(line)
     return [
-        (state, tenant or "-", class_ + ("" if found[0]["known"] else " (unknown)"),
+        (state, tenant or "-", class_ + _mark(found),
          _span([one["day"] for one in found]), what,
          _span([one["removable"] for one in found]) if state == "minimum" else "",
          _span([one["due"] for one in found]) or "never",
@@ -310,6 +310,12 @@ def _grouped(lines: Sequence[dict[str, Any]]) -> list[Sequence[object]]:
          _size(sum(one["bytes"] for one in found)))
         for (state, tenant, class_, what), found in groups.items()
     ]  # fmt: skip
+
+
+def _mark(found: Sequence[dict[str, Any]]) -> str:
+    """What has to be said of a class beside its name."""
+    known = "" if found[0]["known"] else " (unknown)"
+    return known + (" (damaged)" if any(one["damaged"] for one in found) else "")
 
 
 def _span(days: Sequence[str]) -> str:

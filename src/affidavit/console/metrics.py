@@ -76,6 +76,7 @@ _RETENTION = (
     ("overdue_records", "overdue_records", "Of those records, over it for more than a day."),
     ("held_records", "held_over_maximum_records", "Records over their maximum, kept by a hold."),
     ("unknown_buckets", "unknown_class_buckets", "Buckets of a class that is not configured."),
+    ("damaged_buckets", "damaged_buckets", "Buckets of all these that cannot be read whole."),
 )
 
 

@@ -279,7 +279,8 @@ class SavedQueries(msgspec.Struct):
 class RetentionLine(msgspec.Struct):
     """A bucket: ``records`` in it, ``left`` of them with something that goes, ``held`` of these.
 
-    ``goes``: now, by itself. ``removable`` and ``due`` are days, ``due`` ``""`` for never.
+    ``damaged``: files of keys that cannot be read whole. ``goes``: now, by itself. ``removable``
+    and ``due`` are days, ``due`` ``""`` for never.
     """
 
     tenant: str
@@ -294,6 +295,7 @@ class RetentionLine(msgspec.Struct):
     records: int
     left: int
     held: int
+    damaged: int
     bytes: int
     why: str
 

@@ -19,6 +19,8 @@ from affidavit.query.tree import Match
 
 SNIPPET = 140
 _UNSEEN = ("withheld", "erased", "corrupt", "pending")
+_LATE = ("due_records", "unknown_buckets", "damaged_buckets", "problem")
+"""What of a count of what is late is told on the page."""
 EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")
 
 
@@ -144,7 +146,7 @@ def _health(found: dict[str, Any], as_of: dict[str, Any]) -> Html:
         _card("Ledger", f"{found.get('size', as_of.get('size', 0)):,} leaves"),
     ]
     kept = found.get("retention") or {}
-    if kept.get("due_records") or kept.get("unknown_buckets") or kept.get("problem"):
+    if any(kept.get(name) for name in _LATE):
         cards.append(_kept(kept))
     if "anchored" in found:
         cards.append(_vouched(found))
@@ -161,6 +163,8 @@ def _kept(kept: dict[str, Any]) -> Html:
         notes.append(f"{kept['due_records']:,} records over their maximum since {kept['oldest']}.")
     if kept.get("unknown_buckets"):
         notes.append(f"{kept['unknown_buckets']:,} buckets of classes that are not configured.")
+    if kept.get("damaged_buckets"):
+        notes.append(f"{kept['damaged_buckets']:,} damaged buckets, which are not counted whole.")
     late = "late" if kept.get("due_records") else "see below"
     return _card("Retention", late, " ".join(notes), "bad" if kept.get("overdue_records") else "")
 

@@ -24,6 +24,11 @@ from affidavit.vault.stocktaking import Stock, Stocktaking, What
 State = Literal["minimum", "kept", "due", "overdue"]
 """Below its minimum; over it, and may be kept on; over its maximum; for more than a day."""
 
+_DAMAGED = (
+    "Damaged: a file of keys (.wraps) cannot be read whole, so what else is there is not counted, "
+    "and does not go; affidavit fsck names the file, and a copy of it mends it."
+)
+
 Held = Callable[[Bucket], Collection[int]]
 """The leaf indexes of a bucket's records that a hold keeps."""
 
@@ -67,6 +72,8 @@ class Line(NamedTuple):
         """In one sentence why it is where it is."""
         limit = self.kept.maximum if self.state in ("due", "overdue") else self.kept.minimum
         days = f"{limit} day{'' if limit == 1 else 's'}"
+        if self.stock.damaged:
+            return _DAMAGED
         if not self.known:
             return "The configuration does not name this class: nothing goes until it does."
         if self.state == "minimum":
@@ -90,8 +97,9 @@ def plan(
     due_only: bool = False,
     tenant: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Line]:
-    """The plan of all buckets that hold something, as of ``now`` (a stored time or a day).
+    """The plan of all buckets that hold something or are damaged, as of ``now``.
 
+    ``now``: a stored time, or a day.
     ``due_only``: of those alone that are over their maximum or of a class that is not known, which
     reads no file of any other. ``tenant``: whose buckets are looked at.
     """
@@ -112,7 +120,7 @@ def _lines(
     what = what_expires(kept)
     spare = frozenset(held(bucket))
     stock = stocks.stock(bucket, what, spare)
-    if stock.left:
+    if stock.left or stock.damaged:
         removable, due, _ = retention.dates(kept, bucket.day)
         yield Line(bucket, kept, known, state, what, removable, due, stock, spare)
 
@@ -136,7 +144,8 @@ class Late(NamedTuple):
     """What is over its maximum and still there, and what nobody says how long to keep.
 
     ``oldest``: the earliest day on which something of it was due, ``""`` if nothing is. Overdue is
-    a part of due; what is held is counted apart.
+    a part of due; what is held is counted apart. ``damaged_buckets``: those of all these that are
+    damaged, so that not all is counted.
     """
 
     due_buckets: int = 0
@@ -146,6 +155,7 @@ class Late(NamedTuple):
     held_records: int = 0
     unknown_buckets: int = 0
     oldest: str = ""
+    damaged_buckets: int = 0
 
 
 def late(lines: Iterable[Line]) -> Late:
@@ -155,6 +165,8 @@ def late(lines: Iterable[Line]) -> Late:
         waits = line.stock.left - line.stock.held
         if not line.known:
             found = found._replace(unknown_buckets=found.unknown_buckets + 1)
+        if line.stock.damaged and (not line.known or line.state in ("due", "overdue")):
+            found = found._replace(damaged_buckets=found.damaged_buckets + 1)
         if line.state not in ("due", "overdue"):
             continue
         found = found._replace(held_records=found.held_records + line.stock.held)

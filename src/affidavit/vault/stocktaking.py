@@ -2,7 +2,8 @@
 
 Rules: names of directories say which buckets there are; a file of wraps is read only when its
 bucket is asked about, and again only when it has changed. Of a file whose bucket key was destroyed
-nothing is left but what a hold has the keys of, in a file of its own beside the segment. Changes
+nothing is left but what a hold has the keys of, in a file of its own beside the segment. What
+stands behind damage in a file is not counted, and the file is: it is not taken for empty. Changes
 nothing, and may run beside the writer: what it has not finished writing is not counted. Not here:
 what may go (``retention``), opening anything.
 """
@@ -17,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 from affidavit.errors import NotFoundError
 from affidavit.record.model import SECTIONS
 from affidavit.vault import wraps
+from affidavit.vault.opening import HOLD_MAGIC
 from affidavit.vault.segments import Bucket, days_in, groups_in, segments_in, wraps_path
 
 What = Literal["content", "sections"]
@@ -27,6 +29,8 @@ _GOES: dict[What, int] = {
     "sections": (1 << len(SECTIONS)) - 1 | 1 << wraps.PART,
 }
 """The kinds of blob that go, as ``wraps.live_kinds`` has them."""
+
+_MAGICS = (wraps.MAGIC, HOLD_MAGIC)
 
 
 class Buckets(Protocol):
@@ -46,16 +50,33 @@ class Stock(NamedTuple):
     """What a bucket holds: ``records`` in it, ``bytes`` on disk.
 
     ``left``: records that have something to go; ``held``: those of them that a hold keeps.
+    ``damaged``: files of wraps that are damaged, whose records are not all counted.
     """
 
     records: int
     bytes: int
     left: int
     held: int = 0
+    damaged: int = 0
 
 
-_Counted = tuple[tuple[int, ...], int, int, int]
-"""Stamp of a file, number of its key, its records, and how many have something that goes."""
+class _File(NamedTuple):
+    """What was read of a file: number of its key, its records, and which have something to go."""
+
+    number: int
+    records: int
+    left: frozenset[int]
+    damaged: bool
+
+
+class _Counted(NamedTuple):
+    """The same as it is remembered: ``left`` is how many; ``stamp`` that of the file."""
+
+    stamp: tuple[int, ...]
+    number: int
+    records: int
+    left: int
+    damaged: bool
 
 
 class Stocktaking:
@@ -87,7 +108,7 @@ class Stocktaking:
 
     def stock(self, bucket: Bucket, what: What, held: frozenset[int] = frozenset()) -> Stock:
         """What a bucket holds; nothing, if it is not there any more."""
-        records = size = left = kept = 0
+        records = size = left = kept = damaged = 0
         directory = bucket.directory(self._root)
         holds: dict[str, list[Path]] = {}
         for path in sorted(directory.glob("*.hold")):
@@ -97,7 +118,8 @@ class Stocktaking:
                 found = self._file(segment.path, holds.get(segment.path.stem, []), what, held)
             records, size = records + found.records, size + found.bytes
             left, kept = left + found.left, kept + found.held
-        return Stock(records, size, left, kept)
+            damaged += found.damaged
+        return Stock(records, size, left, kept, damaged)
 
     def leaves(self, bucket: Bucket, what: What) -> list[int]:
         """The leaves of a bucket of which something is left to go, ascending; held ones, too."""
@@ -105,9 +127,9 @@ class Stocktaking:
         directory = bucket.directory(self._root)
         for segment in segments_in(directory):
             with self._lock:
-                number, _, left = self._read(wraps_path(segment.path), what)
-            if _is_there(self._keyring.bucket_secret, number):
-                found |= left
+                file = self._read(wraps_path(segment.path), what)
+            if _is_there(self._keyring.bucket_secret, file.number):
+                found |= file.left
         for path in directory.glob("*.hold"):
             found |= self._held(path, what)
         return sorted(found)
@@ -137,34 +159,43 @@ class Stocktaking:
             return Stock(0, 0, 0)
         known = self._counted.get((segment, what))
         left: frozenset[int] | None = None
-        if known is None or known[0] != stamp or held or holds:
-            number, records, left = self._read(wraps_path(segment), what)
-            known = self._counted[segment, what] = (stamp, number, records, len(left))
-        _, number, records, count = known
-        there = _is_there(self._keyring.bucket_secret, number)
+        if known is None or known.stamp != stamp or held or holds:
+            file = self._read(wraps_path(segment), what)
+            left = file.left
+            known = self._counted[segment, what] = _Counted(
+                stamp, file.number, file.records, len(left), file.damaged
+            )
+        records, count = known.records, known.left
+        why = _why_not(self._keyring.bucket_secret, known.number)
+        there = not why
+        damaged = int(why != "destroyed" and (known.damaged or bool(why and records)))
         if left is None or not (held or holds):
-            return Stock(records, size, count if there else 0)
+            return Stock(records, size, count if there else 0, 0, damaged)
         left = left if there else frozenset()
         kept = frozenset[int]().union(*(self._held(path, what) for path in holds))
-        return Stock(records, size, len(left | kept), len((left & held) | kept))
+        return Stock(records, size, len(left | kept), len((left & held) | kept), damaged)
 
-    def _read(self, path: Path, what: What) -> tuple[int, int, frozenset[int]]:
-        """The number of a file's key, how many records it has, and which have something to go."""
+    def _read(self, path: Path, what: What) -> _File:
+        """What a file has; ``number`` is 0 of one that does not begin as a file of wraps."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return 0, 0, frozenset()
+            return _File(0, 0, frozenset(), damaged=False)
         rest = data[wraps.HEADER_BYTES :]
         places = list(wraps.scan(rest))
         left = frozenset(
             index for index, begin, end in places if wraps.live_kinds(rest[begin:end]) & _GOES[what]
         )
         self._rest()
-        return int.from_bytes(data[8 : wraps.HEADER_BYTES], "big"), len(places), left
+        if len(data) >= wraps.HEADER_BYTES and data[: len(wraps.MAGIC)] not in _MAGICS:
+            return _File(0, len(places), frozenset(), damaged=data.count(0) < len(data))
+        number = int.from_bytes(data[8 : wraps.HEADER_BYTES], "big")
+        damaged = wraps.is_damaged(rest[places[-1][2] if places else 0 :])
+        return _File(number, len(places), left, damaged)
 
     def _held(self, path: Path, what: What) -> frozenset[int]:
-        number, _, left = self._read(path, what)
-        return left if _is_there(self._keyring.hold_secret, number) else frozenset()
+        file = self._read(path, what)
+        return file.left if _is_there(self._keyring.hold_secret, file.number) else frozenset()
 
     def _named(self, group: Path, days: list[str]) -> tuple[str, str] | None:
         """Tenant and class of a directory; those of long names are known by their keys alone."""
@@ -193,11 +224,16 @@ class Stocktaking:
 
 
 def _is_there(secret: Callable[[int], bytes], number: int) -> bool:
+    return not _why_not(secret, number)
+
+
+def _why_not(secret: Callable[[int], bytes], number: int) -> Literal["", "destroyed", "unknown"]:
+    """Why there is no key of that number, ``""`` if there is; ``unknown``: there never was one."""
     try:
         secret(number)
-    except NotFoundError:
-        return False
-    return True
+    except NotFoundError as gone:
+        return "destroyed" if "destroyed" in gone.detail else "unknown"
+    return ""
 
 
 def _is_day(name: str) -> bool:

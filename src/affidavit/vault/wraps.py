@@ -56,6 +56,10 @@ _HEAD = struct.Struct(">IIQ")
 _BLOB = struct.Struct(f">I{WRAP_BYTES}s")
 _SECTION = struct.Struct(f">BI{WRAP_BYTES}s")
 _MAX_ENTRY = 2**26
+_TORN = 8
+"""Zeros at the end of an entry of which power took the end: so many. No whole one ends in them."""
+_LOOKED_THROUGH = 1 << 16
+"""Bytes behind an entry that is not whole in which another one is looked for."""
 
 
 class Blob(NamedTuple):
@@ -128,7 +132,7 @@ def pack(entry: Entry) -> bytes:
     return _FRAME.pack(len(rest), zlib.crc32(rest)) + rest
 
 
-def scan(data: bytes) -> Iterator[tuple[int, int, int]]:
+def scan(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     """Ledger index, begin and end within ``data`` of each whole entry, up to the first that is not.
 
     ``data`` begins at an entry. What the writer has not finished writing ends the scan, and so
@@ -144,6 +148,23 @@ def scan(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         yield _PLACE.unpack_from(data, at + _FRAME.size)[0], at, end
         at = end
+
+
+def is_damaged(rest: bytes) -> bool:
+    """Whether what follows the last whole entry is damage, and not what was never finished.
+
+    Never finished is what is cut, or zeros from somewhere to its end, with no whole entry behind.
+    """
+    if len(rest) < _FRAME.size or rest.count(0) == len(rest):
+        return False
+    length = _FRAME.unpack_from(rest)[0]
+    whole = _PLACE.size < length <= _MAX_ENTRY and _FRAME.size + length <= len(rest)
+    end = _FRAME.size + length if whole else 0
+    if whole and any(rest[end - _TORN : end]):
+        return True
+    behind = memoryview(rest)  # of which a slice is no copy
+    tried = range(1, min(len(rest) - _FRAME.size, _LOOKED_THROUGH))
+    return any(next(scan(behind[at:]), None) is not None for at in (end, *tried) if at)
 
 
 def places(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -47,7 +47,7 @@ def test_what_is_late_is_counted_again_after_a_while(tmp_path: Path) -> None:
     assert found == {
         "as_of": clock.now(), "problem": "", "due_buckets": 2, "due_records": 3,
         "overdue_buckets": 1, "overdue_records": 2, "held_records": 0, "unknown_buckets": 1,
-        "oldest": "2026-11-12",
+        "oldest": "2026-11-12", "damaged_buckets": 0,
     }  # fmt: skip
     keys.destroyed.add(1)
     assert status(watch) == found

@@ -391,15 +391,16 @@ def test_doctor_tells_of_what_is_late(
     late = {
         "as_of": "2026-11-23T12:00:00.000000Z", "problem": "", "due_buckets": 2, "due_records": 7,
         "overdue_buckets": 1, "overdue_records": 3, "held_records": 0, "unknown_buckets": 4,
-        "oldest": "2026-11-12",
+        "oldest": "2026-11-12", "damaged_buckets": 1,
     }  # fmt: skip
     monkeypatch.setitem(site.machine.anchors, "retention", late)
     result = as_role("auditor", "doctor", "--url", site.url, "--json")
     assert result.code == 1
     found = [(row["state"], row["text"]) for row in result.rows if row["what"] == "Retention"]
-    assert [state for state, _ in found] == ["bad", "warn"]
+    assert [state for state, _ in found] == ["bad", "warn", "bad"]
     assert found[0][1].startswith("7 records are over their maximum, since 2026-11-12, 3 for more")
     assert found[1][1].startswith("4 buckets are of classes that are not configured")
+    assert "damaged and do not go; affidavit fsck" in found[2][1]
     fine = dict.fromkeys(late, 0) | {"problem": ""}
     monkeypatch.setitem(site.machine.anchors, "retention", fine)
     result = as_role("auditor", "doctor", "--url", site.url, "--json")

@@ -72,7 +72,7 @@ def test_what_is_kept_too_long_is_in_metrics_and_on_the_page(
     late = {
         "as_of": machine.clock.now(), "problem": "", "due_buckets": 2, "due_records": 1234,
         "overdue_buckets": 1, "overdue_records": 3, "held_records": 5, "unknown_buckets": 4,
-        "oldest": "2026-11-23",
+        "oldest": "2026-11-23", "damaged_buckets": 6,
     }  # fmt: skip
     monkeypatch.setitem(machine.anchors, "retention", late)
     lines = client("").get("/metrics").text.splitlines()
@@ -80,6 +80,7 @@ def test_what_is_kept_too_long_is_in_metrics_and_on_the_page(
     assert "affidavit_retention_overdue_buckets 1" in lines
     assert "affidavit_retention_held_over_maximum_records 5" in lines
     assert "affidavit_retention_unknown_class_buckets 4" in lines
+    assert "affidavit_retention_damaged_buckets 6" in lines
     (age,) = (one for one in lines if one.startswith("affidavit_retention_overdue_oldest_seconds "))
     assert 43_200 <= float(age.rpartition(" ")[2]) < 86_400
     monkeypatch.setitem(machine.anchors, "retention", late | {"oldest": "", "problem": "x"})
@@ -89,6 +90,7 @@ def test_what_is_kept_too_long_is_in_metrics_and_on_the_page(
     page = views._kept(late)
     assert "1,234 records over their maximum since 2026-11-23." in str(page)
     assert "4 buckets of classes that are not configured." in str(page)
+    assert "6 damaged buckets, which are not counted whole." in str(page)
 
 
 def test_head_is_answered_where_a_get_leaves_no_record(client: Client, machine: Machine) -> None:

@@ -9,7 +9,7 @@ from affidavit.retention import kept
 from affidavit.vault.retention import Late, Line, late, plan, state_of
 from affidavit.vault.segments import Bucket
 from affidavit.vault.stocktaking import Stocktaking
-from tests.unit.vault.test_stocktaking import Keys, entry, write
+from tests.unit.vault.test_stocktaking import Keys, entry, flipped, write
 
 CONFIG = parse(
     """
@@ -110,3 +110,16 @@ def test_what_is_gone_is_in_no_plan(root: Path) -> None:
     assert [line.bucket.retention_class for line in lines] == ["ever", "ledger", "old"]
     write(root, Bucket("b", "short", DAY), 9, [entry(0, content=False)])
     assert len(list(plan(Stocktaking(root, keys), CONFIG, "2026-02-01"))) == 3
+
+
+def test_what_is_damaged_is_told_and_stays(root: Path) -> None:
+    """Also if nothing of it is counted: it would be kept for ever, and nobody would know."""
+    (path,) = Bucket("acme", "short", DAY).directory(root).glob("*.wraps")
+    flipped(path, 50)
+    found = planned(root, "2026-02-01", due_only=True)
+    line = found["short"]
+    assert (line.stock.left, line.stock.damaged, line.state) == (0, 1, "overdue")
+    assert (line.may_go, line.goes) == (0, False)
+    assert line.why.startswith("Damaged: ")
+    assert late(found.values()).damaged_buckets == 1
+    assert planned(root, "2026-01-01")["short"].why.startswith("Damaged: ")
