@@ -15,7 +15,8 @@ from rich.text import Text
 from affidavit.cli import output
 from affidavit.console.visible import happened, visible
 
-_STYLES = {"verified": "green", "corrupt": "bold red", "gap": "bold red", "erased": "yellow"}
+_BAD = "bold red"
+_STYLES = {"verified": "green", "corrupt": _BAD, "missing": _BAD, "gap": _BAD, "erased": "yellow"}
 _MOST_LANES = 8
 """So many lanes are drawn; what runs in others is counted."""
 
@@ -92,7 +93,7 @@ def _line(line: dict[str, Any], drawn: int) -> None:
     for mark, key in (("›", "prompt"), ("‹", "output")):
         if line.get(key):
             output.indented(f"{mark} {line[key]}", 4)
-    if line["content"] in ("withheld", "erased", "corrupt", "pending"):
+    if line["content"] in ("withheld", "erased", "missing", "corrupt", "pending"):
         output.indented(f"content: {line['content']}", 4, "dim")
 
 

@@ -227,6 +227,8 @@ def exchange(row: Mapping[str, Any]) -> None:
             line = Text(f"{mark} {snippet(str(row[key]), columns)}", no_wrap=True)
             line.truncate(columns - 2, overflow="ellipsis")
             show(Padding(line, (0, 0, 0, 2)))
+    if row.get("content") in ("missing", "corrupt"):
+        indented(f"content: {row['content']}", 2, _BAD)
     indented(str(row.get("id", "")), 2, _DIM)
 
 

@@ -9,6 +9,7 @@ from affidavit.cli import narrative, options, output
 from affidavit.cli.client import Client
 
 PAGE = 500
+_BAD = ("corrupt", "missing")
 
 
 def register(app: typer.Typer) -> None:
@@ -46,13 +47,13 @@ def show(
 
     Beside the records themselves stand the changes, gaps and refusals that fell in between, and
     who read them. Exit code 1 if there is nothing of that name, or if a record is not what was
-    recorded.
+    recorded or is missing though nothing erased it.
 
     Example: affidavit show actor:act_… --since 7d
     """
     client = Client(data, url)
     asked = {"purpose": reason or None, "since": since or None, "until": until or None}
-    shown, first, corrupt = 0, True, False
+    shown, first, bad = 0, True, False
     withheld: dict[str, Any] = {}
     while True:
         told = client.get(
@@ -62,7 +63,9 @@ def show(
         _page(told, first=first, json=json)
         first = False
         shown += len(told["lines"])
-        corrupt = corrupt or any(line["evidence"] == "corrupt" for line in told["lines"])
+        bad = bad or any(
+            name in _BAD for line in told["lines"] for name in (line["evidence"], line["content"])
+        )
         withheld = next((one for one in told["lines"] if one["content"] == "withheld"), withheld)
         cursor = told["cursor"]
         if not cursor or shown >= limit:
@@ -72,7 +75,7 @@ def show(
         output.content_withheld([withheld], reason)
     if cursor:
         output.say(f"More: the same with --cursor {cursor}")
-    if corrupt:
+    if bad:
         raise typer.Exit(1)
 
 

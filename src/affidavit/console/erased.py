@@ -13,6 +13,8 @@ from affidavit.console.services import ConsoleServices
 from affidavit.errors import UnavailableError
 from affidavit.query.kept_records import Request, Under
 
+_GONE = {"erased", "missing"}
+
 
 async def requests(services: ConsoleServices, gone: Sequence[int]) -> dict[int, Request]:
     """The latest request that took something of each leaf, of those where one is known."""
@@ -41,10 +43,18 @@ def from_thread(services: ConsoleServices) -> Under:
 
 
 async def say(services: ConsoleServices, lines: Sequence[dict[str, Any]]) -> None:
-    """Add to the ``details`` of lines of which something was erased the latest request that did."""
-    gone = [one for one in lines if "erased" in (one["evidence"], one["content"])]
-    known = await under(services, [one["index"] for one in gone])
+    """Add to the ``details`` of lines of which something was erased the latest request that did.
+
+    What that takes is erased, and not missing, also where the vault has no word of it any more.
+    """
+    gone = [one for one in lines if _GONE & {one["evidence"], one["content"]}]
+    known = await requests(services, [one["index"] for one in gone])
     for one in gone:
-        if one["index"] in known:
-            said = {"something_erased_by_request": known[one["index"]]}
+        if request := known.get(one["index"]):
+            said = {"something_erased_by_request": request.id}
             one["details"] = (one.get("details") or {}) | said
+            for name in ("content", *(["evidence"] if request.what == "sections" else [])):
+                if one[name] == "missing":
+                    one[name] = "erased"
+            if "missing" not in (one["evidence"], one["content"]):
+                one["details"].pop("problem", None)

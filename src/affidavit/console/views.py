@@ -18,7 +18,7 @@ from affidavit.query.language import unparse
 from affidavit.query.tree import Match
 
 SNIPPET = 140
-_UNSEEN = ("withheld", "erased", "corrupt", "pending")
+_UNSEEN = ("withheld", "erased", "missing", "corrupt", "pending")
 _LATE = ("due_records", "unknown_buckets", "damaged_buckets", "problem")
 """What of a count of what is late is told on the page."""
 EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")

@@ -176,7 +176,7 @@ def _texts(a: _Side, b: _Side, *, show: bool) -> list[Text]:
     for name, kind in (("prompt", "exchange.request"), ("output", "exchange.response")):
         one, other = a.half(kind), b.half(kind)
         content = worst([half[1].content if half else "none" for half in (one, other)])
-        if not (one and other and show) or content in ("corrupt", "pending"):
+        if not (one and other and show) or content in ("corrupt", "missing", "pending"):
             found.append(Text(name, None, content, []))
             continue
         said = [_spoken(half[1].messages, role=name == "prompt") for half in (one, other)]

@@ -14,6 +14,7 @@ from affidavit.index.messages import Said, said
 from affidavit.index.project import project
 from affidavit.index.schema import Row
 from affidavit.record.model import SECTIONS, View
+from affidavit.vault.reader import NOT_THERE, REMOVED
 
 SNIPPET = 600
 """Characters of a prompt or an output in an exchange; a narrative shows them whole."""
@@ -23,6 +24,12 @@ _OF_OTHERS = frozenset({"answered", "firsts", "shown", "model"})
 _OF_BOTH = frozenset({"models", "actors", "credentials"})
 """Columns to which the other half adds."""
 _DIFFERS = "The index says otherwise than the record. Run: affidavit index rebuild"
+_MISSING = (
+    "It is not in the vault, and nothing says that it was erased. affidavit fsck --deep names the "
+    "file; a copy of it mends that."
+)
+_SECTIONS = frozenset(SECTIONS)
+_FACTS = _SECTIONS - {"content"}
 _CONTENT_BIT = 1 << SECTIONS.index("content")
 
 
@@ -36,6 +43,12 @@ class Contents(Protocol):
         checkpoint, ``PrunedError`` below the minimum index.
         """
 
+    def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
+        """Why sections and parts that were recorded cannot be read: name → one sentence.
+
+        Errors as of ``view``.
+        """
+
 
 class Look(NamedTuple):
     """What a look into the vault gave.
@@ -46,13 +59,14 @@ class Look(NamedTuple):
     made, says the same as these sections; *not* checked here: the path to the root, signatures
     and witnesses, which a proof, ``verify`` and ``fsck`` check), ``reported`` and ``imported``
     (the same checks; but what was recorded is what somebody told us), ``erased`` (a section can
-    no longer be read, or the leaf was pruned), ``corrupt`` (a check did not hold), ``unchecked``
+    no longer be read, or the leaf was pruned), ``missing`` (a section is not in the vault, and
+    nothing says that it was erased), ``corrupt`` (a check did not hold), ``unchecked``
     (nobody looked, or the checkpoint over it is not published yet). ``content``: ``shown``,
-    ``withheld``, ``erased`` (some or all of it), ``corrupt``, ``pending``, or ``none`` where a
-    record has none. ``messages`` are there if it is ``shown``, and what is left of it if it is
-    ``erased``. ``sections`` and ``parts`` are all that can be read, by
-    name, whoever asks: a boundary comes between them and a reader. ``problem`` says which check
-    did not hold.
+    ``withheld``, ``erased`` or ``missing`` (some or all of it), ``corrupt``, ``pending``, or
+    ``none`` where a record has none. ``messages`` are there if it is ``shown``, and what is left of
+    it if it is ``erased`` or ``missing``. ``sections`` and ``parts`` are all that can be read, by
+    name, whoever asks: a boundary comes between them and a reader. ``problem`` says which check did
+    not hold.
     """
 
     evidence: str
@@ -72,27 +86,37 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
         return Look("erased" if row.present & ~row.shown else told, hidden, [])
     try:
         view = contents.view(row.idx, row.tenant)
+        gone = any(
+            digest is not None and name not in view.sections
+            for name, digest in zip(SECTIONS, view.digests, strict=True)
+        )
+        part_gone = has_content and not (view.parts and _listed(view) <= view.parts.keys())
+        lost = _lost(contents, row) if gone or part_gone else frozenset()
     except CorruptError as error:
         return Look("corrupt", "corrupt" if has_content else "none", [], problem=error.message)
     except PrunedError:
         return Look("erased", "erased" if has_content else "none", [])
     except NotFoundError:
         return Look(told, "pending" if has_content else "none", [])
-    gone = any(
-        digest is not None and name not in view.sections
-        for name, digest in zip(SECTIONS, view.digests, strict=True)
-    )
     evidence = "erased" if gone else "verified" if row.tier == "observed" else row.tier
     problem = "" if _agrees(row, view) else _DIFFERS
     if problem:
         evidence = "corrupt"
+    elif lost:
+        evidence, problem = "missing" if lost & _SECTIONS else evidence, _MISSING
     messages = said(view, row) if has_content and show else []
     content = hidden
-    if has_content and not (view.parts and _listed(view) <= view.parts.keys()):
-        content = "erased"
+    if part_gone:
+        content = "missing" if lost - _FACTS else "erased"
     elif has_content and show:
         content = "shown"
     return Look(evidence, content, messages, view.sections, view.parts, problem)
+
+
+def _lost(contents: Contents, row: Row) -> frozenset[str]:
+    """The sections and parts that are not in the vault, with no word that they were erased."""
+    reasons = contents.missing(row.idx, row.tenant)
+    return frozenset(name for name, why in reasons.items() if why in (NOT_THERE, REMOVED))
 
 
 def _agrees(row: Row, view: View) -> bool:
@@ -125,7 +149,7 @@ def _listed(view: View) -> set[str]:
 
 def worst(states: list[str]) -> str:
     """The state of several contents together: the one that most needs to be said."""
-    order = ("corrupt", "erased", "pending", "withheld", "shown", "none")
+    order = ("corrupt", "missing", "erased", "pending", "withheld", "shown", "none")
     return min(states, key=order.index, default="none")
 
 

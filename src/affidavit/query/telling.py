@@ -124,7 +124,7 @@ class Teller:
         evidence = here.evidence
         if row.type == "ledger.gap":
             evidence = "gap"
-        elif not (what or outcome) and evidence != "corrupt":
+        elif not (what or outcome) and evidence not in ("corrupt", "missing"):
             evidence = "withheld"
         texts = self._texts(row, here.messages)
         is_output = row.type in ("exchange.response", "tool.result")

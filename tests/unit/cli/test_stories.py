@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.cli import narrative
-from tests.unit.cli.conftest import Command, Site
+from tests.unit.cli.conftest import Command, Site, flat
 
 
 def test_show_of_a_model_in_a_window(command: Command, site: Site) -> None:
@@ -24,6 +24,32 @@ def test_show_of_a_model_in_a_window(command: Command, site: Site) -> None:
     assert [line["id"] for line in [*first.rows, *rest]] == [line["id"] for line in every]
     late = command("show", "model:demo-chat", "--since", "2999-01-01", "--data", site.data)
     assert late.code == 1
+
+
+def test_what_is_missing_from_the_vault_is_not_called_erased(command: Command, site: Site) -> None:
+    """While its files are away: in a story, with exit code 1, in lists, and in a comparison."""
+    ask = ("show", "session:my-session", "--data", site.data)
+    rows = command("query", "session:my-session type:exchange.request", "--json",
+                   "--data", site.data).rows  # fmt: skip
+    diff = ("diff", rows[0]["id"], rows[1]["id"], "--reason", "a test", "--data", site.data)
+    assert command(*ask).code == 0
+    vault = site.machine.root / "vault"
+    away = vault.rename(vault.with_name("vault-away"))
+    try:
+        told = command(*ask)
+        assert told.code == 1
+        assert "content: missing" in told.out
+        assert "nothing says that it was erased" in flat(told.out)
+        lines = command(*ask, "--json").rows
+        exchanges = [line for line in lines if line["type"].startswith("exchange.")]
+        assert {(line["evidence"], line["content"]) for line in exchanges} == {("missing",) * 2}
+        assert "content: missing" in command("query", "session:my-session", "--data", site.data).out
+        compared = command(*diff)
+        assert "missing" in compared.out
+    finally:
+        away.rename(vault)
+    told = command(*ask)
+    assert (told.code, "missing" in told.out) == (0, False)
 
 
 def test_diff_says_what_differs(command: Command, site: Site) -> None:

@@ -281,6 +281,20 @@ def test_what_was_erased_and_what_somebody_removed_are_told_apart(
         lines = console.get("/api/show/%231", headers=headers).json()["lines"]
         (detail,) = [one["details"] for one in lines if one["index"] == own[0]]
         assert detail["something_erased_by_request"] == "e1"
+        for index, word in [*dict.fromkeys(own, "erased").items(),
+                            *dict.fromkeys(theirs, "missing").items()]:  # fmt: skip
+            lines = console.get(f"/api/show/%23{index}", headers=headers).json()["lines"]
+            (line,) = [one for one in lines if one["index"] == index]
+            assert (line["evidence"], line["content"]) == (word, word)
+            assert ("problem" in line["details"]) == (word == "missing")
+        asked = {"expression": "type:exchange.request", "limit": 4}
+        rows = console.post("/api/query", json=asked, headers=headers).json()["rows"]
+        assert [row["content"] for row in rows] == ["missing", "erased"] * 2
+        console.post("/login", data={"key": machine.keys["owner"]})
+        home = console.get("/").text
+        assert "content: missing" in home
+        assert "content: erased" in home
+        assert "badge missing" in console.get("/show/%233").text
         page = bytes(members["report.html"]).decode()
         assert "nothing tells of an erasure. This is damage" in page
         assert "missing from the vault, and nothing tells of an erasure: damage" in page

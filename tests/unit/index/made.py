@@ -14,6 +14,7 @@ from affidavit.ledger.note import Checkpoint
 from affidavit.ledger.pruned import Pruned
 from affidavit.record.disclose import commit_part, disclose
 from affidavit.record.model import SECTIONS, Placed, Record, View
+from affidavit.vault.reader import NOT_THERE
 
 KEY = bytes(range(32))
 START = 1_790_000_000_000_000  # 2026-09-21T14:13:20Z
@@ -124,6 +125,7 @@ class World:
     def __init__(self, records: Sequence[Placed]) -> None:
         self.records = list(records)
         self.erased: dict[int, set[str]] = {}
+        self.lost: dict[int, set[str]] = {}
 
     @property
     def size(self) -> int:
@@ -149,9 +151,18 @@ class World:
     def view(self, index: int, tenant: str | None = None) -> View:
         """The record without what was erased."""
         view = viewed(self.records[index])
-        gone = self.erased.get(index, set())
+        gone = self.erased.get(index, set()) | self.lost.get(index, set())
         return msgspec.structs.replace(
             view,
             sections={name: v for name, v in view.sections.items() if name not in gone},
             parts={name: data for name, data in view.parts.items() if name not in gone},
         )
+
+    def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
+        """Why: erased, or lost."""
+        lost = dict.fromkeys(self.lost.get(index, ()), NOT_THERE)
+        return lost | dict.fromkeys(self.erased.get(index, ()), "It was erased at some time.")
+
+    def lose(self, index: int, *names: str) -> None:
+        """Have sections and parts of a record in the vault no more, and nobody erased them."""
+        self.lost.setdefault(index, set()).update(names)

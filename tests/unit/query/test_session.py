@@ -11,6 +11,7 @@ from affidavit.index.reader import Reader
 from affidavit.query import boundary
 from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
+from affidavit.query.tree import Match
 from affidavit.record.model import View
 from tests.unit.index.made import KEY, WHO, World, placed, request
 
@@ -90,6 +91,23 @@ def test_erased_evidence_is_said_to_be_erased(searcher: Searcher, office: World)
     assert lines[1].evidence == "erased"
 
 
+def test_what_is_missing_is_not_called_erased(searcher: Searcher, office: World) -> None:
+    """A section that nobody erased, content, and one beside what was erased; each has a problem."""
+    office.lose(0, "request.body")
+    office.lose(1, "what")
+    office.erase(2, "what")
+    office.lose(2, "content", "request.body")
+    office.erase(3, "what")
+    lines = narrative(searcher, "ses_1", OWNER).lines
+    assert [(line.evidence, line.content) for line in lines][:4] == [
+        ("verified", "missing"), ("missing", "shown"), ("missing", "missing"), ("erased", "shown"),
+    ]  # fmt: skip
+    told = [str(line.details.get("problem", "")) for line in lines][:4]
+    assert ["nothing says that it was erased" in one for one in told] == [True, True, True, False]
+    found = searcher.exchanges(Match("session", "ses_1"), OWNER).exchanges
+    assert [one.content for one in found][-2:] == ["missing", "missing"]
+
+
 def test_damage_is_a_word_in_the_answer_not_its_end(searcher: Searcher, office: World) -> None:
     """A record that is not what was recorded is named; the others are told all the same."""
 
@@ -100,6 +118,9 @@ def test_damage_is_a_word_in_the_answer_not_its_end(searcher: Searcher, office: 
             if index == 3:
                 raise NotFoundError("not published yet")
             return office.view(index)
+
+        def missing(self, index: int, tenant: str | None = None) -> dict[str, str]:
+            return office.missing(index)
 
     lines = narrative(Searcher(searcher.reader, Damaged()), "ses_1", OWNER).lines
     assert [(line.evidence, line.content) for line in lines][:4] == [
