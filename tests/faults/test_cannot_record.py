@@ -25,7 +25,7 @@ from tests.paths import not_proven
 from tests.world.audit import Audited
 from tests.world.disks import Mounts, mounts
 from tests.world.gateway import chat_event
-from tests.world.rawclient import RawClient
+from tests.world.rawclient import PATIENCE, RawClient
 from tests.world.upstream import SSE_HEAD, Do, Upstream, chunk
 
 EVENT = chat_event("Hello")
@@ -144,7 +144,7 @@ def _cut(site: Site, client: RawClient, gate: threading.Event) -> None:
     with client:
         gate.set()
         answer = client.answer()
-    assert site.upstream.gone.wait(5)
+    assert site.upstream.gone.wait(PATIENCE)
     assert answer.body == EVENT
     assert not answer.clean
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.world.gateway import DONE, KEY, OTHER_KEY, Lab, chat, chat_answer, chat_event
-from tests.world.rawclient import RawClient, request
+from tests.world.rawclient import PATIENCE, RawClient, request
 from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, chunk, whole
 
 PATH = "/openai/v1/chat/completions"
@@ -59,7 +59,7 @@ def test_gone_before_the_first_byte(lab: Lab, how: str) -> None:
         client.send(STREAM)
         assert lab.provider.wait_requests(lab.provider._first + 1)
         leave(client, how)
-        assert lab.provider.gone.wait(2)
+        assert lab.provider.gone.wait(PATIENCE)
         _, answered = lab.world.exchange(before)
     assert answered.outcome == "client_gone"
     assert answered.parts == {}
@@ -75,7 +75,7 @@ def test_gone_in_the_middle_of_a_stream(lab: Lab, how: str) -> None:
         client.send(STREAM)
         assert client.wait_for(EVENT)
         leave(client, how)
-        assert lab.provider.gone.wait(2)
+        assert lab.provider.gone.wait(PATIENCE)
         _, answered = lab.world.exchange(before)
     assert answered.outcome == "client_gone"
     assert answered.parts["response.body"] == EVENT
@@ -110,7 +110,7 @@ def test_a_client_that_stops_reading_is_given_up(lab: Lab) -> None:
         time.sleep(0.3)
         # Socket buffers of the operating system on both sides, and little more.
         assert lab.provider.sent - sent < 40 << 20
-        assert lab.provider.gone.wait(3)
+        assert lab.provider.gone.wait(PATIENCE)
         _, answered = lab.world.exchange(before)
     assert answered.outcome == "client_gone"
     assert "took nothing" in answered.sections["outcome"]["error"]["message"]
@@ -289,7 +289,7 @@ def test_who_pipelines_and_leaves_is_still_noticed(lab: Lab) -> None:
         client.send(STREAM + STREAM)
         assert lab.provider.wait_requests(lab.provider._first + 1)
         client.close()
-        assert lab.provider.gone.wait(2)
+        assert lab.provider.gone.wait(PATIENCE)
     assert lab.world.exchange(before)[1].outcome == "client_gone"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from affidavit.record.model import Written
 from tests.world.gateway import DONE, KEY, OTHER_KEY, World, chat, chat_answer, chat_event
-from tests.world.rawclient import RawClient, request
+from tests.world.rawclient import PATIENCE, RawClient, request
 from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Upstream, chunk, whole
 
 PATH = "/openai/v1/chat/completions"
@@ -73,7 +73,7 @@ def test_a_call_that_does_not_end_is_interrupted(tmp_path: Path) -> None:
                 world.do(world._stop.set)
                 answer = client.answer()
                 unanswered = silent.answer()
-            assert provider.gone.wait(2)
+            assert provider.gone.wait(PATIENCE)
         assert (answer.body, answer.clean) == (EVENT, False)
         assert (unanswered.status, unanswered.clean) == (503, True)
         outcomes = [answered.outcome for _, answered in world.exchanges()]
@@ -95,7 +95,7 @@ def test_a_cancelled_task_still_has_its_outcome(tmp_path: Path) -> None:
                         task.cancel()
 
             world.do(cancel)
-            assert provider.gone.wait(2)
+            assert provider.gone.wait(PATIENCE)
         _, answered = world.exchange()
         assert answered.outcome == "interrupted"
         assert answered.parts["response.body"] == EVENT

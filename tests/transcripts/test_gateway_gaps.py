@@ -169,7 +169,7 @@ def test_a_stream_goes_on_when_its_pieces_are_not_taken(tmp_path: Path) -> None:
         SSE_HEAD + chunk(EVENT),
         gate,
         chunk(EVENT),
-        0.05,
+        Do.TAKEN,
         chunk(DONE) + LAST_CHUNK,
     ]
     with Upstream(script) as provider, _world(tmp_path, provider, effects) as world:

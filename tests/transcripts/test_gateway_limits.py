@@ -15,7 +15,7 @@ from affidavit.errors import CannotRecordError
 from affidavit.providers.facts import RequestFacts
 from affidavit.record.model import Record
 from tests.world.gateway import DONE, KEY, Lab, World, chat, chat_answer, chat_event
-from tests.world.rawclient import RawClient, request
+from tests.world.rawclient import PATIENCE, RawClient, request
 from tests.world.upstream import CHUNKED, LAST_CHUNK, SSE_HEAD, Do, Step, chunk, whole
 
 PATH = "/openai/v1/chat/completions"
@@ -126,7 +126,7 @@ def test_an_answer_without_end_is_cut(lab: Lab, script: list[Step]) -> None:
     """What came within the limit is kept; both transfers break; the outcome says why."""
     lab.provider.gone.clear()
     answer, _, answered = lab.run(script)
-    assert lab.provider.gone.wait(2)
+    assert lab.provider.gone.wait(PATIENCE)
     assert answered.outcome == "truncated"
     said = answered.sections["outcome"]
     assert said["error"]["message"] == "The response is larger than 100000 bytes."

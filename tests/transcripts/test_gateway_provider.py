@@ -1,6 +1,7 @@
 """What a provider can do to a call, and what is then recorded and seen (fault plan row 19)."""
 
 import gzip
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,8 +25,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 COMPLETE: list[tuple[str, list[Any], int, bytes]] = [
     ("whole", [whole(chat_answer())], 200, chat_answer()),
     ("byte by byte", [whole(b"{}")[i : i + 1] for i in range(len(whole(b"{}")))], 200, b"{}"),
-    ("chunked", [CHUNKED % b"application/json", chunk(b"{"), 0.02, chunk(b"}"), LAST_CHUNK], 200,
-     b"{}"),
+    ("chunked", [CHUNKED % b"application/json", chunk(b"{"), Do.TAKEN, chunk(b"}"), LAST_CHUNK],
+     200, b"{}"),
     ("empty", [whole(b"")], 200, b""),
     ("204", [b"HTTP/1.1 204 No Content\r\n\r\n"], 204, b""),
     ("304", [b"HTTP/1.1 304 Not Modified\r\ncontent-length: 77\r\netag: x\r\n\r\n"], 304, b""),
@@ -36,17 +37,18 @@ COMPLETE: list[tuple[str, list[Any], int, bytes]] = [
                           status="429 Too Many Requests", extra=b"retry-after: 7\r\n")], 429,
      b'{"error":{"message":"slow down","code":"rate"}}'),
     ("5xx", [whole(b"oops", status="500 Internal Server Error", kind="text/html")], 500, b"oops"),
-    ("stream", [SSE_HEAD + chunk(EVENTS), 0.02, chunk(DONE), LAST_CHUNK], 200, EVENTS + DONE),
-    ("stream, end late", [SSE_HEAD + chunk(EVENTS + DONE), 0.05, LAST_CHUNK], 200, EVENTS + DONE),
-    ("stream, no end", [SSE_HEAD + chunk(EVENTS + DONE), Do.HOLD], 200, EVENTS + DONE),
-    ("stream, reset behind the last event", [SSE_HEAD + chunk(EVENTS + DONE), 0.05, Do.RST], 200,
+    ("stream", [SSE_HEAD + chunk(EVENTS), Do.TAKEN, chunk(DONE), LAST_CHUNK], 200, EVENTS + DONE),
+    ("stream, end late", [SSE_HEAD + chunk(EVENTS + DONE), Do.TAKEN, LAST_CHUNK], 200,
      EVENTS + DONE),
+    ("stream, no end", [SSE_HEAD + chunk(EVENTS + DONE), Do.HOLD], 200, EVENTS + DONE),
+    ("stream, reset behind the last event", [SSE_HEAD + chunk(EVENTS + DONE), Do.TAKEN, Do.RST],
+     200, EVENTS + DONE),
     ("stream to the close", [b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
-                             EVENTS, 0.02, DONE, Do.FIN], 200, EVENTS + DONE),
+                             EVENTS, Do.TAKEN, DONE, Do.FIN], 200, EVENTS + DONE),
     ("JSON to the close", [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n",
                            chat_answer(), Do.FIN], 200, chat_answer()),
     ("audio to the close", [b"HTTP/1.0 200 OK\r\ncontent-type: audio/mpeg\r\n\r\n", b"\xff\xfb",
-                            0.02, b"\x00" * 9, Do.FIN], 200, b"\xff\xfb" + b"\x00" * 9),
+                            Do.TAKEN, b"\x00" * 9, Do.FIN], 200, b"\xff\xfb" + b"\x00" * 9),
     ("garbage as JSON", [whole(b"\xff\x00 not json {{{")], 200, b"\xff\x00 not json {{{"),
     ("behind the end", [whole(b"{}") + b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"], 200,
      b"{}"),
@@ -73,16 +75,17 @@ def test_a_whole_answer_passes_unchanged_and_is_complete(
 
 BROKEN: list[tuple[str, list[Any], bytes]] = [
     ("short length", [whole(b"abcdef")[:-3], Do.FIN], b"abc"),
-    ("reset in the body", [whole(b"abcdef")[:-3], 0.05, Do.RST], b"abc"),
+    ("reset in the body", [whole(b"abcdef")[:-3], Do.TAKEN, Do.RST], b"abc"),
     ("stall in the body", [whole(b"abcdef")[:-3], Do.HOLD], b"abc"),
     ("FIN in a chunk", [SSE_HEAD + chunk(EVENTS)[:-10], Do.FIN], EVENTS[:-8]),
     ("FIN between chunks", [SSE_HEAD + chunk(EVENTS), Do.FIN], EVENTS),
     ("stall between events", [SSE_HEAD + chunk(EVENTS), Do.HOLD], EVENTS),
     ("bad chunk size", [SSE_HEAD + chunk(EVENTS) + b"0x1\r\n"], EVENTS),
     ("stream closed without last event",
-     [b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", EVENTS, 0.02, Do.FIN], EVENTS),
+     [b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", EVENTS, Do.TAKEN, Do.FIN],
+     EVENTS),
     ("JSON closed in the middle",
-     [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b'{"id":', 0.02, Do.FIN],
+     [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b'{"id":', Do.TAKEN, Do.FIN],
      b'{"id":'),
 ]  # fmt: skip
 
@@ -202,11 +205,13 @@ def test_response_fields_are_the_providers_and_ours(lab: Lab) -> None:
 
 def test_events_are_not_held_back(lab: Lab) -> None:
     """An event reaches the caller while the provider still works on the next (unbuffered)."""
-    lab.provider.play([SSE_HEAD + chunk(EVENTS), 0.3, chunk(DONE), LAST_CHUNK])
+    seen = threading.Event()
+    lab.provider.play([SSE_HEAD + chunk(EVENTS), seen, chunk(DONE), LAST_CHUNK])
     with RawClient(lab.world.port) as client:
         client.send(STREAM)
-        assert client.wait_for(EVENTS, within=0.25)
+        assert client.wait_for(EVENTS)
         assert DONE not in client.received
+        seen.set()
         assert client.answer().clean
 
 

@@ -30,7 +30,7 @@ from affidavit.record.journal import JournalWriter
 from affidavit.record.journal_reader import START, JournalReader, Position
 from affidavit.record.model import SECTIONS, Frame, Piece, Record, Written
 from affidavit.record.seal import RecipientKey
-from tests.world.rawclient import Answer, RawClient, request
+from tests.world.rawclient import PATIENCE, Answer, RawClient, request
 from tests.world.upstream import Step, Upstream
 
 KEY = "ak_" + "a" * 40
@@ -139,7 +139,7 @@ class World:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10), "the gateway did not start"
+        assert self._ready.wait(PATIENCE), "the gateway did not start"
         if self._failure is not None:
             raise self._failure
         return self
@@ -169,7 +169,7 @@ class World:
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
 
-    def wait_idle(self, within: float = 5.0) -> None:
+    def wait_idle(self, within: float = PATIENCE) -> None:
         """Wait until no call is running."""
         end = time.monotonic() + within
         while self.gateway.health()[1]["running"] and time.monotonic() < end:

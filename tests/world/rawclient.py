@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
+PATIENCE = 20.0
+"""So many seconds are waited for what has to come: many more than it takes, also beside others."""
+
 
 class Answer(NamedTuple):
     """One response: ``body`` with chunks joined; ``clean`` if its framing came to its end."""
@@ -28,7 +31,7 @@ class RawClient:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:
@@ -55,16 +58,16 @@ class RawClient:
             if pause:
                 time.sleep(pause)
 
-    def wait_for(self, needle: bytes, within: float = 5.0) -> bool:
+    def wait_for(self, needle: bytes, within: float = PATIENCE) -> bool:
         """Read until ``needle`` has arrived; False if the time or the connection ends first."""
         return self._read(lambda: needle in self.received, within)
 
-    def read_to_end(self, within: float = 5.0) -> bytes:
+    def read_to_end(self, within: float = PATIENCE) -> bytes:
         """Read until the other side closes (or resets, or the time is over)."""
         self._read(lambda: False, within)
         return bytes(self.received)
 
-    def answer(self, *, head_request: bool = False, within: float = 5.0) -> Answer:
+    def answer(self, *, head_request: bool = False, within: float = PATIENCE) -> Answer:
         """Read one response, whole or until the connection ends."""
         found: list[Answer] = []
 
@@ -80,7 +83,7 @@ class RawClient:
             return found[0]
         return _partial(bytes(self.received[self._used :]))
 
-    def closed_by_peer(self, within: float = 5.0) -> bool:
+    def closed_by_peer(self, within: float = PATIENCE) -> bool:
         """Whether the other side closes within that time."""
         end = time.monotonic() + within
         self.socket.settimeout(within)

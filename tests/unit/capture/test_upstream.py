@@ -20,6 +20,7 @@ from affidavit.errors import (
     UpstreamTimeoutError,
 )
 from tests.world.certificates import Authority
+from tests.world.rawclient import PATIENCE
 from tests.world.tunnel import Tunnel
 from tests.world.upstream import CHUNKED, LAST_CHUNK, SSE_HEAD, Do, chunk, whole
 from tests.world.upstream import Upstream as Provider
@@ -90,7 +91,7 @@ def test_a_get_has_no_length() -> None:
         ([b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n"], b"", Ended.NONE),
         ([whole(b"")], b"", Ended.LENGTH),
         ([b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + whole(b"abc")], b"abc", Ended.LENGTH),
-        ([b"HTTP/1.1 100 Continue\r\n\r\n", 0.05, whole(b"abc")], b"abc", Ended.LENGTH),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", Do.TAKEN, whole(b"abc")], b"abc", Ended.LENGTH),
         ([CHUNKED % b"a/b" + chunk(b"abc") + b"0\r\nx-trailer: y\r\n\r\n"], b"abc", Ended.CHUNKED),
     ],
 )
@@ -172,7 +173,7 @@ def test_no_response_is_made_of_what_is_none(steps: list[Any], kind: type[Except
     ("steps", "body", "kind"),
     [
         ([whole(b"abcdef")[:-3], Do.FIN], b"abc", UpstreamProtocolError),
-        ([whole(b"abcdef")[:-3], 0.05, Do.RST], b"abc", UpstreamError),
+        ([whole(b"abcdef")[:-3], Do.TAKEN, Do.RST], b"abc", UpstreamError),
         ([whole(b"abcdef")[:-3], Do.HOLD], b"abc", UpstreamTimeoutError),
         ([SSE_HEAD + chunk(b"abc"), Do.FIN], b"abc", UpstreamProtocolError),
         ([SSE_HEAD + chunk(b"abcdef")[:6], Do.FIN], b"abc", UpstreamProtocolError),
@@ -243,7 +244,7 @@ def test_connections_are_reused_newest_first() -> None:
         [whole(b"{}", extra=b"connection: close\r\n")],
         [b"HTTP/1.1 200 OK\r\n\r\n{}", Do.FIN],
         [whole(b"{}") + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"],
-        [whole(b"{}"), 0.05, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"],
+        [whole(b"{}"), Do.TAKEN, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"],
         [b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\n{}"],
     ],
 )
@@ -310,7 +311,7 @@ def test_abort_wakes_who_waits_and_closes() -> None:
 
     with Provider([SSE_HEAD + chunk(b"abc"), Do.HOLD]) as provider:
         error = run(work(provider))
-        assert provider.gone.wait(2)
+        assert provider.gone.wait(PATIENCE)
     assert error is not None
     assert error.message == "gone"
 
