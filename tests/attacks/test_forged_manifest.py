@@ -66,7 +66,7 @@ def test_a_bundle_rewritten_without_any_key_is_refused_or_said_to_be_unchecked(
     for named in (f'as the exporter put it, "{LIE}"', "boundary", "time of the export",
                   "what was chosen to be disclosed", ALWAYS):  # fmt: skip
         assert named in lines["Unchecked"]
-    for name in set(lines) - {"Unchecked"}:
+    for name in set(lines) - {"Unchecked", "Manifest"}:  # a digest may have any word in it
         for word in (LIE, "owner", "everything", "2020", "VERIFIED"):
             assert word not in lines[name]
 

@@ -100,7 +100,7 @@ def test_names_lead_to_pseudonyms_only_where_persons_are_visible(
         assert bool(answer.json()["rows"]) is expected
         assert answer.json()["proof"]["proved"] is expected
         assert (caller in answer.text) is expected
-        assert expected or "ses_" not in answer.text.replace(name, "")
+        assert expected or not re.search("ses_[a-z2-7]{26}", answer.text)
     made = client(role).post("/api/export", json={"expression": expression})
     members = verify.read_zip(made.content)
     held = b"".join(bytes(members[n]) for n in ("manifest.json", "report.html", "chains.jsonl"))
