@@ -167,7 +167,7 @@ class World:
         async def call() -> Any:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(5)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE)
 
     def wait_idle(self, within: float = PATIENCE) -> None:
         """Wait until no call is running."""
@@ -275,8 +275,8 @@ class Lab:
     @classmethod
     @contextlib.contextmanager
     def open(cls, directory: Path, **settings: Any) -> Iterator[Self]:
-        """Start both; calls stall after half a second unless ``settings`` say otherwise."""
-        limits = {"connect_timeout": 0.5, "first_byte_timeout": 0.5, "idle_timeout": 0.5}
+        """Start both; calls stall after 1.5 seconds unless ``settings`` say otherwise."""
+        limits = {"connect_timeout": 1.5, "first_byte_timeout": 1.5, "idle_timeout": 1.5}
         settings["provider"] = {**limits, **settings.get("provider", {})}
         with Upstream() as provider, World(directory, provider.url, **settings) as world:
             yield cls(world, provider)

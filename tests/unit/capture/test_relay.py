@@ -21,7 +21,7 @@ from affidavit.capture.upstream_http import Ended
 from affidavit.record.model import Record
 from tests.unit.capture.facts import exchange, opened
 from tests.world.gateway import DONE, KEY, World, chat, chat_event
-from tests.world.rawclient import RawClient, request
+from tests.world.rawclient import PATIENCE, RawClient, request
 from tests.world.upstream import LAST_CHUNK, SSE_HEAD, Do, Step, Upstream, chunk
 
 STREAM = request("/openai/v1/chat/completions", chat(stream=True), key=KEY)
@@ -56,7 +56,7 @@ def test_the_last_event_does_not_wait_for_a_silent_provider(tmp_path: Path) -> N
         began = time.monotonic()
         client.send(STREAM)
         assert client.answer().clean
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < PATIENCE / 2
     assert world.exchange()[1].outcome == "complete"
 
 
@@ -71,7 +71,7 @@ def test_the_last_event_does_not_wait_for_one_that_goes_on_slowly(tmp_path: Path
         client.send(STREAM)
         answer = client.answer()
     assert answer.clean
-    assert answer.body.count(b": ping") < 10
+    assert answer.body.count(b": ping") < 40
     assert world.exchange()[1].outcome == "complete"
 
 
@@ -110,7 +110,7 @@ def test_a_client_that_left_while_its_request_was_recorded_is_not_forwarded(
     with Upstream() as provider, World(tmp_path, provider.url, prepare=prepare) as world:
         client = RawClient(world.port)
         client.send(STREAM)
-        end = time.monotonic() + 5
+        end = time.monotonic() + PATIENCE
         while not world.gateway.counters["outcome.client_gone"] and time.monotonic() < end:
             time.sleep(0.01)
     assert world.exchange()[1].outcome == "client_gone"

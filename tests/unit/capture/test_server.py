@@ -39,13 +39,13 @@ def test_an_unused_connection_after_an_answer_is_not_cut_by_the_read_limit(tmp_p
     """Keep-alive has its own, longer limit."""
     with (
         Upstream([whole(chat_answer())]) as provider,
-        World(tmp_path, provider.url, gateway={"client_read_timeout": 0.2}) as world,
+        World(tmp_path, provider.url, gateway={"client_read_timeout": 0.6}) as world,
         RawClient(world.port) as client,
     ):
         for _ in range(2):
             client.send(request("/openai/v1/chat/completions", chat(), key=KEY))
             assert client.answer().status == 200
-            assert not client.closed_by_peer(within=0.4)
+            assert not client.closed_by_peer(within=0.8)
 
 
 class _Wire(asyncio.Transport):
@@ -174,7 +174,7 @@ def test_the_answers_own_fields_are_no_servers(tmp_path: Path) -> None:
     ]
 
 
-SLOW = {"client_read_timeout": 0.2, "client_write_timeout": 0.3}
+SLOW = {"client_read_timeout": 1.0, "client_write_timeout": 1.0}
 HEALTH = request("/healthz", method="GET")
 STRANGER = b"POST /openai/v1/x HTTP/1.1\r\nhost: g\r\n"
 CHUNKED_BODY = STRANGER + b"transfer-encoding: chunked\r\n\r\n"
@@ -199,7 +199,7 @@ def test_what_begins_no_request_keeps_no_connection_open(
         client.send(asked)
         assert client.answer().status == status
         client.send(then)
-        assert client.closed_by_peer(within=3)
+        assert client.closed_by_peer()
 
 
 def taken(client: RawClient, data: bytes, pause: float = 0.001) -> int:
@@ -278,7 +278,7 @@ def test_a_client_that_takes_nothing_of_an_answer_is_no_running_call(tmp_path: P
             world.wait_idle(0.1)
             if world.gateway.health()[1]["running"]:
                 break
-        world.wait_idle(3)
+        world.wait_idle()
         outcomes = [answered for _, answered in world.exchanges()]
     assert outcomes[-1].outcome == "client_gone"
     assert "took nothing" in outcomes[-1].sections["outcome"]["error"]["message"]
@@ -311,8 +311,8 @@ def test_a_slow_reader_of_a_closing_connection_gets_everything(tmp_path: Path) -
         RawClient(world.port, receive_buffer=65536) as client,
     ):
         client.send(asked)
-        for _ in range(10):
-            time.sleep(0.1)
+        for _ in range(5):
+            time.sleep(0.3)
             client.received += client.socket.recv(100_000)
         answer = client.answer()
         assert answer.clean

@@ -28,7 +28,7 @@ from tests.world.upstream import Upstream as Provider
 T = TypeVar("T")
 POST = Request(b"POST", b"/v1/chat", [(b"content-type", b"application/json")], b'{"a":1}')
 GET = Request(b"GET", b"/v1/models?limit=2", [(b"accept", b"*/*")], None)
-QUICK = Limits(connect=0.5, first_byte=0.4, idle=0.4)
+QUICK = Limits(connect=1.5, first_byte=1.5, idle=1.5)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

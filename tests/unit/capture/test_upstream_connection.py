@@ -19,12 +19,12 @@ def test_time_runs_only_while_somebody_waits() -> None:
     """A consumer that pauses longer than the idle limit is not the provider's fault."""
 
     async def work(url: str) -> list[bytes]:
-        upstream = Upstream(Origin.parse(url), Limits(1, 0.2, 0.2))
+        upstream = Upstream(Origin.parse(url), Limits(5, 0.6, 0.6))
         call = upstream.call(GET)
         await call.start()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.8)
         pieces = [await call.next()]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.8)
         while piece := await call.next():
             pieces.append(piece)
         call.close()
@@ -39,7 +39,7 @@ def test_a_shorter_limit_after_a_longer_one_holds() -> None:
     """The one timer of a connection serves a long wait for the head and a short one after it."""
 
     async def work(url: str) -> float:
-        upstream = Upstream(Origin.parse(url), Limits(1, 60, 0.2))
+        upstream = Upstream(Origin.parse(url), Limits(5, 60, 0.2))
         call = upstream.call(GET)
         await call.start()
         await call.next()
@@ -55,14 +55,14 @@ def test_a_shorter_limit_after_a_longer_one_holds() -> None:
         raise AssertionError("no limit")
 
     with Provider([SSE_HEAD + chunk(b"x"), Do.HOLD]) as provider:
-        assert 0.15 < uvloop.run(work(provider.url)) < 2
+        assert 0.15 < uvloop.run(work(provider.url)) < 30
 
 
 def test_no_timer_outlives_its_connection() -> None:
     """A closed connection leaves nothing in the event loop."""
 
     async def work(url: str) -> Any:
-        upstream = Upstream(Origin.parse(url), Limits(1, 60, 60))
+        upstream = Upstream(Origin.parse(url), Limits(5, 60, 60))
         call = upstream.call(GET)
         await call.start()
         connection = call._connection
