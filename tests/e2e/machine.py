@@ -86,7 +86,7 @@ class Machine:
         assert out.returncode in {0, 1}, out.stderr
         return [json.loads(line) for line in out.stdout.splitlines()]
 
-    def wait_rows(self, expression: str, count: int, within: float = 10.0) -> list[dict[str, Any]]:
+    def wait_rows(self, expression: str, count: int, within: float = 60.0) -> list[dict[str, Any]]:
         """Ask until at least ``count`` records match."""
         until = time.monotonic() + within
         while True:

@@ -143,7 +143,7 @@ class Site:
             else:
                 raise AssertionError(f"calls of {size} bytes are never refused")
 
-    def keep_asking(self, within: float = 15.0) -> None:
+    def keep_asking(self, within: float = 60.0) -> None:
         """Call until one call is answered; each one waits for its refusal as little as it can."""
         self.upstream.play([whole(chat_answer())])
         until = time.monotonic() + within
@@ -191,7 +191,7 @@ class Site:
 
     # --- health -----------------------------------------------------------------------------------
 
-    def health(self, page: str = "healthz", within: float = 2.0) -> Health:
+    def health(self, page: str = "healthz", within: float = 10.0) -> Health:
         """Ask a health page of the gateway."""
         try:
             with urllib.request.urlopen(f"{self.machine.gateway}/{page}", timeout=within) as got:
@@ -209,7 +209,7 @@ class Site:
             assert health.status == 503, health
             assert why in str(health.facts), health
 
-    def green(self, began: float, within: float = 15.0) -> Health:
+    def green(self, began: float, within: float = 60.0) -> Health:
         """Wait until both pages are green; notes how long after ``began`` that was."""
         while (health := self.health()).status != 200 or self.health("readyz").status != 200:
             assert time.monotonic() < began + within, f"{health} {self.machine.messages()[-2000:]}"

@@ -94,7 +94,7 @@ def test_a_worker_that_starts_without_room(tmp_path: Path) -> None:
             os.kill(killed, signal.SIGKILL)
             space.fill(journal)
             while site.health().worker in ("", f"gateway-{killed}"):
-                assert time.monotonic() < began + 20, site.machine.messages()
+                assert time.monotonic() < began + 60, site.machine.messages()
                 time.sleep(0.02)
             site.figures["replaced"] = time.monotonic() - began
             worker = site.pids()
@@ -162,7 +162,7 @@ def _failing_fdatasync(pid: int, trace: Path) -> Iterator[None]:
         line = tracer.stderr.readline()
         if "attached" not in line:
             not_proven(f"a failing fdatasync: {line.strip()}")
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while _untraced(pid):  # threads come and go meanwhile
             assert time.monotonic() < until, "strace did not attach to every thread"
             time.sleep(0.01)
@@ -227,11 +227,11 @@ def test_a_failed_fdatasync_of_the_ledger(tmp_path: Path) -> None:
             began = time.monotonic()
             site.both()
             while site.pids("sequencer") in ([], [sequencer]):
-                assert time.monotonic() < began + 15, "the sequencer took no notice"
+                assert time.monotonic() < began + 60, "the sequencer took no notice"
                 time.sleep(0.02)
         assert site.health().status == 200
         site.both()
-        site.machine.wait_rows("type:exchange.response status:complete", 6, within=20)
+        site.machine.wait_rows("type:exchange.response status:complete", 6)
         site.figures["caught up"] = time.monotonic() - began
         assert site.machine.stop() == 0, site.machine.messages()
         assert "sequencer ended (exit code 4)" in site.machine.messages()
@@ -254,7 +254,7 @@ def test_a_full_disk_under_everything(tmp_path: Path) -> None:
                 site.refused("z" * 9000)
             began = time.monotonic()
             while "sequencer ended" not in site.machine.messages():
-                assert time.monotonic() < began + 20, "the sequencer took no notice"
+                assert time.monotonic() < began + 60, "the sequencer took no notice"
                 time.sleep(0.05)
             began = time.monotonic()
             space.drain(data)
@@ -262,7 +262,7 @@ def test_a_full_disk_under_everything(tmp_path: Path) -> None:
             site.both()
             assert site.pids() == worker
             rows = "type:exchange.response status:complete"
-            site.machine.wait_rows(rows, len(site.recorded), within=30)
+            site.machine.wait_rows(rows, len(site.recorded))
             site.figures["caught up"] = time.monotonic() - began
             assert len(site.recorded) == answered + 2
             assert site.machine.stop() == 0, site.machine.messages()
@@ -283,7 +283,7 @@ def test_a_disk_that_the_kernel_made_read_only(tmp_path: Path) -> None:
             began = time.monotonic()
             site.refused()
             while site.health().worker in ("", f"gateway-{worker}"):
-                assert time.monotonic() < began + 20, site.machine.messages()
+                assert time.monotonic() < began + 60, site.machine.messages()
                 time.sleep(0.02)
             site.figures["replaced"] = time.monotonic() - began
             site.red("unavailable")

@@ -103,12 +103,12 @@ def test_a_worker_that_dies_and_one_that_has_no_journal(tmp_path: Path) -> None:
             began = time.monotonic()
             os.kill(killed, signal.SIGKILL)
             while site.health().worker in ("", f"gateway-{killed}"):
-                assert time.monotonic() < began + 20, site.machine.messages()
+                assert time.monotonic() < began + 60, site.machine.messages()
                 time.sleep(0.02)
             _wait_for_callers(site)
             _serve(site, 4)
             space.drain(journal)
-            site.green(began, within=30)
+            site.green(began)
             site.both()
             assert site.machine.stop() == 0, site.machine.messages()
             found = site.audit(tmp_path, unrecorded=3 + 4)
@@ -120,7 +120,7 @@ def test_a_worker_that_dies_and_one_that_has_no_journal(tmp_path: Path) -> None:
     assert died["end"] >= served["disk full"]["start"], "the gap ends when its worker is swept"
 
 
-def _wait_for_callers(site: Site, within: float = 20.0) -> None:
+def _wait_for_callers(site: Site, within: float = 60.0) -> None:
     """Until the new worker knows who may call: without the sequencer nobody may."""
     end = time.monotonic() + within
     while "cause" not in str(site.health().facts):

@@ -13,6 +13,7 @@ from affidavit.clock import SystemClock
 from affidavit.control.link import ControlLink
 from affidavit.durable import Disk, open_database
 from affidavit.ids import b64u, record_id
+from affidavit.ledger.log_reader import LogReader
 from affidavit.query import language
 from affidavit.query.tree import Match
 from affidavit.record.disclose import commit_part, disclose
@@ -26,8 +27,10 @@ NOW = "2026-11-23T12:00:00.000000Z"
 class Recorder:
     """Writes whole exchanges to a journal of its own, as a gateway worker does."""
 
-    def __init__(self, link: ControlLink) -> None:
+    def __init__(self, root: Path, link: ControlLink) -> None:
         self.journal: JournalWriter
+        self._log = Paths(root).log
+        self._begun = 0
         self._link = link
         self._recipient: Recipient
         self._following: asyncio.Task[None] | None = None
@@ -35,7 +38,7 @@ class Recorder:
     @classmethod
     async def open(cls, root: Path, link: ControlLink) -> Self:
         """Begin a journal below ``root`` and follow the snapshots, as a gateway does."""
-        made = cls(link)
+        made = cls(root, link)
         first = await snapshots.first(link)
         made._recipient = Recipient(first.recipient_day, first.recipient_public)
 
@@ -110,19 +113,29 @@ class Recorder:
             sections=tuple(disclose(n, every[n]) if n in every else None for n in SECTIONS),
             chains=chains, parts=(part,), parent=parent, subjects=subjects,
         )  # fmt: skip
+        self._begun += 1
         await self.journal.commit(record, (data,))
         return record.id
 
     async def indexed(self) -> None:
         """Wait until everything written so far is in the index."""
         before = -1
-        for _ in range(100):
+        for _ in range(150):
             await asyncio.sleep(0.2)
             status = await self._link.call("status", {})
-            if status["indexed"] == status["size"] == before:
+            if status["indexed"] == status["size"] == before and self._all_sequenced():
                 return
             before = status["size"]
         raise AssertionError(status)
+
+    def _all_sequenced(self) -> bool:
+        """Whether the ledger has every record of this journal: quiet it is also while it rests."""
+        reader = LogReader(self._log)
+        for index in reversed(range(reader.checkpoint().size)):
+            name, number = reader.decoded(index).src
+            if name == self.journal.incarnation:
+                return number + 1 >= self._begun
+        return not self._begun
 
     async def close(self) -> None:
         """End the journal without a word, as a worker that was killed does."""

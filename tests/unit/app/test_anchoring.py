@@ -1,6 +1,7 @@
 """Witnesses, authorities and copies over real sockets: what is published, and what is said."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,7 +119,6 @@ class Site:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
-    monkeypatch.setattr(cosigning, "ASK_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -148,9 +148,13 @@ def _hang(_: bytes) -> tuple[int, bytes]:
     return 200, b""
 
 
-def _slow(witness: ScriptedWitness, seconds: float) -> Callable[[bytes], tuple[int, bytes]]:
+def _once(
+    true: Callable[[], object], witness: ScriptedWitness
+) -> Callable[[bytes], tuple[int, bytes]]:
     def answer(body: bytes) -> tuple[int, bytes]:
-        time.sleep(seconds)
+        end = time.monotonic() + 20
+        while not true() and time.monotonic() < end:
+            time.sleep(0.01)
         return witness.answer(body)
 
     return answer
@@ -225,7 +229,7 @@ def test_a_witness_that_fails_holds_nobody_up_and_rests(
     assert "Witness w2: works again." in capsys.readouterr().err
 
 
-def test_what_a_witness_can_do_wrong(site: Site) -> None:
+def test_what_a_witness_can_do_wrong(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hang, break off, send too much, redirect, lie: each has its sentence, and nothing is used."""
     witness = site.witness("w1")
     stranger = note.Cosigner(witness.cosigner.name, note.COSIGNATURE, b"s" * 32)
@@ -242,6 +246,7 @@ def test_what_a_witness_can_do_wrong(site: Site) -> None:
     }
     for words, script in cases.items():
         witness.script = script
+        monkeypatch.setattr(cosigning, "ASK_SECONDS", 0.3 if script is _hang else 20.0)
         site.clock.advance(100)
         assert words in site.round()["witnesses"][0]["error"]
     witness.stop()
@@ -314,7 +319,7 @@ def test_required_witnesses_hold_the_checkpoint(strict: Site) -> None:
     assert site.world.log.published == 0
     assert site.world.log.waits_since is not None
     two.script = None
-    three.script = _slow(three, 0.1)
+    three.script = _once(lambda: site.published, three)
     site.clock.advance(100)
     site.round()
     assert site.signers(CHECKPOINT) == {"w1", "w2", "w3"}
@@ -329,16 +334,19 @@ def test_whoever_records_does_not_wait(strict: Site) -> None:
     """While a witness hangs, leaves are committed; the checkpoint follows when it answers."""
     site = strict
     witness = site.witness("w1")
-    witness.script = _slow(witness, 0.2)
+    answers = threading.Event()
+    witness.script = _once(answers.is_set, witness)
     site.begin("w1")
 
     async def meanwhile() -> int:
         asking = asyncio.create_task(site.anchoring.cosigning.round())
-        await asyncio.sleep(0.05)
+        while not witness.asked:  # noqa: ASYNC110 - asked by another thread
+            await asyncio.sleep(0.01)
         for _ in range(5):
             site.grow()
         committed = site.world.log.size
         assert not asking.done()
+        answers.set()
         await asking
         site.out.close()
         return committed

@@ -84,7 +84,7 @@ def _opens(root: Path, kept: dict[str, Any]) -> bool:
 
 async def _kept(link: ControlLink) -> None:
     """Wait until the journal is kept."""
-    for _ in range(300):
+    for _ in range(600):
         trouble = (await link.call("status", {}))["trouble"]
         if any(why.startswith("Kept") for why in trouble.values()):
             return

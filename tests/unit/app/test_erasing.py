@@ -173,7 +173,7 @@ def test_nothing_goes_before_its_minimum_or_under_a_hold(tmp_path: Path) -> None
         question = await link.call("holds.release", ask)
         grant = {"id": question["asked"], "grant": True, **_by(second)}
         await link.call("approvals.decide", grant)
-        for _ in range(200):
+        for _ in range(600):
             waits = await link.call("erasures.show", {"id": made["id"]})
             if len(waits["later"]) == 1 and waits["state"] == "waiting":
                 break
@@ -234,7 +234,7 @@ def test_what_is_over_its_maximum_goes_by_itself_but_what_is_held(tmp_path: Path
         await recorder.close()
 
     async def later(link: ControlLink) -> None:
-        for _ in range(400):
+        for _ in range(600):
             found = await link.call("retention.run", {})
             if found["buckets"] and not found["running"] and found["problem"] is None:
                 break  # what was wrong before somebody said the day is told until the round ends

@@ -276,11 +276,14 @@ def test_no_erasure_of_a_tenant_leaves_nobody_who_makes_keys(
             await link.call("erasures.ask", ask)
         assert "--role owner --tenant ANOTHER" in str(caught.value.hint)
         zoe = await _key(link, "Zoe", "owner", tenant="acme")
-        await asyncio.sleep(0.3)  # until the index has come up
+        while (  # noqa: ASYNC110 - asked by a socket
+            status := await link.call("status", {})
+        )["indexed"] != status["size"]:
+            await asyncio.sleep(0.02)
         made = await link.call("erasures.ask", ask)
         await link.call("keys.revoke", {"id": zoe["id"], "by": _by(owner)["by"]})
         await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
-        for _ in range(100):
+        for _ in range(1500):
             problem = (await link.call("status", {}))["erasing_problem"]
             if problem:
                 break

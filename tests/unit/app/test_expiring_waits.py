@@ -24,7 +24,7 @@ SHORT = "retention: {classes: {short: {maximum: 2d}}}\n"
 
 async def expired(link: ControlLink) -> dict[str, Any]:
     """Wait until something has expired; what is told of it."""
-    for _ in range(400):
+    for _ in range(600):
         found: dict[str, Any] = await link.call("retention.run", {})
         if found["buckets"] and not found["running"]:
             return found
@@ -143,7 +143,7 @@ def test_an_erasure_under_way_waits_for_a_minimum_that_came_meanwhile(
         await recorder.indexed()
         made = await link.call("erasures.ask", asked("session", "ses_s1", owner))
         await link.call("approvals.decide", {"id": made["asked"], "grant": True, **_by(second)})
-        for _ in range(200):
+        for _ in range(1500):
             if (await link.call("status", {}))["erasing_problem"]:
                 break
             await asyncio.sleep(0.02)

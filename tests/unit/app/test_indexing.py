@@ -60,7 +60,7 @@ async def _made(link: ControlLink) -> None:
 
 
 async def _until(link: ControlLink, good: Callable[[dict[str, object]], bool]) -> dict[str, object]:
-    for _ in range(400):
+    for _ in range(600):
         status: dict[str, object] = await link.call("status", {})
         if good(status):
             return status

@@ -39,7 +39,7 @@ def test_neither_an_erasure_nor_a_start_leaves_copies(tmp_path: Path) -> None:
         cut = Cut(**(answer | {"place": Path(answer["place"])}))
         names = {path.name for path in cut.place.iterdir()}
         assert names == {"keys.db", "kek", "state.db", "log"}
-        for _ in range(100):  # until what was recorded by now is published
+        for _ in range(600):  # until what was recorded by now is published
             with contextlib.suppress(NotFoundError):
                 ask = asked("subject", mail, me, recorded="hmac:x")
                 made = await link.call("erasures.ask", ask)
@@ -73,7 +73,7 @@ def test_a_cut_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     async def story(link: ControlLink) -> None:
         place = Path((await link.call("backup.cut", {"keys": True}))["place"])
         assert (place / "kek").exists()
-        for _ in range(100):
+        for _ in range(600):
             await asyncio.sleep(0.05)
             if not list(place.parent.glob("backup")):
                 return

@@ -56,7 +56,7 @@ async def _under_way(link: ControlLink, root: Path, kept: Kept) -> None:
 
 async def _problem(link: ControlLink, *, there: bool) -> str | None:
     """What the status says of erasing, once it says something, or nothing any more."""
-    for _ in range(300):
+    for _ in range(600):
         problem: str | None = (await link.call("status", {}))["erasing_problem"]
         if (problem is not None) == there:
             break

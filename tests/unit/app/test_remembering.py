@@ -42,7 +42,7 @@ def test_what_was_denied_is_gone_from_keys_and_state_when_that_is_told(
         await recorder.close()
 
     async def later(link: ControlLink) -> None:
-        for _ in range(200):
+        for _ in range(600):
             if not _told(root):
                 break
             await asyncio.sleep(0.05)
@@ -79,7 +79,7 @@ def test_what_is_being_read_meanwhile_goes_with_a_later_round(
             assert _told(root) == {"keys.db"}, "it is being read"
             rows.close()
         reader.close()
-        for _ in range(200):
+        for _ in range(600):
             if not _told(root):
                 break
             await asyncio.sleep(0.05)

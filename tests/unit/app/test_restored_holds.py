@@ -34,7 +34,7 @@ def _held(owner: dict[str, Any], **more: str) -> dict[str, Any]:
 
 
 async def _problem(link: ControlLink) -> str:
-    for _ in range(200):
+    for _ in range(1500):
         found = (await link.call("status", {}))["erasing_problem"]
         if found:
             return str(found)
@@ -66,7 +66,7 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
         theirs = await link.call("holds.place", _held(kept["eve"], recorded="x"))
         kept["theirs"] = theirs["id"]
         await _held_in_vault(link, root, 2)
-        for _ in range(200):  # the one that matches nothing has a key without a file
+        for _ in range(1500):  # the one that matches nothing has a key without a file
             if await _known(root) >= {kept["new"]["id"], kept["theirs"]}:
                 break
             await asyncio.sleep(0.02)
@@ -116,7 +116,7 @@ def test_a_hold_that_the_backup_does_not_know_stops_all_removal(tmp_path: Path) 
         again = await link.call("holds.place", _held(kept["owner"], again=kept["theirs"]) | every)
         assert (again["id"], again["tenant"]) == (kept["theirs"], "evil")
         await link.call("retention.run", {"begin": True})
-        for _ in range(200):
+        for _ in range(600):
             if not (await link.call("status", {}))["erasing_problem"]:
                 break
             await asyncio.sleep(0.05)
@@ -139,7 +139,7 @@ async def _known(root: Path) -> set[str]:
 async def _held_in_vault(link: ControlLink, root: Path, files: int) -> None:
     """Wait until there are so many files of holds."""
     await link.call("retention.run", {"begin": True})  # which wakes it
-    for _ in range(400):
+    for _ in range(1500):
         if len(list((root / "vault").rglob("*.hold"))) == files:
             return
         await asyncio.sleep(0.02)

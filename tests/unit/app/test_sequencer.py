@@ -115,7 +115,7 @@ def test_a_key_is_on_record_before_it_is_in_force(tmp_path: Path) -> None:
         following = asyncio.create_task(snapshots.follow(link, first, seen.append))
         made = await link.call("keys.create", {"name": "bot", "team": "red"})
         assert "key_hash" not in made["identity"]
-        for _ in range(100):
+        for _ in range(3000):
             if seen:
                 break
             await asyncio.sleep(0.01)

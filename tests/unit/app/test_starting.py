@@ -107,9 +107,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 async def _until(link: ControlLink, good: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The status once it is as wanted; the last one after 20 seconds."""
+    """The status once it is as wanted; the last one after 30 seconds."""
     status: dict[str, Any] = {}
-    for _ in range(400):
+    for _ in range(600):
         status = await link.call("status", {})
         if good(status):
             break

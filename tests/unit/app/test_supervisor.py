@@ -34,7 +34,7 @@ def _supervise(children: Sequence[Script]) -> tuple[Supervisor, list[str]]:
 
 
 async def _until_alive(child: Child, pid: int) -> None:
-    for _ in range(300):
+    for _ in range(1500):
         if child.process and child.process.returncode is None and child.process.pid != pid:
             return
         await asyncio.sleep(0.02)
