@@ -1,16 +1,19 @@
 """The official SDKs, unchanged but for base_url and key, through the whole of it."""
 
+import json
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import openai
 import pytest
 
+from tests.e2e.incident import ask
 from tests.e2e.machine import Machine, run_cli
 
 
@@ -38,21 +41,29 @@ def _anthropic(machine: Machine, session: str) -> anthropic.Anthropic:
 
 
 def test_chat_is_found_within_a_second(machine: Machine) -> None:
-    """Prompt and output are listed within 1 s of the response's end."""
+    """Prompt and output are listed within 1 s of the response's end.
+
+    Asked over HTTP, as a start of the command line takes longer than that; three times as much is
+    granted beside other work, and the bench measures it.
+    """
+    owner = (machine.data / "keys" / "owner").read_text().strip()
+    asked = {"expression": "session:s-chat", "view": "records", "limit": 9}
     with _openai(machine, "s-chat") as client:
         answer = client.chat.completions.create(
             model="demo-chat", messages=[{"role": "user", "content": "canary prompt one"}]
         )
     ended = time.monotonic()
     assert answer.choices[0].message.content
-    rows = machine.wait_rows("session:s-chat", 2, within=5.0)
+    rows: list[dict[str, Any]] = []
+    while len(rows) < 2 and time.monotonic() < ended + 20:
+        _, found = ask(machine.console, "/api/query", owner, asked)
+        rows = json.loads(found)["rows"]
     elapsed = time.monotonic() - ended
     assert {row["type"] for row in rows} == {"exchange.request", "exchange.response"}
     assert {row["status"] for row in rows if row["type"] == "exchange.response"} == {"complete"}
-    # a start of the command line takes most of it; the gateway's part is measured in bench
     assert elapsed < 3.0
-    found = machine.cli("query", '"canary prompt one" session:s-chat')
-    assert "canary prompt one" in found.stdout
+    listed = machine.cli("query", '"canary prompt one" session:s-chat')
+    assert "canary prompt one" in listed.stdout
 
 
 def test_streams_tools_embeddings_and_responses(machine: Machine) -> None:
