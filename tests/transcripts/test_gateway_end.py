@@ -29,11 +29,19 @@ def test_an_idle_worker_drains_at_once_and_says_so(tmp_path: Path) -> None:
 
 def test_a_call_that_ends_in_time_is_complete(tmp_path: Path) -> None:
     """Drain lets running calls end; new connections are not taken."""
-    with Upstream([SSE_HEAD + chunk(EVENT), 0.4, chunk(DONE), LAST_CHUNK]) as provider:
-        with World(tmp_path, provider.url) as world, RawClient(world.port) as client:
+    drains = threading.Event()
+    limits = {"drain_seconds": PATIENCE}
+    with Upstream([SSE_HEAD + chunk(EVENT), drains, chunk(DONE), LAST_CHUNK]) as provider:
+        with (
+            World(tmp_path, provider.url, gateway=limits) as world,
+            RawClient(world.port) as client,
+        ):
             client.send(STREAM)
             assert client.wait_for(EVENT)
             world.do(world._stop.set)
+            while not world.gateway.draining:
+                time.sleep(0.01)
+            drains.set()
             answer = client.answer()
             assert (answer.body, answer.clean) == (EVENT + DONE, True)
         assert world.exchange()[1].outcome == "complete"
@@ -48,7 +56,7 @@ def test_a_request_that_becomes_whole_after_the_end_began_is_refused(tmp_path: P
         RawClient(world.port) as client,
     ):
         client.send(ASK[:-1])
-        time.sleep(0.1)
+        client.wait_taken()
         world.do(world._stop.set)
         while not world.gateway.draining:
             time.sleep(0.01)

@@ -49,7 +49,7 @@ def start(directory: Path, url: str) -> Iterator[Worker]:
 
 def main() -> int:
     """Serve on the main thread until a signal comes; the worker's exit code."""
-    world = World(Path(sys.argv[1]), sys.argv[2], day_key=DAY_KEY, gateway={"drain_seconds": 0.5})
+    world = World(Path(sys.argv[1]), sys.argv[2], day_key=DAY_KEY, gateway={"drain_seconds": 2.0})
     return world.serve(lambda: print(world.port, flush=True))
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Self
 
 PATIENCE = 20.0
@@ -57,6 +59,12 @@ class RawClient:
             self.socket.sendall(data[place : place + 1])
             if pause:
                 time.sleep(pause)
+
+    def wait_taken(self, within: float = PATIENCE) -> None:
+        """Wait until the other side has read all that was sent."""
+        end = time.monotonic() + within
+        while not taken(self.socket) and time.monotonic() < end:
+            time.sleep(0.001)
 
     def wait_for(self, needle: bytes, within: float = PATIENCE) -> bool:
         """Read until ``needle`` has arrived; False if the time or the connection ends first."""
@@ -128,6 +136,28 @@ class RawClient:
                 return done()
             self.received += data
         return True
+
+
+def taken(connection: socket.socket) -> bool:
+    """Whether nothing that was sent is still in a buffer of the kernel, on either side.
+
+    So what is sent next is read apart from it, however slow the reader is; a pause would only make
+    that likely.
+    """
+    ends = [_as_listed(connection.getsockname()), _as_listed(connection.getpeername())]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        unacknowledged, _, unread = fields[4].partition(":")
+        if fields[1:3] == ends and int(unacknowledged, 16):
+            return False
+        if fields[2:0:-1] == ends and int(unread, 16):
+            return False
+    return True
+
+
+def _as_listed(address: tuple[str, int]) -> str:
+    host = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
+    return f"{host:08X}:{address[1]:04X}"
 
 
 def request(

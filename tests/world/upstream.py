@@ -8,15 +8,13 @@ import contextlib
 import socket
 import ssl
 import struct
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 from typing import Self
 
-from tests.world.rawclient import PATIENCE
+from tests.world.rawclient import PATIENCE, taken
 
 
 class Do(Enum):
@@ -174,7 +172,7 @@ class Upstream:
                 connection.shutdown(socket.SHUT_WR)
                 return False
             elif step is Do.TAKEN:
-                while not _taken(connection):
+                while not taken(connection):
                     time.sleep(0.001)
             else:
                 while connection.recv(65536):
@@ -196,28 +194,6 @@ class Upstream:
             self.got += more
             data += more
         return bytes(data[:end]), bytes(data[end:])
-
-
-def _taken(connection: socket.socket) -> bool:
-    """Whether nothing that was sent is still in a buffer of the kernel, on either side.
-
-    So what is sent next is read apart from it, however slow the reader is; a pause would only make
-    that likely.
-    """
-    ends = [_as_listed(connection.getsockname()), _as_listed(connection.getpeername())]
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        unacknowledged, _, unread = fields[4].partition(":")
-        if fields[1:3] == ends and int(unacknowledged, 16):
-            return False
-        if fields[2:0:-1] == ends and int(unread, 16):
-            return False
-    return True
-
-
-def _as_listed(address: tuple[str, int]) -> str:
-    host = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
-    return f"{host:08X}:{address[1]:04X}"
 
 
 def _end_of_request(data: bytearray) -> int | None:

@@ -54,7 +54,7 @@ def test_a_killed_child_is_started_again_and_named(monkeypatch: pytest.MonkeyPat
         await _until_alive(child, pid)
         assert said == ["gateway 1 ended (by SIGKILL); it is started again."]
         assert child.restarts == 1
-        assert await supervisor.drain([["gateway 1"]], "none", 10)
+        assert await supervisor.drain([["gateway 1"]], "none", 60)
 
     asyncio.run(story())
 
@@ -85,7 +85,7 @@ def test_the_last_one_is_started_again_to_finish_its_work() -> None:
         assert child.process is not None
         await child.process.wait()
         child.arguments = ["pass"]
-        assert await supervisor.drain([], "sequencer", 10)
+        assert await supervisor.drain([], "sequencer", 60)
         assert child.process.returncode == 0
 
     asyncio.run(story())
@@ -99,7 +99,7 @@ def test_a_last_one_that_keeps_failing_is_said() -> None:
         supervisor, said = _supervise([child])
         supervisor.stopping.set()
         await supervisor.add(child)
-        assert not await supervisor.drain([], "sequencer", 10)
+        assert not await supervisor.drain([], "sequencer", 60)
         assert said
         assert "next start" in said[-1] or "was killed" in said[-1]
 
@@ -128,7 +128,7 @@ def test_children_that_start_side_by_side_leave_the_stop_audible() -> None:
         supervisor, _ = _supervise(children)
         await asyncio.gather(*(supervisor.add(child) for child in children))
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}
-        assert await supervisor.drain([[child.name for child in children]], "none", 10)
+        assert await supervisor.drain([[child.name for child in children]], "none", 60)
 
     asyncio.run(story())
 
@@ -144,7 +144,7 @@ def test_what_never_served_is_not_tried_again() -> None:
         assert child.process is not None
         await child.process.wait()
         pid = child.process.pid
-        await supervisor.drain([], "sequencer", 10)
+        await supervisor.drain([], "sequencer", 60)
         assert (child.restarts, child.process.pid, said) == (0, pid, [])
 
     asyncio.run(story())

@@ -258,7 +258,7 @@ def test_a_connection_with_a_doubtful_end_is_not_reused(steps: list[Any]) -> Non
             pieces, error = await fetch(upstream.call(POST))
             assert error is None
             bodies.append(b"".join(pieces))
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.3)
         upstream.close()
         return bodies
 
@@ -290,7 +290,7 @@ def test_an_idle_connection_that_closed_is_not_used() -> None:
     async def two(provider: Provider) -> list[AffidavitError | None]:
         upstream = Upstream(Origin.parse(provider.url), QUICK)
         errors = [(await fetch(upstream.call(POST)))[1]]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         errors.append((await fetch(upstream.call(POST)))[1])
         upstream.close()
         return errors
