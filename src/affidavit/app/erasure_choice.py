@@ -1,6 +1,7 @@
 """What a run of an erasure takes: looked for, divided, and stored before anything goes.
 
-Rules: the index has come up with the ledger first. What may go now is apart from what may not;
+Rules: the ledger has what was recorded before a run that means what comes, too, and the index has
+come up with the ledger first. What may go now is apart from what may not;
 holds get what they match of both. Whatever is meant and has no answer yet is remembered (``open``):
 the first run waits a while for answers; a ``late`` run takes those that came since, what of the
 first one's choice may go by then, and nothing new that the request would mean; the later runs of a
@@ -24,6 +25,8 @@ from affidavit.vault.erase import Eraser
 from affidavit.vault.segments import Bucket
 from affidavit.vault.stocktaking import Stocktaking
 
+_RECORDED = "What was recorded before an erasure, and is to go with it, is not in the ledger yet."
+
 Exports = tuple[dict[str, str | int], ...]
 """Exports as a request has them (``selecting.Export``)."""
 
@@ -43,6 +46,9 @@ class Choosing:
         The first run waits a while for answers; later ones are taken by runs of their own.
         """
         host = self._host
+        if not (erasure.late or erasure.kind in AS_ASKED):
+            since = host.clock.monotonic()
+            await self._worker.until(lambda: host.intake.taken_in >= since, _RECORDED)
         until = host.clock.monotonic() + WAIT
         stored = await host.ask(lambda: host.erasures.parts(erasure.id))
         portions, waits = await self._look(erasure, stored)

@@ -8,6 +8,7 @@ to the end is kept for a person to look at. Not here: batches, the ledger itself
 """
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -53,6 +54,8 @@ class Inbox:
         self._oldest = 0
         self._last_at = ""
         self._lease: contextlib.ExitStack | None = None
+        self._to_end = False
+        self._taken_in = -math.inf
         self._reader = JournalReader(directory, open_key)
 
     def begin(self, unanswered: Container[str], *, over: bool) -> None:
@@ -66,6 +69,7 @@ class Inbox:
         self._clear_destroyed(over=over or self.end is not None)
         self._reader = JournalReader(self.directory, self._open_key, self._start())
         self.pending.clear()
+        self._to_end = False
         self.assembler = Assembler(
             self.incarnation,
             self._next_src(self.incarnation),
@@ -118,7 +122,18 @@ class Inbox:
         times = [frame.record.at for _, frame in frames if isinstance(frame, Written)]
         self._last_at = max([self._last_at, self._reader.opened_at, *times])
         self.pending.extend(self.assembler.feed(frames))
+        self._to_end = not (self._reader.more or self.trouble())
         return bool(frames)
+
+    def passed(self, began: float) -> float:
+        """Of which time all that its writer had recorded is in the ledger, in a pass of ``began``.
+
+        ``inf`` where a writer lives whose journal cannot be read on: nobody waits for that.
+        """
+        if self._to_end and not self.pending:
+            self._taken_in = began
+        self._to_end = False
+        return math.inf if self.trouble() and not self.leased else self._taken_in
 
     @property
     def more(self) -> bool:

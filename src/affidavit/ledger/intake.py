@@ -21,6 +21,7 @@ missing (``lost``), and the journal's format.
 """
 
 import heapq
+import math
 import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -79,7 +80,8 @@ class Intake:
     committed, in order. ``leaf`` reads a published leaf, ``asked`` makes the record of a request
     from what the store has of it. ``held_bytes`` bounds the streamed bodies in memory,
     ``batch_records`` and ``batch_bytes`` what one commit takes (a single larger record is a batch
-    of its own).
+    of its own). ``taken_in``: when (monotonic) all that was acknowledged by then was in the ledger,
+    but what a living writer's journal does not show; any thread may read it.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Intake:
         self._looked_at: dict[str, float] = {}
         self._damaged: dict[str, tuple[float, str]] = {}
         self._lost = Lost(ledger, leaf, asked, clock, batch_records)
+        self.taken_in = -math.inf
 
     def step(self) -> int:
         """Take in one batch; returns the number of leaves written.
@@ -163,17 +166,15 @@ class Intake:
         None is for what is ``closed``.
         """
         names = {path.name for path in self._root.iterdir() if path.is_dir()} - self._closed
-        return min(set().union(*map(self._days, names)), default=None)
+        return min(set().union(*(segment_days(self._root / one) for one in names)), default=None)
 
     def closed_days(self) -> list[set[str]]:
         """For each closed journal with segments the days whose keys still open them, or did.
 
         ``""`` is in it where a segment does not say.
         """
-        return [days for days in map(self._days, sorted(self._closed)) if days]
-
-    def _days(self, name: str) -> set[str]:
-        return segment_days(self._root / name)
+        every = (segment_days(self._root / name) for name in sorted(self._closed))
+        return [days for days in every if days]
 
     def close(self) -> None:
         """Close all files and give back the leases that were taken."""
@@ -184,6 +185,7 @@ class Intake:
     # Reading
 
     def _step(self) -> int:
+        began = self._clock.monotonic()
         self._discover()
         idle = []
         for inbox in self._inboxes.values():
@@ -199,6 +201,7 @@ class Intake:
                 written += self._wind_up(inbox)
         if words := self._lost.step(self._inboxes, self._kept.keys()):
             written += self._write(words)
+        self.taken_in = min([began, *(one.passed(began) for one in self._inboxes.values())])
         self._rotate()
         return written
 
