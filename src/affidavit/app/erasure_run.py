@@ -154,6 +154,7 @@ class Runs:
                     host.state, host.identities, host.saved, host.holds, host.answered, known,
                     erasure.names, now, within=whole or erasure.within, tenant=whole,
                 )  # fmt: skip
+                forgetting.leave_none(host.state, host.identities, host.saved, host.holds)
                 made = msgspec.structs.replace(erasure, revoked=(*erasure.revoked, *revoked))
                 host.erasures.put(made)
             return made

@@ -6,7 +6,8 @@ and its keys are revoked, as nobody may act whom nobody knows. A saved query goe
 person's own or names the person, or is of a tenant that goes; of a hold that does, the words go
 once it is released, and who answers for it is a pseudonym. All this where the erasure may look, and
 in no other tenant. Answers kept for repeated writes go, whosever they are: they are of the last
-day. On the thread that owns the state; one transaction. Not here: records.
+day. Copies that SQLite left on pages go with ``leave_none``, once for many people. On the thread
+that owns the state; one transaction. Not here: records, the write-ahead log.
 """
 
 import re
@@ -74,6 +75,16 @@ def forget(
                 holds.put(said)
         answered.clear()
     return revoked
+
+
+def leave_none(
+    state: apsw.Connection, identities: IdentityStore, saved: SavedQueries, holds: HoldStore
+) -> None:
+    """Write all of these anew, so that nothing that was forgotten stays on any page of the file."""
+    with state:
+        identities.leave_none()
+        saved.leave_none()
+        holds.leave_none()
 
 
 def texts(saved: Iterable[SavedQuery], holds: Iterable[Hold]) -> list[str]:

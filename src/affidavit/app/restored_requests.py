@@ -20,7 +20,7 @@ import msgspec
 
 from affidavit.app import name_marks, remembering, system
 from affidavit.app.erasing import check_somebody_left, whose
-from affidavit.app.forgetting import forget, texts
+from affidavit.app.forgetting import forget, leave_none, texts
 from affidavit.app.remembering import Known
 from affidavit.clock import Clock
 from affidavit.control.approvals import ApprovalStore
@@ -80,11 +80,14 @@ def apply(
     lost: list[str] = []
     system.prepare(state)
     with state:
-        stores = (SavedQueries(state), HoldStore(state), Answered(state, clock))
+        saved, holds, answered = SavedQueries(state), HoldStore(state), Answered(state, clock)
         for people, names, within, tenant in wiped:
             forget(
-                state, identities, *stores, people, names, clock.now(), within=within, tenant=tenant
-            )
+                state, identities, saved, holds, answered, people, names, clock.now(),
+                within=within, tenant=tenant,
+            )  # fmt: skip
+        if wiped:
+            leave_none(state, identities, saved, holds)
         over = remembering.over(keyring).intersection(here)
         for question in approvals.open(clock.now()) if over else ():
             if question.target in over:

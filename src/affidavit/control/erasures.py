@@ -15,6 +15,7 @@ from typing import Any, Literal
 import apsw
 import msgspec
 
+from affidavit.control.wiping import written_anew
 from affidavit.errors import NotFoundError
 
 Kind = Literal["subject", "session", "record", "tenant", "expression"]
@@ -198,15 +199,8 @@ class ErasureStore:
             self.leave_none()
 
     def leave_none(self) -> None:
-        """Write all requests anew, so that nothing that was wiped in one stays on any page.
-
-        SQLite overwrites what it takes away, but not copies that it left where it moved a row. Not
-        here: the write-ahead log.
-        """
-        with self._db:
-            rows = self._db.execute("select id, state, body from erasures order by id").fetchall()
-            self._db.execute("delete from erasures")  # frees all pages, overwritten
-            self._db.executemany("insert into erasures values (?, ?, ?)", rows)
+        """Write all requests anew, so that nothing that was wiped in one stays on any page."""
+        written_anew(self._db, "erasures", "id, state, body")
 
     def put_gone(self, erasure_id: str, run: int, indexes: Sequence[int]) -> None:
         """Remember which leaves went in a run, ascending: under whose certificate they are."""

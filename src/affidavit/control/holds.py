@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from affidavit.control.hold_gate import HoldGate
+from affidavit.control.wiping import written_anew
 from affidavit.errors import NotFoundError
 
 _SCHEMA = """
@@ -125,3 +126,7 @@ class HoldStore:
     def swept(self, hold_id: str) -> None:
         """Nothing is left of a released hold but its story; durable on return."""
         self._db.execute("update holds set swept = 1 where id = ?", (hold_id,))
+
+    def leave_none(self) -> None:
+        """Write all of them anew, so that nothing that was taken from one stays on any page."""
+        written_anew(self._db, "holds", "id, released, swept, seen, body")

@@ -12,6 +12,7 @@ from typing import Literal
 import apsw
 import msgspec
 
+from affidavit.control.wiping import written_anew
 from affidavit.errors import UsageError
 
 Scope = Literal["own", "team", "tenant"]
@@ -96,3 +97,7 @@ class SavedQueries:
             "delete from saved_queries where tenant = ? and scope = ? and holder = ? and name = ?",
             query.key,
         )
+
+    def leave_none(self) -> None:
+        """Write all of them anew, so that nothing of one that was taken away stays on any page."""
+        written_anew(self._db, "saved_queries", "tenant, scope, holder, name, body")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.app import erasure_loop, erasure_run
+from affidavit.app import erasure_loop, erasure_run, forgetting
 from affidavit.control.link import ControlLink
 from affidavit.ledger.intake import Intake
 from tests.unit.app.test_approving import _by, _key, _root
@@ -31,7 +31,13 @@ def test_what_waits_in_journals_goes_with_the_rest(
         return 0 if waits else step(intake)
 
     monkeypatch.setattr(Intake, "_step", slow)
-    root = _root(tmp_path, "")
+    root, anew, real = _root(tmp_path, ""), list[bool](), forgetting.leave_none
+
+    def leave_none(*stores: Any) -> None:
+        anew.append(True)
+        real(*stores)
+
+    monkeypatch.setattr(forgetting, "leave_none", leave_none)
 
     async def story(link: ControlLink) -> None:
         nonlocal waits
@@ -55,3 +61,4 @@ def test_what_waits_in_journals_goes_with_the_rest(
 
     assert _sequencer(root, story) == 0
     assert list(_said(root, "zanzibar")) == []
+    assert anew == [True] * (kind != "session"), "no page has a copy of a name"

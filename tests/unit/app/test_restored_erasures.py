@@ -167,8 +167,20 @@ def _restored(host: _Host, size: int = 100, *, drill: bool = False) -> Applied:
     return restored_requests.apply(host.state, host.keyring, CLOCK, size, drill=drill)
 
 
-def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
-    """A person in one tenant or in all, a whole tenant; not whom a request that waits is about."""
+def test_whoever_was_erased_has_no_name_and_no_key(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person in one tenant or in all, a whole tenant; not whom a request that waits is about.
+
+    All is written anew once, so that no page has a copy.
+    """
+    anew: list[bool] = []
+
+    def leave_none(*stores: Any) -> None:
+        anew.append(True)
+        forgetting.leave_none(*stores)
+
+    monkeypatch.setattr("affidavit.app.restored_requests.leave_none", leave_none)
     owner = host.person("default", "Own")
     there = {name: host.person(tenant, name) for name, tenant in (
         ("Here", "a"), ("All", "b"), ("Tenant", "c"), ("Asked", "d"))}  # fmt: skip
@@ -183,6 +195,7 @@ def test_whoever_was_erased_has_no_name_and_no_key(host: _Host) -> None:
         host.ask(name, owner.id, kind, target, **more)
     remembering.agree(host)
     assert _restored(host, drill=True) == Applied(3)
+    assert anew == [True]
     named = {one.name: one.revoked for one in host.identities.all()}
     assert named.pop("") is not None
     assert named == {"Own": None, "Twin": None, "Asked": None}
