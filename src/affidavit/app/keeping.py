@@ -4,8 +4,8 @@ Rules: as the index grows, what it took in is looked at once for each hold, in s
 becomes later (its answer names another model) is looked at again before it would go
 (``erasure_run``). Holds of which the vault has a key and ``state.db`` nothing, as it came back from
 a backup, are told, and nothing goes until they are placed again; those whose key has gone were
-released. What a released hold alone had kept goes with its key, on record. Not here: who places and
-releases (``holding``).
+released. What a released hold alone had kept goes with its key, on record, once all other keys are
+renewed: no older copy of ``keys.db`` opens it. Not here: who places and releases (``holding``).
 """
 
 import contextlib
@@ -98,11 +98,13 @@ class Keeping:
             erased = await self._end(hold)
             if erased is not None and len(erased.indexes):
                 await self._purging.index(erased.indexes)
+                await host.renewing.renew(host, reason=f"release of {hold.id}")
                 await host.record(proving.of_release(host, hold, erased))
             await host.ask(functools.partial(host.holds.swept, hold.id))
             if erased is not None:
                 await self._worker.do(functools.partial(self._engine.settle, erased))
         if any(hold.forgets for hold in released):  # whose words went when it was released
+            await host.ask(host.holds.leave_none)
             await self._purging.databases()
         return bool(released)
 
