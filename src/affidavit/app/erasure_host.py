@@ -50,6 +50,7 @@ class Host(Protocol):
     paths: Paths
     config: Config
     state: apsw.Connection
+    deciding: asyncio.Lock
     identities: IdentityStore
     saved: SavedQueries
     answered: Answered

@@ -159,7 +159,8 @@ class Runs:
                 host.erasures.put(made)
             return made
 
-        made = await host.ask(forget)
+        async with host.deciding:  # who is between a look at a key's holder and storing it is first
+            made = await host.ask(forget)
         host.tell_changed()
         for one in await host.ask(host.identities.all):
             told = f"revoked {one.id}"

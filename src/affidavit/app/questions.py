@@ -144,27 +144,29 @@ async def _keys_create(sequencer: Sequencer, params: dict[str, Any], keep: Keep)
 async def _keys_revoke(sequencer: Sequencer, params: dict[str, Any], keep: Keep) -> Any:
     """Make a key worthless at once; a record that a crash prevents is made at the next start.
 
-    A key that is revoked stays as it is, without a second record; ``already`` says so.
+    A key that is revoked stays as it is, without a second record; ``already`` says so. Nobody is
+    forgotten meanwhile: what is stored, and put on record, has the name of whose key it is.
     """
-    store = sequencer.identities
-    known = await sequencer.ask(lambda: store.find(params["id"]))
-    if known.revoked is not None:
-        told_before = public(known) | {"already": True}
-        await sequencer.ask(lambda: keep(told_before))
-        return told_before
-    identity = await sequencer.ask(lambda: store.revoked(params["id"]))
-    await sequencer.ask(lambda: store.put(identity))
-    sequencer.tell_changed()
-    await sequencer.record_key_change(identity, "revoked", params.get("by"))
-    told = f"revoked {identity.id}"
+    async with sequencer.deciding:
+        store = sequencer.identities
+        known = await sequencer.ask(lambda: store.find(params["id"]))
+        if known.revoked is not None:
+            told_before = public(known) | {"already": True}
+            await sequencer.ask(lambda: keep(told_before))
+            return told_before
+        identity = await sequencer.ask(lambda: store.revoked(params["id"]))
+        await sequencer.ask(lambda: store.put(identity))
+        sequencer.tell_changed()
+        await sequencer.record_key_change(identity, "revoked", params.get("by"))
+        told = f"revoked {identity.id}"
 
-    def done() -> None:
-        with sequencer.state:
-            system.told(sequencer.state, told, "")
-            keep(public(identity))
+        def done() -> None:
+            with sequencer.state:
+                system.told(sequencer.state, told, "")
+                keep(public(identity))
 
-    await sequencer.ask(done)
-    return public(identity)
+        await sequencer.ask(done)
+        return public(identity)
 
 
 def public(identity: Identity) -> dict[str, Any]:
