@@ -19,6 +19,9 @@ SLICE = 300
 """Records whose rows are derived anew between two batches of the index."""
 
 
+START_SECONDS = 1.5
+"""In which a process that was told the key of the day has begun its journal."""
+
 SEALED = "sealed before "
 """With the day of a key: ``told`` of what is to go once it is taken in; see ``Journals``."""
 
@@ -91,15 +94,19 @@ class Purging:
     async def journals(self) -> Journals:
         """Have all writers begin new segments under a new key, and destroy the old keys.
 
-        Those, too, that only open what is kept of damaged journals: the rest is in the ledger.
+        Those, too, that only open what is kept of damaged journals: the rest is in the ledger. Who
+        starts just now, and was given an old key, has begun a segment before that goes.
         """
         host = self._host
         today = host.clock.now()[:10]
         day = await host.ask(lambda: recipients.renewed(host.keyring, today))
         host.tell_changed()
-        until = host.clock.monotonic() + WAIT
-        while (oldest := await asyncio.to_thread(host.intake.oldest_day)) is not None:
-            if oldest >= day or host.clock.monotonic() > until:
+        told = host.clock.monotonic()
+        while True:
+            waited = host.clock.monotonic() - told  # first: what begins by then is looked at
+            oldest = await asyncio.to_thread(host.intake.oldest_day)
+            left = oldest is None or oldest >= day
+            if waited > WAIT or (left and waited > START_SECONDS):
                 break
             await self._worker.look()
         before = day if oldest is None else min(oldest, day)
