@@ -25,8 +25,8 @@ State = Literal["minimum", "kept", "due", "overdue"]
 """Below its minimum; over it, and may be kept on; over its maximum; for more than a day."""
 
 _DAMAGED = (
-    "Damaged: a file of keys (.wraps) cannot be read whole, so what else is there is not counted, "
-    "and does not go; affidavit fsck names the file, and a copy of it mends it."
+    "Damaged: a file of keys (.wraps) cannot be read whole, so nothing of it goes; "
+    "affidavit fsck names the file, and a copy of it mends it."
 )
 
 Held = Callable[[Bucket], Collection[int]]
@@ -65,7 +65,8 @@ class Line(NamedTuple):
     @property
     def goes(self) -> bool:
         """Whether retention takes something away now: ``expire(bucket, what, spare)``."""
-        return self.state in ("due", "overdue") and self.may_go > 0
+        whole = not self.stock.damaged
+        return self.state in ("due", "overdue") and self.may_go > 0 and whole
 
     @property
     def why(self) -> str:

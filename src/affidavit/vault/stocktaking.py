@@ -2,10 +2,11 @@
 
 Rules: names of directories say which buckets there are; a file of wraps is read only when its
 bucket is asked about, and again only when it has changed. Of a file whose bucket key was destroyed
-nothing is left but what a hold has the keys of, in a file of its own beside the segment. What
-stands behind damage in a file is not counted, and the file is: it is not taken for empty. Changes
-nothing, and may run beside the writer: what it has not finished writing is not counted. Not here:
-what may go (``retention``), opening anything.
+nothing is left but what a hold has the keys of, in a file of its own beside the segment. A damaged
+file is counted as such; its entries count as if all of them could go, as far as they are told
+apart, so that whoever is to take them away meets the damage. Changes nothing, and may run beside
+the writer: what it has not finished writing is not counted. Not here: what may go (``retention``),
+opening anything.
 """
 
 import threading
@@ -50,7 +51,7 @@ class Stock(NamedTuple):
     """What a bucket holds: ``records`` in it, ``bytes`` on disk.
 
     ``left``: records that have something to go; ``held``: those of them that a hold keeps.
-    ``damaged``: files of wraps that are damaged, whose records are not all counted.
+    ``damaged``: files of wraps that are damaged, whose records may not all be counted.
     """
 
     records: int
@@ -183,14 +184,16 @@ class Stocktaking:
             return _File(0, 0, frozenset(), damaged=False)
         rest = data[wraps.HEADER_BYTES :]
         places = list(wraps.scan(rest))
+        damaged = wraps.is_damaged(rest[places[-1][2] if places else 0 :])
+        if damaged:
+            places = list(wraps.places(rest))
         left = frozenset(
-            index for index, begin, end in places if wraps.live_kinds(rest[begin:end]) & _GOES[what]
+            index for index, begin, end in places if _live_kinds(rest[begin:end]) & _GOES[what]
         )
         self._rest()
         if len(data) >= wraps.HEADER_BYTES and data[: len(wraps.MAGIC)] not in _MAGICS:
             return _File(0, len(places), frozenset(), damaged=data.count(0) < len(data))
         number = int.from_bytes(data[8 : wraps.HEADER_BYTES], "big")
-        damaged = wraps.is_damaged(rest[places[-1][2] if places else 0 :])
         return _File(number, len(places), left, damaged)
 
     def _held(self, path: Path, what: What) -> frozenset[int]:
@@ -221,6 +224,14 @@ class Stocktaking:
             if len(head) == wraps.HEADER_BYTES:
                 return wraps.parse_header(head)
         return None
+
+
+def _live_kinds(data: bytes) -> int:
+    """``wraps.live_kinds``; all of them of an entry that is damaged."""
+    try:
+        return wraps.live_kinds(data)
+    except IndexError:
+        return _GOES["sections"]
 
 
 def _is_there(secret: Callable[[int], bytes], number: int) -> bool:

@@ -113,13 +113,13 @@ def test_what_is_gone_is_in_no_plan(root: Path) -> None:
 
 
 def test_what_is_damaged_is_told_and_stays(root: Path) -> None:
-    """Also if nothing of it is counted: it would be kept for ever, and nobody would know."""
+    """What it has is counted as far as it is told apart; it would be kept for ever, and nobody would know."""
     (path,) = Bucket("acme", "short", DAY).directory(root).glob("*.wraps")
     flipped(path, 50)
     found = planned(root, "2026-02-01", due_only=True)
     line = found["short"]
-    assert (line.stock.left, line.stock.damaged, line.state) == (0, 1, "overdue")
-    assert (line.may_go, line.goes) == (0, False)
+    assert (line.stock.left, line.stock.damaged, line.state) == (2, 1, "overdue")
+    assert (line.may_go, line.goes) == (2, False)
     assert line.why.startswith("Damaged: ")
     assert late(found.values()).damaged_buckets == 1
     assert planned(root, "2026-01-01")["short"].why.startswith("Damaged: ")

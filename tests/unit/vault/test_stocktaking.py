@@ -126,6 +126,21 @@ def test_what_changes_is_counted_again(tmp_path: Path) -> None:
     assert stocks.stock(BUCKET, "content").left == 1
 
 
+@pytest.mark.parametrize("at", [40, -1])
+def test_a_damaged_entry_hides_none(at: int, tmp_path: Path) -> None:
+    """Whatever byte of it: what is over its maximum there is met, and told, and not passed over."""
+    segment = write(tmp_path, BUCKET, 1, [entry(0), entry(1), entry(2)])
+    first = len(entry(0))
+    with wraps_path(segment).open("r+b") as file:
+        file.seek(wraps.HEADER_BYTES + (first if at < 0 else 0) + at)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 255]))
+    stocks = Stocktaking(tmp_path, Keys())
+    assert stocks.stock(BUCKET, "sections").left == 3
+    assert stocks.leaves(BUCKET, "sections") == [0, 1, 2]
+
+
 def test_what_is_being_written_is_not_counted(tmp_path: Path) -> None:
     """The last entry, cut."""
     segment = write(tmp_path, BUCKET, 1, [entry(0), entry(1)])
@@ -180,10 +195,10 @@ LONG = len(entry(0))
 @pytest.mark.parametrize(
     ("place", "left"),
     [
-        pytest.param(HEADER + 100, 0, id="first entry"),
+        pytest.param(HEADER + 100, 3, id="first entry"),
         pytest.param(HEADER + 3, 0, id="its length"),
         pytest.param(HEADER, 0, id="its length, by far"),
-        pytest.param(HEADER + LONG + 100, 1, id="an entry among others"),
+        pytest.param(HEADER + LONG + 100, 3, id="an entry among others"),
         pytest.param(HEADER + 2 * LONG + 100, 2, id="last entry"),
         pytest.param(0, 0, id="its beginning"),
     ],
