@@ -90,6 +90,7 @@ class Erasing:
         self._day = ""
         self._forgotten = True  # if a crash came between forgetting and leaving nothing
         self._expire = False
+        self._every = False  # look at all that waits, until that succeeds
         self._trouble: list[AffidavitError] = []  # of the latest round; of this one, so far:
         self._failed: list[AffidavitError] = []
         self._damage: list[AffidavitError] = []
@@ -240,11 +241,13 @@ class Erasing:
         await self._keeping.keep()
         await self._nothing_lost()
         await self.clock.refuse()
-        every = await self._keeping.sweep() or today != self._day
+        self._every = await self._keeping.sweep() or today != self._day or self._every
+        self._failed += self._keeping.damaged
         waiting = await host.ask(lambda: host.erasures.all("waiting"))
         failed = await self._each(
-            functools.partial(self._runs.again, one, every=every) for one in waiting
+            functools.partial(self._runs.again, one, every=self._every) for one in waiting
         )
+        self._every = not all(isinstance(one, CorruptError) for one in failed)
         await self._each([functools.partial(self._tell_stuck, waiting)])
         if today != self._day or self._expire:
             self._expire = False

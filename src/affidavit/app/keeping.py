@@ -19,7 +19,7 @@ from affidavit.app.erasure_host import Host, Worker
 from affidavit.app.purging import Purging
 from affidavit.control.hold_gate import ChangedError
 from affidavit.control.holds import Hold
-from affidavit.errors import NotFoundError
+from affidavit.errors import CorruptError, NotFoundError
 from affidavit.query.tree import Tree
 from affidavit.vault import key_ends
 from affidavit.vault.erase import Eraser, Step
@@ -37,6 +37,7 @@ class Keeping:
         self._engine = engine
         self._worker = worker
         self._purging = purging
+        self.damaged: list[CorruptError] = []
 
     async def lost(self) -> list[str]:
         """The holds whose keys there are, and nothing else of them, by id."""
@@ -91,11 +92,21 @@ class Keeping:
             self._engine.hold(hold.id, found)
 
     async def sweep(self) -> bool:
-        """Destroy the keys of released holds; whether there were any."""
+        """Destroy the keys of released holds; whether there were any.
+
+        What is ``damaged`` of one keeps no other one, and nothing else: it is tried again.
+        """
         host = self._host
+        self.damaged = []
         released = await host.ask(host.holds.to_sweep)
+        swept = []
         for hold in released:
-            erased = await self._end(hold)
+            try:
+                erased = await self._end(hold)
+            except CorruptError as error:  # its key is there, and keeps what it has
+                self.damaged.append(error)
+                continue
+            swept.append(hold)
             if erased is not None and len(erased.indexes):
                 await self._purging.index(erased.indexes)
                 await host.renewing.renew(host, reason=f"release of {hold.id}")
@@ -103,10 +114,10 @@ class Keeping:
             await host.ask(functools.partial(host.holds.swept, hold.id))
             if erased is not None:
                 await self._worker.do(functools.partial(self._engine.settle, erased))
-        if any(hold.forgets for hold in released):  # whose words went when it was released
+        if any(hold.forgets for hold in swept):  # whose words went when it was released
             await host.ask(host.holds.leave_none)
             await self._purging.databases()
-        return bool(released)
+        return bool(swept)
 
     async def _end(self, hold: Hold) -> Erased | None:
         while True:

@@ -102,3 +102,34 @@ def test_what_all_need_ends_a_round(tmp_path: Path) -> None:
     rounds.fails = {"one": OSError("the disk")}
     every = ["sweep", "waits", "w2", "expire", "forget", "two"]
     assert rounds.round() == (every, "An erasure waits: the disk.")
+
+
+def test_what_waits_for_a_hold_is_looked_at_until_that_succeeds(tmp_path: Path) -> None:
+    """The release is swept once; the index was behind then, and nobody waits for the next day."""
+    rounds, asked = _Rounds(tmp_path), list[bool]()
+    releases = iter([False, True, False, False])
+
+    async def again(one: str, *, every: bool) -> None:
+        asked.append(every)
+        await rounds._step(one)()
+
+    async def swept() -> bool:
+        return next(releases)
+
+    rounds.erasing._runs.again = again
+    rounds.erasing._keeping.sweep = swept
+    assert rounds.round() == (["waits", "w2", "expire", "forget"], None)
+    rounds.fails["waits"] = UnavailableError("The index is behind.")
+    assert rounds.round() == ([], "The index is behind.")
+    rounds.fails.clear()
+    rounds.round()
+    rounds.round()
+    assert asked == [True, True, True, True, True, False, False]
+
+
+def test_a_damaged_file_of_a_released_hold_keeps_nothing_else(tmp_path: Path) -> None:
+    """It is told as long as it is so."""
+    rounds = _Rounds(tmp_path)
+    rounds.erasing._keeping.damaged = [CorruptError("A hold's file.")]
+    done = ["sweep", "waits", "w2", "expire", "forget"]
+    assert rounds.round() == (done, "A hold's file.")

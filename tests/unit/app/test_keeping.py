@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from affidavit.app import proving
@@ -14,6 +15,7 @@ from affidavit.app.keeping import Keeping
 from affidavit.clock import SystemClock
 from affidavit.control.holds import Hold, HoldStore
 from affidavit.durable import open_database
+from affidavit.errors import CorruptError
 from affidavit.record.keys import KeyEncryptionKey
 from affidavit.vault.erased import Erased
 from affidavit.vault.keyring import Keyring
@@ -56,5 +58,40 @@ def test_what_a_hold_alone_had_kept_opens_with_no_older_keys(
     went = ["index", "renew", "record"] if indexes else []
     assert done == [*went, "anew", "databases"]
     assert holds.to_sweep() == []
+    keyring.close()
+    state.close()
+
+
+def test_what_is_damaged_of_one_hold_keeps_no_other_one(tmp_path: Path) -> None:
+    """Its key stays, and what it keeps; it is told, and tried again."""
+    done: list[str] = []
+
+    async def ask(work: Callable[[], Any]) -> Any:
+        return work()
+
+    async def databases() -> None:
+        done.append("databases")
+
+    def release(name: str, *_: Any) -> Erased:
+        if name == "h1" and len(done) < 2:
+            raise CorruptError("A file of h1.")
+        done.append(name)
+        return Erased(array("Q"), array("Q"), 0, 0, 0, token="t")
+
+    state = open_database(tmp_path / "s.db", bytes(32))
+    keyring = Keyring.open(tmp_path / "keys.db", KeyEncryptionKey(bytes(32)), SystemClock())
+    holds = HoldStore(state)
+    for name in ("h1", "h2"):
+        holds.put(msgspec.structs.replace(HOLD.over(NOW, "q", "act_b"), id=name))
+    host: Any = SimpleNamespace(ask=ask, holds=holds, keyring=keyring)
+    engine: Any = SimpleNamespace(release=release, settle=lambda _: None)
+    worker: Any = SimpleNamespace(do=ask)
+    purging: Any = SimpleNamespace(databases=databases)
+    of = Keeping(host, engine, worker, purging)
+    assert asyncio.run(of.sweep())
+    assert (done, [str(one) for one in of.damaged]) == (["h2", "databases"], ["A file of h1."])
+    assert [one.id for one in holds.to_sweep()] == ["h1"]
+    assert asyncio.run(of.sweep())
+    assert (holds.to_sweep(), of.damaged) == ([], [])
     keyring.close()
     state.close()
