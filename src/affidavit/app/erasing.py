@@ -115,7 +115,8 @@ async def ask(host: Host, params: dict[str, Any], keep: Keep = unkept) -> dict[s
     what: What = "person" if kind == "subject" else params["what"]
     found = await host.erasing.search(bound, what, target if kind == "tenant" else "")
     known = target.startswith("act_")  # of any tenant, or of nobody: that is not told
-    _check(found, kind, known=known, waits=bool(params["when_due"] or params["dry"]))
+    if found.now or found.later or not any(map(_is_known, ending)):
+        _check(found, kind, known=known, waits=bool(params["when_due"] or params["dry"]))
     concerned = {one.tenant for one in found.portions} | {one.tenant for one in ending}
     plan = {
         "kind": kind, "target": target, "what": what, "basis": str(params["basis"]),
@@ -213,6 +214,11 @@ def whose(kind: str, target: str, within: str, every: Sequence[Identity]) -> lis
     field = {"subject": "actor", "tenant": "tenant"}.get(kind)
     mine = [one for one in every if within in ("", one.tenant)]
     return [one for one in mine if field is not None and getattr(one, field) == target]
+
+
+def _is_known(one: Identity) -> bool:
+    """Whether an erasure takes something of an identity, whatever records there are."""
+    return bool(one.name or one.email or one.groups or one.revoked is None)
 
 
 def check_somebody_left(
