@@ -92,6 +92,7 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket) -> int:
     log = LogReader(paths.log, known.log_keys())
     own = LogReader(paths.log, known.log_keys(), heads(require=config.witnesses.require))
     known.readers = (log, own)
+    known.update(await snapshots.first(link))  # to open the keys took its time
     journal = JournalWriter.open(disk, paths.journal, "console", known.recipient, clock)
     if known.snapshot.local is None:
         raise UnavailableError("This installation has no owner.", hint="affidavit up")

@@ -6,6 +6,7 @@ are refused (``capture.standby``); without a journal they are refused or served 
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -58,6 +59,8 @@ async def _serve(paths: Paths, config: Config, sock: socket.socket, *, replaces:
     gaps = Gaps(name, clock)
     if replaces:
         current = await _insist(link, Standby(providers, name, gaps), config, sock)
+        with contextlib.suppress(UnavailableError):  # whoever was refused took their time
+            current.update(await snapshots.first(link, PATIENCE_SECONDS))
     else:
         current = Current(await snapshots.first(link, FIRST_SECONDS))
     journal = JournalWriter.open(
