@@ -54,7 +54,7 @@ def test_a_tenants_names_go_there_and_not_for_late_answers(
             retire_tenant=lambda name: retired.append(f"all of {name}"),
             retire_returned=lambda name: retired.append(f"returned to {name}"),
         ),
-        ask=ask, record=record, tell_changed=lambda: None,
+        ask=ask, record=record, tell_changed=lambda: None, deciding=asyncio.Lock(),
     )  # fmt: skip
     unused: Any = None
     runs = Runs(host, unused, unused, unused, unused, unused)
