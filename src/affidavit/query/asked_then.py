@@ -24,11 +24,21 @@ def condition(what: Mapping[str, Any], before: int, boundary: Boundary) -> Tree 
     ``None`` if it cannot be told: words in it are recorded as digests, or look at sections that
     this reader may not see.
     """
+    return _condition(what, what.get("expression"), before, boundary)
+
+
+def story(what: Mapping[str, Any], asked: Tree, before: int, boundary: Boundary) -> Tree | None:
+    """The same of a story of the records ``asked``: its question is these, in its window."""
+    within = _condition(what, what.get("window", ""), before, boundary)
+    return None if within is None else And((asked, within))
+
+
+def _condition(what: Mapping[str, Any], words: Any, before: int, boundary: Boundary) -> Tree | None:
     under = what.get("boundary")
     rows = under.get("rows") if isinstance(under, Mapping) else None
     parts: list[Tree] = [Number("index", "<", before)]
     try:
-        for text in (what.get("expression"), "" if rows == "everything" else rows):
+        for text in (words, "" if rows == "everything" else rows):
             tree = language.parse(str(text), "9999-01-01T00:00:00.000000Z")
             if any(map(_digested, leaves(tree))):
                 return None

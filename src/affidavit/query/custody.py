@@ -18,7 +18,7 @@ from affidavit.errors import UsageError
 from affidavit.index.reader import LIMIT, TIME
 from affidavit.index.schema import Row
 from affidavit.query import wording
-from affidavit.query.asked_then import condition, exported, lies_in
+from affidavit.query.asked_then import condition, exported, lies_in, story
 from affidavit.query.boundary import Boundary, inject
 from affidavit.query.content import look
 from affidavit.query.scope import KINDS, RECORD_ID
@@ -111,7 +111,7 @@ class _Told:
             return None
         if what.get("count") is True:
             return None
-        asked = self._story(what) if operation == "show" else self._asked(row, what)
+        asked = self._story(row, what) if operation == "show" else self._asked(row, what)
         if asked is None:
             return self._told(row, seen, None, "whether it matches cannot be told")
         matching = self._matching(asked)
@@ -127,22 +127,28 @@ class _Told:
         asked = condition(what, 2**62, self._boundary)
         return None if asked is None else And((asked, Number("index", ">=", int(after or 0))))
 
-    def _story(self, what: Mapping[str, Any]) -> Tree | None:
-        """What a story was about, as a condition; ``None`` if its name is a digest."""
+    def _story(self, row: Row, what: Mapping[str, Any]) -> Tree | None:
+        """What a story told of, as a condition; ``None`` if its name is a digest.
+
+        Of what was there before it, in its window, within the boundary of who read it.
+        """
         kind, name = what.get("kind"), str(what.get("name", ""))
         if terms.is_digest(name):
             return None
         if kind in KINDS:
-            return inject(Match(str(kind), name), self._boundary)
+            asked = inject(Match(str(kind), name), self._boundary)
+            return story(what, asked, row.idx, self._boundary)
         if RECORD_ID.fullmatch(name):
-            row = self._searcher.locate(name, self._boundary)
-            name = "" if row is None else str(row.idx)
+            named = self._searcher.locate(name, self._boundary)
+            name = "" if named is None else str(named.idx)
         number = name.removeprefix("#")
         if not number.isdecimal():
             return None
         halves = self._searcher.locate(int(number), self._boundary)
         both = {int(number)} | ({halves.re, halves.answered} if halves is not None else set())
-        return Or(tuple(Number("index", "=", index) for index in both if index is not None))
+        asked = Or(tuple(Number("index", "=", index) for index in both if index is not None))
+        whole = {key: value for key, value in what.items() if key != "window"}  # none narrows it
+        return story(whole, asked, row.idx, self._boundary)
 
     def _matching(self, asked: Tree) -> list[int] | None:
         """Those of the records that match; ``None`` if it takes too long or is too much at once.

@@ -138,6 +138,33 @@ def kept(console: TestClient, machine: Machine, who: str) -> Any:
     return json.loads(bytes(verify.read_zip(made.content)["manifest.json"]))["retention"]
 
 
+def test_a_story_matches_what_it_could_tell_of(console: TestClient, machine: Machine) -> None:
+    """Not what came after it, lies outside its window, or beyond the boundary of who read it."""
+
+    def story(who: str, name: str, **window: str) -> int:
+        headers = {"authorization": f"Bearer {machine.keys[who]}"}
+        machine.settle()
+        told = console.get(f"/api/show/{name}", params=window, headers=headers)
+        assert told.status_code == 200, told.text
+        return sum(not line["beside"] for line in told.json()["lines"])
+
+    other, _ = machine.identities.draft(
+        tenant=TENANT, name="elsewhere", role="caller", team="research"
+    )
+    machine.identities.put(other)
+    named, _ = machine.exchange("of another team", model="demo-one", caller=other)
+    told = [story("responder", "model:demo-one"), story("member", "model:demo-one")]
+    machine.clock.advance(3_600)
+    machine.exchange("later", model="demo-one")
+    told.append(story("responder", "model:demo-one", since="1h"))
+    told.append(story("responder", named, since="1h"))
+    assert told == [6, 4, 2, 2]
+    machine.settle()
+    found = exported(console, machine, "auditor", "model:demo-one")
+    said = [entry["said"].rpartition("; ")[2] for entry in found]
+    assert said == [f"it matches {number} of these." for number in told]
+
+
 def test_how_the_records_are_kept_is_told(console: TestClient, machine: Machine) -> None:
     """Their class and its limits; holds, of which either half keeps both, to who may know."""
     before = kept(console, machine, "auditor")
