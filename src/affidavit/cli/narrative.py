@@ -39,7 +39,7 @@ def last(told: dict[str, Any], lines: int) -> None:
     withheld = ", ".join(told["withheld"])
     hidden = f" Withheld from your role: {withheld}." if withheld else ""
     if told.get("beyond"):
-        hidden += f" Beyond your boundary: {output.counted(told['beyond']['rows'], 'record')}."
+        hidden += f" Beyond your boundary: {output.beyond(told['beyond'], 'record')}."
     size = told["as_of"]["size"]
     output.show(Text(f"{output.counted(lines, 'line')}, as of leaf {size}.{more}{hidden}", "dim"))
 

@@ -257,8 +257,7 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
     if answer.get("withheld"):
         parts.append(f"withheld from your role: {', '.join(answer['withheld'])}")
     if answer.get("beyond"):
-        least = "at least " if answer["beyond"]["capped"] else ""
-        parts.append(f"{least}{counted(answer['beyond']['rows'], 'row')} beyond your boundary")
+        parts.append(f"{beyond(answer['beyond'], 'row')} beyond your boundary")
     return "; ".join(parts) + "."
 
 
@@ -267,6 +266,11 @@ def content_withheld(shown: Sequence[Mapping[str, Any]], reason: str) -> None:
     if any(one.get("content") == "withheld" for one in shown):
         way = "" if reason else ": give a --reason, if your boundary shows it for one"
         say(f"Content is withheld{way}.")
+
+
+def beyond(told: Mapping[str, Any], thing: str) -> str:
+    """How many rows lie beyond a boundary, *at least* where no more were counted."""
+    return f"{'at least ' if told['capped'] else ''}{counted(told['rows'], thing)}"
 
 
 def counted(number: int, thing: str) -> str:

@@ -147,7 +147,10 @@ class Reads:
             outside = None
             counted = reader.boundary.counts and told.kind in KINDS
             if counted:
-                tree = And((Match(told.kind, told.name), window))
+                named = resolve.widened(
+                    Match(told.kind, told.name), reader, self._services.snapshot()
+                )
+                tree = And((named, window))
                 count = functools.partial(beyond, self._services.searcher, tree, reader.boundary)
                 outside = await self._services.blocking(count)
         what = {

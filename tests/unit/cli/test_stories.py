@@ -128,6 +128,16 @@ def test_what_happened_at_another_time_says_when(
     assert all(row["at"] for row in rows)
 
 
+@pytest.mark.parametrize(("capped", "said"), [(True, "at least 10000"), (False, "10000")])
+def test_a_number_beyond_that_is_no_total_is_not_told_as_one(
+    capsys: pytest.CaptureFixture[str], *, capped: bool, said: str
+) -> None:
+    """Rows are counted so far and no further."""
+    told = {"withheld": [], "as_of": {"size": 9}, "beyond": {"rows": 10_000, "capped": capped}}
+    narrative.last(told, 1)
+    assert f" Beyond your boundary: {said} records." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("lane", "running", "drawn", "drawing"),
     [(0, (1,), 2, "*|"), (None, (0, 1), 2, "||"), (2, (0,), 3, "| *"),

@@ -22,6 +22,7 @@ from tests.world.machine import TENANT, Machine
 YAML = """
 boundaries:
   chat:    {rows: 'model:demo-chat', content: with_reason, counts: true}
+  named:   {rows: 'model:demo-chat', counts: true, sections: [who, person, what]}
   blind:   {rows: 'model:demo-chat'}
   asked:   {purpose: required, content: with_reason}
   two:     {content: with_reason, persons: 2}
@@ -141,6 +142,14 @@ def test_what_is_beyond_a_story_is_counted_in_its_window(
     assert fresh.ask(key, "GET", f"/api/show/{session}").status_code == 400
     (told,) = fresh.machine.records("access.query")[before:]
     assert (told["what"]["operation"], told["what"]["rows"]) == ("show", 0)
+
+
+@pytest.mark.parametrize("name", ["s", "session:s", "actor:the%20caller"])
+def test_what_is_beyond_a_story_is_counted_by_whatever_name_it_goes(fresh: Site, name: str) -> None:
+    """A caller's name for its session, and a person's, stand for the same records as in a query."""
+    key = fresh.key("named", team="support")
+    told = fresh.ask(key, "GET", f"/api/show/{name}").json()
+    assert told["beyond"] == {"rows": 2, "capped": False}
 
 
 def test_a_number_beyond_is_of_the_own_tenant(fresh: Site) -> None:
