@@ -116,20 +116,28 @@ class Client:
         return data, {name.lower(): value for name, value in response.getheaders()}
 
     def events(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """The data of each server-sent event, until the other side ends; asked on return."""
+        """The data of each server-sent event, until the other side ends; asked on return.
+
+        An event ``error`` is raised as the error it was there.
+        """
         connection, response = self._open("GET", path + _query(query), None)
         return self._follow(connection, response)
 
     def _follow(
         self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
     ) -> Iterator[dict[str, Any]]:
+        failed = False
         try:
             for line in response:
+                failed = failed or line.rstrip() == b"event: error"
                 if line.startswith(b"data: "):
+                    if failed:
+                        raise _revived(response.status, line[6:])
                     yield json.loads(line[6:])
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._gone(error) from error
         finally:
+            response.close()
             connection.close()
 
     def _json(self, method: str, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Following a tail for as long as somebody wants it, whatever happens to the connection.
 
 Rules: a connection that breaks is made again, from the leaf behind the last row on, so no row is
-lost and none comes twice; it is said on stderr each time. What is refused or not understood ends
-it, and so does a console that cannot be reached at the first time. Not here: how rows are shown.
+lost and none comes twice; it is said on stderr each time. What is refused, not understood or takes
+too long ends it, and so does a console that cannot be reached at the first time. Not here: how rows
+are shown.
 """
 
 import time

@@ -3,8 +3,9 @@
 Rules: a look takes at most ``PAGE`` rows and the next look waits until these are sent, so a slow
 reader costs a page of memory and no thread, and holds up nobody. Who takes nothing for
 ``STALL_SECONDS`` is let go and can go on later by index. A tail ends when the reader leaves, is
-no longer who it was (key revoked, boundary changed), is too slow, or the console stops; the end and
-why are recorded, whichever way it comes. Each row is there once, in ledger order; the index behind
+no longer who it was (key revoked, boundary changed), is too slow, a look fails, or the console
+stops; the end and why are recorded, whichever way it comes. A look that takes too long is made over
+fewer leaves. Each row is there once, in ledger order; the index behind
 the last one is where the next tail goes on. Not here: what a row is (``query``), that the beginning
 was recorded (``reads``).
 """
@@ -19,9 +20,12 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from affidavit.console import problems
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
-from affidavit.errors import AffidavitError
+from affidavit.errors import AffidavitError, UsageError
+from affidavit.index.reader import TIME
+from affidavit.query import search
 from affidavit.query.tree import Tree
 
 PAGE = 100
@@ -33,6 +37,9 @@ STALL_SECONDS = 60.0
 """How long a reader may take nothing."""
 LAST_SECONDS = 1.0
 """How long the end of an answer may take to be sent."""
+LEAST_SPAN = 1 << 12
+"""A look over so many leaves that takes too long is not tried over fewer."""
+_FEWER = 8
 
 LEFT, REVOKED, SLOW, STOPPED = "left", "no longer allowed", "too slow", "console stopped"
 
@@ -74,6 +81,9 @@ class Tail:
         except StopAsyncIteration:
             await self.aclose(self.over() or LEFT)
             raise
+        except AffidavitError as error:
+            await self.aclose(f"failed: {error.message}")
+            raise
         self._rows += row is not None
         return row
 
@@ -101,8 +111,16 @@ class Tail:
     async def _follow(self, start: int) -> AsyncGenerator[dict[str, Any] | None, None]:
         clock = self._services.clock
         quiet = clock.monotonic()
+        span = search.TAIL_SPAN
         while not self.over():
-            page = await self._services.blocking(functools.partial(self._look, after=start))
+            look = functools.partial(self._look, after=start, span=span)
+            try:
+                page = await self._services.blocking(look)
+            except UsageError as error:
+                if error.detail.get("reason") != TIME or span <= LEAST_SPAN:
+                    raise
+                span //= _FEWER
+                continue
             for row in page.rows:
                 if self.over():
                     return
@@ -125,11 +143,15 @@ def event(row: dict[str, Any] | None) -> str:
 
 
 class TailResponse(StreamingResponse):
-    """A tail as server-sent events, ``id`` the ledger index; a comment when it is quiet."""
+    """A tail as server-sent events, ``id`` the ledger index; a comment when it is quiet.
+
+    Where a look fails, the last event is an ``error``, whose data is a problem (``problems``).
+    """
 
     def __init__(self, tail: Tail) -> None:
         super().__init__((), media_type="text/event-stream")
         self._tail = tail
+        self._failed = ""
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Send until it ends; however it ends, that is recorded before this returns."""
@@ -161,6 +183,9 @@ class TailResponse(StreamingResponse):
                     await _piece(send, event(row))
         except TimeoutError:
             return SLOW
+        except AffidavitError as error:
+            self._failed = f"event: error\ndata: {json.dumps(problems.problem(error))}\n\n"
+            return f"failed: {error.message}"
         return self._tail.over() or LEFT
 
     async def _over(self) -> str:
@@ -173,7 +198,7 @@ class TailResponse(StreamingResponse):
         """Say why, and end the answer as answers end, if the reader still takes anything."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
-                await _piece(send, f": ended: {why}\n\n")
+                await _piece(send, self._failed or f": ended: {why}\n\n")
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -43,7 +43,7 @@ from affidavit.query.tree import And, Phrase, Tree, conjuncts, leaves, stretch, 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
 TAIL_SPAN = 1 << 18
-"""So many leaves are looked at for a page of a tail, well within the time of a question."""
+"""So many leaves are looked at for a page of a tail: of most questions well within the time."""
 COUNT_TO = 1_000
 """Counts stop there unless told otherwise: beyond it a count takes longer than the page."""
 _COMMON = 20_000
@@ -89,15 +89,16 @@ class Searcher:
         )  # fmt: skip
 
     def tail(
-        self, tree: Tree, boundary: Boundary, *, after: int, limit: int = 500, reason: str = ""
-    ) -> Page:
+        self, tree: Tree, boundary: Boundary, *, after: int, limit: int = 500, reason: str = "",
+        span: int | None = None,
+    ) -> Page:  # fmt: skip
         """What came at index ``after`` or later, oldest first; ``next`` is the next ``after``.
 
-        Where nothing matches for ``TAIL_SPAN`` leaves, ``next`` is behind ``as_of``.
+        Where nothing matches for ``span`` leaves (``TAIL_SPAN``), ``next`` is behind ``as_of``.
         """
         asked = inject(tree, boundary, reason)
         _check_limit(limit)
-        end = after + TAIL_SPAN
+        end = after + (TAIL_SPAN if span is None else span)
         with self.reader.snapshot():
             plan = self._plan(asked, "", low=after, end=end, newest=False)
             rows = self._rows(asked, plan, limit + 1)

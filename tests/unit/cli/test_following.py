@@ -18,6 +18,7 @@ from affidavit.errors import (
     LimitedError,
     UnauthenticatedError,
     UnavailableError,
+    UsageError,
 )
 from tests.unit.cli.conftest import Command
 
@@ -93,6 +94,22 @@ def test_it_goes_on_behind_the_last_row(capsys: pytest.CaptureFixture[str]) -> N
     assert "Busy." in said
     assert "Ten of your tails are open already." in said
     assert said.count("Connected again; going on from leaf 8.") == 2
+
+
+def test_what_failed_there_ends_it_or_is_tried_again_by_its_kind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What takes too long takes so again; what is away may come back. Neither is a row."""
+
+    def failed(error: AffidavitError) -> bytes:
+        return b"event: error\ndata: " + json.dumps(error.as_json()).encode() + b"\n\n"
+
+    away, late = UnavailableError("No index."), UsageError("It takes too long.")
+    answers = (STREAM + rows(4) + failed(away), STREAM + rows(5) + failed(late))
+    with console(*answers) as (url, asked):
+        found, ended = followed(url)
+    assert (found, asked, type(ended)) == ([4, 5], [3, 5], UsageError)
+    assert "No index. Connecting again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

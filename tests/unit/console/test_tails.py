@@ -13,6 +13,8 @@ import pytest
 from affidavit import config
 from affidavit.console import tails
 from affidavit.control.identity import Identity
+from affidavit.errors import UsageError
+from affidavit.index.reader import TIME
 from affidavit.query import search
 from affidavit.query.boundary import owner
 from affidavit.query.tree import All
@@ -124,6 +126,42 @@ def test_a_look_that_is_not_over_goes_on_at_once(
         rows = iter(events)
         assert [next(rows)["index"], next(rows)["index"]] == matching(machine, "demo-far")
         events.reset()
+
+
+@pytest.mark.parametrize("enough", [1 << 10, 1])
+def test_a_look_that_takes_too_long_is_made_over_fewer_leaves(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, enough: int
+) -> None:
+    """Where that does not help the tail ends, and its reader and its record are told why."""
+    model = f"demo-slow-{enough}"
+    machine.exchange("Slow?", "Yes.", model=model)
+    machine.settle()
+    monkeypatch.setattr(tails, "LEAST_SPAN", 1 << 9)
+    services = machine.services()
+    look = services.searcher.tail
+
+    def slow(*asked: Any, span: int, **more: Any) -> Any:
+        if span > enough:
+            raise UsageError("The question takes longer than 10 seconds.", reason=TIME)
+        return look(*asked, span=span, **more)
+
+    monkeypatch.setattr(services.searcher, "tail", slow)
+    with served(services) as site:
+        query = f"?expression=model:{model}&after=0"
+        events = Events(site.port, machine.keys["owner"], query)
+        rows = iter(events)
+        if enough > 1:
+            assert [next(rows)["index"], next(rows)["index"]] == matching(machine, model)
+            events.reset()
+        else:
+            told = [row["error"]["message"] for row in rows]
+            assert told == ["The question takes longer than 10 seconds."]
+            events.close()
+        until(lambda: site.services.limits.tails == 0)
+    ((_, why),) = ends(machine, 1)
+    assert why == (
+        tails.LEFT if enough > 1 else "failed: The question takes longer than 10 seconds."
+    )
 
 
 @pytest.mark.parametrize("change", ["revoked", "role"])
