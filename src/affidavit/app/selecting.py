@@ -198,7 +198,8 @@ class Selecting:
                 found[key] = found.get(key, 0) + len(indexes)
             free = set(portion.later).difference(*under.values())
             if free:
-                found["", "not held any more: goes with the next run"] = len(free)
+                key = "", "not held any more: goes with the next run"
+                found[key] = found.get(key, 0) + len(free)
         return [Left(count, until, why) for (until, why), count in sorted(found.items())]
 
     def found(self, portions: Iterable[Portion], holds: Sequence[Hold], now: str) -> Found:

@@ -10,6 +10,7 @@ import pytest
 from affidavit.app import selecting
 from affidavit.app.selecting import Selecting
 from affidavit.config import Config
+from affidavit.control.erasures import Portion
 from affidavit.index.indexer import Indexer
 from affidavit.index.reader import Reader
 from affidavit.query.search import Searcher
@@ -59,6 +60,17 @@ def test_many_records_are_looked_at_in_windows(
     wanted = [*range(0, COUNT, 2), COUNT + 9]
     found = [idx for part in selects.slices(tuple(wanted), 4) for idx in part]
     assert sorted(found) == wanted
+
+
+def test_what_is_left_is_summed_over_all_buckets(selects: Selecting) -> None:
+    """By reason: that of what no hold keeps any more was told of the last bucket alone."""
+    ends = {"removable": "2026-01-01"}
+    portions = [
+        Portion("acme", "default", f"2025-01-0{day}", **ends, later=tuple(range(day)))
+        for day in (1, 2, 3)
+    ]
+    (left,) = selects.left(portions, (), "2026-11-23T12:00:00.000000Z")
+    assert (left.records, left.until) == (6, "")
 
 
 def test_a_run_of_an_export_that_is_none_keeps_no_other_from_being_listed(tmp_path: Path) -> None:
