@@ -131,11 +131,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         term = recorded_name(services.snapshot(), reader.identity.tenant, body.expression)
         async with access.looking(reader, {"operation": "holds.plan", "of": term}, body.reason):
             wanted = asked(services, reader, body.expression, body.reason)
-        if body.dry_run:
-            response.status_code = 200  # nothing was made
-            return {"expression": wanted["expression"], "matter": body.matter} | await matched(
-                reader, wanted, body.reason
-            )
+            if body.dry_run:
+                found = await matched(reader, wanted, body.reason)
+                response.status_code = 200  # nothing was made
+                return {"expression": wanted["expression"], "matter": body.matter} | found
 
         async def counted(made: dict[str, Any]) -> dict[str, Any]:
             try:

@@ -19,7 +19,7 @@ from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.control.identity import APPROVE
-from affidavit.errors import NotFoundError, RefusedError
+from affidavit.errors import RefusedError
 from affidavit.query import kept
 from affidavit.query.kept import Hold, Holding
 from affidavit.query.standing import parse_moment
@@ -69,12 +69,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
                 services.searcher, services.vault, services.config, name, boundary, now, known
             )
 
-        try:
+        named = recorded_name(services.snapshot(), reader.identity.tenant, name)
+        async with access.looking(reader, what | {"name": named}, purpose):
             found = await services.blocking(find)
-        except NotFoundError:
-            what["name"] = recorded_name(services.snapshot(), reader.identity.tenant, name)
-            await access.missed("access.query", reader, what, purpose)
-            raise
         what |= {"name": f"#{found.index}", "rows": 1}
         await access.read("access.query", reader, what, purpose)
         under = await erased.under(services, [found.index] if found.erased else ())

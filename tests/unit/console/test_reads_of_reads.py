@@ -127,6 +127,9 @@ def test_that_nobody_is_meant_is_a_read_too(
     assert "example.com" not in json.dumps(record["what"])
 
 
+HOLD = {"expression": "model:demo-chat", "matter": "m", "reason": "r", "dry_run": True}
+
+
 def _too_much(*_: Any, **__: Any) -> None:
     raise UsageError("The question takes longer than 10 seconds.")
 
@@ -142,6 +145,8 @@ def _too_much(*_: Any, **__: Any) -> None:
         ("GET", "/api/show/my-session", None, "show"),
         ("GET", "/api/pivot?value=demo-chat", None, "pivot"),
         ("POST", "/api/export", {"expression": "nobodysaidthis"}, "export"),
+        ("POST", "/api/holds", HOLD, "holds.plan"),
+        ("GET", "/api/retention/explain/%231", None, "retention.explain"),
     ],
 )
 def test_that_too_much_is_meant_is_a_read_too(
@@ -150,11 +155,13 @@ def test_that_too_much_is_meant_is_a_read_too(
 ) -> None:  # fmt: skip
     """It tells that there is something: on record, with the question, as any answer."""
     monkeypatch.setattr(floods, "FLOOD_SECONDS", 0.0)
-    for name in ("run", "exchanges", "aggregate", "facets", "histogram", "rows_of"):
+    for name in (
+        "run", "exchanges", "aggregate", "facets", "histogram", "rows_of", "count_of", "locate",
+    ):  # fmt: skip
         monkeypatch.setattr(Searcher, name, _too_much)
     before = len(machine.records("access.query"))
     answer = client("owner").request(method, path, json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "usage"), answer.text
     (record,) = machine.records("access.query")[before:]
     assert (record["what"]["operation"], record["what"]["rows"]) == (operation, 0)
-    assert {"expression", "name"} & set(record["what"])
+    assert {"expression", "name", "of"} & set(record["what"])
