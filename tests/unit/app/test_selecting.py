@@ -64,9 +64,8 @@ def test_many_records_are_looked_at_in_windows(
 
 def test_what_is_left_is_summed_over_all_buckets(selects: Selecting) -> None:
     """By reason: that of what no hold keeps any more was told of the last bucket alone."""
-    ends = {"removable": "2026-01-01"}
     portions = [
-        Portion("acme", "default", f"2025-01-0{day}", **ends, later=tuple(range(day)))
+        Portion("acme", "default", f"2025-01-0{day}", "2026-01-01", later=tuple(range(day)))
         for day in (1, 2, 3)
     ]
     (left,) = selects.left(portions, (), "2026-11-23T12:00:00.000000Z")
