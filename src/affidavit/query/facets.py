@@ -2,14 +2,16 @@
 
 Rules: counted are the records for which an injected tree holds, so nothing beyond the boundary
 counts, and a field is counted only where its section may be seen. A count is how many of them an
-expression with ``field:value`` beside the question finds. The newest ``CAP`` are counted, and the
-answer says if there are more; ``exact`` counts all, as far as the time for a question goes. They
-are looked at in steps and a few at a time, so memory does not grow with the ledger; where posting
-lists decide, periods are counted in these (``periods``). A step is one statement, in which the
-question stands once, since SQLite takes only so many in one. Not here: sums of exchanges
-(``sums``), and that the question is recorded.
+expression with ``field:value`` beside the question finds. The newest ``CAP`` are counted, or as
+many as have ``MAX_VALUES`` different values, and the answer says if there are more; ``exact``
+counts all, as far as the time for a question goes, or refuses. They are looked at in steps and a
+few at a time, so memory does not grow with the ledger; where posting lists decide, periods are
+counted in these (``periods``). A step is one statement, in which the question stands once, since
+SQLite takes only so many in one. Not here: sums of exchanges (``sums``), and that the question is
+recorded.
 """
 
+import heapq
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +33,8 @@ FACETS = ("model", "team", "actor", "credential", "status", "type", "provider", 
 CAP = 10_000
 HISTOGRAM_CAP = 50_000
 TOP = 10
+MAX_VALUES = 250_000
+"""Different values of all counted fields together: some 50 MB."""
 MAX_BUCKETS = 10_000
 _FIRST_STEP, _LARGEST_STEP = 1 << 16, 1 << 18
 _EVERYTHING = 1 << 62
@@ -57,7 +61,10 @@ def facets(
     reader: Reader, asked: Tree, scope: Scope, names: Sequence[str], *, top: int = TOP,
     exact: bool = False,
 ) -> Facets:  # fmt: skip
-    """The ``top`` values of each field of ``names``, inside a snapshot of ``reader``."""
+    """The ``top`` values of each field of ``names``, inside a snapshot of ``reader``.
+
+    ``UsageError`` for more than ``MAX_VALUES`` different ones where all are to be counted.
+    """
     columns = {name: (*FIELDS[name].columns[:1], *FIELDS[name].lists)[0] for name in names}
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     newest = _Newest(reader, asked, scope, None if exact else CAP)
@@ -68,6 +75,15 @@ def facets(
             newest.took(len(rows), places[-1])
             for (name, column), found in zip(columns.items(), values, strict=True):
                 _count(counts[name], found, many=column in LISTS)
+            if sum(map(len, counts.values())) <= MAX_VALUES:
+                continue
+            if exact:
+                raise UsageError(
+                    f"There are more than {MAX_VALUES} different values.",
+                    hint="Ask for a shorter time or fewer fields, or of the newest records only.",
+                )
+            newest.enough()
+            break
     return Facets(
         {name: _facet(counts[name], top) for name in names}, newest.records, newest.capped(),
         scope.as_of,
@@ -145,6 +161,10 @@ class _Newest:
         """Say that so many were looked at, down to this index."""
         self.records, self.oldest = self.records + count, min(self.oldest, oldest)
 
+    def enough(self) -> None:
+        """Say that no more are wanted."""
+        self._cap = self.records
+
     def capped(self) -> bool:
         """Whether there are more than were looked at."""
         if self.records < self._cap:
@@ -174,5 +194,5 @@ def _steps(scope: Scope) -> Iterator[tuple[int, int]]:
 
 
 def _facet(counts: Counter[str], top: int) -> Facet:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return Facet([Value(value, count) for value, count in ordered[:top]], len(counts))
+    first = heapq.nsmallest(top, counts.items(), key=lambda item: (-item[1], item[0]))
+    return Facet([Value(value, count) for value, count in first], len(counts))

@@ -66,6 +66,23 @@ def test_rows_are_taken_a_few_at_a_time(
     assert (whole.records, whole.capped) == (min(cap, 8), cap < 8)
 
 
+def test_so_many_different_values_are_counted_and_no_more(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a ledger may have as many as records: they are refused, with what to do."""
+    whole = searcher.facets(All(), OWNER, ("model", "session"), exact=True)
+    different = sum(facet.distinct for facet in whole.fields.values())
+    monkeypatch.setattr(facets, "MAX_VALUES", different)
+    assert searcher.facets(All(), OWNER, ("model", "session"), exact=True) == whole
+    monkeypatch.setattr(facets, "MAX_VALUES", different - 1)
+    with pytest.raises(UsageError, match=f"more than {different - 1} different values"):
+        searcher.facets(All(), OWNER, ("model", "session"), exact=True)
+    monkeypatch.setattr(facets, "MAX_VALUES", 1)
+    monkeypatch.setattr(reading, "BATCH", 3)
+    some = searcher.facets(All(), OWNER, ("model", "session"))
+    assert (some.records, some.capped) == (3, True), "those of the newest are told all the same"
+
+
 def test_what_is_too_much_for_sqlite_is_said_in_a_sentence(searcher: Searcher) -> None:
     """A limit of its is no fault of ours: 400, and what to do."""
     with pytest.raises(UsageError, match="too many conditions") as caught:
