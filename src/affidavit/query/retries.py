@@ -5,13 +5,14 @@ HTTP status of 400 and up), of the same actor, session and key, to the same meth
 only on evidence: the same ``idempotency-key`` field, or the same bytes, which is told only to who
 may see content. That a caller's program says of itself that it tries again is told as its word
 (``x-stainless-retry-count``). Looked at are the last ``MOST`` requests of the narrative, whatever
-page they are on. Not here: content and boundaries.
+page they are on; into each the vault is looked once. Not here: content and boundaries.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,11 +46,11 @@ class Retries:
         self._answer = answer
         self._seen = seen
         self._bytes = bytes_count
-        self._before: deque[Row] = deque(maxlen=MOST)
+        self._before: deque[_Earlier] = deque(maxlen=MOST)
 
     def remember(self, rows: Iterable[Row]) -> None:
         """Requests that came before, in ledger order."""
-        self._before.extend(row for row in rows if row.type == "exchange.request")
+        self._before.extend(_Earlier(row) for row in rows if row.type == "exchange.request")
 
     def of(self, row: Row, here: Look, what: Mapping[str, Any]) -> Retry | None:
         """Of which request this one is a retry; remembers it.
@@ -58,32 +59,45 @@ class Retries:
         """
         if row.type != "exchange.request":
             return None
-        found = next(
-            (r for r in map(self._again(row, here, what), reversed(self._before)) if r), None
-        )
-        self._before.append(row)
+        own = _Evidence(_key(what), _digest(here))
+        found = next((r for r in map(self._again(row, own), reversed(self._before)) if r), None)
+        self._before.append(_Earlier(row, own))
         return found
 
-    def _again(
-        self, row: Row, here: Look, what: Mapping[str, Any]
-    ) -> Callable[[Row], Retry | None]:
-        own, body = _key(what), _digest(here)
-
-        def look(earlier: Row) -> Retry | None:
+    def _again(self, row: Row, own: "_Evidence") -> Callable[["_Earlier"], Retry | None]:
+        def look(before: _Earlier) -> Retry | None:
+            earlier = before.row
             if any(getattr(earlier, name) != getattr(row, name) for name in _SAME):
                 return None
             ended = self._answer(earlier)
             if ended is None or ended.idx > row.idx or not _failed(ended):
                 return None
-            there = self._seen(earlier)
+            if before.evidence is None:  # of an earlier page: looked at once for all that follow
+                there = self._seen(earlier)
+                before.evidence = _Evidence(_key(there.sections.get("what") or {}), _digest(there))
             by = []
-            if own and own == _key(there.sections.get("what") or {}):
+            if own.key and own.key == before.evidence.key:
                 by.append("the same idempotency-key")
-            if self._bytes and body and body == _digest(there):
+            if self._bytes and own.body and own.body == before.evidence.body:
                 by.append("the same bytes")
             return Retry(earlier.idx, _ending(ended), " and ".join(by)) if by else None
 
         return look
+
+
+class _Evidence(NamedTuple):
+    """What a request is known again by: its idempotency key and the digest of its bytes."""
+
+    key: str
+    body: bytes
+
+
+@dataclass
+class _Earlier:
+    """A request that came before; ``evidence`` once somebody has looked."""
+
+    row: Row
+    evidence: _Evidence | None = None
 
 
 def claimed(what: Mapping[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """What hangs together in a narrative: windows, lanes, retries, meanings, reads, delegation."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_a_retry_is_told_with_its_evidence(told: Told, ended: dict[str, Any], af
     assert lines[4].retry.of == 0
     assert [place for place, line in lines.items() if line.retry] == [2, 4]
     assert all(line.retry is None for line in narrative(searcher, "ses_1", AUDITOR).lines)
+
+
+def test_each_request_is_looked_into_once_for_all_that_may_repeat_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of many that failed took a look into the vault for each two of them."""
+    failed = {"http.response.status_code": 429}
+    searcher = told([
+        record
+        for place in range(0, 40, 2)
+        for record in (request(place, f"{place}"), response(place + 1, place, outcome=failed))
+    ])  # fmt: skip
+    looks: Counter[int] = Counter()
+    view = World.view
+
+    def counting(self: World, index: int, tenant: str | None = None) -> View:
+        looks[index] += 1
+        return view(self, index, tenant)
+
+    monkeypatch.setattr(World, "view", counting)
+    first = narrative(searcher, "ses_1", OWNER, limit=30)
+    assert (len(first.lines), set(looks.values())) == (30, {1})
+    looks.clear()
+    assert len(narrative(searcher, "ses_1", OWNER, limit=30, cursor=first.cursor).lines) == 10
+    assert set(looks.values()) == {1}
 
 
 def test_without_content_a_field_of_the_request_is_the_evidence(told: Told) -> None:
