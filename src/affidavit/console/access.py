@@ -33,10 +33,9 @@ OUR_NAME = re.compile(r"#[0-9]{1,19}|(?:act|ses|key)_[a-z2-7]{26}")
 
 def digest_term(snapshot: Snapshot, tenant: str, term: str) -> str:
     """``hmac:`` and 26 characters: the keyed digest of a search term (128 bits)."""
-    key = snapshot.pseudonym_keys.get(f"{tenant}\0", b"")
-    if not key:  # no key without team: any of the tenant's, always the same
-        named = sorted(name for name in snapshot.pseudonym_keys if name.startswith(f"{tenant}\0"))
-        key = snapshot.pseudonym_keys[named[0]]
+    # That of the tenant's first key stays the first, whatever teams come later.
+    team = next(one.team for one in snapshot.identities if one.tenant == tenant)
+    key = snapshot.pseudonym_key(tenant, team)
     return terms.digest(key, term)
 
 

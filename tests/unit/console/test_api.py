@@ -23,7 +23,7 @@ from affidavit.query.rows import ROW_FIELDS
 from affidavit.query.tree import Match, Phrase
 from affidavit.record.model import View
 from tests.unit.console.conftest import BASE, Client, reader_of
-from tests.world.machine import Machine
+from tests.world.machine import TENANT, Machine
 
 READS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("POST", "/api/query", {"expression": "model:demo-chat"}),
@@ -500,6 +500,18 @@ def test_no_session_has_the_digest_of_a_search_term(machine: Machine) -> None:
     for session in ("witness", "affidavit/search-term/v1\0witness"):
         assert session_pseudonym(key, session)[4:] != digest.removeprefix("hmac:")
     assert digest == digest_term(snapshot, "acme", "witness") != digest_term(snapshot, "acme", "")
+
+
+@pytest.mark.parametrize("team", ["", "alpha", "zulu"])
+def test_a_search_is_recognised_whatever_teams_come_later(machine: Machine, team: str) -> None:
+    """The digest of a word stays the same: the key of it is not another team's of a sudden."""
+    before = machine.snapshot()
+    one = msgspec.structs.replace(machine.identity("caller"), id="key_of_another", team=team)
+    keys = before.pseudonym_keys | {f"{TENANT}\0{team}": b"k" * 32}
+    after = msgspec.structs.replace(
+        before, identities=(*before.identities, one), pseudonym_keys=keys
+    )
+    assert digest_term(before, TENANT, "witness") == digest_term(after, TENANT, "witness")
 
 
 def test_names_that_only_look_like_ours_are_recorded_as_digests(
