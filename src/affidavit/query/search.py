@@ -39,6 +39,7 @@ from affidavit.query.rows import shaped, withheld
 from affidavit.query.steps import Steps
 from affidavit.query.sums import Scope, Wanted
 from affidavit.query.tree import And, Phrase, Tree, conjuncts, leaves, stretch, window
+from affidavit.record.model import SECTIONS
 
 MAX_LIMIT = 1_000
 _COLUMNS = ", ".join(f'r."{name}"' for name in ROW_COLUMNS)
@@ -345,7 +346,9 @@ class Searcher:
         for merged, (_, response) in zip(found, pairs, strict=True):
             if response is not None:
                 of_both = {k: v for k, v in next(over).items() if v not in (None, [])}
+                gone = {*merged["erased"], *of_both.get("erased", ())}
                 merged |= {k: v for k, v in of_both.items() if k not in _OF_REQUEST}
+                merged["erased"] = [name for name in SECTIONS if name in gone]
                 merged["response_id"] = response.id
         return found
 

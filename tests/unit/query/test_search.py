@@ -236,6 +236,23 @@ def test_erased_content_is_said_to_be_erased(searcher: Searcher, office: World) 
     assert (exchange.prompt, exchange.output, exchange.content) == (None, "no", "erased")
 
 
+def test_an_exchange_names_what_is_gone_of_either_half(tmp_path: Path) -> None:
+    """The response's own did not only come on top: what is gone of the request was left out."""
+    world = World([request(0, "how tall"), response(1, 0, "tall")])
+    indexer = Indexer(tmp_path, KEY)
+    indexer.start()
+    indexer.apply(world.records, world.size, world.root(world.size))
+    world.erase(0, "person", "content", "request.body")
+    world.erase(1, "outcome", "content", "response.body")
+    indexer.refresh([0, 1], world.view)
+    indexer.settle()
+    reader = Reader(tmp_path, KEY)
+    (exchange,) = Searcher(reader, world).exchanges(All(), OWNER).exchanges
+    assert exchange.row["erased"] == ["person", "outcome", "content"]
+    reader.close()
+    indexer.close()
+
+
 def test_sums_come_by_any_of_their_keys(searcher: Searcher) -> None:
     """Requests, errors and tokens of closed exchanges."""
     answer = searcher.aggregate(All(), OWNER, wanted(("actor",)))
