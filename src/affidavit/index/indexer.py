@@ -6,9 +6,13 @@ the ledger size and root it stands for, so a batch that came before is skipped a
 leaves a hole is refused. A second thread moves the write-ahead logs into their files every
 three seconds, never waiting for readers. While somebody always writes it never has all of a log,
 which would grow without end: of a long one it moves the rest while nobody writes, and the log
-begins anew. While somebody always reads it cannot: of one that is many times as long it waits a few
-seconds for the readers, again and again with longer times between, and writing waits for that. Not
-here: reading the ledger and the vault (``rebuild``), questions (``query``).
+begins anew. While somebody always reads it cannot: for one that is many times as long, and for an
+erasure, it has who begins to read stand aside (``aside``) until those of before are through;
+writing goes on. So no log is longer than ``_TOO_LONG`` times ``LONG_LOG`` and what is written
+within about 45 seconds: until it is seen, for the first try, until the second one and for that,
+which lasts as long as anybody may ask as of one moment. Only a process that stands still within a
+question keeps its log for longer, and is waited for seldom. Not here: reading the ledger and the
+vault (``rebuild``), questions (``query``).
 """
 
 import itertools
@@ -24,6 +28,7 @@ import msgspec
 
 from affidavit.errors import UnavailableError
 from affidavit.index import spared
+from affidavit.index.aside import MOST_SECONDS
 from affidavit.index.checkpoints import LONG_LOG, Checkpointer
 from affidavit.index.messages import said
 from affidavit.index.project import Entry, answered, project, viewed
@@ -37,12 +42,10 @@ _TEXT_BATCHES = 8
 _CHECKPOINT_SECONDS = 3.0
 _FIND_SECONDS = 0.1
 _TOO_LONG = 8
-"""How many times ``LONG_LOG`` a log has to be for readers to be waited for."""
-_READERS_MS = 1_500
-"""So long readers are waited for then, twice: much less than batches wait for the index. Trying
-again helps more than waiting longer does: readers that begin while one waits may be in its way."""
-_AGAIN_SECONDS = 15.0
-"""When that is tried again where somebody read for longer."""
+"""How many times ``LONG_LOG`` a log has to be for readers to stand aside."""
+_ROUNDS = ((1.5, 15.0), (MOST_SECONDS, 300.0))
+"""So many seconds those of before have to come to their end, and so many until it is tried again
+where somebody read for longer: then for as long as any question takes, and from then on seldom."""
 _OVER = object()
 
 
@@ -71,6 +74,7 @@ class Indexer:
         self._writing = threading.Lock()
         self._speaking = threading.Lock()
         self._work: queue.Queue[_Batch | None] = queue.Queue(_TEXT_BATCHES)
+        self._wanted: set[threading.Event] = set()
         self._failure: UnavailableError | None = None
         self._closing = threading.Event()
         self._rest = 0.0
@@ -214,20 +218,25 @@ class Indexer:
     def purged(self) -> Iterator[None]:
         """Have what was taken out leave the files, step by step; done when it ends.
 
-        Between two steps batches may be applied. Readers of long ago may keep a log from being
-        emptied; then a step is only a wait for them.
+        Between two steps batches may be applied. Readers may keep the logs from being emptied; then
+        a step is only a wait, and new ones soon wait for those of before to come to their end.
         """
-        steps = self._text.purged()
-        while True:
-            self.settle()
-            try:
-                with self._speaking:
-                    over = next(steps, _OVER) is _OVER
-                if over and self._checkpointer.truncate():
-                    return
-            except apsw.Error as error:
-                raise self._fail(error) from error
-            yield
+        steps, emptied = self._text.purged(), threading.Event()
+        try:
+            while True:
+                self.settle()
+                try:
+                    with self._speaking:
+                        over = next(steps, _OVER) is _OVER
+                    if over and (emptied.is_set() or self._checkpointer.truncate()):
+                        return
+                except apsw.Error as error:
+                    raise self._fail(error) from error
+                if over:
+                    self._wanted.add(emptied)
+                yield
+        finally:
+            self._wanted.discard(emptied)
 
     def settle(self) -> None:
         """Wait until the text of everything applied so far is committed."""
@@ -311,16 +320,23 @@ class Indexer:
         self._work.task_done()
 
     def _checkpoint(self) -> None:
-        again = 0.0
+        again, failed = 0.0, 0
         self._closing.wait(self._rest)
         while not self._closing.wait(_CHECKPOINT_SECONDS):
             try:
-                if self._checkpointer.run() >= LONG_LOG:
+                if (pages := self._checkpointer.run()) >= LONG_LOG:
                     with self._writing, self._speaking:
-                        pages, now = self._checkpointer.run(), time.monotonic()
-                        if pages >= _TOO_LONG * LONG_LOG and now >= again:
-                            over = self._checkpointer.truncate(_READERS_MS)
-                            again = 0.0 if over else now + _AGAIN_SECONDS
+                        pages = self._checkpointer.run()
+                wanted = list(self._wanted)
+                if (wanted or pages >= _TOO_LONG * LONG_LOG) and time.monotonic() >= again:
+                    seconds, later = _ROUNDS[min(failed, len(_ROUNDS) - 1)]
+                    writing = (self._writing, self._speaking)
+                    if self._checkpointer.anew(seconds, writing, self._closing):
+                        again, failed = 0.0, 0
+                        for emptied in wanted:
+                            emptied.set()
+                    else:
+                        again, failed = time.monotonic() + later, failed + 1
             except apsw.Error as error:
                 self._fail(error)
 

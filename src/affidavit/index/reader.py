@@ -3,8 +3,9 @@
 Rules: read-only, in any process, also while the sequencer writes. Where the index is of another
 version, the new one that is being made beside it is read, as of what it has taken in. The
 statements with a reader's question in them come from ``query.emit``, those here only find places
-and sizes. No question waits for the end of another's; each has so many seconds and no more, because
-processors are few. Not here: who may read what (``query.boundary``).
+and sizes. No question waits for the end of another's, but while a log is to begin anew (``aside``);
+each has so many seconds and no more, because processors are few and a log cannot begin anew before
+its end. Not here: who may read what (``query.boundary``).
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import msgspec
 from affidavit.durable import attach_key, open_database
 from affidavit.errors import UnavailableError, UsageError
 from affidavit.index import latency
+from affidavit.index.aside import ASIDE_FILE, MOST_SECONDS, stand_aside
 from affidavit.index.schema import MAX_TEXT, Person, Row
 from affidavit.index.sqlite import INDEX_FILE, TEXT_FILE, Built, check_version, read_built, row_of
 from affidavit.record.keys import hkdf
@@ -44,12 +46,18 @@ class _Own:
     """The connection of one thread: of which files, and how long its statements may still run."""
 
     def __init__(self, db: apsw.Connection, files: _Files) -> None:
-        self.db = db
-        self.files = files
+        self.follow(db, files)
         self.thread = threading.current_thread()
         self.left = SECONDS
         self.together = False
         self.until = float("inf")
+        self.ends = float("inf")
+
+    def follow(self, db: apsw.Connection, files: _Files) -> None:
+        """Go on with this one."""
+        self.db = db
+        self.files = files
+        self.aside = str(Path(db.filename).with_name(ASIDE_FILE))
         db.set_progress_handler(self.late, _STEPS)
 
     def late(self) -> bool:
@@ -95,14 +103,15 @@ class Reader:
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is as of one moment for each of the two files.
 
-        One inside another is part of it.
+        One inside another is part of it. ``UsageError`` from what is asked ``MOST_SECONDS`` later.
         """
         own = self._own()
         if own.db.in_transaction:
             yield
             return
-        self._follow(own)
+        self._ready(own)
         own.db.execute("BEGIN")
+        own.ends = time.monotonic() + MOST_SECONDS
         if not own.together:
             own.left = SECONDS
         try:
@@ -111,6 +120,7 @@ class Reader:
         finally:
             if not own.together:
                 own.left = SECONDS
+            own.ends = float("inf")
             own.db.execute("COMMIT")
 
     @contextlib.contextmanager
@@ -157,7 +167,7 @@ class Reader:
         """The connection of this thread, to the files that are there now."""
         own = self._own()
         if not own.db.in_transaction:
-            self._follow(own)
+            self._ready(own)
         return own
 
     def _open(self) -> apsw.Connection:
@@ -198,6 +208,11 @@ class Reader:
         latency.for_reader(db)
         return db
 
+    def _ready(self, own: _Own) -> None:
+        """Before something new is read: not while logs are to begin anew, and of which files."""
+        stand_aside(own.aside)
+        self._follow(own)
+
     def _follow(self, own: _Own) -> None:
         """Take up the files of a rebuilt index; until both are whole, the old ones answer."""
         there = self._on_disk()
@@ -205,8 +220,7 @@ class Reader:
             with contextlib.suppress(UnavailableError):
                 opened = self._open()
                 own.db.close()
-                own.db, own.files = opened, there
-                opened.set_progress_handler(own.late, _STEPS)
+                own.follow(opened, there)
 
     def _on_disk(self) -> _Files:
         """Which files have the names of the index now; ``None`` where there is none."""
@@ -216,7 +230,7 @@ class Reader:
         """What the rows and what the text stand for."""
         own = self._own()
         if not own.db.in_transaction:
-            self._follow(own)
+            self._ready(own)
         return read_built(own.db), read_built(own.db, "text")
 
     def row(self, idx: int) -> Row | None:
@@ -280,10 +294,10 @@ class Reader:
 @contextlib.contextmanager
 def _timed(own: _Own) -> Iterator[None]:
     """What a statement may take of the time that is left, and what becomes of its errors."""
-    if own.left <= 0:  # some of what full text does is between no two looks at the clock
-        raise _too_long()
     begun = time.monotonic()
-    own.until = begun + own.left
+    if own.left <= 0 or begun > own.ends:
+        raise _too_long()  # some of what full text does is between no two looks at the clock
+    own.until = min(begun + own.left, own.ends)
     try:
         yield
     except apsw.InterruptError as error:

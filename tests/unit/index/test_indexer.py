@@ -1,10 +1,7 @@
 """The index as a whole: live equals rebuilt, batches may repeat, nothing stays after erasure."""
 
-import contextlib
 import random
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -377,38 +374,3 @@ def test_a_log_begins_anew_while_somebody_always_writes(
     monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
     monkeypatch.setattr(indexing, "LONG_LOG", 64)
     assert longest_log(tmp_path / "live", 1_500) < 1_500 * COMMIT / 4
-
-
-@pytest.mark.slow
-def test_a_log_begins_anew_while_somebody_always_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Snapshots that overlap keep a log from beginning anew, until waiting for them has helped."""
-    monkeypatch.setattr(indexing, "_CHECKPOINT_SECONDS", 0.01)
-    monkeypatch.setattr(indexing, "LONG_LOG", 32)
-    monkeypatch.setattr(indexing, "_READERS_MS", 200)
-    monkeypatch.setattr(indexing, "_AGAIN_SECONDS", 0.05)
-    over = threading.Event()
-
-    def read() -> None:
-        reader = None
-        while reader is None:
-            time.sleep(0.01)
-            with contextlib.suppress(UnavailableError):  # its writer is just making it
-                reader = Reader(tmp_path / "live", KEY)
-        while not over.is_set():
-            with reader.snapshot():
-                reader.built()
-                time.sleep(0.03)
-        reader.close()
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.01)
-    try:
-        assert longest_log(tmp_path / "live", 300) < 300 * COMMIT * 3 / 4
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
