@@ -113,7 +113,7 @@ def test_what_is_gone_is_in_no_plan(root: Path) -> None:
 
 
 def test_what_is_damaged_is_told_and_stays(root: Path) -> None:
-    """What it has is counted as far as it is told apart; it would be kept for ever, and nobody would know."""
+    """What it has is counted as far as it is told apart, and whoever may mend it is told."""
     (path,) = Bucket("acme", "short", DAY).directory(root).glob("*.wraps")
     flipped(path, 50)
     found = planned(root, "2026-02-01", due_only=True)
