@@ -39,6 +39,8 @@ from affidavit.record.seal import Recipient
 DAYS_LATER = 5
 SHORT = "\nretention: {classes: {short: {maximum: 2d}, person: {}}}\n"
 MAIL = "alice@example.com"
+Job = Callable[[asyncio.Event], Awaitable[int]]
+"""Gives how many records it was about, also where it ends early, as the event is set."""
 AHEAD = 20_000
 """How many records the journal may be ahead of the ledger while the directory is filled."""
 
@@ -151,7 +153,7 @@ async def _fill(place: Place, records: int) -> dict[str, Any]:
 
 
 async def _beside(
-    place: Place, pid: int, link: ControlLink, journal: Journal, job: Callable[[], Awaitable[int]]
+    place: Place, pid: int, link: ControlLink, journal: Journal, job: Job
 ) -> dict[str, Any]:
     """Run a job with commits, questions and looks beside it; the figures of all."""
     traffic = Traffic(7, 1_000_000, lambda _: SystemClock().now())
@@ -176,15 +178,17 @@ async def _beside(
 
     before, began = cpu(pid), time.perf_counter()
     running = [asyncio.create_task(commits()), asyncio.create_task(asks())]
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     try:
-        records = await job()
+        records = await job(ended)
         seconds, after = time.perf_counter() - began, cpu(pid)
     finally:
         ends.set()
         await asyncio.gather(*running)
         watch.close()
     found = {
-        "records": records, "seconds": round(seconds, 2),
+        "records": records, "ended_early": ended.is_set(), "seconds": round(seconds, 2),
         "cpu_seconds": round(after - before, 2),
         "us_per_record": round(seconds / max(1, records) * 1e6),
         "commit": _times(journal.took), "status": _times(asked), "visible": _times(watch.took),
@@ -214,16 +218,21 @@ def _times(took: list[float]) -> dict[str, float]:
     }
 
 
-async def _idle() -> int:
+async def _idle(_: asyncio.Event) -> int:
     await asyncio.sleep(5)
     return 0
 
 
-async def _expire(link: ControlLink, days: int = DAYS_LATER) -> int:
-    """The clock is ahead of what is believed: with the day said, expiry begins."""
+async def _expire(link: ControlLink, ended: asyncio.Event, days: int = DAYS_LATER) -> int:
+    """The clock is ahead of what is believed: with the day said, expiry begins.
+
+    How many records have gone until it is done, or ``ended``.
+    """
     today = add_seconds(SystemClock().now(), days * 86_400)[:10]
     found = await link.call("retention.run", {"today": today}, within=60)
-    while found["running"] or not found["buckets"]:
+    while not ended.is_set():
+        if not found["running"] and (found["buckets"] or found["records"]):
+            break
         await asyncio.sleep(0.05)
         found = await link.call("retention.run", {}, within=60)
     return int(found["records"])
@@ -255,8 +264,8 @@ async def _whole(place: Place, records: int) -> dict[str, Any]:
     out: dict[str, Any] = {"fill_seconds": round(time.perf_counter() - began, 1)}
     async with sequencing(place, DAYS_LATER) as (link, journal, pid):
         out["idle"] = await _beside(place, pid, link, journal, _idle)
-        out["expire"] = await _beside(place, pid, link, journal, lambda: _expire(link))
-        out["subject"] = await _beside(place, pid, link, journal, lambda: _subject(link, made))
+        out["expire"] = await _beside(place, pid, link, journal, lambda ended: _expire(link, ended))
+        out["subject"] = await _beside(place, pid, link, journal, lambda _: _subject(link, made))
     return out
 
 
@@ -273,7 +282,9 @@ async def _oldest(place: Place) -> dict[str, Any]:
     async with sequencing(place, 0) as (link, journal, pid):
         out["leaves"] = await _settled(link)
         out["idle"] = await _beside(place, pid, link, journal, _idle)
-        out["expire"] = await _beside(place, pid, link, journal, lambda: _expire(link, 0))
+        out["expire"] = await _beside(
+            place, pid, link, journal, lambda ended: _expire(link, ended, 0)
+        )
     return out
 
 
