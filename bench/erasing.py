@@ -7,7 +7,8 @@ certified. Meanwhile a gateway's journal commits ten records every 20 ms ("commi
 is asked for its status ("status"), and a reader looks when a record that was acknowledged is found
 by a question, text included ("visible"). ``oldest`` does the first to a directory that there is.
 Times are of the whole job, CPU seconds those of the sequencer's process, which does the work of
-what is beside, too: "idle" says how much that is.
+what is beside, too: "idle" says how much that is. SIGTERM ends an expiry early: the figures are
+those until then.
 """
 
 import asyncio

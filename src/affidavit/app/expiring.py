@@ -2,10 +2,9 @@
 
 Rules: the plan decides (``vault.retention``), asked anew for each run, as of now, once the index
 has all of the ledger, by which holds are known; what a hold matches of a bucket is put into the
-vault's hold before anything of the bucket goes. Each bucket is
-on record (``retention.expired``) before its keys are destroyed; index rows of all of them follow,
-in ledger order, and in the end
-of a run the files are purged, keys destroyed with which damaged journals of that time open, and all
+vault's hold before anything of the bucket goes. Each bucket is on record (``retention.expired``)
+before its keys are destroyed; index rows of all of them follow, in ledger order, and in the end of
+a run the files are purged, keys destroyed with which damaged journals of that time open, and all
 keys renewed. A crash leaves a bucket that is in the next plan again, or whose rows are derived anew
 then: ``expiring`` says of which that is. One that is damaged keeps no other one from going. Not
 here: leaves of the ledger (``pruning``), what somebody asked for (``erasure_run``).
