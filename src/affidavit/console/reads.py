@@ -308,16 +308,18 @@ class Reads:
         if start is None:
             start = (await self._services.blocking(searcher.as_of)).size
         told = {"operation": "tail", **self.recorded(reader, tree), "after": start}
+        began = ""
 
         async def ended(rows: int, why: str) -> None:
-            what = told | {"phase": "ended", "rows": rows, "why": why}
+            what = told | {"phase": "ended", "began": began, "rows": rows, "why": why}
             await self._access.read("access.tail", reader, what, purpose)
 
         tail = Tail(
             self._services, reader, tree, start, purpose, lambda: self._valid(reader), ended
         )
+        what = told | {"phase": "begun"}
         try:
-            await self._access.read("access.tail", reader, told | {"phase": "begun"}, purpose)
+            began = await self._access.read("access.tail", reader, what, purpose)
         except BaseException:
             tail.abandon()
             raise

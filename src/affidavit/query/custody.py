@@ -30,6 +30,7 @@ MOST = 500
 RECORDS = 2_000
 """Records that are looked for in reads."""
 
+_NO_END = 1 << 62
 _QUESTIONS = frozenset({"query", "show", "tail"})
 _READS = Or(
     tuple(Match("type", f"access.{kind}") for kind in ("query", "reveal", "export", "tail"))
@@ -63,7 +64,7 @@ def custody(
 
 
 class _Told:
-    """Tells of each read whether it touched the records."""
+    """Tells of each read whether it touched the records; the newest is asked about first."""
 
     def __init__(self, searcher: Searcher, boundary: Boundary, records: list[int]) -> None:
         self._searcher = searcher
@@ -71,6 +72,7 @@ class _Told:
         self._records = records
         self._known: dict[Tree, list[int] | None] = {}
         self._late = False
+        self._ends: dict[str, int] = {}
 
     def entry(self, row: Row) -> dict[str, Any] | None:
         """What is told of a read; ``None`` if it touched none of the records."""
@@ -107,7 +109,10 @@ class _Told:
     ) -> dict[str, Any] | None:
         """A question, a story, or a tail that began: whether it matches."""
         operation = what.get("operation")
-        if operation not in _QUESTIONS or what.get("phase") == "ended" or not what.get("rows", 1):
+        if what.get("phase") == "ended":  # comes before its beginning: the newest are first
+            self._ends[str(what.get("began", ""))] = row.idx
+            return None
+        if operation not in _QUESTIONS or not what.get("rows", 1):
             return None
         if what.get("count") is True:
             return None
@@ -124,7 +129,7 @@ class _Told:
         if what.get("operation") != "tail":
             return condition(what, row.idx, self._boundary)
         after = what.get("after")
-        asked = condition(what, 2**62, self._boundary)
+        asked = condition(what, self._ends.get(row.id, _NO_END), self._boundary)
         return None if asked is None else And((asked, Number("index", ">=", int(after or 0))))
 
     def _story(self, row: Row, what: Mapping[str, Any]) -> Tree | None:

@@ -1,5 +1,6 @@
 """Chain of custody: who has read the records of a bundle, as far as the records of reads tell."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ from starlette.testclient import TestClient
 
 from affidavit.config import Config
 from affidavit.config_retention import Retention
+from affidavit.console.access import Access
 from affidavit.console.app import create_app
+from affidavit.console.reads import Reads
 from affidavit.control.erasures import Erasure
 from affidavit.errors import CorruptError, UsageError
 from affidavit.evidence import verify
@@ -20,7 +23,7 @@ from affidavit.query.tree import All, Match, Tree
 from affidavit.vault.erase import Eraser
 from affidavit.vault.reader import NOT_THERE, REMOVED, VaultReader
 from affidavit.vault.segments import Bucket, segments_in, wraps_path
-from tests.unit.console.conftest import BASE
+from tests.unit.console.conftest import BASE, reader_of
 from tests.world.machine import TENANT, Machine
 
 
@@ -163,6 +166,27 @@ def test_a_story_matches_what_it_could_tell_of(console: TestClient, machine: Mac
     found = exported(console, machine, "auditor", "model:demo-one")
     said = [entry["said"].rpartition("; ")[2] for entry in found]
     assert said == [f"it matches {number} of these." for number in told]
+
+
+def test_a_tail_matches_what_came_before_it_ended(console: TestClient, machine: Machine) -> None:
+    """One that goes on matches what comes; one that ended nothing of what came since."""
+    reads = Reads(machine.services(), Access(machine.services()))
+
+    async def followed(*, ends: bool) -> None:
+        tail = await reads.tail(reader_of(machine, "responder"), "model:demo-one", 0)
+        await anext(tail)
+        if ends:
+            await tail.aclose()
+
+    asyncio.run(followed(ends=True))
+    machine.settle()
+    asyncio.run(followed(ends=False))
+    machine.settle()
+    machine.exchange("later", model="demo-one")
+    machine.settle()
+    found = exported(console, machine, "auditor", "model:demo-one")
+    said = [entry["said"].rpartition("; ")[2] for entry in found]
+    assert said == ["it matches 4 of these.", "it matches 6 of these."]
 
 
 def test_how_the_records_are_kept_is_told(console: TestClient, machine: Machine) -> None:
