@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
-from affidavit.console.views import document, foot, linked, tokens, top
+from affidavit.console.views import UNSEEN, document, foot, linked, tokens, top
 from affidavit.console.visible import happened
 
 
@@ -37,9 +37,19 @@ def show(reader: Reader, session: Session, told: dict[str, Any], asked: dict[str
         element("p", f"Withheld from your role: {', '.join(withheld)}.", class_="hint")
         if withheld
         else None,
+        _beyond(told.get("beyond")),
         element("p", f"As of leaf {told['as_of']['size']:,}.", class_="hint"),
     )
     return document(str(told["kind"]), top(reader, session), main, foot())
+
+
+def _beyond(told: dict[str, Any] | None) -> Html | None:
+    """How many records of the story are not to be seen, for whoever may know that."""
+    if not told:
+        return None
+    least = "at least " if told["capped"] else ""
+    count = f"{told['rows']:,} record{'' if told['rows'] == 1 else 's'}"
+    return element("p", f"Beyond your boundary: {least}{count}.", class_="hint")
 
 
 def _window(asked: dict[str, str]) -> Html:
@@ -158,5 +168,8 @@ def _line(line: dict[str, Any], purpose: str, *, unfold: bool) -> Html:
             for name in ("prompt", "output")
             if line.get(name)
         ),
+        element("p", f"content: {line['content']}", class_="quiet")
+        if line["content"] in UNSEEN
+        else None,
         element("p", f"#{line['index']} {line['id']}", class_="quiet"),
     )

@@ -18,7 +18,8 @@ from affidavit.query.language import unparse
 from affidavit.query.tree import Match
 
 SNIPPET = 140
-_UNSEEN = ("withheld", "erased", "missing", "corrupt", "pending")
+UNSEEN = ("withheld", "erased", "missing", "corrupt", "pending")
+"""States of content that are said in place of it."""
 _LATE = ("due_records", "unknown_buckets", "damaged_buckets", "problem")
 """What of a count of what is late is told on the page."""
 EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")
@@ -291,7 +292,7 @@ def _row(row: dict[str, Any], purpose: str) -> Html:
     ]
     if not texts:
         texts = [element("div", str(row.get("text") or row.get("type") or ""), class_="quiet")]
-    if row.get("content") in _UNSEEN:
+    if row.get("content") in UNSEEN:
         texts.append(element("div", f"content: {row['content']}", class_="quiet"))
     status = str(row.get("status") or ("open" if row.get("open") else ""))
     if isinstance(row.get("http"), int) and row["http"] >= 400:

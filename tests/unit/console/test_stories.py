@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from affidavit.console import stories
 from affidavit.control.attribution import session_pseudonym
 from tests.unit.console.conftest import Client
 from tests.unit.console.test_page import browser, check_markup
@@ -225,6 +226,24 @@ def test_the_page_leads_from_value_to_value(
     story = browser.get("/show/model:demo-chat").text
     assert "/?q=actor" in story
     assert "answers" in story
+
+
+def test_the_page_says_what_is_withheld(browser: TestClient, machine: Machine) -> None:
+    """Content that is not shown has its word in each line, and what is beyond its number."""
+    browser.post("/login", data={"key": machine.keys["auditor"]})
+    page = browser.get("/show/model:demo-chat").text
+    assert page.count("content: withheld") >= 4
+    assert "Somebody who saw it." not in page
+    shown = browser.get("/show/model:demo-chat?purpose=ticket").text
+    assert "content: withheld" not in shown
+    assert "Somebody who saw it." in shown
+    for beyond, said in (
+        ({"rows": 10_000, "capped": True}, "Beyond your boundary: at least 10,000 records."),
+        ({"rows": 2, "capped": False}, "Beyond your boundary: 2 records."),
+    ):
+        line = stories._beyond(beyond)
+        assert line is not None
+        assert said in line
 
 
 def test_where_nothing_is_found_the_way_out_fits_what_was_asked(client: Client) -> None:
