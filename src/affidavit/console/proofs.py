@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.clock import add_seconds
 from affidavit.console import erased, report_kinds, resolve, trust
 from affidavit.console.access import Access
 from affidavit.console.auth import Reader
+from affidavit.console.contradicted import HINTS, contradicted
 from affidavit.console.exported import Disclosed, runs
 from affidavit.console.reads import Reads
 from affidavit.console.retention_api import known_holds
@@ -33,7 +33,7 @@ from affidavit.query.custody import custody
 from affidavit.query.kept import Hold
 from affidavit.query.kept_records import Under, kept_records, unknown
 from affidavit.query.question import Question, counting, question, sampling, unproved
-from affidavit.query.tree import All, And, Has, Moment, Number, Tree
+from affidavit.query.tree import All, Tree
 from affidavit.record.disclose import open_disclosure
 from affidavit.record.model import SECTIONS
 
@@ -43,10 +43,8 @@ WITNESS_SECONDS = 3.0
 """How long an answer waits for the cosignatures of witnesses over its newest leaf."""
 LINES = ("integrity", "completeness", "assurance", "coverage")
 NARROW = "your boundary is narrower than the chain"
-DISAGREE = "the index and the ledger disagree"
 WITHHELD = (*SECTIONS, "custody", "retention")
 """What may be left out: sections, who has read the records, how they are kept."""
-UNPLACED = "some of the matching records are attributed to no chain of the question"
 MAX_LISTED = 100_000
 """Records that an export lists where no chain proves that they are all."""
 
@@ -211,9 +209,11 @@ class Proofs:
         if answer.question.not_proved and not asked.not_proved:  # then the list is all there is
             asked = answer.question
             answer, made = self._bundle(reader, wanted, searched, asked, now)
-        why = self._contradicted(reader, wanted, searched, answer, made)
+        why = contradicted(
+            services.searcher, boundary, wanted.purpose, searched, answer, made.counts
+        )
         if why and wanted.count:
-            raise UnavailableError(f"No count is given: {why}.", hint="affidavit index rebuild")
+            raise UnavailableError(f"No count is given: {why}.", hint=HINTS[why])
         if why:
             _, made = self._bundle(reader, wanted, searched, unproved(asked, why), now)
         return made
@@ -284,43 +284,6 @@ class Proofs:
         if "custody" not in wanted.withhold:
             told["custody"] = custody(services.searcher, boundary, records, answer.size)
         return told
-
-    def _contradicted(
-        self, reader: Reader, wanted: Wanted, searched: Tree, answer: Answer, made: bundle.Bundle
-    ) -> str:
-        """Why the rows of the search speak against the proof; ``""`` if they do not.
-
-        Both are counted up to the heads that the proof is under. Records that the search does not
-        give although the chain holds them are those that are not indexed yet, not within the
-        boundary, or erased; those with an undetermined condition may be in it or not.
-        """
-        asked = answer.question
-        if not asked.chains or (asked.count and len(asked.chains) > 1):
-            return ""  # of several chains, counted one by one, no search tells the numbers
-        searcher, boundary = self._services.searcher, reader.boundary
-        end = Number("index", "<", max(head.index for head in answer.heads))
-        window: Tree = end
-        if not asked.source_time:
-            window = And((end, Moment("time", "<", add_seconds(asked.until, 1e-6))))
-        page = searcher.run(
-            And((searched, window)), boundary, limit=1, reason=wanted.purpose,
-            count_to=completeness.MAX_LEAVES,
-        )  # fmt: skip
-        seen = set(searcher.within(answer.records, boundary))
-        unseen = [
-            index
-            for index in answer.records
-            if index not in seen
-            and (index >= page.as_of.size or self._services.reader.row(index) is not None)
-        ]
-        erased = boundary._replace(rows=And((boundary.rows, Has("erased"))))
-        absent = len(unseen) + len(searcher.within(answer.records, erased))
-        found, sure = page.count or 0, made.counts["matching"]
-        more = found - sure - made.counts["undetermined"]
-        if 0 < more <= made.counts["unattributed"]:
-            return UNPLACED
-        fewer = found < sure - absent and not asked.count  # records not indexed yet are not known
-        return DISAGREE if more > 0 or fewer else ""
 
     def _rows_of(self, reader: Reader, subject: str) -> Tree:
         """The rows of a person's boundary, which are those of the person's chain."""

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from affidavit.app import system
 from affidavit.console.app import create_app
-from affidavit.console.proofs import DISAGREE, NARROW, UNPLACED
+from affidavit.console.contradicted import DISAGREE, HINTS, NAMED, UNPLACED
+from affidavit.console.proofs import NARROW
 from affidavit.control.identity import Identity
 from affidavit.errors import PrunedError
 from affidavit.evidence import verify
@@ -205,6 +206,30 @@ def test_matching_records_outside_every_chain_are_named(
     assert proof_of(console, machine, "tool:tool-0")["proved"] is True
     proof = proof_of(console, machine, "tool:tool-8")
     assert proof["completeness"] == f'not proved: "{UNPLACED}"; 1 records are shown'
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"), [('actor:"{}"', 4), ('model:demo-named-0 -actor:"{}"', 0)]
+)
+def test_records_that_name_somebody_else_are_no_disagreement(
+    console: TestClient, machine: Machine, expression: str, shown: int
+) -> None:
+    """A name is looked for in records, too, and proved of its pseudonyms alone; that is said."""
+    somebody = _key(machine, f"named {shown}", "caller")
+    for actor in (somebody.actor, "act_" + "b" * 26):
+        one = msgspec.structs.replace(somebody, actor=actor)
+        machine.exchange(model=f"demo-named-{shown}", caller=one)
+    machine.settle()
+    asked = expression.format(somebody.name)
+    proof = proof_of(console, machine, asked)
+    assert proof["completeness"] == f'not proved: "{NAMED}"; {shown} records are shown'
+    by_pseudonym = asked.replace(f'"{somebody.name}"', "act_" + "b" * 26)
+    assert proof_of(console, machine, by_pseudonym)["proved"] is True
+    if shown:
+        headers = {"authorization": f"Bearer {machine.keys['owner']}"}
+        body = {"expression": asked, "count": True}
+        answer = console.post("/api/query", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["hint"]) == (503, HINTS[NAMED])
 
 
 def test_what_is_erased_does_not_contradict(console: TestClient, machine: Machine) -> None:
