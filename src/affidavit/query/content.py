@@ -63,10 +63,10 @@ class Look(NamedTuple):
     nothing says that it was erased), ``corrupt`` (a check did not hold), ``unchecked``
     (nobody looked, or the checkpoint over it is not published yet). ``content``: ``shown``,
     ``withheld``, ``erased`` or ``missing`` (some or all of it), ``corrupt``, ``pending``, or
-    ``none`` where a record has none. ``messages`` are there if it is ``shown``, and what is left of
-    it if it is ``erased`` or ``missing``. ``sections`` and ``parts`` are all that can be read, by
-    name, whoever asks: a boundary comes between them and a reader. ``problem`` says which check did
-    not hold.
+    ``none`` where a record has none, as a request without a body. ``messages`` are there if it is
+    ``shown``, and what is left of it if it is ``erased`` or ``missing``. ``sections`` and ``parts``
+    are all that can be read, by name, whoever asks: a boundary comes between them and a reader.
+    ``problem`` says which check did not hold.
     """
 
     evidence: str
@@ -90,7 +90,9 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
             digest is not None and name not in view.sections
             for name, digest in zip(SECTIONS, view.digests, strict=True)
         )
-        part_gone = has_content and not (view.parts and _listed(view) <= view.parts.keys())
+        listed = _listed(view)
+        has_content = has_content and listed != frozenset()
+        part_gone = has_content and not (listed is not None and listed <= view.parts.keys())
         lost = _lost(contents, row) if gone or part_gone else frozenset()
     except CorruptError as error:
         return Look("corrupt", "corrupt" if has_content else "none", [], problem=error.message)
@@ -105,7 +107,7 @@ def look(contents: Contents | None, row: Row, *, show: bool) -> Look:
     elif lost:
         evidence, problem = "missing" if lost & _SECTIONS else evidence, _MISSING
     messages = said(view, row) if has_content and show else []
-    content = hidden
+    content = hidden if has_content else "none"
     if part_gone:
         content = "missing" if lost - _FACTS else "erased"
     elif has_content and show:
@@ -136,15 +138,17 @@ def _agrees(row: Row, view: View) -> bool:
     return True
 
 
-def _listed(view: View) -> set[str]:
-    """The names of the parts that the content section commits to."""
-    content = view.sections.get("content")
+def _listed(view: View) -> frozenset[str] | None:
+    """The names of the parts that the content section commits to; ``None`` if it is not there."""
+    if "content" not in view.sections:
+        return None
+    content = view.sections["content"]
     listed = content.get("parts") if isinstance(content, dict) else None
-    return {
+    return frozenset(
         str(part.get("name"))
         for part in (listed if isinstance(listed, list) else [])
         if isinstance(part, dict)
-    }
+    )
 
 
 def worst(states: list[str]) -> str:

@@ -14,7 +14,7 @@ from affidavit.query.search import Searcher
 from affidavit.query.session import Line, narrative
 from affidavit.query.tree import Match
 from affidavit.record.model import View
-from tests.unit.index.made import KEY, WHO, World, placed, request
+from tests.unit.index.made import KEY, WHAT, WHO, World, placed, request, response
 
 OWNER = boundary.owner("act_owner")
 NOBODY = {name: value for name, value in WHO.items() if name != "session"}
@@ -90,6 +90,31 @@ def test_erased_evidence_is_said_to_be_erased(searcher: Searcher, office: World)
     lines = narrative(searcher, "ses_1", OWNER).lines
     assert (lines[0].evidence, lines[0].content) == ("verified", "erased")
     assert lines[1].evidence == "erased"
+
+
+def test_a_request_without_a_body_has_no_content(office: World, tmp_path: Path) -> None:
+    """As a list of models is asked for: nothing was erased, unless its content section was."""
+    plain = {"who": WHO, "what": WHAT, "content": {"parts": []}}
+    office.records += [
+        placed(8, "exchange.request", plain), response(9, 8, what={"api": "models"}),
+        placed(10, "exchange.request", plain),
+    ]  # fmt: skip
+    office.erase(10, "content")
+    (tmp_path / "more").mkdir()
+    indexer = Indexer(tmp_path / "more", KEY)
+    indexer.start()
+    indexer.apply(office.records, office.size, office.root(office.size))
+    indexer.settle()
+    reader = Reader(tmp_path / "more", KEY)
+    again = Searcher(reader, office)
+    for reader_, shown in ((OWNER, "shown"), (AUDITOR, "withheld")):
+        lines = {line.index: line for line in narrative(again, "ses_1", reader_).lines}
+        found = [(lines[index].evidence, lines[index].content) for index in (8, 9, 10)]
+        assert found == [("verified", "none"), ("verified", shown), ("erased", "erased")]
+        listed = again.exchanges(Match("session", "ses_1"), reader_).exchanges
+        assert [one.content for one in listed][:2] == ["erased", shown]
+    reader.close()
+    indexer.close()
 
 
 def test_what_is_missing_is_not_called_erased(searcher: Searcher, office: World) -> None:
