@@ -44,7 +44,8 @@ def rotate(
         output.say(
             "Both keys sign now. When everybody has these lines: affidavit log rotate --finish"
             if found["rotating"]
-            else "The new key signs alone now."
+            else "The new key signs alone now. It does not verify what was exported before "
+            "affidavit log rotate: whoever gave --key log/log.vkey gives --policy log/log.policy."
         )
 
 

@@ -13,6 +13,11 @@ from affidavit.errors import CheckFailedError, UsageError
 
 _BEGIN = (b"PK", b"{", b"c2sp.org/tlog-proof@v1\n")
 """How all but a certificate begins."""
+_ROTATED = (
+    "Signed by a key of this log from before or after a rotation? Then give its policy, with all "
+    "the keys it ever had: --policy log/log.policy, or a file with what affidavit log keys prints "
+    "and the line quorum none. From outside, as a key is."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -104,6 +109,8 @@ def verify(
     output.folded(said.getvalue())
     sys.stdout.flush()
     sys.stderr.write(warned.getvalue())
+    if said.getvalue().startswith("REFUSED  wrong-key"):
+        output.say(_ROTATED)
     raise typer.Exit(code)
 
 

@@ -122,7 +122,9 @@ def test_a_rotation_says_what_comes_next(played: Played, command: Command, tmp_p
     assert json.loads(finished.out)["vkeys"] == [NEW]
     assert finished.err == ""
     assert command("log", "rotate", *data).code == 0
-    assert "signs alone now" in command("log", "rotate", "--finish", *data).err
+    ended = flat(command("log", "rotate", "--finish", *data).err)
+    assert "signs alone now" in ended
+    assert "gives --policy log/log.policy" in ended
 
 
 def test_without_a_sequencer_it_says_so(command: Command, tmp_path: Path) -> None:

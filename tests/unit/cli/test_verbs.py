@@ -199,6 +199,14 @@ def test_export_and_verify_offline(command: Command, site: Site, tmp_path: Path)
     assert "Unchecked     the manifest is the one named" in named.out
     other = command("verify", str(file), "--key", vkey, "--manifest", "-" * 43)
     assert (other.code, other.out.splitlines()[0]) == (1, "REFUSED  wrong-manifest")
+    assert "rotation" not in other.err
+    later = Signer(vkey.split("+")[0], bytes(range(32))[::-1]).vkey
+    rotated = command("verify", str(file), "--key", later)
+    assert (rotated.code, rotated.out.splitlines()[0]) == (1, "REFUSED  wrong-key")
+    assert "before or after a rotation? Then give its policy" in flat(rotated.err)
+    policy = Path("all.policy")
+    policy.write_text(f"log {vkey}\nlog {later}\nquorum none\n")
+    assert command("verify", str(file), "--policy", str(policy)).code == 0
     key_file = Path(site.data) / "log" / "log.vkey"
     assert command("verify", str(file), "--key", str(key_file), "--json").rows[0]["ok"] is True
     assert command("verify", str(file)).code == 2
