@@ -213,7 +213,16 @@ def _now(found: dict[str, Any]) -> list[tuple[str, object]]:
     if found["expires"] == "content" and "content" in found["erased"]:
         return [*pairs, ("Then", "nothing more: its content went already")]
     rest = "of what is left: " if found["erased"] else ""
-    return [*pairs, ("Now", rest + _STATES[found["state"]]), ("Then", _GOES[found["expires"]])]
+    state, then = _STATES[found["state"]], _GOES[found["expires"]]
+    if found["holds"]:
+        below = "below its minimum, and " if found["state"] == "minimum" else ""
+        state = f"{below}held: nothing of it goes until the hold is released"
+        then += ", once nothing holds it"
+    elif found["holds"] is None and found["state"] != "minimum":
+        state += ", unless a hold keeps it"
+    if not found["due"]:
+        then = "nothing goes by itself: its class has no maximum"
+    return [*pairs, ("Now", rest + state), ("Then", then)]
 
 
 def _given(given: dict[str, Any] | None) -> str:

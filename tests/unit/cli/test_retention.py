@@ -125,7 +125,10 @@ def test_of_an_erased_record_it_is_said_what_went_and_what_is_left() -> None:
 
     Nor that all of it went under the certificate: something may have expired before.
     """
-    one: dict[str, Any] = {"erased": [], "erased_under": "", "expires": "content", "state": "kept"}
+    one: dict[str, Any] = {
+        "erased": [], "erased_under": "", "expires": "content", "state": "kept",
+        "due": "2028-11-24", "holds": [],
+    }  # fmt: skip
     assert [title for title, _ in retention._now(one)] == ["Now", "Then"]
     gone = one | {"erased": ["person", "content"], "erased_under": "0199"}
     assert retention._now(gone) == [
@@ -138,3 +141,26 @@ def test_of_an_erased_record_it_is_said_what_went_and_what_is_left() -> None:
     assert str(first).startswith("person")
     assert str(now).startswith("of what is left: over its minimum")
     assert then == "all sections go"
+
+
+def test_what_a_hold_or_no_maximum_keeps_is_not_said_to_go() -> None:
+    """Under a hold nothing goes, whatever the limits say; without a maximum nothing by itself."""
+    one: dict[str, Any] = {
+        "erased": [], "erased_under": "", "expires": "content", "due": "2028-11-24",
+        "holds": [{"id": "0199", "matter": "Doe"}],
+    }  # fmt: skip
+    for state in ("kept", "due", "overdue"):
+        (_, now), (_, then) = retention._now(one | {"state": state})
+        assert now == "held: nothing of it goes until the hold is released"
+        assert then == "the content goes, once nothing holds it"
+    (_, now), _ = retention._now(one | {"state": "minimum"})
+    assert now == "below its minimum, and held: nothing of it goes until the hold is released"
+    unheld: dict[str, Any] = {"holds": []}
+    for more in (unheld, {}):
+        _, (_, then) = retention._now(one | {"state": "kept", "due": ""} | more)
+        assert then == "nothing goes by itself: its class has no maximum"
+    (_, now), (_, then) = retention._now(one | {"state": "kept", "holds": []})
+    assert now == "over its minimum; it may be erased if somebody asks"
+    assert then == "the content goes"
+    (_, now), _ = retention._now(one | {"state": "kept", "holds": None})
+    assert str(now).endswith("if somebody asks, unless a hold keeps it")
