@@ -173,7 +173,7 @@ class Erasing:
             raise UnavailableError(
                 f"The vault knows of holds that are not here, as they were placed after the backup"
                 f" that was restored: {', '.join(lost)}. Nothing goes until they are placed again.",
-                hint="affidavit hold place EXPR --matter TEXT --again ID",
+                hint="affidavit hold place EXPR --matter TEXT --reason TEXT --again ID",
             )
 
     async def keeps(self, low: int, high: int, asked: Sequence[int] = ()) -> tuple[int, str] | None:

@@ -17,7 +17,7 @@ Id = Annotated[str, typer.Argument(help="The hold's id.", metavar="ID")]
 def place(
     expression: Annotated[str, typer.Argument(help="What is held.", metavar="EXPR")],
     matter: Annotated[str, typer.Option("--matter", help="The matter.", metavar="TEXT")],
-    reason: options.Reason = "",
+    reason: options.Reason,
     owner: Annotated[
         str,
         typer.Option("--owner", help="Who answers for it; else whose key it is.", metavar="NAME"),
@@ -51,7 +51,7 @@ def place(
         return
     output.plain(f"Held: {held}: {_matched(made)}.")
     _nothing(made)
-    release = f"affidavit hold release {made['id']}{options.same(data, url)}"
+    release = f"affidavit hold release {made['id']}{options.same(data, url)} --reason TEXT"
     output.say(f"The hold is {made['id']}. To end it: {release}")
     if not made["grantable"]:
         output.say(f"As it is, nobody could grant you that: {approvals.NOBODY} {approvals.BOTH}")
@@ -82,7 +82,7 @@ def show(
 @app.command("release")
 def release(
     hold: Id,
-    reason: options.Reason = "",
+    reason: options.Reason,
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,

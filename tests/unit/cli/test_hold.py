@@ -1,5 +1,6 @@
 """Legal holds on the command line: who may see, place and end which."""
 
+import re
 from typing import Never
 
 import pytest
@@ -29,6 +30,8 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     become(ann)
     assert command("hold", "list").out.startswith("There is no legal hold")
     assert command("hold", "place", "model:x", "--matter", "Doe").code == 2
+    for verb in (("place", "model:x", "--matter", "Doe"), ("release", "0199")):
+        assert "Missing option '--reason'" in flat(command("hold", *verb).err)
     assert command("hold", "place", "nofield:x", "--matter", "D", "--reason", "r").code == 2
     known = ("hold", "place", "model:demo-chat", "--matter", "Doe", "--reason", "r", "--dry-run")
     found = command(*known)
@@ -44,7 +47,8 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     assert (made["matter"], made["owner"], made["records"]) == ("Doe v. Acme", "Ann Law", 0)
     again = command(*place)
     assert "for Doe v. Acme: 0 records match now." in flat(again.out)
-    assert "To end it: affidavit hold release" in flat(again.err)
+    to_end = r"To end it: affidavit hold release \S+ --reason TEXT( |$)"
+    assert re.search(to_end, flat(again.err))
     assert "nobody could grant" not in flat(again.err)
     for nothing in (again, command(*place, "--dry-run")):
         assert "names are spelt as records have them" in flat(nothing.err)
