@@ -20,6 +20,7 @@ class Paths:
         self.key_encryption_key = self.keys / "kek"
         self.owner_key = self.keys / "owner"
         self.drill = self.root / "drill"
+        self.restored = self.root / "restored"
         self.restoring = self.root / "restoring"
         self.run = self.root / "run"
         self.backup = self.run / "backup"

@@ -54,6 +54,10 @@ from affidavit.vault.whole_files import read_wraps
 _AT_ONCE = 1 << 20
 _EVERYTHING = frozenset({*range(len(SECTIONS)), wraps.PART})
 _DRILL = b"Restored on trial: to be checked, and removed when that is done. It signs nothing.\n"
+_COPIED = (
+    "Restored with a copy of the keys: what was erased after that copy was made is back. Have it"
+    " erased again, and remove this file when that is done.\n"
+)
 _NO_SEEDS = (
     "DELETE FROM secrets WHERE name GLOB 'log/seed*' "
     "OR name IN ('receipt/seed', 'certificate/seed')"
@@ -73,7 +77,9 @@ class Restored(NamedTuple):
     ``doubt``: the newest time that is believed there, if nothing is removed before somebody says
     which day it is, or an authority's timestamp does; else ``""``. ``moved``: buckets of which this
     backup has records under keys that an erasure since replaced: they do not open here, erased or
-    not, and only a backup made after that erasure has those that stayed.
+    not, and only a backup made after that erasure has those that stayed. ``copied``: the keys are
+    a copy without the log that they go with, so that nobody can say whether something was erased
+    after it was made, which is back then; the file ``restored`` says so until somebody removes it.
     """
 
     size: int
@@ -86,6 +92,7 @@ class Restored(NamedTuple):
     sample: Sample = Sample()
     doubt: str = ""
     moved: tuple[Moved, ...] = ()
+    copied: bool = False
 
 
 class Restoring:
@@ -137,8 +144,11 @@ class Restoring:
             return self._make(manifest, paths)
 
     def _make(self, manifest: Manifest, paths: Paths) -> Restored:
+        copied = not (self._keys / "log").is_dir()
         if self._drill:
             self._disk.write_file(paths.drill, _DRILL)
+        elif copied:
+            self._disk.write_file(paths.restored, _COPIED.encode())
         self._copy(manifest)
         keyring = self._open(paths)
         try:
@@ -154,7 +164,7 @@ class Restoring:
         unfinished.whole(self._target, self._disk)
         return Restored(
             manifest.size, removed, applied.forgotten, records, manifest.time,
-            applied.requests, applied.lost, sample, doubt, gone,
+            applied.requests, applied.lost, sample, doubt, gone, copied,
         )  # fmt: skip
 
     # what is there

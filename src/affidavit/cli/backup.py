@@ -168,8 +168,10 @@ def restore(
             f" --data {directory}"
         )
     output.say("One directory alone may go on with a log: never start the one that this replaces.")
+    since = "what was erased after this copy of the keys was made is back: erase it again"
+    erased = f" erasures ({since});" if done.copied else ""
     output.say(
-        f"It knows nothing that was decided after {output.moment(done.time)} UTC: holds"
+        f"It knows nothing that was decided after {output.moment(done.time)} UTC:{erased} holds"
         " placed; keys made or revoked: see docs/keys.md."
     )
     output.say(

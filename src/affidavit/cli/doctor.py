@@ -75,6 +75,9 @@ def _here(directory: Path) -> Iterator[Finding]:
         yield Finding("Data directory", "warn", text)
     else:
         yield Finding("Data directory", "ok", str(directory.absolute()))
+    if paths.restored.exists():
+        text = "with a copy of the keys: what was erased after that copy was made is back. Erase it"
+        yield Finding("Restored", "warn", f"{text} again; then remove {paths.restored}")
     for name in ("keys", "keys/kek", "keys/owner", "run"):
         path = directory / name
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:

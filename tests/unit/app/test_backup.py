@@ -418,9 +418,26 @@ def test_who_restores_is_told_what_is_not_there(
     assert f"keys create NAME --role owner --kind person --data {tmp_path / 'new'}" in new
     assert "never start the one that this replaces" in new
     made = msgspec.json.decode((place / "after" / "manifest.json").read_bytes(), type=Manifest)
-    assert f"decided after {moment(made.time)} UTC: holds" in new
+    assert f"decided after {moment(made.time)} UTC: erasures (what was erased" in new
+    assert "is back: erase it again); holds placed;" in new
     assert "copy of the keys: remove it" in trial
     assert "keys create" not in trial
+
+
+def test_who_restores_with_a_copy_of_the_keys_is_warned_until_it_is_seen_to(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can say that a copy knows all erasures; of keys beside their log it is known."""
+    new, own = tmp_path / "new", tmp_path / "own"
+    assert _restore(place / "then", new, place / "old-keys").copied
+    (told,) = [one for one in doctor._here(new) if one.what == "Restored"]
+    assert told.state == "warn"
+    assert f"is back. Erase it again; then remove {new / 'restored'}" in told.text
+    (new / "restored").unlink()
+    restore(place / "after", place / "live", data=own)
+    assert "UTC: holds placed;" in capsys.readouterr().err
+    for seen in (new, own):
+        assert "Restored" not in {one.what for one in doctor._here(seen)}
 
 
 def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Path) -> None:
