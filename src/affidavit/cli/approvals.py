@@ -11,6 +11,8 @@ from affidavit.errors import UsageError
 
 app = typer.Typer(help="What waits for a second person.", no_args_is_help=True)
 _ASKED = {"release": "release of the hold", "erase": "erasure"}
+_STATES = {"pending": "asked"}
+"""The word that ``erase list`` has for the same."""
 _WHAT = {
     "person": "what identifies the person, and content", "content": "content",
     "sections": "all sections and content",
@@ -50,15 +52,16 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
 def _tell(one: dict[str, Any]) -> None:
     output.title(one["id"])
     until = f"{output.moment(one['until'])} UTC"
-    output.indented(f"{one['state']}, until {until}", 2)
+    state = _STATES.get(one["state"], one["state"])
+    output.indented(f"{_what(one)}: {state}, until {until}", 2)
     output.indented(
         f"asked by {output.whom(one, one['actor'])}{' (yours)' if one['yours'] else ''}", 2
     )
     output.indented(f"reason: {one['reason']}", 2)
     for record in one["records"]:
         output.indented(f"record {record}", 2)
-    if one["target"]:
-        output.indented(f"{_ASKED[one['kind']]} {one['target']}", 2)
+    if one.get("hold"):
+        _hold(one["hold"])
     if one["erasure"]:
         _erasure(one["erasure"], output.whom(one, one["erasure"]["of"]))
 
@@ -129,10 +132,24 @@ def _erasure(told: dict[str, Any], of: str) -> None:
         output.indented(f"the key {key} is revoked once it is granted", 2)
 
 
+def _hold(told: dict[str, Any]) -> None:
+    """What a hold is on that is to be released: on that somebody decides."""
+    output.indented(f"matter: {told['matter']}", 2)
+    output.indented(f"held: {told['expression'] or 'everything'}", 2)
+    if told["records"] is None:
+        output.indented("how many records match now was not counted", 2)
+        return
+    least = "at least " if told["records_capped"] else ""
+    match = "matches" if told["records"] == 1 else "match"
+    records = output.counted(told["records"], "record")
+    output.indented(f"{least}{records} that you may see {match} now", 2)
+
+
 def _what(one: dict[str, Any]) -> str:
+    """What is asked, in words."""
     if one["target"]:
         return f"{_ASKED[one['kind']]} {one['target']}"
-    return ", ".join(one["records"])
+    return f"reveal of content of {output.counted(len(one['records']), 'record')}"
 
 
 def break_glass(

@@ -7,6 +7,7 @@ owner gives up. Not here: the reveal itself (``reads``).
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +23,15 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.control.identity import APPROVE, is_owned
-from affidavit.errors import NotFoundError, RefusedError
+from affidavit.errors import AffidavitError, NotFoundError, RefusedError
 from affidavit.query import boundary
+from affidavit.query.search import COUNT_TO
+from affidavit.query.tree import Tree
 
 _LOOKS, _PAUSE = 40, 0.05
 """So many looks, so many seconds apart, whether a change has arrived here."""
+_MOST_HOLDS = 20
+"""Of so many holds is counted what they match."""
 _OVERSEE = APPROVE | {"administrator"}
 """Roles that are told whose glass is broken."""
 
@@ -75,6 +80,25 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             lambda: [one for one in asked if one["yours"] or _covers(services, reader, one)]
         )
 
+    async def held(reader: Reader, found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What the holds are on that are to be released, of those whose tenants are overseen."""
+        wanted = [one["target"] for one in found
+                  if one["kind"] == "release" and _covers(services, reader, one)]  # fmt: skip
+        if not wanted:
+            return {}
+        every = {one["id"]: one for one in await services.control.call("holds.trees", {})}
+        known = [every[name] for name in wanted if name in every]
+
+        def told() -> dict[str, dict[str, Any]]:
+            counted = [one["id"] for one in known[:_MOST_HOLDS]]
+            return {
+                one["id"]: {"matter": one["matter"], "expression": one["expression"]}
+                | _matched(services, reader, one["tree"] if one["id"] in counted else None)
+                for one in known
+            }
+
+        return await services.blocking(told)
+
     async def decide(
         approval: str, reader: Reader, reason: str, once: dict[str, Any], *, grant: bool
     ) -> dict[str, Any]:
@@ -95,7 +119,9 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         found = await mine(reader)
         what = {"operation": "approvals.list", "rows": len(found)}
         await access.read("access.query", reader, what)
-        return {"approvals": resolve.named(found, reader, services.snapshot())}
+        holds = await held(reader, found)
+        told = [one | {"hold": holds.get(one["target"])} for one in found]
+        return {"approvals": resolve.named(told, reader, services.snapshot())}
 
     @routes.post("/approvals/{approval}/grant", tags=["approvals"], summary="Agree to a reveal")
     async def grant(
@@ -153,6 +179,16 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         return gone
 
     return routes
+
+
+def _matched(services: ConsoleServices, reader: Reader, tree: str | None) -> dict[str, Any]:
+    """How many records a hold matches now that the reader may see; null where it is not counted."""
+    if tree is not None:
+        with contextlib.suppress(AffidavitError):  # the question is shown all the same
+            asked = boundary.inject(msgspec.json.decode(tree, type=Tree), reader.boundary, "")
+            number, capped = services.searcher.count_of(asked, COUNT_TO)
+            return {"records": number, "records_capped": capped}
+    return {"records": None, "records_capped": False}
 
 
 def _covers(services: ConsoleServices, reader: Reader, approval: dict[str, Any]) -> bool:

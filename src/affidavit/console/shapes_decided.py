@@ -24,10 +24,24 @@ class About(msgspec.Struct):
     keys: list[str] = []
 
 
+class Held(msgspec.Struct):
+    """What the hold is on that is to be released.
+
+    ``records``: so many match now that this reader may see, at least so many if
+    ``records_capped``, null if not counted.
+    """
+
+    matter: str
+    expression: str
+    records: int | None
+    records_capped: bool
+
+
 class Asked(msgspec.Struct):
     """A question for a second person, and its answer. ``tenants``: whoever answers oversees these.
 
     ``until``: when the answer, or the question, stops counting. ``yours``: this reader asked it.
+    ``erasure``, ``hold``: in a list, what is to be erased or released.
     """
 
     id: str
@@ -46,6 +60,7 @@ class Asked(msgspec.Struct):
     yours: bool = False
     tenants: list[str] = []
     erasure: About | None = None
+    hold: Held | None = None
     names: dict[str, str] = {}
     replayed: bool = False
 

@@ -17,7 +17,9 @@ def test_a_reveal_asks_waits_and_shows(command: Command, become: As) -> None:
     assert (first.code, first.out) == (3, "")
     assert "Asked: needs a second person (approval " in first.err
     asked = command("reveal", "#1", "--reason", "incident 1", "--json").rows[0]["asked"]
-    assert "yours" in command("approvals", "list").out
+    said = flat(command("approvals", "list").out)
+    assert f"{asked['id']} reveal of content of 2 records: asked, until " in said
+    assert "yours" in said
     own = command("approvals", "grant", asked["id"])
     assert own.code == 3
     assert "second person" in own.err
@@ -71,6 +73,24 @@ def test_a_second_person_is_told_who_asks_by_name(command: Command, become: As) 
         assert "the caller" not in shown
         assert "by Ann Sees" not in flat(shown)
         assert all(one["names"] == {} for one in command(*verb, "--json").rows)
+
+
+def test_a_second_person_is_told_what_is_to_be_released(command: Command, become: As) -> None:
+    """Matter, expression and how many match, as many as the second person may see."""
+    become("")
+    ann = command("keys", "create", "Ann Holds", "--role", "compliance").out.strip()
+    bea = command("keys", "create", "Bea Grants", "--role", "compliance").out.strip()
+    become(ann)
+    hold = ("hold", "place", "model:demo-error", "--matter", "Doe v. Acme", "--reason", "r")
+    held = command(*hold, "--json").rows[0]
+    command("hold", "release", held["id"], "--reason", "settled")
+    become(bea)
+    said = flat(command("approvals", "list").out)
+    assert f" release of the hold {held['id']}: asked, until " in said
+    assert "matter: Doe v. Acme held: model:demo-error 2 records that you may see match now" in said
+    rows = command("approvals", "list", "--json").rows
+    (told,) = [one["hold"] for one in rows if one["target"] == held["id"]]
+    assert (told["matter"], told["records"], told["records_capped"]) == ("Doe v. Acme", 2, False)
 
 
 def test_glass_is_broken_and_ended(command: Command, become: As) -> None:
