@@ -21,8 +21,8 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="Record id, #INDEX, session (yours or its pseudonym), trace id; or "
-            "actor:NAME, model:NAME, session:NAME, trace:ID.",
+            help="Record id, #INDEX, session (yours or its pseudonym), trace id, actor or model, "
+            "looked for in this order; session:, trace:, actor: or model: before it says which.",
             metavar="NAME",
         ),
     ],

@@ -28,7 +28,7 @@ from affidavit.query import language
 from affidavit.query.answers import ExchangePage, Page
 from affidavit.query.beyond import beyond
 from affidavit.query.boundary import inject
-from affidavit.query.scope import KINDS, typed
+from affidavit.query.scope import KINDS
 from affidavit.query.session import Narrative, narrative
 from affidavit.query.tree import And, Match, Tree
 from affidavit.wire.decode import decode
@@ -128,10 +128,10 @@ class Reads:
     async def show(self, reader: Reader, asked: Story) -> dict[str, Any]:
         """A page of the narrative of a record, exchange, session, trace, actor or model.
 
-        The name may also be the session id as the caller wrote it, or whoever's name or e-mail
-        after ``actor:``, where the reader may see ``person``. ``NotFoundError`` if the reader may
-        see nothing of that name; ``LimitedError`` if it has enough of these going on; the other
-        errors as ``query.session``.
+        It is looked for in this order, or as what it says before a colon (``model:``). It may be
+        the session id as the caller wrote it, or whoever's name or e-mail, where the reader may
+        see ``person``. ``NotFoundError`` if the reader may see nothing of that name;
+        ``LimitedError`` if it has enough of these going on; the other errors as ``query.session``.
         """
         began, cursor = _went_on(asked.cursor)
         began = began or self._services.clock.now()
@@ -183,19 +183,12 @@ class Reads:
         return recorded_name(self._services.snapshot(), reader.identity.tenant, told.name)
 
     def _narrative(self, reader: Reader, asked: Story, window: Tree, cursor: str) -> Narrative:
-        snapshot = self._services.snapshot()
-        given = typed(asked.name)
-        tree = resolve.widened(Match(*given), reader, snapshot) if given else None
-        candidates = [
-            asked.name,
-            *([] if given else resolve.sessions(asked.name, reader, snapshot)),
-        ]
-        searcher = self._services.searcher
+        snapshot, searcher = self._services.snapshot(), self._services.searcher
         with searcher.reader.together():
-            for candidate in candidates:
+            for meant, tree in resolve.meanings(asked.name, reader, snapshot):
                 with contextlib.suppress(NotFoundError):
                     return narrative(
-                        searcher, candidate, reader.boundary, reason=asked.purpose,
+                        searcher, meant, reader.boundary, reason=asked.purpose,
                         window=window, tree=tree, cursor=cursor, limit=asked.limit,
                     )  # fmt: skip
         raise NotFoundError(

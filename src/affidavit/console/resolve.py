@@ -17,10 +17,13 @@ from affidavit.console.auth import Reader
 from affidavit.control.attribution import session_pseudonym
 from affidavit.control.identity import Snapshot
 from affidavit.errors import UsageError
+from affidavit.query.scope import typed
 from affidavit.query.tree import All, Match, Or, Tree, replace
 
 MOST = 1_000
 """So many pseudonyms may the names of one question stand for."""
+_UNTYPED = {"actor": "who", "model": "what"}
+"""What a name is looked for last, and the section that tells of it."""
 
 
 def _resolves(reader: Reader, tenant: str, team: str) -> bool:
@@ -84,6 +87,24 @@ def widened(tree: Tree, reader: Reader, snapshot: Snapshot) -> Tree:
         return Or((node, *(Match(node.field, name) for name in found))) if found else node
 
     return replace(tree, change)
+
+
+def meanings(name: str, reader: Reader, snapshot: Snapshot) -> Iterator[tuple[str, Tree | None]]:
+    """What a name of a story may stand for, the likelier first, each with its tree if it is typed.
+
+    A name that says what it is (``model:…``) is that; any other is a record, session or trace, a
+    caller's own name of a session, an actor, a model, as far as the boundary tells of these.
+    """
+    given = typed(name)
+    if given is not None:
+        yield name, widened(Match(*given), reader, snapshot)
+        return
+    yield name, None
+    for pseudonym in sessions(name, reader, snapshot):
+        yield pseudonym, None
+    for kind, section in _UNTYPED.items():
+        if name and section in reader.boundary.sections:
+            yield f"{kind}:{name}", widened(Match(kind, name), reader, snapshot)
 
 
 def named(found: list[dict[str, Any]], reader: Reader, snapshot: Snapshot) -> list[dict[str, Any]]:

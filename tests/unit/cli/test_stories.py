@@ -26,6 +26,26 @@ def test_show_of_a_model_in_a_window(command: Command, site: Site) -> None:
     assert late.code == 1
 
 
+def test_a_name_is_looked_for_as_all_that_it_may_be(command: Command, site: Site) -> None:
+    """A session before a model; whoever asked, by name and by pseudonym."""
+    (row, *_) = command("query", "model:demo-chat", "--json", "--data", site.data).rows
+    site.machine.exchange("Who?", "I.", session="demo-error")
+    site.machine.settle()
+    for name, title in (
+        ("demo-chat", "Model demo-chat"), ("demo-error", "Session demo-error"),
+        ("model:demo-error", "Model demo-error"), (row["actor"], f"Actor {row['actor']}"),
+        ("the caller", "Actor the caller"),
+    ):  # fmt: skip
+        told = command("show", name, "--data", site.data)
+        assert (told.code, told.out.split("\n")[0]) == (0, title)
+    typed = command("show", "model:demo-chat", "--json", "--data", site.data).rows
+    assert command("show", "demo-chat", "--json", "--data", site.data).rows == typed
+    assert command("show", "demo-chatt", "--data", site.data).code == 1
+    first = command("show", "demo-chat", "--limit", "3", "--data", site.data)
+    cursor = first.err.split("--cursor ")[1].split()[0]
+    assert command("show", "demo-chat", "--cursor", cursor, "--data", site.data).code == 0
+
+
 def test_what_is_missing_from_the_vault_is_not_called_erased(command: Command, site: Site) -> None:
     """While its files are away: in a story, with exit code 1, in lists, and in a comparison."""
     ask = ("show", "session:my-session", "--data", site.data)

@@ -118,6 +118,27 @@ def test_rows_sections_and_counts(fresh: Site) -> None:
         assert response.status_code == 403 or response.json()["beyond"] is None
 
 
+def test_a_name_of_a_story_is_looked_for_only_where_the_boundary_tells(fresh: Site) -> None:
+    """As an actor for who sees who asked, as a model for who sees what was asked; on record so."""
+    actor = fresh.machine.identity("caller").actor
+    narrow, blind, group = (fresh.key(name) for name in ("narrow", "blind", "group"))
+    for key, name, status in (
+        (narrow, actor, 200), (narrow, "demo-error", 404), (group, actor, 404),
+        (group, "demo-error", 200), (blind, "demo-chat", 200), (blind, "demo-error", 404),
+    ):  # fmt: skip
+        shown = fresh.ask(key, "GET", f"/api/show/{name}")
+        assert shown.status_code == status, (name, shown.text)
+    assert fresh.ask(narrow, "GET", "/api/show/model:demo-error").status_code == 403
+    fresh.ask(fresh.key(), "GET", "/api/show/demo-chat")
+    recorded = fresh.machine.records("access.query")[-1]["what"]
+    assert (recorded["operation"], recorded["kind"], recorded["name"]) == (
+        "show", "model", "demo-chat",
+    )  # fmt: skip
+    fresh.ask(fresh.key(), "GET", "/api/show/the%20caller")
+    recorded = fresh.machine.records("access.query")[-1]["what"]
+    assert (recorded["kind"], recorded["name"][:5]) == ("actor", "hmac:")
+
+
 def test_what_is_beyond_a_story_is_counted_in_its_window(
     fresh: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
