@@ -91,18 +91,20 @@ def listing(data: options.Data = None, url: options.Url = None, json: options.Js
     Example: affidavit keys list
     """
     found = Client(data, url).get("/api/keys")["keys"]
-    if json:
-        for key in found:
-            output.json_line(key)
-        return
-    several = len({key["tenant"] for key in found}) > 1
-    rows = [
-        (key["id"], key["name"], *([key["tenant"]] if several else []), key["role"],
-         key["boundary"], key["team"], output.moment(key["created"])[:10], _state(key))
-        for key in found
-    ]  # fmt: skip
-    tenant = ("Tenant",) if several else ()
-    output.table(("Id", "Name", *tenant, "Role", "Boundary", "Team", "Created", "State"), rows)
+    output.each(found, _tell, "There is no key of which you may know.", json=json)
+
+
+def _tell(key: dict[str, Any]) -> None:
+    output.title(f"{key['id']}  {key['name']}, {key['role']}: {_state(key)}")
+    boundary = f"boundary {key['applies']}" if key["applies"] else ""
+    boundary += f" through the group {key['through']}" if key["through"] else ""
+    known = [("team", key["team"]), ("groups", ", ".join(key["groups"])),
+             ("labels", ", ".join(key["labels"])),
+             ("jurisdiction", key["jurisdiction"])]  # fmt: skip
+    told = [f"tenant {key['tenant']}", boundary, key["email"]]
+    told += [f"{what} {value}" for what, value in known if value]
+    made = f"made {output.moment(key['created'])[:10]}"
+    output.indented("; ".join([*filter(None, told), made]), 2)
 
 
 def _state(key: dict[str, Any]) -> str:

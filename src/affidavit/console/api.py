@@ -15,7 +15,7 @@ from starlette.responses import Response
 from affidavit.console.access import Access
 from affidavit.console.approvals_api import broken
 from affidavit.console.auth import Authenticator, require_administration
-from affidavit.console.key_limits import check_known, known, limited
+from affidavit.console.key_limits import check_known, known, limited, limits_of
 from affidavit.console.proofs import Proofs
 from affidavit.console.public import figures
 from affidavit.console.reads import Ask, Reads, Story
@@ -179,7 +179,8 @@ def router(
         found = known(reader, services)
         what = {"operation": "keys.list", "rows": len(found)}
         await access.read("access.query", reader, what)
-        return {"keys": [_key(identity) for identity in found]}
+        config = services.config
+        return {"keys": [_key(one) | limits_of(one, config) for one in found]}
 
     @routes.post("/keys", tags=["keys"], status_code=201, summary="Make a key, shown this once")
     async def create_key(

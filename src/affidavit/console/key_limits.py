@@ -9,6 +9,7 @@ a right to read that is over already is a mistake. Not here: what a boundary is 
 
 from typing import Any, Protocol
 
+from affidavit.config import Config
 from affidavit.console.auth import Reader
 from affidavit.console.services import ConsoleServices
 from affidavit.console.visible import visible
@@ -58,6 +59,15 @@ def limited(asked: KeyLimits, reader: Reader, services: ConsoleServices) -> dict
             why = "is over already" if asked.role in READERS else "limits who reads, not a caller"
             raise UsageError(f"{asked.until!r} {why}.", hint="--until 2027-01-31, or 30d from now")
     return {"tenant": tenant, "until": until}
+
+
+def limits_of(identity: Identity, config: Config) -> dict[str, str]:
+    """The name of the boundary that applies, ``""`` for the role's, and ``through`` which group."""
+    name = named.name_of(identity, config)
+    given = config.boundaries.get(name)
+    if identity.boundary or given is None:
+        return {"applies": name, "through": ""}
+    return {"applies": name, "through": next(g for g in identity.groups if g in given.groups)}
 
 
 def _texts(asked: KeyLimits) -> list[str]:

@@ -159,7 +159,10 @@ class Revealed(msgspec.Struct):
 
 
 class Key(msgspec.Struct):
-    """A key without what opens anything; ``id`` is the credential id in records."""
+    """A key without what opens anything; ``id`` is the credential id in records.
+
+    In a list ``applies`` is the boundary that counts, ``""`` for the role's, ``through`` a group.
+    """
 
     id: str
     name: str
@@ -177,6 +180,8 @@ class Key(msgspec.Struct):
     jurisdiction: str = ""
     made_by: str = ""
     tenant: str = ""
+    applies: str = ""
+    through: str = ""
 
 
 class Keys(msgspec.Struct):

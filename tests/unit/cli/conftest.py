@@ -51,7 +51,9 @@ As = Callable[[str], None]
 
 BOUNDARIES = {
     "two": NamedBoundary(content="with_reason", persons=2),
-    "chat": NamedBoundary(rows="model:demo-chat", counts=True, break_glass=BreakGlass()),
+    "chat": NamedBoundary(
+        rows="model:demo-chat", counts=True, break_glass=BreakGlass(), groups=["on-call"]
+    ),
 }
 """For keys that ask for one."""
 RETENTION = Retention.model_validate({
