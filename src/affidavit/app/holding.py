@@ -54,7 +54,7 @@ async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> d
 
     ``again``: the id of one of which a restored backup knew nothing; ``UsageError`` of any other,
     ``RefusedError`` if it would hold less than it did. ``grantable``: whether there is somebody by
-    now who could grant its release to who placed it.
+    now who could grant its release to who placed it; with ``dry`` that is told alone.
     """
     again = str(params.get("again", ""))
     async with host.deciding:
@@ -80,6 +80,8 @@ async def place(host: Placing, params: dict[str, Any], keep: Keep = unkept) -> d
         every = await host.ask(host.identities.all)
         decides = hold_tenants.decides(hold, owned=hold_tenants.owned(every))
         can = deciding.grantable(host.config, who, now, every, [decides])
+        if params.get("dry"):
+            return {"grantable": can}
         placed_so = shown(hold) | {"grantable": can}
 
         def put() -> None:

@@ -18,15 +18,14 @@ _WHAT = {
     "sections": "all sections and content",
 }  # fmt: skip
 NOBODY = (
-    "every other key that approves was made by whoever asks, or made the key that asks, or does "
-    "not see all of the tenants that it is of, or there is none."
+    "no other person has a key that approves, sees all of it, and neither made yours nor was made "
+    "with yours."
 )
 """Why nobody can grant what somebody asks …"""
 BOTH = (
-    "Ask with a key of the role compliance; somebody with another key that is there by then grants "
-    "it. One owner may make both (affidavit keys create NAME --kind person --role compliance, and "
-    "auditor; in another tenant with --tenant NAME; for several tenants two of the role owner): "
-    "AFFIDAVIT_KEY says who you are."
+    "Have an owner make two keys, and ask with the first (AFFIDAVIT_KEY=… before the command): "
+    "affidavit keys create NAME --kind person --role compliance, affidavit keys create NAME --kind "
+    "person --role auditor. For other tenants, or several, see docs/erasure.md."
 )
 """… and what to do."""
 Id = Annotated[str, typer.Argument(help="The approval's id.", metavar="ID")]

@@ -29,6 +29,9 @@ def place(
         ),
     ] = "",
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say how many it matches.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, even if nobody could release it.")
+    ] = False,
     data: options.Data = None,
     url: options.Url = None,
     json: options.Json = False,
@@ -39,22 +42,44 @@ def place(
     """
     asked = {"expression": expression, "matter": matter, "owner": owner, "reason": reason}
     asked |= {"again": again} if again else {}
-    made = Client(data, url).post("/api/holds", asked | ({"dry_run": True} if dry else {}))
+    client = Client(data, url)
+    plan = {} if yes and not dry else client.post("/api/holds", asked | {"dry_run": True})
+    if dry:
+        output.json_line(plan) if json else _planned(plan)
+        return
+    if plan and not plan["grantable"]:
+        _alone()
+        if not typer.confirm("Place it all the same?", err=True):
+            output.say("Nothing is held.")
+            raise typer.Exit(3)
+    made = client.post("/api/holds", asked)
     if json:
         output.json_line(made)
         return
-    held = f"{made['expression'] or 'everything'}, for {made['matter']}"
-    if dry:
-        output.plain(f"It would hold {held}: {_matched(made)}.")
-        _nothing(made)
-        output.say("Nothing is held. The same command without --dry-run places the hold.")
-        return
-    output.plain(f"Held: {held}: {_matched(made)}.")
+    output.plain(f"Held: {_on(made)}.")
     _nothing(made)
     release = f"affidavit hold release {made['id']}{options.same(data, url)} --reason TEXT"
     output.say(f"The hold is {made['id']}. To end it: {release}")
-    if not made["grantable"]:
-        output.say(f"As it is, nobody could grant you that: {approvals.NOBODY} {approvals.BOTH}")
+    if not plan and not made["grantable"]:
+        _alone()
+
+
+def _planned(plan: dict[str, Any]) -> None:
+    output.plain(f"It would hold {_on(plan)}.")
+    _nothing(plan)
+    if not plan["grantable"]:
+        _alone()
+    output.say("Nothing is held. The same command without --dry-run places the hold.")
+
+
+def _on(made: dict[str, Any]) -> str:
+    return f"{made['expression'] or 'everything'}, for {made['matter']}: {_matched(made)}"
+
+
+def _alone() -> None:
+    """Say that who places a hold could not end it, and what to do first."""
+    output.say(f"As it is, nobody could grant you its release: {approvals.NOBODY}")
+    output.say(approvals.BOTH)
 
 
 @app.command("list")

@@ -8,6 +8,7 @@ by another person (``approvals_api``). The sequencer decides and records. Not he
 keeps.
 """
 
+import contextlib
 import functools
 from typing import Any
 
@@ -23,18 +24,20 @@ from affidavit.console.services import ConsoleServices
 from affidavit.console.strict_json import StrictRoute
 from affidavit.console.writes import IdempotencyKey, Writes
 from affidavit.control.identity import check_one_person, check_preserves
-from affidavit.errors import AffidavitError, NotFoundError
+from affidavit.errors import AffidavitError, NotFoundError, UsageError
 from affidavit.query import language
 from affidavit.query.boundary import inject
 from affidavit.query.search import COUNT_TO
 from affidavit.query.tree import Match, Tree, leaves
+
+_UNCOUNTED = {"records": None, "records_capped": False}
 
 
 class HoldBody(BaseModel):
     """What is held, for which matter, and why; ``owner``: the person who answers for it.
 
     ``again``: the id of a hold that a restore lost, under which it is placed again. ``dry_run``:
-    only say how many records it would match now.
+    only say how many records it would match now, and whether anybody could grant its release.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -100,9 +103,10 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
     async def matched(reader: Reader, wanted: dict[str, Any], reason: str) -> dict[str, Any]:
         tree = inject(msgspec.json.decode(wanted["tree"], type=Tree), reader.boundary, reason)
         count = functools.partial(services.searcher.count_of, tree, COUNT_TO)
-        number, capped = await services.blocking(count)
-        what = {"operation": "holds.plan", "expression": wanted["recorded"], "rows": number}
-        await access.read("access.query", reader, what, reason)
+        what = {"operation": "holds.plan", "expression": wanted["recorded"]}
+        async with access.looking(reader, what, reason):
+            number, capped = await services.blocking(count)
+        await access.read("access.query", reader, what | {"rows": number}, reason)
         return {"records": number, "records_capped": capped}
 
     @routes.get("/holds", tags=["holds"], summary="Legal holds, released ones included")
@@ -125,25 +129,34 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
         response: Response,
         idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
-        """``records``: how many it matches now; at least so many if ``records_capped``."""
+        """``records``: how many it matches now; at least so many if ``records_capped``.
+
+        ``grantable``: whether somebody else has a key now that could grant its release.
+        """
         reader = authenticator.api(request)
         check_preserves(reader.identity)
         term = recorded_name(services.snapshot(), reader.identity.tenant, body.expression)
         async with access.looking(reader, {"operation": "holds.plan", "of": term}, body.reason):
             wanted = asked(services, reader, body.expression, body.reason)
-            if body.dry_run:
-                found = await matched(reader, wanted, body.reason)
-                response.status_code = 200  # nothing was made
-                return {"expression": wanted["expression"], "matter": body.matter} | found
+        given = {"matter": body.matter, "owner": body.owner, "again": body.again}
+        if body.dry_run:
+            response.status_code = 200  # nothing was made
+            plan = {"expression": wanted["expression"], "matter": body.matter}
+            plan |= await services.control.call("holds.place", wanted | given | {"dry": True})
+            with contextlib.suppress(UsageError):  # too long to count is not too much to hold
+                async with access.looking(
+                    reader, {"operation": "holds.plan", "of": term}, body.reason
+                ):
+                    return plan | await matched(reader, wanted, body.reason)
+            return plan | _UNCOUNTED
 
         async def counted(made: dict[str, Any]) -> dict[str, Any]:
             try:
                 return made | await matched(reader, wanted, body.reason)
             except AffidavitError:  # it is placed all the same, and that is the answer
-                return made | {"records": None, "records_capped": False}
+                return made | _UNCOUNTED
 
         async def act(once: dict[str, Any]) -> dict[str, Any]:
-            given = {"matter": body.matter, "owner": body.owner, "again": body.again}
             return await counted(await services.control.call("holds.place", wanted | given | once))
 
         whole = body.model_dump()

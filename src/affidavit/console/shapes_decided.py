@@ -109,11 +109,12 @@ class LegalHolds(msgspec.Struct):
 
 
 class HoldPlan(msgspec.Struct):
-    """What a hold would be on; ``records`` as in ``LegalHold``. Nothing was placed."""
+    """What a hold would be on; the rest as in ``LegalHold``. Nothing was placed."""
 
     expression: str
     matter: str
-    records: int
+    grantable: bool
+    records: int | None
     records_capped: bool
 
 

@@ -40,6 +40,7 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     monkeypatch.setattr(holds_api, "COUNT_TO", 3)
     dry = command(*known, "--json").rows[0]
     assert (dry["records"], dry["records_capped"], "id" in dry) == (3, True, False)
+    assert dry["grantable"] is True
     assert "at least 3 records match now" in flat(command(*known).out)
     assert command("hold", "list").out.startswith("There is no legal hold")
     place = ("hold", "place", "actor:Somebody", "--matter", "Doe v. Acme", "--reason", "suit")
@@ -82,5 +83,27 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     assert "released" in flat(command("hold", "show", made["id"]).out)
     become("")
     monkeypatch.setattr(deciding, "grantable", lambda *_: False)
-    alone = flat(command("hold", "place", "model:x", "--matter", "D", "--reason", "r").err)
-    assert "As it is, nobody could grant you that: every other key that approves was made" in alone
+    alone = ("hold", "place", "model:x", "--matter", "Alone", "--reason", "r")
+    questions: list[str] = []
+    answers = iter((False, True))
+
+    def answer(text: str, *, err: bool) -> bool:
+        held = [one["matter"] for one in command("hold", "list", "--json").rows]
+        assert (err, "Alone" in held) == (True, False)
+        questions.append(text)
+        return next(answers)
+
+    monkeypatch.setattr("typer.confirm", answer)
+    warning = "As it is, nobody could grant you its release: no other person has a key"
+    tried = flat(command(*alone, "--dry-run").err)
+    assert (warning in tried, questions) == (True, [])
+    assert "affidavit keys create NAME --kind person --role compliance" in tried
+    refused = command(*alone)
+    assert (refused.code, refused.out, len(questions)) == (3, "", 1)
+    assert "Nothing is held." in refused.err
+    placed = command(*alone)
+    assert (placed.code, len(questions)) == (0, 2)
+    assert placed.out.startswith("Held: model:x")
+    at_once = command(*alone, "--yes")
+    assert (at_once.code, len(questions)) == (0, 2)
+    assert warning in flat(at_once.err)
