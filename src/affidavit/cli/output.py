@@ -261,11 +261,20 @@ def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:
     return "; ".join(parts) + "."
 
 
-def content_withheld(shown: Sequence[Mapping[str, Any]], reason: str) -> None:
-    """Say on stderr that prompts and outputs were left out, and what may be done about it."""
+_WAYS = {
+    "reason": ": give a --reason",
+    "second person": ": a second person has to agree. affidavit reveal ID --reason TEXT asks",
+    "never": ": your boundary never shows it",
+}
+
+
+def content_withheld(shown: Sequence[Mapping[str, Any]], needs: str) -> None:
+    """Say on stderr that prompts and outputs were left out, and what may be done about it.
+
+    ``needs``: what it takes to be shown them (``content_needs`` of an answer).
+    """
     if any(one.get("content") == "withheld" for one in shown):
-        way = "" if reason else ": give a --reason, if your boundary shows it for one"
-        say(f"Content is withheld{way}.")
+        say(f"Content is withheld{_WAYS.get(needs, '')}.")
 
 
 def beyond(told: Mapping[str, Any], thing: str) -> str:

@@ -106,7 +106,7 @@ def query(
         output.say(output.as_of(answer, len(answer["rows"]), "record"))
         _more(answer)
     elif not count:
-        _show(answer, expression, reason)
+        _show(answer, expression)
     proof = answer.get("proof")
     if proof is not None:
         if json:
@@ -117,7 +117,7 @@ def query(
             raise typer.Exit(1)
 
 
-def _show(answer: dict[str, Any], expression: str, reason: str) -> None:
+def _show(answer: dict[str, Any], expression: str) -> None:
     rows = answer["rows"]
     for row in rows:
         output.exchange(row)
@@ -126,7 +126,7 @@ def _show(answer: dict[str, Any], expression: str, reason: str) -> None:
         for doubt in _doubts(expression, answer.get("withheld", ())):
             output.say(f"  {doubt}")
     output.show(Text(output.as_of(answer, len(rows), "shown"), "dim"))
-    output.content_withheld(rows, reason)
+    output.content_withheld(rows, str(answer.get("content_needs")))
     _more(answer)
 
 

@@ -72,7 +72,7 @@ def show(
             break
     if not json:
         narrative.last(told, shown)
-        output.content_withheld([withheld], reason)
+        output.content_withheld([withheld], str(told.get("content_needs")))
     if cursor:
         output.say(f"More: the same with --cursor {cursor}")
     if bad:

@@ -112,6 +112,7 @@ class Reads:
                 answer["beyond"] = await self._services.blocking(count)
         if page.cursor:
             answer["cursor"] = _goes_on(page.cursor, began)
+        answer["content_needs"] = reader.boundary.content_needs
         if ask.count:
             answer |= {"rows": [], "cursor": ""}
         what = {

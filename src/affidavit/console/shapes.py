@@ -109,7 +109,8 @@ class Answer(msgspec.Struct):
     """A page of an answer; ``cursor`` is ``""`` on the last.
 
     ``count`` is of the whole answer, on its first page; ``count_capped``: at least so many.
-    ``proof`` where it was asked for.
+    ``proof`` where it was asked for. ``content_needs``, to be shown content: ``nothing``,
+    ``reason``, ``second person``, or ``never`` within this boundary.
     """
 
     rows: list[dict[str, Any]]
@@ -120,6 +121,7 @@ class Answer(msgspec.Struct):
     gaps: int
     unattributed: int
     withheld: list[str]
+    content_needs: str
     next: int = 0
     proof: Verdict | None = None
     beyond: Beyond | None = None

@@ -77,6 +77,18 @@ class Boundary(NamedTuple):
         return self.content == "always" or (self.content == "with_reason" and bool(reason.strip()))
 
     @property
+    def content_needs(self) -> str:
+        """What it takes to be shown content: ``nothing``, ``reason``, ``second person``.
+
+        ``never`` where no reason and nobody opens it.
+        """
+        if self.content == "never":
+            return "never"
+        if self.persons > 1:
+            return "second person"
+        return "nothing" if self.content == "always" else "reason"
+
+    @property
     def whole_tenants(self) -> bool:
         """Whether the rows are all of some tenant's, as chains are.
 

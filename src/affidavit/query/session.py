@@ -38,6 +38,7 @@ class Narrative(msgspec.Struct, frozen=True):
 
     ``name`` is that of the narrative; ``cursor`` leads to the next page and is ``""`` on the last;
     ``more`` says whether there is one. ``as_of`` is the ledger all pages tell of.
+    ``content_needs``: as of ``Boundary``.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Narrative(msgspec.Struct, frozen=True):
     as_of: AsOf
     withheld: tuple[str, ...]
     cursor: str = ""
+    content_needs: str = ""
 
 
 class _At(msgspec.Struct, frozen=True, array_like=True):
@@ -110,7 +112,8 @@ def _told(
         ends = msgspec.msgpack.encode(_At(at.as_of, going_on, lanes.running))
         following = cursors.sealed(ends, key)
     return Narrative(
-        scope.kind, scope.name, lines, going_on is not None, at.as_of, withheld(boundary), following
+        scope.kind, scope.name, lines, going_on is not None, at.as_of, withheld(boundary),
+        following, boundary.content_needs,
     )  # fmt: skip
 
 

@@ -127,13 +127,17 @@ def test_a_table_that_is_too_wide_is_folded_between_words(
 def test_content_that_is_withheld_is_said_with_the_way_to_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Once, on stderr; who stated a reason is not told to state one."""
-    output.content_withheld([{"content": "none"}, {}], "")
+    """Once, on stderr; whom no reason helps is not told to state one."""
+    output.content_withheld([{"content": "none"}, {}], "reason")
     assert capsys.readouterr().err == ""
-    output.content_withheld([{"content": "withheld"}] * 2, "")
-    assert "give a --reason" in capsys.readouterr().err
-    output.content_withheld([{"content": "withheld"}], "incident 1")
-    assert capsys.readouterr().err == "Content is withheld.\n"
+    withheld = [{"content": "withheld"}] * 2
+    for needs, way in (
+        ("reason", ": give a --reason"), ("never", ": your boundary never shows it"),
+        ("second person", ": a second person has to agree. affidavit reveal ID --reason TEXT asks"),
+        ("", ""),
+    ):  # fmt: skip
+        output.content_withheld(withheld, needs)
+        assert capsys.readouterr().err == f"Content is withheld{way}.\n"
 
 
 def test_lines_stay_whole_for_programs_and_hang_below_their_words_on_a_terminal(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.cli import narrative
-from tests.unit.cli.conftest import Command, Site, flat
+from tests.unit.cli.conftest import As, Command, Site, flat
 
 
 def test_show_of_a_model_in_a_window(command: Command, site: Site) -> None:
@@ -44,6 +44,24 @@ def test_a_name_is_looked_for_as_all_that_it_may_be(command: Command, site: Site
     first = command("show", "demo-chat", "--limit", "3", "--data", site.data)
     cursor = first.err.split("--cursor ")[1].split()[0]
     assert command("show", "demo-chat", "--cursor", cursor, "--data", site.data).code == 0
+
+
+def test_the_way_to_content_is_the_one_that_there_is(
+    command: Command, site: Site, become: As
+) -> None:
+    """Of a role, or of a boundary, that shows it for a reason, to two persons, or never."""
+    become("")
+    make = ("keys", "create", "--kind", "person", "--role", "responder")
+    two = command(*make, "Two", "--boundary", "two").out.strip()
+    for key, way in (
+        (site.machine.keys["auditor"], "give a --reason."),
+        (site.machine.keys["compliance"], "your boundary never shows it."), (two, "TEXT asks."),
+    ):  # fmt: skip
+        become(key)
+        for asked in (("query", "model:demo-chat"), ("show", "demo-chat")):
+            told = flat(command(*asked).err)
+            assert "Content is withheld: " in told
+            assert way in told
 
 
 def test_what_is_missing_from_the_vault_is_not_called_erased(command: Command, site: Site) -> None:
