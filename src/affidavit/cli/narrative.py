@@ -6,6 +6,7 @@ sentences: a column for each lane, ``*`` where the line is, ``|`` where another 
 characters are made visible. Not here: what is asked, and JSON.
 """
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +43,18 @@ def last(told: dict[str, Any], lines: int) -> None:
         hidden += f" Beyond your boundary: {output.beyond(told['beyond'], 'record')}."
     size = told["as_of"]["size"]
     output.show(Text(f"{output.counted(lines, 'line')}, as of leaf {size}.{more}{hidden}", "dim"))
+
+
+def other_reads(since: str) -> None:
+    """Say of a story that begins ``since`` which reads of it are not told, and how to find them."""
+    question = shlex.quote(f"type:access.* since:{since}")
+    output.show(
+        Text(
+            "Told are reveals and exports; whoever read this by query, show or tail is not. All "
+            f"reads since then: affidavit query {question}",
+            "dim",
+        )
+    )
 
 
 def _width(lines: list[dict[str, Any]]) -> int:

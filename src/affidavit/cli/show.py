@@ -53,7 +53,7 @@ def show(
     """
     client = Client(data, url)
     asked = {"purpose": reason or None, "since": since or None, "until": until or None}
-    shown, first, bad = 0, True, False
+    shown, first, bad, began = 0, True, False, ""
     withheld: dict[str, Any] = {}
     while True:
         told = client.get(
@@ -62,6 +62,7 @@ def show(
         )  # fmt: skip
         _page(told, first=first, json=json)
         first = False
+        began = began or next((line["time"] for line in told["lines"]), "")
         shown += len(told["lines"])
         bad = bad or any(
             name in _BAD for line in told["lines"] for name in (line["evidence"], line["content"])
@@ -72,6 +73,8 @@ def show(
             break
     if not json:
         narrative.last(told, shown)
+        if began and "what" not in told["withheld"]:
+            narrative.other_reads(began)
         output.content_withheld([withheld], str(told.get("content_needs")))
     if cursor:
         output.say(f"More: the same with --cursor {cursor}")

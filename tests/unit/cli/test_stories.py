@@ -1,6 +1,7 @@
 """The verbs around a story: show of an actor, diff, pivot, record."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_name_is_looked_for_as_all_that_it_may_be(command: Command, site: Site
     first = command("show", "demo-chat", "--limit", "3", "--data", site.data)
     cursor = first.err.split("--cursor ")[1].split()[0]
     assert command("show", "demo-chat", "--cursor", cursor, "--data", site.data).code == 0
+
+
+def test_a_story_says_which_reads_it_does_not_tell(command: Command, site: Site) -> None:
+    """The question that it proposes finds this very read; without a story there is none."""
+    told = flat(command("show", "my-session", "--data", site.data).out)
+    site.machine.settle()
+    (asked,) = re.findall(
+        r"is not\. All reads since then: affidavit query '(type:access[^']+)'", told
+    )
+    rows = command("query", asked, "--json", "--data", site.data).rows
+    assert "access.query" in {row["type"] for row in rows}
+    assert "reads since" not in command("show", "#99999", "--data", site.data).out
 
 
 def test_the_way_to_content_is_the_one_that_there_is(
