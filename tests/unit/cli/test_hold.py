@@ -57,7 +57,9 @@ def test_a_hold_is_placed_listed_and_released_by_two(
     with monkeypatch.context() as slow:
         slow.setattr(Searcher, "count_of", _takes_too_long)
         untold = command(*place)
-    assert (untold.code, "was not counted" in flat(untold.out)) == (0, True)
+        unplanned = command(*place, "--dry-run")
+    for told in (untold, unplanned):
+        assert (told.code, "was not counted" in flat(told.out)) == (0, True)
     shown = flat(command("hold", "show", made["id"]).out)
     assert "matter: Doe v. Acme" in shown
     assert "owner: Ann Law" in shown
