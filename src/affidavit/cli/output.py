@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
@@ -198,8 +199,13 @@ def _state(row: Mapping[str, Any]) -> str:
     return "open" if row.get("open") else str(row.get("decision") or "")
 
 
-def exchange(row: Mapping[str, Any]) -> None:
-    """An exchange, or another record, in up to three lines."""
+def exchange(row: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})) -> None:
+    """An exchange, or another record, in up to three lines; a pseudonym whole, on the last.
+
+    ``names``: who is behind pseudonyms, where the row does not say it.
+    """
+    pseudonym = str(row.get("actor") or "")
+    known = names.get(pseudonym) or by_whom(row)
     status, http = _state(row), row.get("http")
     ended = f"{status} {http}" if isinstance(http, int) and http >= 400 else str(status)
     columns = width()
@@ -217,7 +223,7 @@ def exchange(row: Mapping[str, Any]) -> None:
     grid.add_row(
         moment(row.get("time")),
         Text(visible(str(what or kind))),
-        Text(visible(by_whom(row))),
+        Text(visible("" if known == pseudonym else known)),
         tokens(row),
         Text(visible(ended), style_of(row.get("status"), http)),
     )
@@ -229,7 +235,8 @@ def exchange(row: Mapping[str, Any]) -> None:
             show(Padding(line, (0, 0, 0, 2)))
     if row.get("content") in ("missing", "corrupt"):
         indented(f"content: {row['content']}", 2, _BAD)
-    indented(str(row.get("id", "")), 2, _DIM)
+    by = f"  by {pseudonym}" if pseudonym else ""
+    indented(f"{row.get('id', '')}{by}", 2, _DIM)
 
 
 def as_of(answer: Mapping[str, Any], shown: int, what: str) -> str:

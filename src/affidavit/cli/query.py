@@ -120,7 +120,7 @@ def query(
 def _show(answer: dict[str, Any], expression: str) -> None:
     rows = answer["rows"]
     for row in rows:
-        output.exchange(row)
+        output.exchange(row, answer["names"])
     if not rows:
         output.plain("Nothing matches within what you may see.")
         for doubt in _doubts(expression, answer.get("withheld", ())):

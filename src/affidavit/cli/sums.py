@@ -64,10 +64,15 @@ def sums(
     elif rows:
         names = [name for name in rows[0] if name not in _SHOWN and name not in _BESIDE]
         titles = [*names, *(name for name, show in _SHOWN.items() if show(rows[0]) is not None)]
-        output.table(titles, [_cells(row, names, titles) for row in rows])
+        groups_of = [_group(row, names, answer) for row in rows]
+        figures = [[_SHOWN[title](row) for title in titles[len(names) :]] for row in rows]
+        output.table(titles, [[*a, *b] for a, b in zip(groups_of, figures, strict=True)])
         if latency:
-            output.title("Seconds")
-            output.table([*names, *_PERCENTILES], [_percentiles(row, names) for row in rows])
+            for title, key in _LATENCIES.items():
+                output.title(f"Seconds, {title}")
+                lines = [[*a, *_percentiles(row[key])]
+                         for a, row in zip(groups_of, rows, strict=True)]  # fmt: skip
+                output.table([*names, "p50", "p95", "p99"], lines)
     else:
         output.plain("No exchange matches within what you may see.")
     _end(answer, output.counted(len(rows), "line"), json=json)
@@ -107,7 +112,9 @@ def facets(
             if facet["values"] or names:
                 output.title(f"{name} ({facet['distinct']})")
             if facet["values"]:
-                output.table(("", ""), [(f"  {v['value']}", v["count"]) for v in facet["values"]])
+                lines = [(f"  {_value(name, v['value'], answer)}", v["count"])
+                         for v in facet["values"]]  # fmt: skip
+                output.table(("", ""), lines)
     _end(answer, output.counted(answer["records"], "record"), json=json)
 
 
@@ -191,24 +198,25 @@ _SHOWN: dict[str, Any] = {
     "cost": _cost,
     "reckoned": _reckoned,
 }
-_PERCENTILES = ("duration p50", "p95", "p99", "first byte p50", "p95", "p99")
+_LATENCIES = {"duration": "duration", "until the first byte": "first_byte"}
 _BESIDE = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "cost_of",
            "reckoned_of", "no_cost", "duration", "first_byte")  # fmt: skip
 
 
-def _cells(row: Mapping[str, Any], names: Sequence[str], titles: Sequence[str]) -> list[object]:
-    return [*_group(row, names), *(_SHOWN[title](row) for title in titles[len(names) :])]
+def _percentiles(found: Mapping[str, Any]) -> list[object]:
+    return ["–" if value is None else _digits(value, 3) for value in found.values()]
 
 
-def _percentiles(row: Mapping[str, Any], names: Sequence[str]) -> list[object]:
-    found = [value for name in ("duration", "first_byte") for value in row[name].values()]
-    seconds = ["–" if value is None else _digits(value, 3) for value in found]
-    return [*_group(row, names), *seconds]
-
-
-def _group(row: Mapping[str, Any], names: Sequence[str]) -> list[object]:
+def _group(row: Mapping[str, Any], names: Sequence[str], answer: Mapping[str, Any]) -> list[object]:
     """What the line is of; what is not known is a dash."""
-    return [output.moment(row[name])[:16] if name == "time" else row[name] or "–" for name in names]
+    return [_value(name, row[name], answer) for name in names]
+
+
+def _value(name: str, value: Any, answer: Mapping[str, Any]) -> str:
+    """A value; of an actor with the name, where the answer says it."""
+    if name == "time":
+        return output.moment(value)[:16]
+    return output.whom(answer, value) if name == "actor" and value else str(value or "–")
 
 
 def _digits(value: float, digits: int) -> str:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from affidavit.console import resolve
 from affidavit.console.access import Access
 from affidavit.console.approvals_api import broken
 from affidavit.console.auth import Authenticator, require_administration
@@ -113,6 +114,8 @@ def router(
     async def answer_query(asked: QueryBody, request: Request) -> dict[str, Any]:
         reader = authenticator.api(request)
         answer = await reads.query(reader, Ask(**asked.model_dump()))
+        actors = [row.get("actor") for row in answer["rows"]]
+        answer["names"] = resolve.names(actors, reader, services.snapshot())
         if asked.prove or asked.count:
             answer["proof"] = await proofs.verdict(
                 reader, asked.expression, asked.purpose, count=asked.count

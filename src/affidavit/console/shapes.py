@@ -109,7 +109,8 @@ class Answer(msgspec.Struct):
     """A page of an answer; ``cursor`` is ``""`` on the last.
 
     ``count`` is of the whole answer, on its first page; ``count_capped``: at least so many.
-    ``proof`` where it was asked for. ``content_needs``, to be shown content: ``nothing``,
+    ``proof`` where it was asked for. ``names``: who is behind actors' pseudonyms, as far as the
+    reader may know; of sums and facets, too. ``content_needs``, to be shown content: ``nothing``,
     ``reason``, ``second person``, or ``never`` within this boundary.
     """
 
@@ -125,6 +126,7 @@ class Answer(msgspec.Struct):
     next: int = 0
     proof: Verdict | None = None
     beyond: Beyond | None = None
+    names: dict[str, str] = {}
 
 
 class Part(msgspec.Struct):
@@ -241,18 +243,21 @@ class Sums(Aggregate, frozen=True):
     """Sums by group and period. ``withheld``: sections outside the boundary."""
 
     withheld: tuple[str, ...] = ()
+    names: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Counted(Facets, frozen=True):
     """Values with counts, of the fields within the boundary."""
 
     withheld: tuple[str, ...] = ()
+    names: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Chart(Histogram, frozen=True):
     """Counts by period."""
 
     withheld: tuple[str, ...] = ()
+    names: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Reported(msgspec.Struct):

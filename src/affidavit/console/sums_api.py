@@ -13,6 +13,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from affidavit.console import resolve
 from affidavit.console.access import Access
 from affidavit.console.auth import Authenticator, Reader
 from affidavit.console.reads import Reads
@@ -86,7 +87,8 @@ def router(
         lines = answer.get("rows", answer.get("buckets", answer.get("fields")))
         what |= {"rows": len(lines or ()), "as_of": answer["as_of"]}
         await access.read("access.query", reader, what, asked.purpose)
-        return answer | {"withheld": list(withheld(reader.boundary))}
+        named = resolve.names(_actors(answer), reader, services.snapshot())
+        return answer | {"withheld": list(withheld(reader.boundary)), "names": named}
 
     @routes.post("/aggregate", tags=["read"], summary="Requests, tokens, cost, latency: sums")
     async def aggregate(body: AggregateBody, request: Request) -> dict[str, Any]:
@@ -130,3 +132,10 @@ def router(
         )
 
     return routes
+
+
+def _actors(answer: dict[str, Any]) -> list[str]:
+    """The actors of which lines or values of an answer are."""
+    rows = [row["actor"] for row in answer.get("rows", ()) if row.get("actor")]
+    facet = (answer.get("fields") or {}).get("actor", {"values": ()})
+    return [*rows, *(value["value"] for value in facet["values"])]

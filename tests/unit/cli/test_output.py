@@ -83,6 +83,20 @@ def test_an_exchange_fits_100_columns(row: dict[str, object]) -> None:
     assert all(cell_len(line) <= 100 and line == line.rstrip() for line in lines)
 
 
+def test_a_pseudonym_is_whole_and_has_its_name_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The name from the row, or from beside the rows; where neither is known, no part of it."""
+    actor = "act_6a4ygjebiyuuq6znhibsalj22u"
+    row = {"type": "access.query", "id": "i", "actor": actor}
+    output.exchange(row, {actor: "owner"})
+    line, last = capsys.readouterr().out.splitlines()
+    assert ("  owner" in line, last) == (True, f"  i  by {actor}")
+    output.exchange(row)
+    line, last = capsys.readouterr().out.splitlines()
+    assert ("act_" in line, last) == (False, f"  i  by {actor}")
+
+
 def test_nothing_ends_in_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     """Output that is piped has no blanks at the end of lines."""
     output.table(("A", "B"), [("1", "x" * 200), ("2", None)])

@@ -3,7 +3,7 @@
 import pytest
 
 from affidavit.cli import sums
-from tests.unit.cli.conftest import Command, Site
+from tests.unit.cli.conftest import As, Command, Site, flat
 
 
 def test_sums_by_model(command: Command, site: Site) -> None:
@@ -22,7 +22,10 @@ def test_sums_by_model(command: Command, site: Site) -> None:
     assert shown.out.rstrip().splitlines()[-1].startswith(f"{len(told.rows)} lines, as of leaf ")
     assert max(map(len, shown.out.splitlines())) <= 100
     latency = command("sums", "--by", "model,actor,key", "--latency", *at).out
-    assert "Seconds" in latency.splitlines()
+    lines = latency.splitlines()
+    assert "Seconds, until the first byte" in lines
+    heading = lines[lines.index("Seconds, duration") + 1].split()
+    assert (heading[-3:], len(heading)) == (["p50", "p95", "p99"], 6)
     assert max(map(len, latency.splitlines())) <= 100
     assert "demo-error" in command("sums", "--by", "model,actor", "--latency", *at).out
     assert "No exchange matches" in command("sums", "model:none", *at).out
@@ -71,3 +74,20 @@ def test_figures_are_never_powers_of_ten() -> None:
     assert [sums._digits(value, 3) for value in (0.000031, 172_800.0, 0.25)] == [
         "0.000031", "173000", "0.25",
     ]  # fmt: skip
+
+
+def test_actors_have_names_beside_their_pseudonyms(
+    command: Command, site: Site, become: As
+) -> None:
+    """Where names may be seen, and never a part of a pseudonym alone."""
+    become("")
+    (caller,) = {one["actor"] for one in command("keys", "list", "--json").rows
+                 if one["name"] == "the caller"}  # fmt: skip
+    for verb in ("sums", "facets"):
+        asked = ("--by", "actor") if verb == "sums" else ("--fields", "actor")
+        assert f"the caller, {caller}" in flat(command(verb, "type:exchange.*", *asked).out)
+    assert f"  by {caller}" in command("query", "type:exchange.*").out
+    become(site.machine.keys["auditor"])
+    untold = command("facets", "type:exchange.*", "--fields", "actor").out
+    untold += command("query", "type:exchange.*").out
+    assert (caller in untold, "the caller" in untold) == (True, False)
