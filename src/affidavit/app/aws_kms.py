@@ -100,6 +100,11 @@ class AwsKms:
         return secret
 
 
+def require() -> None:
+    """``UnavailableError`` unless what asks KMS is installed."""
+    _library()
+
+
 def _of(origin: str) -> dict[str, str]:
     return {CONTEXT: origin}
 
@@ -176,6 +181,7 @@ def _library() -> tuple[Any, Any, Any]:
     except ModuleNotFoundError as error:
         raise UnavailableError(
             "A key-encryption key in AWS KMS needs boto3, which is not installed.",
-            hint="pip install 'affidavit[aws]'",
+            hint="pip install 'affidavit[aws]'; in a checkout: .venv/bin/pip install"
+            " --require-hashes --no-deps -r requirements/aws.txt",
         ) from error
     return boto3, config, exceptions

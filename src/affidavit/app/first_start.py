@@ -7,6 +7,7 @@ made; a directory that is there is never made again.
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -17,7 +18,7 @@ from affidavit.app.paths import Paths
 from affidavit.clock import Clock
 from affidavit.control.store import IdentityStore
 from affidavit.durable import Disk
-from affidavit.errors import LockedError, UnavailableError
+from affidavit.errors import AffidavitError, LockedError, UnavailableError
 from affidavit.ledger import staging
 from affidavit.record.journal import SEGMENT_BYTES
 from affidavit.record.kek import KeyFile
@@ -62,6 +63,17 @@ providers:
 routes:
   default: {capture: full, unrecordable: refuse}
 """
+
+
+@contextlib.contextmanager
+def whole_or_nothing(paths: Paths, disk: Disk, *, there: bool) -> Iterator[None]:
+    """After an error, a directory that was not ``there`` is gone, unless it has its key by then."""
+    try:
+        yield
+    except AffidavitError:
+        if not there and not paths.initialised:
+            disk.remove_tree(paths.root)
+        raise
 
 
 def check_root(paths: Paths) -> None:

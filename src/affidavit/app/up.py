@@ -59,8 +59,10 @@ def up(
     paths = Paths(data or Path(os.environ.get("AFFIDAVIT_DATA", default)))
     disk = Disk()
     first_start.check_root(paths)
+    there = paths.root.exists()
     with contextlib.ExitStack() as held:
         _take(paths, disk, held)
+        held.enter_context(first_start.whole_or_nothing(paths, disk, there=there))
         configured = config_path is not None
         if paths.initialised and not configured and not paths.config.exists():
             say(

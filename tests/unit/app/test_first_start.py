@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from affidavit import config, durable
 from affidavit.app import first_start, opening
 from affidavit.app.paths import Paths
+from affidavit.app.up import up
 from affidavit.clock import SystemClock
 from affidavit.control.identity import Directory
 from affidavit.control.store import IdentityStore
@@ -147,3 +149,19 @@ def test_a_new_key_is_kept_as_the_configuration_says(
     monkeypatch.setenv("AFFIDAVIT_PASSPHRASE", "correct horse batteries")
     with pytest.raises(CheckFailedError, match="passphrase does not open"):
         _prepare(root)
+
+
+def test_a_start_that_its_key_source_refuses_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without boto3 the directory is not begun, and in one that was there is no key."""
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    config = tmp_path / "kms.yaml"
+    config.write_text("keys: {kind: aws-kms, aws_kms_key: alias/affidavit}\n")
+    there = tmp_path / "there"
+    there.mkdir()
+    for data in (tmp_path / "new", there):
+        with pytest.raises(UnavailableError, match="boto3, which is not installed"):
+            up(data, config, "127.0.0.1:0", "127.0.0.1:0", 1, demo=False, as_json=True)
+    assert not (tmp_path / "new").exists()
+    assert not Paths(there).initialised

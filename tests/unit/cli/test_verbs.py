@@ -540,6 +540,30 @@ def test_config_check_says_what_is_in_force(command: Command, tmp_path: Path) ->
     assert "providers" in wrong.err
 
 
+def test_config_check_says_whether_the_key_can_be_kept_so(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind, key and boto3; code 4 where up would refuse, and not where the key is of a file yet."""
+    file = tmp_path / "kms.yaml"
+    file.write_text("keys: {kind: aws-kms, aws_kms_key: alias/affidavit}\n")
+    check = ("config", "check", "--config", str(file))
+    there = command(*check)
+    assert (there.code, "alias/affidavit; boto3 is installed" in flat(there.out)) == (0, True)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    gone = command(*check)
+    assert (gone.code, "alias/affidavit; boto3 is not installed" in flat(gone.out)) == (4, True)
+    assert ".venv/bin/pip install" in gone.err
+    told = command(*check, "--json")
+    assert (told.code, told.rows[0]["keys"]) == (
+        4, {"kind": "aws-kms", "aws_kms_key": "alias/affidavit", "in_force": "", "boto3": False},
+    )  # fmt: skip
+    paths = Paths(tmp_path / "data")
+    paths.create(Disk())
+    KeyEncryptionKey.create(Disk(), paths.key_encryption_key)
+    kept = command(*check, "--data", str(paths.root))
+    assert (kept.code, "of kind file now, until affidavit keys" in flat(kept.out)) == (0, True)
+
+
 def test_config_check_and_doctor_speak_of_what_runs(command: Command, tmp_path: Path) -> None:
     """Of a running server they show its configuration, and which providers are off in it."""
     paths = Paths(tmp_path)
@@ -577,6 +601,13 @@ def test_the_demos_provider_has_no_address_of_this_shell(command: Command, tmp_p
     running.write(paths, Disk(), Running(os.getpid(), str(file), {}, hashed, there))
     doctor = ("doctor", "--data", str(tmp_path))
     assert "was changed since" not in flat(command(*doctor).out)
+    check = ("config", "check", "--data", str(tmp_path))
+    served = command(*check, "--json").rows[0]
+    assert (served["hash"], served["providers"][0]["base_url"]) == (hashed, None)
+    running.keep_demo(paths, Disk(), there)
+    running.clear(paths, Disk())
+    assert command(*check, "--json").rows[0]["hash"] == hashed, "as it will be at the next start"
+    running.write(paths, Disk(), Running(os.getpid(), str(file), {}, hashed, there))
     file.write_text(DEMO_YAML + "\ngateway: {drain_seconds: 7}\n")
     assert "was changed since" in flat(command(*doctor).out)
     (tmp_path / "config.yaml").write_text("")
