@@ -15,6 +15,7 @@ from affidavit.app.paths import Paths
 from affidavit.durable import Disk
 
 FILE = "up.json"
+_DEMO = "demo-url"
 
 
 class Running(NamedTuple):
@@ -53,3 +54,17 @@ def find(data: Path) -> Running | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return running
+
+
+def keep_demo(paths: Paths, disk: Disk, url: str) -> None:
+    """Remember where the demo's provider listens, for its next start."""
+    if demo_url(paths) != url:
+        disk.write_file(paths.run / _DEMO, url.encode("ascii"))
+
+
+def demo_url(paths: Paths) -> str:
+    """Where the demo's provider of a data directory listened last; ``""`` if it never did."""
+    try:
+        return (paths.run / _DEMO).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -122,9 +122,10 @@ class Machine:
         self.paths = paths
         self.demo = demo
         self.config_path = (config_path or paths.config).absolute()
-        self._demo_socket = listen("127.0.0.1", 0, "demo provider") if demo else None
+        self._demo_socket = _demo(paths) if demo else None
         if self._demo_socket is not None:
             os.environ["AFFIDAVIT_DEMO_URL"] = url(self._demo_socket)
+            running.keep_demo(paths, Disk(), url(self._demo_socket))
         self.config = configuration.load(self.config_path, os.environ)
         named.check(self.config, str(self.config_path))
         trust_anchors(self.config, load_policy(self.config))  # a wrong file is one sentence here
@@ -296,3 +297,12 @@ async def _until_readable(fd: int) -> bool:
 
 def _address(section: Any) -> tuple[str, int]:
     return section.host, section.port
+
+
+def _demo(paths: Paths) -> socket.socket:
+    """Where the demo listened before, as a port is part of its configuration; else anywhere."""
+    port = running.demo_url(paths).rpartition(":")[2]
+    if port.isdecimal() and int(port) < 1 << 16:
+        with contextlib.suppress(UnavailableError):  # somebody else has it now
+            return listen("127.0.0.1", int(port), "demo provider")
+    return listen("127.0.0.1", 0, "demo provider")

@@ -35,6 +35,7 @@ def check(
     """
     from affidavit.app import running
     from affidavit.app.cosigning import load_policy
+    from affidavit.app.paths import Paths
     from affidavit.app.stamping import trust_anchors
     from affidavit.config import load
     from affidavit.query import named
@@ -44,7 +45,8 @@ def check(
     path = config or (Path(runs.config) if runs else directory / "config.yaml")
     if runs is not None and path.absolute() != Path(runs.config):
         runs = None  # something runs, with another configuration
-    loaded = load(path, options.environment())
+    demo = runs.demo if runs is not None else running.demo_url(Paths(directory))
+    loaded = load(path, options.environment(demo))
     named.check(loaded, str(path))
     policy = load_policy(loaded)
     trust_anchors(loaded, policy)
@@ -52,18 +54,20 @@ def check(
         {
             "provider": name,
             "dialect": provider.dialect,
-            "base_url": None if provider.base_url == options.DEMO_URL else provider.base_url,
+            "base_url": None
+            if provider.base_url in (options.DEMO_URL, demo)
+            else provider.base_url,
             "credential": provider.credential,
             "off": runs.off.get(name) if runs is not None else provider.off,
         }
         for name, provider in sorted(loaded.providers.items())
     ]
     halves = named.one_half(loaded)
+    keys = _keys(loaded, directory)
     process = runs.pid if runs is not None else None
     if json:
         told = {"file": str(path), "hash": loaded.hash(), "process": process}
         output.json_line({**told, "providers": providers, "anchored": loaded.anchored,
-    keys = _keys(loaded, directory)
              "boundaries": list(loaded.boundaries),
              "classes": list(loaded.retention.classes), "one_half": halves,
              "keys": keys._asdict()})  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from affidavit.app import running
+from affidavit.app.first_start import DEMO_YAML
 from affidavit.app.paths import Paths
 from affidavit.app.up import Machine
 from affidavit.durable import Disk
@@ -66,3 +67,37 @@ def test_what_ran_and_was_killed_runs_no_more(tmp_path: Path) -> None:
     assert running.find(tmp_path) is None
     (paths.run / running.FILE).write_text("{")
     assert running.find(tmp_path) is None
+
+
+def test_the_demo_listens_where_it_did_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start is no change of the configuration; a port that is taken, or no port, is."""
+    paths, config = Paths(tmp_path), tmp_path / "config.yaml"
+    paths.create(Disk())
+    config.write_text(DEMO_YAML)
+    monkeypatch.setenv("AFFIDAVIT_DEMO_URL", "")
+
+    def started() -> tuple[Machine, str]:
+        at = "127.0.0.1:0"
+        machine = Machine(paths, config, at, at, None, demo=True)
+        for sock in (machine.gateway_socket, machine.console_socket):
+            sock.close()
+        return machine, machine.config.hash()
+
+    first, hashed = started()
+    second, other = started()
+    assert other != hashed, "the first one still has it"
+    assert first._demo_socket is not None
+    assert second._demo_socket is not None
+    first._demo_socket.close()
+    second._demo_socket.close()
+    third, again = started()
+    assert again == other
+    assert third._demo_socket is not None
+    third._demo_socket.close()
+    for wrong in ("http://127.0.0.1:99999", "x"):
+        (paths.run / "demo-url").write_text(wrong)
+        fourth, _ = started()
+        assert fourth._demo_socket is not None
+        fourth._demo_socket.close()

@@ -618,6 +618,13 @@ def test_an_expression_without_quotes_gets_its_hint(command: Command) -> None:
     """The shell took it apart; the hint says how it is written."""
     result = command("query", "model:x", "since:90d")
     assert result.code == 2
+    check = ("config", "check", "--data", str(tmp_path))
+    served = command(*check, "--json").rows[0]
+    assert (served["hash"], served["providers"][0]["base_url"]) == (hashed, None)
+    running.keep_demo(paths, Disk(), there)
+    running.clear(paths, Disk())
+    assert command(*check, "--json").rows[0]["hash"] == hashed, "as it will be at the next start"
+    running.write(paths, Disk(), Running(os.getpid(), str(file), {}, hashed, there))
     assert "affidavit query 'model:gpt-4o since:90d'" in result.err
 
 
