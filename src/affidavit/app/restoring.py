@@ -297,13 +297,15 @@ class Restoring:
         before = sorted(paths.vault.rglob("*.wraps"))
         for path in before:
             if read_wraps(path.with_suffix(".seg")).key not in known:
-                raise CorruptError(
-                    f"These keys are older than the backup, or not whole: {_WAL}",
-                    hint=f"Give the keys as they are now, not as they were then. {_COPY}",
-                )
+                raise _older()
         gone = tuple(moved(keyring, [path.with_suffix(".seg") for path in before]))
         for path in before:
-            overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
+            try:
+                overwrite(self._disk, keyring, path.with_suffix(".seg"), lambda *_: _EVERYTHING)
+            except CorruptError as error:
+                if isinstance(error.__cause__, NotFoundError):  # a person that they do not know
+                    raise _older() from error
+                raise
         return sum(not path.exists() for path in before), gone
 
     def _apply(self, paths: Paths, manifest: Manifest, keyring: Keyring) -> tuple[Applied, str]:
@@ -347,6 +349,13 @@ def _bytes_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_AT_ONCE):
             yield piece
+
+
+def _older() -> CorruptError:
+    return CorruptError(
+        f"These keys are older than the backup, or not whole: {_WAL}",
+        hint=f"Give the keys as they are now, not as they were then. {_COPY}",
+    )
 
 
 def _damaged(file: File, what: str) -> CorruptError:

@@ -463,6 +463,30 @@ def test_keys_of_another_log_or_older_ones_are_refused(place: Path, tmp_path: Pa
     assert not (tmp_path / "new").exists()
 
 
+def test_keys_that_lack_a_person_of_the_backup_are_called_older(
+    place: Path, tmp_path: Path
+) -> None:
+    """Of the same bucket, but from before somebody came. Where nobody came, an older copy goes."""
+    older = tmp_path / "older"
+    shutil.copytree(place / "old-keys", older)
+    keyring = Keyring.open(older / "keys.db", next(KeyFile(older / "kek").candidates()), CLOCK)
+    with keyring.alone() as (database, _):
+        database.execute("DELETE FROM subject_keys")
+    keyring.close()
+    with pytest.raises(CorruptError, match="older than the backup") as refused:
+        _restore(place / "then", tmp_path / "new", older)
+    assert "as they are now" in refused.value.hint
+    assert not (tmp_path / "new").exists()
+    shutil.copy(place / "old-keys" / "keys.db", older / "keys.db")
+    text = (older / "checkpoint").read_text()
+    head = note.open_checkpoint(text.encode(), None)
+    before = LogReader(place / "then" / "log").root(head.size - 1)
+    earlier = head._replace(size=head.size - 1, root=before).text()
+    signatures = text.partition("\n\n")[2]
+    (older / "checkpoint").write_text(f"{earlier}\n{signatures}")
+    assert _restore(place / "then", tmp_path / "new", older).size == head.size
+
+
 def test_a_copy_without_its_log_is_called_that(place: Path, tmp_path: Path) -> None:
     """Of a running system: the file alone may be empty, or lack the newest keys, or all."""
     there = tmp_path / "there"
