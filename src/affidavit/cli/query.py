@@ -42,7 +42,7 @@ def query(
         bool, typer.Option("--prove", help="State what is proved about the answer.")
     ] = False,
     count: Annotated[
-        bool, typer.Option("--count", help="With --prove: only how many, and show no record.")
+        bool, typer.Option("--count", help="Only how many, and show no record; --prove proves it.")
     ] = False,
     save: Annotated[
         str, typer.Option("--save", help="Keep EXPR as @NAME instead.", metavar="NAME")
@@ -66,7 +66,7 @@ def query(
     People see exchanges; --json gives one flat object per record on stdout, without prompts and
     outputs (show and reveal have those), and on stderr how many there are, as of when, and the
     --cursor to go on with. With --prove, exit code 1 if
-    completeness is not proved.
+    completeness is not proved. --count alone counts all that match, without a proof.
 
     @NAME alone is a query that was saved, asked within what you may see.
 
@@ -85,10 +85,11 @@ def query(
         else:
             saved.listing(client, json=json)
         return
-    if count and not prove:
-        raise UsageError("--count proves a number.", hint="Give --prove, too.")
     client = Client(data, url)
     expression = saved.words(client, expression)
+    if count and not prove:
+        _count(client, expression, reason, json=json)
+        return
     asked = {
         "expression": expression,
         "limit": limit,
@@ -115,6 +116,23 @@ def query(
             output.verdict(proof)
         if not proof["proved"]:
             raise typer.Exit(1)
+
+
+def _count(client: Client, expression: str, reason: str, *, json: bool) -> None:
+    """All records that match within the boundary, exactly, however many; on record as any read."""
+    asked = {"expression": expression, "purpose": reason, "interval": "month", "exact": True}
+    with output.pointing(expression):
+        answer = client.post("/api/histogram", asked)
+    if json:
+        output.json_line({"count": answer["records"], "as_of": answer["as_of"]})
+        return
+    at = answer["as_of"]
+    time = f", {output.moment(at['time'])} UTC" if at["time"] else ""
+    halves = " (requests and responses counted apart)" if answer["records"] else ""
+    records = output.counted(answer["records"], "record")
+    output.plain(f"{records}{halves}, as of leaf {at['size']}{time}.")
+    if answer["withheld"]:
+        output.say(f"Withheld from your role: {', '.join(answer['withheld'])}.")
 
 
 def _show(answer: dict[str, Any], expression: str) -> None:
