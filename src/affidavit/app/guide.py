@@ -28,6 +28,18 @@ def _anchors(facts: dict[str, Any]) -> list[str]:
     ]
 
 
+def _attack(me: str, *, demo: bool) -> list[str]:
+    """The command that shows what tampering looks like; it attacks a demo of its own."""
+    return ["What tampering looks like:", f"  {me} demo attack", ""] if demo else []
+
+
+def _exports(me: str, data: str) -> str:
+    """The line that makes commands short, as the other pages of the docs write them."""
+    (program,) = shlex.split(me)
+    found = [f'PATH={shlex.quote(str(Path(program).parent))}:"$PATH"'] if "/" in program else []
+    return " ".join(["export", *found, f"AFFIDAVIT_DATA={shlex.quote(data)}"])
+
+
 def unused(name: str, suffix: str) -> str:
     """A file name that does not exist here yet: ``evidence.zip``, ``evidence-2.zip``, ….
 
@@ -47,6 +59,7 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
     data = f" --data {shlex.quote(facts['data'])}"
     model = "demo-chat" if demo else "gpt-4o"
     key = facts["caller_key"]
+    vkey = shlex.quote(facts["vkey"])
     lines = [
         "",
         f"Affidavit records on {facts['gateway']}, the console is {facts['console']}",
@@ -76,9 +89,18 @@ def guide(facts: dict[str, Any], *, demo: bool, first: bool) -> str:
         "",
         "Ask, look, prove:",
         f"  {me} query 'model:{model} since:90d'{data}",
+        f"  {me} query 'model:{model} since:90d'{data} --prove",
         f"  {me} show my-first-session{data}",
-        f"  {me} export 'model:{model} since:90d' -o {evidence}{data}",
-        f"  {me} verify {evidence} --key {shlex.quote(facts['vkey'])}",
+        f"  {me} export 'model:{model} since:90d' --content full -o {evidence}{data}",
+        f"  {me} verify {evidence} --key {vkey}",
+        "",
+        "The same check by the verifier that is in the bundle, standard-library Python:",
+        f"  unzip -p {evidence} verify.py > verify.py",
+        f"  python3 -I verify.py {evidence} --key {vkey}",
+        "",
+        *_attack(me, demo=demo),
+        "So that a shell needs neither path nor --data:",
+        f"  {_exports(me, facts['data'])}",
         "",
         "Ctrl-C stops everything.",
     ]

@@ -1,13 +1,16 @@
 """What is printed at the start can be copied as it is."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from affidavit.app import guide as guide_module
 from affidavit.app.anchoring import ADVICE
 from affidavit.app.guide import guide
 from affidavit.config import parse
+from tests.paths import REPOSITORY
 
 FACTS = {
     "gateway": "http://127.0.0.1:8787",
@@ -65,3 +68,39 @@ def test_the_evidence_has_a_name_that_is_free(
     text = guide(FACTS, demo=True, first=False)
     assert "-o evidence-3.zip " in text
     assert "verify evidence-3.zip " in text
+
+
+_ASKED = (".venv/bin/affidavit", "unzip", "python3")
+
+
+def test_the_guide_and_the_readme_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of README's first section stands in what the demo prints."""
+    monkeypatch.setattr(guide_module, "command", lambda: ".venv/bin/affidavit")
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    readme = text.partition("## Use it for real")[0]
+    key = "--key affidavit-demo/log/log.vkey"
+    told = guide({**FACTS, "data": "affidavit-demo", "vkey": "VKEY"}, demo=True, first=True)
+    told = told.replace("--key VKEY", key)
+    blocks = re.findall(r"^```\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    asked = [line for line in lines if line.startswith(_ASKED)]
+    printed = [line.strip() for line in told.splitlines() if line.startswith("  ")]
+    words = [sorted(shlex.split(line)) for line in printed if line.startswith(_ASKED)]
+    assert len(asked) > 6
+    for line in asked:
+        assert sorted(shlex.split(line)) in words, line
+    (exported,) = [line for line in lines if line.startswith("export PATH=")]
+    (short,) = [line for line in printed if line.startswith("export PATH=")]
+    names = re.compile(r"(\w+)=")
+    assert names.findall(short) == names.findall(exported) == ["PATH", "AFFIDAVIT_DATA"]
+    assert "demo attack" not in guide(FACTS, demo=False, first=False)
+
+
+def test_a_shell_that_copies_the_line_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place with blanks stays one word; a program that is found has no PATH to be given."""
+    monkeypatch.setattr(guide_module, "command", lambda: "'/a b/bin/affidavit'")
+    text = guide(FACTS, demo=False, first=False)
+    assert "export PATH='/a b/bin':\"$PATH\" AFFIDAVIT_DATA='/path with space/d'" in text
+    monkeypatch.setattr(guide_module, "command", lambda: "affidavit")
+    text = guide(FACTS, demo=False, first=False)
+    assert "  export AFFIDAVIT_DATA='/path with space/d'" in text.splitlines()
