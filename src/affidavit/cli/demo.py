@@ -4,6 +4,7 @@ import base64
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from json import loads
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -11,6 +12,8 @@ import typer
 
 from affidavit.cli import output
 
+CONFLICT = 409
+"""A witness's answer to a checkpoint that does not go on from what it has seen; with its size."""
 app = typer.Typer(help="Demonstrations with the demo's own data.", no_args_is_help=True)
 EXPRESSION = "model:demo-chat"
 
@@ -101,9 +104,18 @@ def _on_disk(place: Path, victim: Any) -> Iterator[Shown]:
         target = copy / path.relative_to(victim.data)
         disk.make_dir(target.parent)
         disk.write_file(target, flipped(data, 100) if path == entries else data)
-    seen, verdict = _refused(victim.run("fsck", "--data", copy), "affidavit fsck")
+    found = victim.run("fsck", "--data", copy, "--json")
+    seen, verdict = ("affidavit fsck" if found.returncode == 1 else ""), _finding(found.stdout)
     done = "One bit of a record's leaf was changed on the disk: here, in a copy of the log."
     yield Shown("A flipped byte on the disk", done, seen, verdict, anchor=False)
+
+
+def _finding(lines: str) -> str:
+    """What fsck has found, a line for each part of it, to be folded once."""
+    finding = loads((lines.splitlines() or ["{}"])[-1]).get("finding") or {}
+    titles = {"object": "First bad object", "wrong": "What is wrong", "means": "It means",
+              "do": "What to do"}  # fmt: skip
+    return "\n".join(f"{title}: {finding[name]}" for name, title in titles.items() if finding)
 
 
 def _leaves_in(tile: Path) -> int:
@@ -146,8 +158,6 @@ def _killed(victim: Any) -> Shown:
 
 
 def _response(lines: str) -> bytes:
-    from json import loads
-
     for line in lines.splitlines():
         for part in loads(line).get("parts", []):
             if part["name"] == "response.body" and "base64" in part:
@@ -171,7 +181,7 @@ def _by_the_operator(victim: Any, good: Path) -> Iterator[Shown]:
         asked = witness.read(tamper.submission(old, [], signed), logs)
         answer = asked if isinstance(asked, witness.Answer) else witness.check(asked, seen)
         assert answer is not None
-        return "a witness", f"HTTP {answer.status}: {answer.body.decode().strip()}"
+        return "a witness", _refusal(answer.status, answer.body.decode().strip())
 
     alone = victim.run("verify", good, "--key", victim.vkey)
     done = (
@@ -185,6 +195,17 @@ def _by_the_operator(victim: Any, good: Path) -> Iterator[Shown]:
     forged = tamper.head(verifier.name, seed, now.size, bytes(32))
     done = f"The operator signed a second tree of {now.size} leaves with the log's own key."
     yield Shown("A fork", done, *ask(now.size, forged), anchor=True)
+
+
+def _refusal(status: int, body: str) -> str:
+    """What a witness answers, and what that means."""
+    said = f"HTTP {status}: {body}"
+    if status != CONFLICT:
+        return said
+    return (
+        f"{said}. It has cosigned the first {body} leaves of this log, and cosigns nothing that is"
+        " not shown to begin with them."
+    )
 
 
 class _Checkpoint(NamedTuple):

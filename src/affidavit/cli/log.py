@@ -53,8 +53,13 @@ def _show(found: dict[str, Any], *, json: bool) -> None:
     if json:
         output.json_line(found)
         return
-    output.say(f"The log {found['origin']} signs with {len(found['vkeys'])} key(s).")
-    output.say("Lines for the policies of verifiers and witnesses:")
+    output.say(
+        f"The log {found['origin']} signs with {output.counted(len(found['vkeys']), 'key')}."
+    )
+    output.say(
+        "Lines for the policies of verifiers and witnesses (#valid: for which sizes of the log, in"
+        " leaves, a key counts; - is until further notice):"
+    )
     for line in found["policy"]:
         output.plain(line)
     output.plain(f"# certificates of erasure: {found['certificate_vkey']}")  # no line of a policy

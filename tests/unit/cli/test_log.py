@@ -103,7 +103,8 @@ def test_lines_for_policies_are_on_stdout_alone(
     assert shown.code == 0
     policy = parse_policy(shown.out + "quorum none\n")
     assert [(key.first, key.last) for key in policy.logs] == [(0, 7), (5, None)]
-    assert ORIGIN in shown.err
+    assert f"The log {ORIGIN} signs with 1 key." in shown.err
+    assert "#valid: for which sizes of the log" in flat(shown.err)
     assert shown.out.endswith("\n# certificates of erasure: c\n")
 
 
