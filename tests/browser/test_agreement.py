@@ -320,6 +320,7 @@ def test_what_was_not_drawn_is_not_called_withheld(node: Node, world: World) -> 
 def test_records_are_shown_as_they_are(node: Node, world: World, bundles: dict[str, bytes]) -> None:
     """A page of rows, and one record with its sections and its content."""
     said = agree(node, bundles["hostile names"], world.vkey)
+    assert " sections and 1 part are the bytes" in said["integrity"]
     index = said["facts"]["records"][0]
     (row,) = node.ask({"op": "rows", "start": 0, "number": 100})["rows"]
     assert (row["index"], row["model"]) == (index, "gpt-\u202e\U0001f600\ud7ff")

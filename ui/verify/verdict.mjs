@@ -84,7 +84,8 @@ function judge(members, manifest, policy, told) {
   need(good, "false-count", () => `Found ${show(counts)}, stated ${stated}.`);
   const newest = answer.epochs.length ? answer.epochs[0][1] : answer.last(0n);
   const facts = vouch(policy, note, stamps, newest);
-  let held = `${leaves.length} leaves, ${shown.number} sections and ${parts} parts`;
+  const content = `${parts} part${Number(parts) === 1 ? "" : "s"}`;
+  let held = `${leaves.length} leaves, ${shown.number} sections and ${content}`;
   let integrity = `${held} agree with one another; who recorded them was not checked`;
   if (policy.logs.size) {
     held += ` are the bytes that ${show(note.origin)} recorded`;

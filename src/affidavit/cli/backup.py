@@ -82,7 +82,8 @@ def backup(
             {"leaves": made.size, "root": made.root, "files": len(made.files), "bytes": size}
         )
         return
-    output.plain(f"{made.size} leaves, {len(made.files)} files, {size} bytes in {target}.")
+    leaves, files = output.counted(made.size, "leaf"), output.counted(len(made.files), "file")
+    output.plain(f"{leaves}, {files}, {size} bytes in {target}.")
 
 
 def restore(
@@ -128,11 +129,13 @@ def restore(
         nested = {"sample": done.sample._asdict(), "moved": [one._asdict() for one in done.moved]}
         output.json_line(done._asdict() | nested)
         return
-    output.plain(f"{done.size} leaves, {done.records} of them in the new index, in {directory}.")
+    leaves = output.counted(done.size, "leaf")
+    output.plain(f"{leaves}, {done.records} of them in the new index, in {directory}.")
     sample = done.sample
     output.plain(
-        f"A sample opened with these keys: {sample.opened} records, {sample.content} of them with"
-        f" content; of {sample.gone} something {'does not open' if done.moved else 'is erased'}."
+        f"A sample opened with these keys: {output.counted(sample.opened, 'record')},"
+        f" {sample.content} of them with content; of {sample.gone} something"
+        f" {'does not open' if done.moved else 'is erased'}."
     )
     if sample.damaged:
         output.say(
@@ -140,8 +143,8 @@ def restore(
         )
     if done.removed or done.forgotten:
         output.plain(
-            f"Erased since: {done.removed} segments that no key opens were removed, "
-            f"{done.forgotten} identities have no name any more."
+            f"Erased since: {output.counted(done.removed, 'segment')} that no key opens removed,"
+            f" {output.counted(done.forgotten, 'identity')} without a name from now on."
         )
     if done.moved:
         output.say(_moved(done.moved))

@@ -77,7 +77,7 @@ def fetch(
     if asked.get("report") == "attestation":  # whose numbers are of chains that overlap
         output.plain(f"An attestation, counted, none shown: {file}")
     else:
-        output.plain(f"{told['records']} records, {shown}: {file}")
+        output.plain(f"{output.counted(told['records'], 'record')}, {shown}: {file}")
     output.plain(f"Manifest {told['manifest']} (SHA-256, also in the record of this export)")
     if pdf is not None:
         output.plain(f"The report in it, printed: {pdf}")

@@ -154,7 +154,7 @@ def _console(data: Path | None, url: str | None) -> Iterator[Finding]:
     yield from _anchors(status)
     as_of, size = status["as_of"], status.get("size", 0)
     behind = size - as_of["size"]
-    text = f"{size} leaves, searchable through {as_of['size']}"
+    text = f"{output.counted(size, 'leaf')}, searchable through {as_of['size']}"
     if status.get("minimum"):
         text += f"; those before {status['minimum']} were pruned"
     if status.get("index_rebuilding"):
@@ -167,7 +167,9 @@ def _retention(told: dict[str, Any]) -> Iterator[Finding]:
     if told.get("problem"):
         yield Finding("Retention", "warn", f"not counted: {told['problem']}")
     if told.get("due_records"):
-        text = f"{told['due_records']} records are over their maximum, since {told['oldest']}"
+        due = told["due_records"]
+        are = "record is over its" if due == 1 else "records are over their"
+        text = f"{due} {are} maximum, since {told['oldest']}"
         overdue = f"{text}, {told['overdue_records']} for more than a day"
         state = "bad" if told["overdue_records"] else "warn"
         yield Finding("Retention", state, f"{overdue}; affidavit retention plan")
@@ -187,7 +189,7 @@ def _anchors(status: dict[str, Any]) -> Iterator[Finding]:
         return  # the sequencer does not answer
     for one in status["witnesses"]:
         state = "bad" if one["alarm"] else "warn" if one["error"] else "ok"
-        seen = f"has cosigned {one['size']} leaves"
+        seen = f"has cosigned {output.counted(one['size'], 'leaf')}"
         yield Finding(f"Witness {one['name']}", state, one["error"] or seen)
     for what, one in (("Timestamps", status["timestamp"]), ("Copies", status["copies"])):
         if one is not None:

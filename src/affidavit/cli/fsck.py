@@ -150,12 +150,15 @@ def _show(result: "Result", *, deep: bool, key: str) -> None:
                 ("What to do", found.do),
             ]
         )
-        output.plain(f"{result.leaves} of {result.size} leaves were good before it.")
+        output.plain(
+            f"{result.leaves} of {output.counted(result.size, 'leaf')} were good before it."
+        )
     else:
-        what = f"{result.size} leaves, with links, tiles and checkpoint"
+        what = f"{output.counted(result.size, 'leaf')}, with links, tiles and checkpoint"
         counts = result.counts
         if deep and "blobs" in counts:
-            what += f"; {counts['blobs']} sections and parts of {counts['records']} records"
+            of = output.counted(counts["records"], "record")
+            what += f"; {counts['blobs']} sections and parts of {of}"
         output.plain(f"{what}: as they were written.")
         for name, said in _GONE.items():
             if result.counts.get(name):

@@ -35,6 +35,7 @@ from affidavit.errors import ExpressionError
 WIDTH = 100
 _POINTED = 90
 """So many characters of an expression are shown around the one that is pointed at."""
+_PLURALS = {"leaf": "leaves", "identity": "identities"}
 _GAP = 2
 """Blanks between columns."""
 _GOOD, _BAD, _DIM = "green", "red", "dim"
@@ -290,8 +291,10 @@ def beyond(told: Mapping[str, Any], thing: str) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """``1 line``, ``2 lines``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    """``1 line``, ``2 lines``; ``2 leaves``, ``2 identities``."""
+    if number == 1:
+        return f"{number} {thing}"
+    return f"{number} {_PLURALS.get(thing, f'{thing}s')}"
 
 
 @contextlib.contextmanager

@@ -45,8 +45,8 @@ def run(
             if json:
                 output.json_line(line)
                 continue
-            goes = line["left"] - line["held"]
-            output.plain(f"{line['retention_class']} of {line['day']}: {goes} records would go.")
+            goes = output.counted(line["left"] - line["held"], "record")
+            output.plain(f"{line['retention_class']} of {line['day']}: {goes} would go.")
         if not lines and not json:
             output.plain("Nothing is over its maximum.")
         return
@@ -60,5 +60,6 @@ def run(
     if json:
         output.json_line(found)
         return
-    what = f"{found['records']} records of {found['buckets']} buckets" if found["buckets"] else ""
+    records, buckets = (output.counted(found[f"{one}s"], one) for one in ("record", "bucket"))
+    what = f"{records} of {buckets}" if found["buckets"] else ""
     output.plain(f"Gone: {what or 'nothing, as nothing is over its maximum'}.")

@@ -48,7 +48,7 @@ def export(
     if json:
         output.json_line(told)
         return
-    output.plain(f"{told['records']} records of {told['subject']}: {file}")
+    output.plain(f"{output.counted(told['records'], 'record')} of {told['subject']}: {file}")
     output.verdict(told["verdict"])
     if told["content"] != "full":
         output.say(

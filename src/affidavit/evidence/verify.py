@@ -1322,12 +1322,12 @@ def judge(members: dict[str, Any], manifest: Any, policy: Policy, tools: Tools) 
     need(good, "bad-inclusion", "The leaves are not in the tree that the checkpoint signs.")
     check_times(answer.leaves, note, stamps)
     shown = read_disclosures(files["disclosures.jsonl"], answer)
-    parts = check_content(members, shown)
+    parts = f"{(number := check_content(members, shown))} part{'s'[number == 1 :]}"
     counts = count(answer, shown, question["conditions"])
     drawn, sample = check_sample(answer, shown, question["conditions"], manifest["sampling"])
     newest = answer.epochs[0][1] if answer.epochs else max(answer.leaves, default=0)
     facts = vouch(policy, note, stamps, newest)
-    held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts} parts"
+    held = f"{len(leaves)} leaves, {sum(map(len, shown.values()))} sections and {parts}"
     integrity = f"{held} agree with one another; who recorded them was not checked"
     if policy.logs:
         held += f" are the bytes that {show(note.origin)} recorded"

@@ -364,8 +364,8 @@ def _limits(policy: Any) -> list[str]:
         if isinstance(one, Mapping):
             most = one.get("maximum")
             goes = "content goes" if one.get("expires") == "content" else "all sections go"
-            ends = "no maximum" if most is None else f"{goes} after {most} days"
-            found.append(f"{name}: kept for {one.get('minimum')} days at least; {ends}")
+            ends = "no maximum" if most is None else f"{goes} after {decided.days(most)}"
+            found.append(f"{name}: kept for {decided.days(one.get('minimum'))} at least; {ends}")
     return found
 
 

@@ -94,3 +94,8 @@ def _meant(operation: Any, what: Said, told: Said) -> str:
 
 def _number(records: Any) -> str:
     return "1 record" if records == 1 else f"{records} records"
+
+
+def days(number: object) -> str:
+    """``1 day``, ``2 days``."""
+    return "1 day" if number == 1 else f"{number} days"

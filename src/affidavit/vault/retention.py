@@ -80,9 +80,10 @@ class Line(NamedTuple):
         if self.state == "minimum":
             return f"To be kept {days} at least." if limit else "Its day is not over."
         if self.state == "kept":
-            return (
-                "No maximum." if not self.due else f"To be kept {self.kept.maximum} days at most."
-            )
+            if not self.due or self.kept.maximum is None:
+                return "No maximum."
+            most = self.kept.maximum
+            return f"To be kept {most} day{'' if most == 1 else 's'} at most."
         held = self.stock.held
         if held == self.stock.left:
             return f"Over its maximum of {days}; all of it is held."

@@ -169,3 +169,11 @@ def test_lines_stay_whole_for_programs_and_hang_below_their_words_on_a_terminal(
     assert [line[:14].strip() for line in lines[:3]] == ["Integrity", "", ""]
     assert "REFUSED  omitted-record" in lines
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_one_thing_is_not_counted_as_several() -> None:
+    """Regular plurals and ours."""
+    assert [output.counted(number, "leaf") for number in (1, 2)] == ["1 leaf", "2 leaves"]
+    assert [output.counted(number, "identity") for number in (0, 1)] == [
+        "0 identities", "1 identity",
+    ]  # fmt: skip

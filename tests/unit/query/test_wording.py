@@ -364,9 +364,11 @@ def test_what_retention_did_is_told() -> None:
     text, said = told("retention.completed", {"who": WHO, "what": {"certificates": 2}})
     assert (text[:13], said) == ("Nothing waits", {"certificates": 2})
     kept = {"minimum": 183, "maximum": 730, "expires": "content"}
-    after = {"classes": {"logs": kept, "all": {"minimum": 0, "maximum": None}}}
+    short = {"minimum": 1, "maximum": 1, "expires": "content"}
+    after = {"classes": {"logs": kept, "short": short, "all": {"minimum": 0, "maximum": None}}}
     _, said = told("change.policy", {"what": {"before": None, "after": after}})
     assert said["limits"] == [
         "logs: kept for 183 days at least; content goes after 730 days",
+        "short: kept for 1 day at least; content goes after 1 day",
         "all: kept for 0 days at least; no maximum",
     ]

@@ -54,6 +54,15 @@ def test_a_bucket_goes_through_its_states_at_midnight(now: str, state: str) -> N
     assert state_of(kept(CONFIG, "long"), DAY, now) == state
 
 
+def test_one_day_is_not_called_days(root: Path) -> None:
+    """Kept for at most one, at least one, over one."""
+    config = parse("retention: {classes: {short: {maximum: 1d}, long: {minimum: 1d}}}", {}, "c")
+    found = planned(root, "2026-01-02", config)
+    assert found["short"].why == "To be kept 1 day at most."
+    assert found["long"].why == "To be kept 1 day at least."
+    assert planned(root, "2026-01-09", config)["short"].why == "Over its maximum of 1 day."
+
+
 def test_each_line_says_when_what_and_how_much(root: Path) -> None:
     """The dates, what goes of a record, and how many records have any of it."""
     found = planned(root, "2026-01-12")
