@@ -1,8 +1,9 @@
 """Wraps files and hold files read whole, as erasure and holds need them.
 
 Rules: only of segments that nobody appends to any more is what follows the last whole entry what
-a crash left; it is kept as it is. A damaged entry with others behind it is no reason to let those
-go: the file is refused. Not here: reading while the writer appends (``reader``, ``entries``).
+a crash left; it is kept as it is. A damaged entry, whatever of it is, is no reason to let it or
+what is behind it go: the file is refused. Not here: reading while the writer appends (``reader``,
+``entries``).
 """
 
 from collections.abc import Iterator
@@ -39,11 +40,9 @@ class WholeFile:
             yield wraps.unpack(self.data[begin:end])
 
     def _refuse_damage(self) -> None:
-        rest = self.data[self.end :]
-        skipped = 8 + int.from_bytes(rest[:4], "big")
-        if next(wraps.scan(rest[skipped:]), None) is not None:
+        if wraps.is_damaged(self.data[self.end :]):
             raise CorruptError(
-                f"{self.path.name} is damaged at byte {self.end}, and there are records behind it.",
+                f"{self.path.name} is damaged at byte {self.end}: records from there on are not read.",
                 hint="Restore the file from a copy, or let the whole day expire.",
                 object=str(self.path),
             )
