@@ -42,8 +42,8 @@ class WholeFile:
     def _refuse_damage(self) -> None:
         if wraps.is_damaged(self.data[self.end :]):
             raise CorruptError(
-                f"{self.path.name} is damaged at byte {self.end}: records from there on are not read.",
-                hint="Restore the file from a copy, or let the whole day expire.",
+                f"{self.path.name} is damaged at byte {self.end}: nothing is read from there on.",
+                hint="Restore the file from a copy; until then nothing of its day goes.",
                 object=str(self.path),
             )
 
