@@ -252,7 +252,7 @@ def test_a_count_without_a_proof_is_a_number(as_role: Command, site: Site) -> No
     assert (told.code, told.out.startswith("4 records (requests and responses")) == (0, True)
     assert "witness" not in told.out
     rows = as_role("auditor", "query", "tokens>1 model:demo-chat", "--count", "--json").rows
-    assert (rows[0]["count"], rows[0]["as_of"]["size"]) == (2, 9)
+    assert (rows[0]["count"], rows[0]["as_of"]["size"] >= 9) == (2, True)
     assert as_role("auditor", "query", "model:none", "--count").out.startswith("0 records, as of ")
     assert as_role("auditor", "query", "modl:x", "--count").err.startswith("  modl:x\n  ^")
 
