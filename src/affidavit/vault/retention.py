@@ -64,9 +64,11 @@ class Line(NamedTuple):
 
     @property
     def goes(self) -> bool:
-        """Whether retention takes something away now: ``expire(bucket, what, spare)``."""
-        whole = not self.stock.damaged
-        return self.state in ("due", "overdue") and self.may_go > 0 and whole
+        """Whether retention takes something away now: ``expire(bucket, what, spare)``.
+
+        Of what is damaged, too: that meets the damage, and says so.
+        """
+        return self.state in ("due", "overdue") and self.may_go > 0
 
     @property
     def why(self) -> str:
