@@ -144,10 +144,7 @@ def router(services: ConsoleServices, authenticator: Authenticator, access: Acce
             plan = {"expression": wanted["expression"], "matter": body.matter}
             plan |= await services.control.call("holds.place", wanted | given | {"dry": True})
             with contextlib.suppress(UsageError):  # too long to count is not too much to hold
-                async with access.looking(
-                    reader, {"operation": "holds.plan", "of": term}, body.reason
-                ):
-                    return plan | await matched(reader, wanted, body.reason)
+                return plan | await matched(reader, wanted, body.reason)
             return plan | _UNCOUNTED
 
         async def counted(made: dict[str, Any]) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_what_is_damaged_is_told_and_stays(root: Path) -> None:
     found = planned(root, "2026-02-01", due_only=True)
     line = found["short"]
     assert (line.stock.left, line.stock.damaged, line.state) == (2, 1, "overdue")
-    assert (line.may_go, line.goes) == (2, True), 'whoever takes it away meets the damage'
+    assert (line.may_go, line.goes) == (2, True), "whoever takes it away meets the damage"
     assert line.why.startswith("Damaged: ")
     assert late(found.values()).damaged_buckets == 1
     assert planned(root, "2026-01-01")["short"].why.startswith("Damaged: ")
