@@ -42,10 +42,11 @@ def contradicted(
         return ""  # of several chains, counted one by one, no search tells the numbers
     why = _against(searcher, boundary, purpose, searched, answer, counts)
     names = any(isinstance(leaf, Match) and leaf.field in _NAMED for leaf in leaves(searched))
-    if why == DISAGREE and names and "person" in boundary.sections:
+    if why and names and "person" in boundary.sections:
         unnamed = boundary._replace(sections=boundary.sections - {"person"})
         if all(section_of(leaf) != "person" for leaf in leaves(searched)):
-            why = _against(searcher, unnamed, purpose, searched, answer, counts) or NAMED
+            without = _against(searcher, unnamed, purpose, searched, answer, counts)
+            why = NAMED if not without else min(why, without, key=(UNPLACED, DISAGREE).index)
     return why
 
 
