@@ -18,7 +18,11 @@ SLOW = 1.0
 """Seconds in which nothing is taken in, as there is much to do or a disk is slow."""
 
 
-@pytest.mark.parametrize("kind", ["subject", "session", "tenant"])
+@pytest.mark.parametrize(
+    "kind",
+    ["subject", pytest.param("session", marks=pytest.mark.slow),
+     pytest.param("tenant", marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_what_waits_in_journals_goes_with_the_rest(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 
-from affidavit.app import erasure_loop, erasure_run, snapshots
+from affidavit.app import erasure_loop, erasure_run, purging, snapshots
 from affidavit.control.link import ControlLink
 from tests.unit.app.test_approving import _by, _key, _root
 from tests.unit.app.test_sequencer import _sequencer
 from tests.world.audit import audit
 from tests.world.erasures import Recorder, asked, erased
 
+_START_SECONDS = purging.START_SECONDS
+
 
 def test_who_starts_under_the_key_that_goes_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was told the old key, and begins its journal after all others have begun theirs anew."""
+    monkeypatch.setattr(purging, "START_SECONDS", _START_SECONDS)
     monkeypatch.setattr(erasure_run, "KNOWN_SECONDS", 0.1)
     monkeypatch.setattr(erasure_loop, "PAUSE", 0.2)
     root = _root(tmp_path, "")
