@@ -112,26 +112,24 @@ def named(found: list[dict[str, Any]], reader: Reader, snapshot: Snapshot) -> li
 
     As far as the reader may learn it, and nobody has been erased.
     """
-    known = _known(reader, snapshot)
-    return [one | {"names": _names(one, known)} for one in found]
+    known = names(found, reader, snapshot)
+    return [
+        one | {"names": {text: known[text] for text in _texts(one) if text in known}}
+        for one in found
+    ]
 
 
 def names(found: Any, reader: Reader, snapshot: Snapshot) -> dict[str, str]:
     """As ``named``, of all that stands in an answer."""
-    return _names(found, _known(reader, snapshot))
-
-
-def _known(reader: Reader, snapshot: Snapshot) -> dict[str, str]:
+    there = set(_texts(found))
     everywhere = "person" in reader.boundary.sections and isinstance(reader.boundary.rows, All)
     return {
         identity.actor: identity.name
         for identity in snapshot.identities
-        if identity.name and (everywhere or _resolves(reader, identity.tenant, identity.team))
+        if identity.actor in there
+        and identity.name
+        and (everywhere or _resolves(reader, identity.tenant, identity.team))
     }
-
-
-def _names(found: Any, known: dict[str, str]) -> dict[str, str]:
-    return {text: known[text] for text in _texts(found) if text in known}
 
 
 def _texts(value: Any) -> Iterator[str]:

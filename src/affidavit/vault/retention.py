@@ -73,7 +73,7 @@ class Line(NamedTuple):
     @property
     def why(self) -> str:
         """In one sentence why it is where it is."""
-        limit = self.kept.maximum if self.state in ("due", "overdue") else self.kept.minimum
+        limit = self.kept.minimum if self.state == "minimum" else self.kept.maximum
         days = f"{limit} day{'' if limit == 1 else 's'}"
         if self.stock.damaged:
             return _DAMAGED
@@ -82,10 +82,7 @@ class Line(NamedTuple):
         if self.state == "minimum":
             return f"To be kept {days} at least." if limit else "Its day is not over."
         if self.state == "kept":
-            if not self.due or self.kept.maximum is None:
-                return "No maximum."
-            most = self.kept.maximum
-            return f"To be kept {most} day{'' if most == 1 else 's'} at most."
+            return f"To be kept {days} at most." if self.due else "No maximum."
         held = self.stock.held
         if held == self.stock.left:
             return f"Over its maximum of {days}; all of it is held."
