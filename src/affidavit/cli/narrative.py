@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from affidavit.cli import output
-from affidavit.console.visible import happened, visible
+from affidavit.console.visible import UNSEEN, happened, visible
 
 _BAD = "bold red"
 _STYLES = {"verified": "green", "corrupt": _BAD, "missing": _BAD, "gap": _BAD, "erased": "yellow"}
@@ -106,7 +106,7 @@ def _line(line: dict[str, Any], drawn: int) -> None:
     for mark, key in (("›", "prompt"), ("‹", "output")):
         if line.get(key):
             output.indented(f"{mark} {line[key]}", 4)
-    if line["content"] in ("withheld", "erased", "missing", "corrupt", "pending"):
+    if line["content"] in UNSEEN:
         output.indented(f"content: {line['content']}", 4, "dim")
 
 

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
-from affidavit.console.views import UNSEEN, document, foot, linked, tokens, top
-from affidavit.console.visible import happened
+from affidavit.console.views import document, foot, linked, tokens, top
+from affidavit.console.visible import UNSEEN, happened
 
 
 def show(reader: Reader, session: Session, told: dict[str, Any], asked: dict[str, str]) -> Html:

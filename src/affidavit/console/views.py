@@ -12,14 +12,12 @@ from affidavit import __version__
 from affidavit.console.auth import Reader, Session
 from affidavit.console.html import Html, element, joined, quoted
 from affidavit.console.proofs import LINES
-from affidavit.console.visible import by_whom, snippet
+from affidavit.console.visible import UNSEEN, by_whom, snippet
 from affidavit.errors import AffidavitError
 from affidavit.query.language import unparse
 from affidavit.query.tree import Match
 
 SNIPPET = 140
-UNSEEN = ("withheld", "erased", "missing", "corrupt", "pending")
-"""States of content that are said in place of it."""
 _LATE = ("due_records", "unknown_buckets", "damaged_buckets", "problem")
 """What of a count of what is late is told on the page."""
 EXAMPLES = ("model:demo-chat since:24h", "type:change.*", "has:error", "tokens>1000")

@@ -15,6 +15,8 @@ from affidavit.clock import to_unix_us
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _KEPT = frozenset("\u200c\u200d")
+UNSEEN = ("withheld", "erased", "missing", "corrupt", "pending")
+"""States of content that are said in place of it."""
 MAX_MARKS = 4
 """Combining marks in a row that are kept; more only cover the lines around them."""
 _BESIDE_US = 1_000_000
